@@ -1,0 +1,69 @@
+//! Positions in a source, and the names of the things that have positions.
+
+use std::fmt;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+/// A range of offsets `[start, end)` of one partition. Kafka's offsets have holes (control records, compaction), so
+/// its length is not a number of messages.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct OffsetRange {
+    /// First offset of the range.
+    pub start: i64,
+    /// The offset after the last one: where the next range begins.
+    pub end: i64,
+}
+
+impl fmt::Display for OffsetRange {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "[{}, {})", self.start, self.end)
+    }
+}
+
+/// One partition of one topic.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct TopicPartition {
+    /// The topic's name.
+    pub topic: Arc<str>,
+    /// The partition's number, from 0.
+    pub partition: i32,
+}
+
+impl fmt::Display for TopicPartition {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.topic, self.partition)
+    }
+}
+
+/// Names a lane: one transform on one source partition.
+///
+/// The topic's *id* belongs to the name: a topic that was deleted and made again has other messages at the same
+/// offsets, so it is another lane. Sources without ids (files, old brokers) leave it empty.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct LaneId {
+    /// The tenant's name.
+    pub tenant: Arc<str>,
+    /// The plugin's name: its folder below the tenant.
+    pub plugin: Arc<str>,
+    /// The topic's name.
+    pub topic: Arc<str>,
+    /// The topic's id as Kafka prints it, or empty.
+    pub topic_id: Arc<str>,
+    /// The partition's number.
+    pub partition: i32,
+}
+
+impl LaneId {
+    /// The partition that the lane reads.
+    #[must_use]
+    pub fn topic_partition(&self) -> TopicPartition {
+        TopicPartition { topic: self.topic.clone(), partition: self.partition }
+    }
+}
+
+impl fmt::Display for LaneId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}/{}/{}", self.tenant, self.plugin, self.topic, self.partition)
+    }
+}

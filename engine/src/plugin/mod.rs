@@ -1,0 +1,176 @@
+//! Plugins: WebAssembly components in a sandbox.
+//!
+//! **Promise.** A plugin's answer depends on its bytes, the context and the batches of one instance, and on nothing
+//! else: no clock, randomness, files, network or threads reach it. It can't read or stop the engine or another plugin;
+//! whatever it does wrong is a [`Fault`] that names it. Everything that comes back is checked before it is used.
+//! **Assumed.** An instance is thrown away after each epoch and after each fault.
+//! **After a crash** the same bytes, loaded by digest, give the same answers.
+
+use std::sync::Arc;
+
+use arrow_array::{BooleanArray, RecordBatch, UInt32Array};
+use arrow_schema::{Field, SchemaRef};
+
+use crate::input::Format;
+use crate::table::TableKind;
+
+/// What a plugin says of itself, checked: names are unique, types exist, origins point to input columns of the same
+/// type.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Description {
+    /// The plugin's own name.
+    pub name: String,
+    /// The plugin's own version.
+    pub version: String,
+    /// All input columns, in order.
+    pub input: SchemaRef,
+    /// For each input column, whether it crosses the border.
+    pub crosses: Vec<bool>,
+    /// How the messages are written.
+    pub format: Format,
+    /// Output tables.
+    pub outputs: Vec<Output>,
+    /// Parameters that plugin.toml may set.
+    pub parameters: Vec<Parameter>,
+}
+
+/// An output table, as the plugin declares it: without the engine's columns.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Output {
+    /// The table's default name.
+    pub table: String,
+    /// How its rows add up.
+    pub kind: TableKind,
+    /// Its columns and where each comes from.
+    pub columns: Vec<(Field, Origin)>,
+    /// Column names or expressions.
+    pub sort_key: Vec<String>,
+    /// A ClickHouse expression.
+    pub partition_by: Option<String>,
+}
+
+/// Where an output column comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// The plugin makes it.
+    Made,
+    /// Input column of this index, as it is.
+    Input(usize),
+}
+
+/// A parameter.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Parameter {
+    /// Its name.
+    pub name: String,
+    /// One line for the user.
+    pub doc: String,
+    /// Absent: must be set.
+    pub default: Option<String>,
+}
+
+/// What an instance may depend on beside its batches.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Context {
+    /// A value for each declared parameter, in order.
+    pub parameters: Arc<[String]>,
+    /// The epoch's clock, ms since 1970-01-01 UTC.
+    pub now_ms: i64,
+}
+
+/// Limits of one instance.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Most bytes of linear memory.
+    pub memory_bytes: usize,
+    /// Longest time of one call, in ms.
+    pub call_ms: u64,
+    /// Most bytes that one call may emit.
+    pub output_bytes: usize,
+}
+
+/// Which input row each output row was made from.
+#[derive(Clone, Debug)]
+pub enum Rows {
+    /// All, in order.
+    All,
+    /// Those whose bit is set, in order; as long as the batch.
+    Selected(BooleanArray),
+    /// These, all within the batch.
+    Taken(UInt32Array),
+}
+
+/// Rows for one output, validated: as many rows in each column as `rows` says.
+#[derive(Clone, Debug)]
+pub struct Emitted {
+    /// Index of the output in the description.
+    pub output: usize,
+    /// Where each row comes from.
+    pub rows: Rows,
+    /// The made columns alone, in the output's order.
+    pub made: RecordBatch,
+}
+
+/// A row that the plugin rejects.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RejectedRow {
+    /// Its index in the batch.
+    pub row: usize,
+    /// The plugin's word for it.
+    pub code: String,
+    /// In words.
+    pub reason: String,
+}
+
+/// What one call gives back.
+#[derive(Clone, Debug, Default)]
+pub struct Answer {
+    /// In the order in which the plugin emitted.
+    pub emitted: Vec<Emitted>,
+    /// Rejected rows, by row.
+    pub rejected: Vec<RejectedRow>,
+}
+
+/// Why a call has no answer. The instance is dead.
+#[derive(Debug, thiserror::Error)]
+pub enum Fault {
+    /// The plugin panicked, or did what WebAssembly forbids.
+    #[error("plugin trapped: {message}")]
+    Trap {
+        /// The panic's message, or the trap's name, with the plugin's own frames.
+        message: String,
+    },
+    /// It ran longer than a call may.
+    #[error("plugin ran longer than {limit_ms} ms in one call")]
+    Deadline {
+        /// The limit.
+        limit_ms: u64,
+    },
+    /// It wanted more memory than it may have.
+    #[error("plugin wanted more than {limit_bytes} bytes of memory")]
+    Memory {
+        /// The limit.
+        limit_bytes: usize,
+    },
+    /// Its stack overflowed.
+    #[error("plugin's stack overflowed: recursion without end?")]
+    Stack,
+    /// What it emitted is larger than a call may emit.
+    #[error("plugin emitted more than {limit_bytes} bytes in one call")]
+    Output {
+        /// The limit.
+        limit_bytes: usize,
+    },
+    /// What it gave back is not what it described.
+    #[error("plugin broke the contract: {message}")]
+    Contract {
+        /// Which output and column, and what is wrong with it.
+        message: String,
+    },
+    /// It returned an error for the whole batch.
+    #[error("plugin failed: {message}")]
+    Failed {
+        /// Its words.
+        message: String,
+    },
+}

@@ -1,0 +1,4 @@
+//! Recorded messages as JSON lines.
+/// Placeholder.
+#[derive(Debug)]
+pub struct FileSource;
