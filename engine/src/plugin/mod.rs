@@ -29,6 +29,9 @@ pub use host::{Host, HostError, HostSettings};
 pub use instance::Instance;
 pub use load::{LoadError, Plugin};
 
+#[cfg(test)]
+mod tests;
+
 /// What a plugin says of itself, checked: names are unique, types exist, origins point to input columns of the same
 /// type.
 #[derive(Clone, Debug, PartialEq)]
