@@ -8,4 +8,5 @@ pub mod table;
 pub mod source;
 pub mod decode;
 pub mod plugin;
+pub mod journal;
 pub mod sink;

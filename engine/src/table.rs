@@ -1,5 +1,6 @@
 //! Output tables: what a plugin's description and the engine's own columns add up to.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use arrow_schema::{DataType, Field, Schema, SchemaRef, TimeUnit};
@@ -63,7 +64,7 @@ pub fn quote(identifier: &str) -> String {
 #[must_use]
 pub fn engine_columns() -> Vec<Field> {
     let low_cardinality = |name: &str| {
-        let metadata = [(CLICKHOUSE_TYPE.to_owned(), "LowCardinality(String)".to_owned())].into();
+        let metadata = HashMap::from([(CLICKHOUSE_TYPE.to_owned(), "LowCardinality(String)".to_owned())]);
         Field::new(name, DataType::Utf8, false).with_metadata(metadata)
     };
     let milliseconds = DataType::Timestamp(TimeUnit::Millisecond, Some("UTC".into()));
