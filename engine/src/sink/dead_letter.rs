@@ -35,7 +35,7 @@ pub struct DeadLetter<'a> {
 #[must_use]
 pub fn dead_letter_table(database: &str, name: &str) -> Table {
     let word = |name: &str, nullable: bool| {
-        let metadata = [(CLICKHOUSE_TYPE.to_owned(), "LowCardinality(String)".to_owned())].into();
+        let metadata = [(CLICKHOUSE_TYPE.to_owned(), "LowCardinality(String)".to_owned())];
         Field::new(name, DataType::Utf8, nullable).with_metadata(metadata)
     };
     let mut fields = vec![word("tenant", false), word("plugin", false), word("plugin_digest", false)];

@@ -79,7 +79,7 @@ fn a_type_holds_what_it_can_hold_and_nothing_else() {
 #[test]
 fn a_declared_type_must_hold_the_column() {
     let field = |data_type, declared: &str| {
-        let metadata = [(CLICKHOUSE_TYPE.to_owned(), declared.to_owned())].into();
+        let metadata = [(CLICKHOUSE_TYPE.to_owned(), declared.to_owned())];
         super::declared(&Field::new("c", data_type, true).with_metadata(metadata)).map(|found| found.to_string())
     };
     assert_eq!(field(DataType::Utf8, "LowCardinality(String)").unwrap(), "LowCardinality(Nullable(String))");
