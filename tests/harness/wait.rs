@@ -18,6 +18,7 @@ pub fn wait_until(what: &str, bound: Duration, mut condition: impl FnMut() -> bo
 ///
 /// # Panics
 /// When there is no value within `bound`.
+#[expect(clippy::disallowed_methods, reason = "the one place where tests let time pass")]
 pub fn wait_for<T, W: std::fmt::Display>(what: &str, bound: Duration, mut look: impl FnMut() -> Result<T, W>) -> T {
     let start = Instant::now();
     loop {
