@@ -5,6 +5,7 @@
 
 pub mod offsets;
 pub mod batch;
+pub mod digest;
 pub mod input;
 pub mod table;
 

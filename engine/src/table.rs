@@ -82,6 +82,13 @@ pub fn engine_columns() -> Vec<Field> {
     ]
 }
 
+/// Those of the engine's columns that say which epoch made a row and when: `_epoch`, `_row`, `_ingested_at`.
+#[must_use]
+pub fn provenance_columns() -> Vec<Field> {
+    let names = ["_epoch", "_row", "_ingested_at"];
+    engine_columns().into_iter().filter(|field| names.contains(&field.name().as_str())).collect()
+}
+
 /// The schema of a table with these columns of its own, the engine's columns added.
 #[must_use]
 pub fn with_engine_columns(own: impl IntoIterator<Item = Field>) -> SchemaRef {
