@@ -9,3 +9,4 @@ pub mod source;
 pub mod decode;
 pub mod plugin;
 pub mod sink;
+pub mod demo;

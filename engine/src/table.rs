@@ -63,7 +63,8 @@ pub fn quote(identifier: &str) -> String {
 #[must_use]
 pub fn engine_columns() -> Vec<Field> {
     let low_cardinality = |name: &str| {
-        let metadata = [(CLICKHOUSE_TYPE.to_owned(), "LowCardinality(String)".to_owned())].into();
+        let metadata =
+            std::collections::HashMap::from([(CLICKHOUSE_TYPE.to_owned(), "LowCardinality(String)".to_owned())]);
         Field::new(name, DataType::Utf8, false).with_metadata(metadata)
     };
     let milliseconds = DataType::Timestamp(TimeUnit::Millisecond, Some("UTC".into()));
