@@ -89,10 +89,10 @@ impl Artifacts {
             Kind::Bronze { .. } => None,
             Kind::Plugin => {
                 let path = self.folder.join(format!("{plugin_digest}.wasm"));
-                Some(fs::read(&path).map_err(|source| ArtifactError::Io { path, source })?)
+                Some(fs::read(&path).map_err(|source| ArtifactError::Io { path, source })?.into())
             }
         };
-        Ok(Transform::build(host, settings, wasm.as_deref())?)
+        Ok(Transform::build(host, settings, wasm)?)
     }
 
     fn write(&self, name: &str, bytes: &[u8]) -> Result<(), ArtifactError> {
