@@ -71,7 +71,7 @@ pub enum RunningError {
 ///
 /// # Errors
 /// Everything that is wrong with any of them.
-pub fn load_plugins(config: &Config, host: &Host) -> Result<Vec<Deployed>, Problems> {
+pub(super) fn load_plugins(config: &Config, host: &Host) -> Result<Vec<Deployed>, Problems> {
     let mut problems = Problems::default();
     let mut deployed = Vec::new();
     for file in read_plugins(&config.plugins, &config.database)? {
