@@ -30,3 +30,4 @@ pub mod config;
 pub mod metrics;
 pub mod server;
 pub mod cli;
+pub mod demo;
