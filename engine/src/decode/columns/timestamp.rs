@@ -57,9 +57,6 @@ impl<A> Timestamp<A> {
     }
 
     fn number(&self, number: i64, wire: Wire) -> Read<i64> {
-        if INFINITIES.contains(&number) {
-            return Err(INFINITE);
-        }
         match wire {
             Wire::Timestamp(unit) => convert(number, unit, self.unit),
             Wire::Unknown | Wire::Text | Wire::Bytes | Wire::Decimal { .. } => Ok(number),
@@ -87,10 +84,14 @@ where
     type Arrow = A;
 
     fn read(&mut self, value: &mut Cursor<'_>, wire: Wire) -> Read<i64> {
-        if value.at_string() {
+        if let Some(number) = value.plain_integer() {
+            self.number(number, wire)
+        } else if value.at_string() {
             self.text(value)
         } else if value.at_number() {
-            self.number(int64(value)?, wire)
+            // The infinities have 19 digits, so they come here.
+            let number = int64(value)?;
+            if INFINITIES.contains(&number) { Err(INFINITE) } else { self.number(number, wire) }
         } else {
             Err(NOT_A_TIMESTAMP)
         }
