@@ -87,7 +87,7 @@ impl Work {
     fn look_for_brokers(&self) {
         let troubled = self.pool.fetchers().into_iter().filter(|it| it.client().events().trouble().is_some());
         let troubled: Vec<_> = troubled.collect();
-        if !troubled.is_empty() && self.catalog.answers() {
+        if !troubled.is_empty() && self.catalog.broker().is_ok() {
             troubled.iter().for_each(|fetcher| fetcher.client().events().clear_trouble());
         }
     }
