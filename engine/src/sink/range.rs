@@ -8,8 +8,8 @@
 use arrow_array::cast::AsArray;
 use arrow_array::types::{
     ArrowPrimitiveType, Date32Type, Decimal128Type, Decimal256Type, DecimalType, Time32MillisecondType,
-    Time32SecondType, Time64MicrosecondType, Time64NanosecondType, TimestampMicrosecondType,
-    TimestampMillisecondType, TimestampNanosecondType, TimestampSecondType,
+    Time32SecondType, Time64MicrosecondType, Time64NanosecondType, TimestampMicrosecondType, TimestampMillisecondType,
+    TimestampNanosecondType, TimestampSecondType,
 };
 use arrow_array::{Array, ArrayRef, PrimitiveArray, RecordBatch};
 use arrow_buffer::{ArrowNativeType, NullBuffer, i256};
@@ -59,7 +59,9 @@ fn misfits(array: &ArrayRef, base: &Base) -> Option<Misfits> {
             (decimals(array, *precision)?, "out_of_range", reason)
         }
         Base::Json => (texts(array, is_json_object)?, "invalid_json", "the text is not a JSON object".into()),
-        Base::Uuid => (texts(array, is_uuid)?, "invalid_uuid", "the text is not a UUID like 8-4-4-4-12 hex digits".into()),
+        Base::Uuid => {
+            (texts(array, is_uuid)?, "invalid_uuid", "the text is not a UUID like 8-4-4-4-12 hex digits".into())
+        }
         Base::Bool
         | Base::Int(_)
         | Base::UInt(_)
@@ -88,7 +90,9 @@ fn times(array: &ArrayRef, base: &Base) -> Option<(Vec<usize>, &'static str)> {
     let all = "1900-01-01 to 2299-12-31";
     let hours = "-999:59:59 to 999:59:59";
     Some(match (array.data_type(), base) {
-        (DataType::Date32, Base::Date) => (outside::<Date32Type>(array, small((0, DAY_2149))), "1970-01-01 to 2149-06-06"),
+        (DataType::Date32, Base::Date) => {
+            (outside::<Date32Type>(array, small((0, DAY_2149))), "1970-01-01 to 2149-06-06")
+        }
         (DataType::Date32, _) => (outside::<Date32Type>(array, small((DAY_1900, DAY_2299))), all),
         (DataType::Timestamp(TimeUnit::Second, _), Base::DateTime) => {
             (outside::<TimestampSecondType>(array, (0, i64::from(u32::MAX))), "1970-01-01 to 2106-02-07")
@@ -105,7 +109,9 @@ fn times(array: &ArrayRef, base: &Base) -> Option<(Vec<usize>, &'static str)> {
         },
         (DataType::Time32(TimeUnit::Second), _) => (outside::<Time32SecondType>(array, small(clock(1))), hours),
         (DataType::Time32(_), _) => (outside::<Time32MillisecondType>(array, (-i32::MAX, i32::MAX)), hours),
-        (DataType::Time64(TimeUnit::Microsecond), _) => (outside::<Time64MicrosecondType>(array, clock(1_000_000)), hours),
+        (DataType::Time64(TimeUnit::Microsecond), _) => {
+            (outside::<Time64MicrosecondType>(array, clock(1_000_000)), hours)
+        }
         (DataType::Time64(_), _) => (outside::<Time64NanosecondType>(array, clock(1_000_000_000)), hours),
         _ => return None,
     })
@@ -158,7 +164,10 @@ fn is_json_object(text: &str) -> bool {
 fn is_uuid(text: &str) -> bool {
     let dash = |index: usize| matches!(index, 8 | 13 | 18 | 23);
     text.len() == 36
-        && text.bytes().enumerate().all(|(index, byte)| if dash(index) { byte == b'-' } else { byte.is_ascii_hexdigit() })
+        && text
+            .bytes()
+            .enumerate()
+            .all(|(index, byte)| if dash(index) { byte == b'-' } else { byte.is_ascii_hexdigit() })
 }
 
 #[cfg(test)]

@@ -67,7 +67,9 @@ impl<'a> Plan<'a> {
         // Versions of one row never meet across partitions: an update would leave the old row behind.
         for column in self.partition_by.iter().flat_map(|key| &key.columns) {
             if !sorted.contains(&column) {
-                wrong.push(format!("a current-state table can't be partitioned by `{column}`, which is not in its sort key"));
+                wrong.push(format!(
+                    "a current-state table can't be partitioned by `{column}`, which is not in its sort key"
+                ));
             }
         }
         wrong

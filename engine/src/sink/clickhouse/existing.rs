@@ -117,7 +117,8 @@ impl Existing {
             return Some(format!("its engine is {}, not ReplacingMergeTree(_version, _deleted)", self.engine));
         }
         let wanted = plan.order_by();
-        let same = plain(&self.sorting_key) == plain(wanted.trim_start_matches('(').strip_suffix(')').unwrap_or(&wanted));
+        let same =
+            plain(&self.sorting_key) == plain(wanted.trim_start_matches('(').strip_suffix(')').unwrap_or(&wanted));
         let found = &self.sorting_key;
         (!same && plain(found) != plain(&wanted)).then(|| format!("its sort key is ({found}), not {wanted}"))
     }

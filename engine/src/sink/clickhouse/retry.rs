@@ -6,9 +6,9 @@ use std::time::{Duration, Instant};
 use tokio::sync::Semaphore;
 use twox_hash::XxHash3_64;
 
+use super::Cause;
 use super::stats::SinkStats;
 use super::trouble::{Decision, Trouble};
-use super::Cause;
 
 /// Repeats under way to one server. When it comes back, a thousand lanes wait for it: they come in through this door,
 /// or the server goes down again under what it missed.

@@ -206,7 +206,8 @@ impl Base {
     fn parse_with_arguments(text: &str) -> Option<Self> {
         let (name, rest) = text.split_once('(')?;
         let arguments = split(rest.strip_suffix(')')?)?;
-        let zone = |text: &str| text.len() > 2 && text.starts_with('\'') && text.ends_with('\'') && !text.contains('\\');
+        let zone =
+            |text: &str| text.len() > 2 && text.starts_with('\'') && text.ends_with('\'') && !text.contains('\\');
         let digits = |text: &str| text.parse().ok().filter(|digits| *digits <= 9);
         match (name, arguments.as_slice()) {
             ("DateTime", [tz]) if zone(tz) => Some(Self::DateTime),
