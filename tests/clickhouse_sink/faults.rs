@@ -10,7 +10,7 @@ use harness::clickhouse::ClickHouse as Server;
 use harness::wait::wait_until;
 
 use crate::proxy::{Fault, Proxy};
-use crate::{SERVER, count_and_sum, database, id_block, ids, run, settings, sink};
+use crate::{SERVER, count_and_sum, database, id_block, ids, run, run_sql, settings, sink};
 
 const TOO_MANY_PARTS: &str = "HTTP/1.1 500 Internal Server Error\r\nX-ClickHouse-Exception-Code: 252\r\n\r\nCode: 252. DB::Exception: Too many parts (3001). Merges";
 const UNHEARD_OF: &str = "HTTP/1.1 500 Internal Server Error\r\n\r\n\
@@ -137,14 +137,11 @@ fn a_view_on_the_table_gets_each_row_once() {
     let sink = ClickHouse::new(settings(&proxy.url())).unwrap();
     run(sink.prepare(&table)).unwrap();
     let target = format!("`{}`.sums", table.database);
-    SERVER.query(&format!(
+    run_sql(&format!(
         "CREATE TABLE {target} (total Int64) ENGINE = MergeTree ORDER BY total SETTINGS non_replicated_deduplication_window = 100"
     ));
     let view = format!("`{}`.view", table.database);
-    SERVER.query(&format!(
-        "CREATE MATERIALIZED VIEW {view} TO {target} AS SELECT sum(id) AS total FROM {}",
-        table.quoted()
-    ));
+    run_sql(&format!("CREATE MATERIALIZED VIEW {view} TO {target} AS SELECT sum(id) AS total FROM {}", table.quoted()));
     run(sink.insert(&id_block(&table, 0..5), "lane-1")).unwrap();
     assert_eq!(crate::rows(&format!("SELECT total FROM {target}")), ["10"]);
 }
@@ -181,7 +178,7 @@ fn rows_that_the_server_refuses_are_refused_once() {
     let table = ids(&database());
     let sink = sink();
     run(sink.prepare(&table)).unwrap();
-    SERVER.query(&format!("ALTER TABLE {} ADD CONSTRAINT small CHECK id < 3", table.quoted()));
+    run_sql(&format!("ALTER TABLE {} ADD CONSTRAINT small CHECK id < 3", table.quoted()));
     let error = run(sink.insert(&id_block(&table, 0..5), "lane-1")).unwrap_err();
     assert!(matches!(error, SinkError::Refused { code: 469, rows: 5, .. }), "{error}");
     assert_eq!(count_and_sum(&SERVER, &table), "0\t0");
@@ -193,7 +190,7 @@ fn a_table_that_is_gone_is_an_error_of_the_table() {
     let table = ids(&database());
     let sink = sink();
     run(sink.prepare(&table)).unwrap();
-    SERVER.query(&format!("DROP TABLE {}", table.quoted()));
+    run_sql(&format!("DROP TABLE {}", table.quoted()));
     let error = run(sink.insert(&id_block(&table, 0..5), "lane-1")).unwrap_err();
     assert!(matches!(error, SinkError::Table { .. }), "{error}");
     run(sink.prepare(&table)).unwrap();

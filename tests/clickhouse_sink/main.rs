@@ -77,6 +77,11 @@ fn id_block(table: &Arc<Table>, ids: std::ops::Range<i64>) -> Block {
     block(table, vec![Arc::new(Int64Array::from_iter_values(ids))])
 }
 
+/// Runs a statement that has no rows.
+fn run_sql(sql: &str) {
+    assert_eq!(SERVER.query(sql), "", "{sql}");
+}
+
 /// The rows of a query, one a line.
 fn rows(sql: &str) -> Vec<String> {
     SERVER.query(sql).lines().map(str::to_owned).collect()

@@ -17,7 +17,7 @@ use arrow_schema::Field;
 use engine::sink::{ClickHouse, Compression, Sink, SinkError, out_of_range};
 use engine::table::{CLICKHOUSE_TYPE, EXTENSION_NAME, quote};
 
-use crate::{SERVER, block, database, rows, run, settings, sink, table};
+use crate::{SERVER, block, database, rows, run, run_sql, settings, sink, table};
 
 /// A column: declared type if any, ClickHouse's type, values, and what ClickHouse shows of them.
 struct Case {
@@ -73,7 +73,7 @@ fn cases() -> Vec<Case> {
         case(json(), "JSON", [r#"{"a":{"c":"x"},"b":[1,2.5,null]}"#, "{}", r#"{"n":9007199254740993}"#]).with(CLICKHOUSE_TYPE, "JSON"),
         case(StringArray::from(uuid_text.to_vec()), "UUID", uuid_text).with(CLICKHOUSE_TYPE, "UUID"),
         case(uuids(), "UUID", uuid_text).with(EXTENSION_NAME, "arrow.uuid"),
-        case(FixedSizeBinaryArray::try_from_iter([*b"ab", *b"\0c", *b"d\0"].into_iter()).unwrap(), "FixedString(2)", ["ab", "\0c", "d\0"]),
+        case(FixedSizeBinaryArray::try_from_iter([*b"ab", *b"\0c", *b"ef"].into_iter()).unwrap(), "FixedString(2)", ["ab", "\0c", "ef"]),
         case(BinaryArray::from(vec![b"".as_slice(), b"a\0b", b"c"]), "String", ["", "a\0b", "c"]),
         case(Date32Array::from(vec![FIRST_DAY, -1, LAST_DAY]), "Date32", ["1900-01-01", "1969-12-31", "2299-12-31"]),
         case(Date32Array::from(vec![0, 1, 65_535]), "Date", ["1970-01-01", "1970-01-02", "2149-06-06"]).with(CLICKHOUSE_TYPE, "Date"),
@@ -182,8 +182,8 @@ fn a_wider_column_holds_the_same_values() {
     let fields = columns.iter().enumerate().map(|(n, c)| Field::new(format!("c{n}"), c.0.data_type().clone(), false));
     let table = Arc::new(table(&database(), fields.collect()));
     let types: Vec<String> = columns.iter().enumerate().map(|(n, c)| format!("c{n} {}", c.1)).collect();
-    SERVER.query(&format!("CREATE DATABASE {} ENGINE = Atomic", quote(&table.database)));
-    SERVER.query(&format!("CREATE TABLE {} ({}) ENGINE = MergeTree ORDER BY ()", table.quoted(), types.join(", ")));
+    run_sql(&format!("CREATE DATABASE {} ENGINE = Atomic", quote(&table.database)));
+    run_sql(&format!("CREATE TABLE {} ({}) ENGINE = MergeTree ORDER BY ()", table.quoted(), types.join(", ")));
     let sink = sink();
     run(async {
         sink.prepare(&table).await.unwrap();
@@ -212,8 +212,8 @@ fn a_narrower_column_is_refused() {
     let fields = columns.iter().enumerate().map(|(n, c)| Field::new(format!("c{n}"), c.0.data_type().clone(), false));
     let table = table(&database(), fields.collect());
     let types: Vec<String> = columns.iter().enumerate().map(|(n, c)| format!("c{n} {}", c.1)).collect();
-    SERVER.query(&format!("CREATE DATABASE {} ENGINE = Atomic", quote(&table.database)));
-    SERVER.query(&format!("CREATE TABLE {} ({}) ENGINE = MergeTree ORDER BY ()", table.quoted(), types.join(", ")));
+    run_sql(&format!("CREATE DATABASE {} ENGINE = Atomic", quote(&table.database)));
+    run_sql(&format!("CREATE TABLE {} ({}) ENGINE = MergeTree ORDER BY ()", table.quoted(), types.join(", ")));
     let Err(SinkError::Table { mismatch, statement: Some(statement), .. }) = run(sink().prepare(&table)) else {
         panic!("it was not refused")
     };

@@ -75,10 +75,9 @@ impl<'a> Plan<'a> {
         wrong
     }
 
-    /// The sort key as an SQL list.
+    /// The sort key as an SQL list, without parentheses.
     pub(super) fn order_by(&self) -> String {
-        let keys: Vec<&str> = self.sort_key.iter().map(|key| key.sql.as_str()).collect();
-        format!("({})", keys.join(", "))
+        self.sort_key.iter().map(|key| key.sql.as_str()).collect::<Vec<_>>().join(", ")
     }
 
     pub(super) fn create_database(&self) -> String {
@@ -93,7 +92,7 @@ impl<'a> Plan<'a> {
             TableKind::Current => "ReplacingMergeTree(_version, _deleted)",
         };
         format!(
-            "CREATE TABLE IF NOT EXISTS {}\n(\n{}\n)\nENGINE = {engine}\n{partition}ORDER BY {}\n\
+            "CREATE TABLE IF NOT EXISTS {}\n(\n{}\n)\nENGINE = {engine}\n{partition}ORDER BY ({})\n\
              SETTINGS non_replicated_deduplication_window = {WINDOW_PARTS}",
             self.table.quoted(),
             columns.join(",\n"),

@@ -339,10 +339,8 @@ impl ClickHouse {
 /// For statements a code that is not known ends it: they have no rows to lose, and most codes mean that the statement
 /// itself is refused.
 fn statement_trouble(trouble: Trouble) -> Trouble {
-    match trouble.cause {
-        Cause::UnknownCode => Trouble { cause: Cause::TableChanged, ..trouble },
-        _ => trouble,
-    }
+    let cause = if trouble.cause == Cause::UnknownCode { Cause::TableChanged } else { trouble.cause };
+    Trouble { cause, ..trouble }
 }
 
 fn insert_error(trouble: Trouble, table: String, rows: usize) -> SinkError {
