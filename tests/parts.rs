@@ -58,13 +58,13 @@ fn debezium_carries_changes_from_postgres_to_kafka() {
 #[test]
 fn clickhouse_keeps_its_rows_when_it_is_stopped_or_killed() {
     let mut clickhouse = ClickHouse::start();
-    let _ = clickhouse.query("CREATE DATABASE d ENGINE = Atomic");
-    let _ = clickhouse.query("CREATE TABLE d.t (n UInt64) ENGINE = MergeTree ORDER BY n");
-    let _ = clickhouse.query("INSERT INTO d.t SETTINGS async_insert = 0 SELECT number FROM numbers(10)");
+    clickhouse.query("CREATE DATABASE d ENGINE = Atomic");
+    clickhouse.query("CREATE TABLE d.t (n UInt64) ENGINE = MergeTree ORDER BY n");
+    clickhouse.query("INSERT INTO d.t SETTINGS async_insert = 0 SELECT number FROM numbers(10)");
     clickhouse.stop();
-    clickhouse.restart();
+    clickhouse.start_again();
     assert_eq!(clickhouse.query("SELECT count() FROM d.t").trim(), "10");
     clickhouse.kill();
-    clickhouse.restart();
+    clickhouse.start_again();
     assert_eq!(clickhouse.query("SELECT count() FROM d.t").trim(), "10");
 }

@@ -1,11 +1,13 @@
 //! The engine, as its users run it: a process with arguments, signals, an exit code and an HTTP port.
 
 use std::env;
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus};
 use std::sync::LazyLock;
 use std::time::Duration;
 
+use serde_json::Value;
 use tempfile::TempDir;
 
 pub use crate::process::Signal;
@@ -14,6 +16,11 @@ use crate::metrics::Metrics;
 use crate::place;
 use crate::process::{Ending, Process};
 use crate::wait::wait_for;
+
+/// Counter: messages that became rows and are committed. A process counts from its own start.
+pub const ROWS_IN: &str = "engine_rows_in_total";
+/// Counter: failed attempts to insert, each of which was or will be repeated.
+pub const INSERT_FAILURES: &str = "engine_insert_failures_total";
 
 const START: Duration = Duration::from_secs(60);
 
@@ -88,6 +95,18 @@ impl Setup {
         }
     }
 
+    /// Gives it a configuration file of this content.
+    ///
+    /// # Panics
+    /// When it can't be written.
+    #[must_use]
+    pub fn with_configuration(self, content: &str) -> Self {
+        let file = self.folder.path().join("engine.toml");
+        fs::write(&file, content).expect("configuration file");
+        let file = file.to_string_lossy().into_owned();
+        self.with(&["--config", &file])
+    }
+
     /// Adds arguments.
     #[must_use]
     pub fn with(mut self, arguments: &[&str]) -> Self {
@@ -101,12 +120,20 @@ impl Setup {
     /// When the program can't be started.
     #[must_use]
     pub fn start(&self) -> Engine {
+        self.start_with(&[])
+    }
+
+    /// Starts the engine with these arguments besides.
+    ///
+    /// # Panics
+    /// When the program can't be started.
+    #[must_use]
+    pub fn start_with(&self, arguments: &[&str]) -> Engine {
         let listen = format!("127.0.0.1:{}", self.port);
         let mut command = Command::new(program());
         command.arg("--plugins").arg(&self.plugins);
         command.args(["--clickhouse", &self.clickhouse, "--database", &self.database, "--listen", &listen]);
-        command.arg("--data-dir").arg(self.folder.path().join("data")).args(&self.arguments);
-        // A line for each message set aside would hide the rest; what a test needs is in the tables.
+        command.arg("--data-dir").arg(self.folder.path().join("data")).args(&self.arguments).args(arguments);
         let process = Process::start("engine", &command, &self.folder.path().join("engine.log"), Ending::Common);
         Engine { process, url: format!("http://{listen}") }
     }
@@ -179,6 +206,17 @@ impl Engine {
     /// Whether it runs.
     pub fn runs(&mut self) -> bool {
         self.process.exited().is_none()
+    }
+
+    /// The last line of a run to the end: counts of everything, as JSON.
+    ///
+    /// # Panics
+    /// When there is none.
+    #[must_use]
+    pub fn totals(&self) -> Value {
+        let output = self.output();
+        let line = output.lines().rev().find(|line| line.starts_with('{') && line.contains("\"rows_in\""));
+        serde_json::from_str(line.unwrap_or_else(|| panic!("no totals in:\n{output}"))).expect("JSON")
     }
 
     /// What it printed, in all its starts.

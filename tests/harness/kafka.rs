@@ -24,8 +24,8 @@ const REQUEST: Duration = Duration::from_secs(30);
 #[derive(Debug)]
 pub struct Kafka {
     process: Process,
+    command: Command,
     port: u16,
-    controller_port: u16,
     folder: TempDir,
 }
 
@@ -36,11 +36,24 @@ impl Kafka {
     /// When it does not come up.
     #[must_use]
     pub fn start() -> Self {
+        Self::with_partitions(1)
+    }
+
+    /// Starts a broker that gives so many partitions to a topic that a client creates by writing to it, as Connect
+    /// does.
+    ///
+    /// # Panics
+    /// When it does not come up.
+    #[must_use]
+    pub fn with_partitions(partitions: u16) -> Self {
         let _ = place::script("tests/stack/fetch.sh", &["kafka"]);
         let folder = place::folder("kafka");
         let (port, controller_port) = (place::free_port(), place::free_port());
-        let process = launch(folder.path(), port, controller_port);
-        let mut kafka = Self { process, port, controller_port, folder };
+        let mut command = Command::new(place::repository().join("tests/stack/run.sh"));
+        command.arg("kafka").env("STACK_DIR", folder.path()).env("KAFKA_PARTITIONS", partitions.to_string());
+        command.env("KAFKA_PORT", port.to_string()).env("CONTROLLER_PORT", controller_port.to_string());
+        let process = launch(&command, folder.path());
+        let mut kafka = Self { process, command, port, folder };
         kafka.wait_until_up();
         kafka
     }
@@ -72,7 +85,7 @@ impl Kafka {
     /// # Panics
     /// When it does not come up.
     pub fn start_again(&mut self) {
-        self.process = launch(self.folder.path(), self.port, self.controller_port);
+        self.process = launch(&self.command, self.folder.path());
         self.wait_until_up();
     }
 
@@ -201,11 +214,8 @@ impl Messages {
     }
 }
 
-fn launch(folder: &Path, port: u16, controller_port: u16) -> Process {
-    let mut command = Command::new(place::repository().join("tests/stack/run.sh"));
-    command.arg("kafka").env("STACK_DIR", folder);
-    command.env("KAFKA_PORT", port.to_string()).env("CONTROLLER_PORT", controller_port.to_string());
-    Process::start("kafka", &command, &folder.join("kafka.log"), Ending::Common)
+fn launch(command: &Command, folder: &Path) -> Process {
+    Process::start("kafka", command, &folder.join("kafka.log"), Ending::Common)
 }
 
 /// Runs one of the client's futures; they need no reactor, only somebody who waits.

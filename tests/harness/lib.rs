@@ -12,6 +12,7 @@ pub mod connect;
 pub mod engine;
 pub mod kafka;
 pub mod metrics;
+pub mod orders;
 pub mod place;
 pub mod postgres;
 pub mod process;

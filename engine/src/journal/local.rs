@@ -61,6 +61,7 @@ enum Write {
     Take,
     Intend(Owner, Box<Intent>),
     Commit(Owner, Commit),
+    Restart(Position),
 }
 
 impl LocalJournal {
@@ -116,6 +117,10 @@ impl Journal for LocalJournal {
 
     fn commit<'a>(&'a self, lane: &'a LaneId, owner: Owner, commit: Commit) -> BoxFuture<'a, Result<(), JournalError>> {
         async move { self.write(lane, Write::Commit(owner, commit)).await.map(drop) }.boxed()
+    }
+
+    fn restart<'a>(&'a self, lane: &'a LaneId, position: Position) -> BoxFuture<'a, Result<(), JournalError>> {
+        async move { self.write(lane, Write::Restart(position)).await.map(drop) }.boxed()
     }
 
     fn lanes(&self) -> Result<Vec<(LaneId, Position, usize)>, JournalError> {
@@ -207,6 +212,13 @@ impl Writer {
                 }
                 record.position = commit.position.clone();
                 batch.remove(&self.store.intents, intent_key(lane, commit.epoch));
+            }
+            Write::Restart(position) => {
+                for open in self.store.open_intents(lane)? {
+                    batch.remove(&self.store.intents, intent_key(lane, open.epoch));
+                }
+                record.owner.0 += 1;
+                record.position = position.clone();
             }
         }
         batch.insert(&self.store.lanes, lane_key(lane), json(&record)?);

@@ -145,6 +145,9 @@ pub trait Journal: Send + Sync {
     /// Ends an epoch, durably and in one step.
     fn commit<'a>(&'a self, lane: &'a LaneId, owner: Owner, commit: Commit) -> BoxFuture<'a, Result<(), JournalError>>;
 
+    /// An operator's decision: the lane goes on from this position, in a new generation, its open epochs given up.
+    fn restart<'a>(&'a self, lane: &'a LaneId, position: Position) -> BoxFuture<'a, Result<(), JournalError>>;
+
     /// All lanes that were ever taken, with their positions and the number of open intents.
     fn lanes(&self) -> Result<Vec<(LaneId, Position, usize)>, JournalError>;
 }

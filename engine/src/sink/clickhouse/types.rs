@@ -212,8 +212,8 @@ impl Base {
     fn parse_with_arguments(text: &str) -> Option<Self> {
         let (name, rest) = text.split_once('(')?;
         let arguments = split(rest.strip_suffix(')')?)?;
-        let zone =
-            |text: &str| text.len() > 2 && text.starts_with('\'') && text.ends_with('\'') && !text.contains('\\');
+        let inside = |text: &str| text.strip_prefix('\'')?.strip_suffix('\'').map(str::to_owned);
+        let zone = |text: &str| inside(text).is_some_and(|zone| !zone.contains(['\'', '\\']));
         let digits = |text: &str| text.parse().ok().filter(|digits| *digits <= 9);
         match (name, arguments.as_slice()) {
             ("DateTime", [tz]) if zone(tz) => Some(Self::DateTime),

@@ -1,0 +1,224 @@
+//! Reads ClickHouse back and compares it with the model of the source tables.
+//!
+//! Every current row is compared in every business column. What must have become a dead letter is counted by the
+//! messages' coordinates, so that neither a missing one nor one that was written twice goes unnoticed.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use super::Verdict;
+use super::changes::{Bad, Order, User};
+use super::feed::Tables;
+use super::screen::grouped;
+
+/// A query failed.
+#[derive(Debug, thiserror::Error)]
+pub enum QueryError {
+    /// No answer.
+    #[error("no answer")]
+    Http(#[from] reqwest::Error),
+    /// ClickHouse's words.
+    #[error("{0}")]
+    Refused(String),
+}
+
+/// Asks ClickHouse.
+pub(super) struct Client {
+    http: reqwest::Client,
+    url: String,
+}
+
+impl Client {
+    /// Asks about the tables of this database.
+    pub(super) fn new(url: &str, database: &str) -> Self {
+        Self { http: reqwest::Client::new(), url: format!("{url}/?database={database}") }
+    }
+
+    /// The answer as text.
+    pub(super) async fn ask(&self, query: &str) -> Result<String, QueryError> {
+        let answer = self.http.post(&self.url).body(query.to_owned()).send().await?;
+        let accepted = answer.status().is_success();
+        let text = answer.text().await?;
+        if accepted { Ok(text) } else { Err(QueryError::Refused(text)) }
+    }
+}
+
+/// How old the newest visible change of the slowest partition was, sampled while the feed ran.
+#[derive(Debug, Default)]
+pub(super) struct Freshness(Vec<u64>);
+
+impl Freshness {
+    /// Takes one sample. A table that is not there yet gives none.
+    pub(super) async fn sample(&mut self, client: &Client) {
+        const NEWEST: &str = "SELECT min(newest) FROM (SELECT toUnixTimestamp64Milli(max(_source_ts)) AS newest \
+                              FROM orders GROUP BY _partition)";
+        let Ok(text) = client.ask(NEWEST).await else { return };
+        let Ok(newest) = text.trim().parse::<u64>() else { return };
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        if newest > 0 {
+            self.0.push(u64::try_from(now.as_millis()).unwrap_or(u64::MAX).saturating_sub(newest));
+        }
+    }
+
+    /// Median and worst sample in ms.
+    fn summary(&self) -> Option<(u64, u64)> {
+        let mut sorted = self.0.clone();
+        sorted.sort_unstable();
+        Some((*sorted.get(sorted.len() / 2)?, *sorted.last()?))
+    }
+}
+
+/// One line of the comparison.
+struct Check {
+    what: &'static str,
+    expected: String,
+    found: String,
+}
+
+/// Prints the comparison and some results, and says whether ClickHouse holds exactly what it must.
+pub(super) async fn prove(client: &Client, tables: &Tables, freshness: &Freshness) -> Result<Verdict, QueryError> {
+    let checks = [orders(client, tables).await?, users(client, tables).await?, dead_letters(client, tables).await?];
+    let mut verdict = Verdict::AsExpected;
+    println!("  {:<54} {:>18} {:>18}", "", "expected", "found");
+    for check in checks.iter().flatten() {
+        let same = check.expected == check.found;
+        let mark = if same { '✓' } else { '✗' };
+        println!("{mark} {:<54} {:>18} {:>18}", check.what, check.expected, check.found);
+        if !same {
+            verdict = Verdict::Different;
+        }
+    }
+    println!();
+    show(client).await?;
+    if let Some((median, worst)) = freshness.summary() {
+        println!(
+            "A change was visible in ClickHouse within {median} ms (median of the slowest partition; worst {worst} ms)\n"
+        );
+    }
+    Ok(verdict)
+}
+
+async fn orders(client: &Client, tables: &Tables) -> Result<Vec<Check>, QueryError> {
+    const ROWS: &str = "SELECT id, order_number, toInt32(order_date), toUnixTimestamp64Micro(order_time), purchaser, \
+                        quantity, product_id, unit_price, status, toUnixTimestamp64Micro(updated_at) \
+                        FROM orders_current ORDER BY id FORMAT TSV";
+    let found = client.ask(ROWS).await?;
+    let mut expected: Vec<&Order> = tables.orders.rows().iter().collect();
+    expected.sort_unstable_by_key(|order| order.id);
+    let cents: i64 = expected.iter().map(|order| order.total_amount()).sum();
+    let sum = client.ask("SELECT sum(quantity * unit_price) FROM orders_current").await?;
+    let deleted = client.ask(&count_deleted("orders", "id")).await?;
+    Ok(vec![
+        Check::count("orders: rows", expected.len() as u64, found.lines().count() as u64),
+        Check::count(
+            "orders: rows identical in all columns",
+            expected.len() as u64,
+            identical(expected.iter().map(|order| order_line(order)), &found),
+        ),
+        Check { what: "orders: sum of quantity × price", expected: money(cents), found: sum.trim().to_owned() },
+        Check::count("orders: deleted", tables.orders.deleted(), number(&deleted)),
+    ])
+}
+
+async fn users(client: &Client, tables: &Tables) -> Result<Vec<Check>, QueryError> {
+    const ROWS: &str = "SELECT user_id, full_name, email, toUnixTimestamp64Micro(created_at), \
+                        toUnixTimestamp64Micro(updated_at) FROM users_current ORDER BY user_id FORMAT TSVRaw";
+    let found = client.ask(ROWS).await?;
+    let mut expected: Vec<&User> = tables.users.rows().iter().collect();
+    expected.sort_unstable_by_key(|user| user.id);
+    let deleted = client.ask(&count_deleted("users", "user_id")).await?;
+    Ok(vec![
+        Check::count("users: rows", expected.len() as u64, found.lines().count() as u64),
+        Check::count(
+            "users: rows identical in all columns",
+            expected.len() as u64,
+            identical(expected.iter().map(|user| user_line(user)), &found),
+        ),
+        Check::count("users: deleted", tables.users.deleted(), number(&deleted)),
+    ])
+}
+
+async fn dead_letters(client: &Client, tables: &Tables) -> Result<Vec<Check>, QueryError> {
+    let all = client.ask("SELECT count() FROM dead_letters").await?;
+    let messages = client.ask("SELECT uniqExact(_topic, _partition, _offset) FROM dead_letters").await?;
+    let bad = Bad::ALL.map(|kind| tables.orders.bad(kind)).iter().sum::<u64>() + tables.users.malformed();
+    Ok(vec![
+        Check::count("dead letters: bad messages among them", bad, number(&messages)),
+        Check::count("dead letters: rows", bad, number(&all)),
+    ])
+}
+
+/// Keys whose newest change is a delete.
+fn count_deleted(table: &str, key: &str) -> String {
+    format!("SELECT countIf(gone) FROM (SELECT argMax(_deleted, _version) AS gone FROM {table} GROUP BY {key})")
+}
+
+async fn show(client: &Client) -> Result<(), QueryError> {
+    const RESULTS: [(&str, &str); 3] = [
+        (
+            "Dead letters by reason",
+            "SELECT _topic AS topic, stage, code, count() AS messages, any(reason) AS example FROM dead_letters \
+             GROUP BY ALL ORDER BY messages DESC",
+        ),
+        (
+            "Orders by status",
+            "SELECT status, count() AS orders, sum(quantity * unit_price) AS amount FROM orders_current \
+             GROUP BY status ORDER BY orders DESC",
+        ),
+        (
+            "Top customers",
+            "SELECT purchaser, count() AS orders, sum(quantity * unit_price) AS amount FROM orders_current \
+             GROUP BY purchaser ORDER BY amount DESC LIMIT 5",
+        ),
+    ];
+    for (title, query) in RESULTS {
+        println!("{title}\n{}", client.ask(&format!("{query} FORMAT PrettyCompactMonoBlock")).await?);
+    }
+    Ok(())
+}
+
+impl Check {
+    fn count(what: &'static str, expected: u64, found: u64) -> Self {
+        Self { what, expected: grouped(expected), found: grouped(found) }
+    }
+}
+
+/// Lines that are in both, both being sorted by key: a missing row must not make all later ones differ.
+fn identical(expected: impl Iterator<Item = String>, found: &str) -> u64 {
+    let found: std::collections::HashSet<&str> = found.lines().collect();
+    expected.filter(|line| found.contains(line.as_str())).count() as u64
+}
+
+fn order_line(o: &Order) -> String {
+    format!(
+        "{}\tORD-{}\t{}\t{}\t{}\t{}\t{}\t{}\t{}\t{}",
+        o.id,
+        1000 + o.id,
+        o.order_date,
+        o.order_time,
+        o.purchaser,
+        o.quantity,
+        o.product_id,
+        trimmed(&money(o.unit_price)),
+        o.status(),
+        o.updated_at
+    )
+}
+
+fn user_line(user: &User) -> String {
+    format!("{}\t{}\t{}\t{}\t{}", user.id, user.full_name(), user.email(), user.created_at, user.updated_at)
+}
+
+/// Cents as units, two digits after the point.
+fn money(cents: i64) -> String {
+    format!("{}.{:02}", cents / 100, cents % 100)
+}
+
+/// ClickHouse writes decimals without trailing zeros.
+fn trimmed(decimal: &str) -> &str {
+    decimal.trim_end_matches('0').trim_end_matches('.')
+}
+
+/// A count as ClickHouse prints it. What is no number is no count that was expected.
+fn number(text: &str) -> u64 {
+    text.trim().parse().unwrap_or(u64::MAX)
+}
