@@ -94,6 +94,7 @@ pub struct Orders {
     rows: Vec<Order>,
     next_id: i32,
     lsn: u64,
+    good: u64,
     deleted: u64,
     bad: [u64; Bad::ALL.len()],
 }
@@ -104,13 +105,19 @@ impl Orders {
     pub fn new(seed: u64, snapshot: u32, mix: Mix) -> Self {
         let random = Random::new(seed);
         let bad = [0; Bad::ALL.len()];
-        Self { random, mix, snapshot, rows: Vec::new(), next_id: 1, lsn: 36_062_424, deleted: 0, bad }
+        Self { random, mix, snapshot, rows: Vec::new(), next_id: 1, lsn: 36_062_424, good: 0, deleted: 0, bad }
     }
 
     /// The rows as they are now, in no order.
     #[must_use]
     pub fn rows(&self) -> &[Order] {
         &self.rows
+    }
+
+    /// Changes so far that are no bad ones.
+    #[must_use]
+    pub fn good(&self) -> u64 {
+        self.good
     }
 
     /// Rows that were deleted so far.
@@ -128,12 +135,13 @@ impl Orders {
     /// Changes the table once and gives the messages that tell of it. `now`: microseconds since 1970-01-01.
     pub fn change(&mut self, now: i64, out: &mut Vec<Change>) {
         self.lsn += 56 + u64::from(self.random.below(400));
-        if self.snapshot > 0 {
-            return self.read(now, out);
-        }
         let roll = self.random.below(1_000);
-        if roll < self.mix.bad {
-            self.spoil(now, out);
+        if self.snapshot == 0 && roll < self.mix.bad {
+            return self.spoil(now, out);
+        }
+        self.good += 1;
+        if self.snapshot > 0 {
+            self.read(now, out);
         } else if roll < self.mix.bad + self.mix.deletes && !self.rows.is_empty() {
             self.delete(now, out);
         } else if roll < self.mix.bad + self.mix.deletes + self.mix.updates && !self.rows.is_empty() {
