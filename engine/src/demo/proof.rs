@@ -30,7 +30,10 @@ pub(super) struct Client {
 impl Client {
     /// Asks about the tables of this database.
     pub(super) fn new(url: &str, database: &str) -> Self {
-        Self { http: reqwest::Client::new(), url: format!("{url}/?database={database}&output_format_decimal_trailing_zeros=1") }
+        Self {
+            http: reqwest::Client::new(),
+            url: format!("{url}/?database={database}&output_format_decimal_trailing_zeros=1"),
+        }
     }
 
     /// The answer as text.

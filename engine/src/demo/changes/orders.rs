@@ -15,7 +15,7 @@ use super::random::Random;
 use super::{Change, Mix};
 
 /// Every status that an order can have, in the order of its life.
-const STATUSES: [&str; 5] = ["PENDING", "CONFIRMED", "SHIPPED", "DELIVERED", "CANCELLED"];
+pub(super) const STATUSES: [&str; 5] = ["PENDING", "CONFIRMED", "SHIPPED", "DELIVERED", "CANCELLED"];
 /// How applications wrote the same words before the source checked them: what cleaning is there for.
 const UNTIDY: [&str; 5] = ["pending", " CONFIRMED", "Shipped ", "delivered", " cancelled "];
 const MICROSECONDS_PER_DAY: i64 = 86_400_000_000;
@@ -297,7 +297,7 @@ impl fmt::Display for Envelope<'_> {
 }
 
 /// A decimal of any scale as Kafka Connect writes it: base64 of the shortest big-endian two's complement.
-struct Decimal(i64);
+pub(super) struct Decimal(pub(super) i64);
 
 impl fmt::Display for Decimal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
