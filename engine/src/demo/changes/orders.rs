@@ -165,7 +165,7 @@ impl Orders {
     fn update(&mut self, now: i64, out: &mut Vec<Change>) {
         let index = self.random.index(self.rows.len());
         let before = self.rows[index].clone();
-        let mut after = Order { updated_at: now, ..before.clone() };
+        let mut after = Order { updated_at: now, ..before };
         if self.random.below(4) == 0 {
             after.quantity = self.quantity();
         } else {
