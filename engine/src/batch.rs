@@ -128,6 +128,18 @@ pub struct Changes {
     pub source_ts: TimestampMillisecondArray,
 }
 
+impl Changes {
+    /// A part of the rows, without a copy.
+    #[must_use]
+    pub fn slice(&self, start: usize, length: usize) -> Self {
+        Self {
+            op: self.op.slice(start, length),
+            offset: self.offset.slice(start, length),
+            source_ts: self.source_ts.slice(start, length),
+        }
+    }
+}
+
 /// A message that is no row: recognised, without effect on tables, and counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum NoOp {

@@ -1,6 +1,7 @@
 //! What a plugin reads: columns by name and type, and how the messages are written.
 
 use arrow_schema::{DataType, Field, SchemaRef, TimeUnit};
+use serde::{Deserialize, Serialize};
 
 /// How Debezium wrote the messages of a topic.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -12,7 +13,8 @@ pub enum Format {
 }
 
 /// What a null value (a tombstone) means.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Tombstone {
     /// It follows a delete that was a message of its own: nothing to do. Default for envelopes.
     Ignore,
@@ -22,7 +24,8 @@ pub enum Tombstone {
 }
 
 /// How decimals are written where the message has no schema: Debezium's `decimal.handling.mode`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Decimals {
     /// Base64 of the unscaled big-endian two's complement; the scale is the column's. JSON numbers are read as well.
     Precise,

@@ -1,12 +1,33 @@
 //! A streaming transformation engine: change-data-capture topics from Kafka, through transforms compiled to
-//! WebAssembly, into ClickHouse, exactly once. The modules in the order of a row's way:
+//! WebAssembly, into ClickHouse, exactly once.
+//!
+//! [`lane::Lane::run`] is the way of a row; the modules that it calls stand here in that order.
 
 pub mod offsets;
 pub mod batch;
+pub mod digest;
 pub mod input;
 pub mod table;
+
 pub mod source;
 pub mod decode;
 pub mod plugin;
+pub mod transform;
+pub mod journal;
+pub mod token;
 pub mod sink;
+pub mod lane;
+
+pub mod lane_status;
+pub mod disposition;
+pub mod engine;
+pub mod artifacts;
+pub mod clock;
+pub mod cpu;
+pub mod stop;
+
+pub mod config;
+pub mod metrics;
+pub mod server;
+pub mod cli;
 pub mod demo;

@@ -1,2 +1,5 @@
-//! engine
-fn main() {}
+//! The engine's program.
+
+fn main() -> std::process::ExitCode {
+    engine::cli::main()
+}

@@ -40,16 +40,16 @@ impl fmt::Display for TopicPartition {
 ///
 /// The topic's *id* belongs to the name: a topic that was deleted and made again has other messages at the same
 /// offsets, so it is another lane. Sources without ids (files, old brokers) leave it empty.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct LaneId {
     /// The tenant's name.
-    pub tenant: Arc<str>,
+    pub tenant: String,
     /// The plugin's name: its folder below the tenant.
-    pub plugin: Arc<str>,
+    pub plugin: String,
     /// The topic's name.
-    pub topic: Arc<str>,
+    pub topic: String,
     /// The topic's id as Kafka prints it, or empty.
-    pub topic_id: Arc<str>,
+    pub topic_id: String,
     /// The partition's number.
     pub partition: i32,
 }
@@ -58,7 +58,7 @@ impl LaneId {
     /// The partition that the lane reads.
     #[must_use]
     pub fn topic_partition(&self) -> TopicPartition {
-        TopicPartition { topic: self.topic.clone(), partition: self.partition }
+        TopicPartition { topic: self.topic.as_str().into(), partition: self.partition }
     }
 }
 

@@ -1,5 +1,6 @@
 //! Output tables: what a plugin's description and the engine's own columns add up to.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use arrow_schema::{DataType, Field, Schema, SchemaRef, TimeUnit};
@@ -63,8 +64,7 @@ pub fn quote(identifier: &str) -> String {
 #[must_use]
 pub fn engine_columns() -> Vec<Field> {
     let low_cardinality = |name: &str| {
-        let metadata =
-            std::collections::HashMap::from([(CLICKHOUSE_TYPE.to_owned(), "LowCardinality(String)".to_owned())]);
+        let metadata = HashMap::from([(CLICKHOUSE_TYPE.to_owned(), "LowCardinality(String)".to_owned())]);
         Field::new(name, DataType::Utf8, false).with_metadata(metadata)
     };
     let milliseconds = DataType::Timestamp(TimeUnit::Millisecond, Some("UTC".into()));
@@ -80,6 +80,13 @@ pub fn engine_columns() -> Vec<Field> {
         Field::new("_row", DataType::UInt32, false),
         Field::new("_ingested_at", milliseconds, false),
     ]
+}
+
+/// Those of the engine's columns that say which epoch made a row and when: `_epoch`, `_row`, `_ingested_at`.
+#[must_use]
+pub fn provenance_columns() -> Vec<Field> {
+    let names = ["_epoch", "_row", "_ingested_at"];
+    engine_columns().into_iter().filter(|field| names.contains(&field.name().as_str())).collect()
 }
 
 /// The schema of a table with these columns of its own, the engine's columns added.

@@ -1,1 +1,51 @@
-//! SDK
+//! Write transforms for the engine: typed rows in, typed rows out, compiled to WebAssembly.
+//!
+//! A plugin is a crate with input rows ([`Row`]), output tables ([`Table`]), a function between them and one
+//! [`export!`]. It sees nothing but its rows, its parameters and the epoch's clock ([`Ctx`]): no files, no network, no
+//! time of its own. Rows cross the border a batch at a time, as Arrow's buffers; the SDK reads and writes these buffers
+//! in place, so that text is a `&str` into the batch and nothing is allocated per row.
+//!
+//! | module | is about |
+//! |---|---|
+//! | [`column`] | which Rust types are columns |
+//! | [`view`], [`builder`] | reading and writing columns: batch style works with them directly |
+//! | [`row`], [`table`], [`batch`] | row style, output, batch style |
+//! | [`description`], [`plugin`] | what the host is told, the entry |
+//! | `testing` | the harness for `cargo test`, natively |
+//!
+//! **Promise.** Row style cannot emit columns of different lengths or rows that do not exist; what is not emitted or
+//! rejected is dropped. A panic is logged with its place before the instance traps; the engine then looks for the row.
+
+// The derives name this crate by its name, in its own tests as well.
+extern crate self as plugin_sdk;
+
+pub mod batch;
+#[cfg(target_family = "wasm")]
+pub mod border;
+pub mod builder;
+pub mod column;
+pub mod context;
+pub mod decimal;
+pub mod description;
+pub mod plugin;
+pub mod row;
+pub mod table;
+#[cfg(not(target_family = "wasm"))]
+pub mod testing;
+pub mod time;
+pub mod uuid;
+pub mod view;
+mod wide;
+
+pub use batch::{Batch, Emit, RawBatch, process_batch};
+pub use builder::{Bits, Builder, FixedBuilder, Lowercase, Uppercase};
+pub use column::{ColumnType, Json, Pass, ReadColumn, WriteColumn, pass};
+pub use context::{Ctx, Parameters, Reject, RejectedRow};
+pub use decimal::{Decimal, Decimal256};
+pub use description::{Contradiction, DataType, Description, Format, TableKind, TimeUnit};
+pub use plugin::{Host, Plugin, RowsFrom};
+pub use plugin_sdk_macros::{Parameters, Row, Table};
+pub use row::{Builders, Change, Op, Row, process_rows};
+pub use table::{Origin, Outputs, Table, Writer};
+pub use time::{Date, Micros, Millis, Nanos, Seconds, Time, Timestamp, Utc, Wall, WallClock};
+pub use uuid::Uuid;

@@ -1,1 +1,20 @@
-//! Starts and stops the real parts.
+//! Starts, stops and watches the real parts that the tests of the whole run against: Kafka, Connect with Debezium,
+//! PostgreSQL, ClickHouse and the engine itself.
+//!
+//! **Promise.** A part that was started answers. It listens on a port of its own and keeps its data in a folder of its
+//! own, so any number of tests and test runs go on side by side. It ends with its value, however the test ends: at
+//! return, at a panic, or when the test process is killed.
+//! **Assumed.** Linux (parent-death signals) and what `tests/stack` brings; the parts fetch it themselves at first use.
+//! Nothing here sleeps for a result: everything waits for a condition, with a bound ([`wait`]).
+
+pub mod clickhouse;
+pub mod connect;
+pub mod engine;
+pub mod kafka;
+pub mod metrics;
+pub mod orders;
+pub mod place;
+pub mod postgres;
+pub mod process;
+pub mod rows;
+pub mod wait;

@@ -6,6 +6,17 @@
 //! **Assumed.** An instance is thrown away after each epoch and after each fault.
 //! **After a crash** the same bytes, loaded by digest, give the same answers.
 
+mod host;
+mod ticker;
+mod load;
+mod describe;
+mod contract;
+mod instance;
+mod sandbox;
+mod emit;
+mod frame;
+mod fault;
+
 use std::sync::Arc;
 
 use arrow_array::{BooleanArray, RecordBatch, UInt32Array};
@@ -13,6 +24,13 @@ use arrow_schema::{Field, SchemaRef};
 
 use crate::input::Format;
 use crate::table::TableKind;
+
+pub use host::{Host, HostError, HostSettings};
+pub use instance::Instance;
+pub use load::{LoadError, Plugin};
+
+#[cfg(test)]
+mod tests;
 
 /// What a plugin says of itself, checked: names are unique, types exist, origins point to input columns of the same
 /// type.
@@ -85,7 +103,8 @@ pub struct Limits {
     pub memory_bytes: usize,
     /// Longest time of one call, in ms.
     pub call_ms: u64,
-    /// Most bytes that one call may emit.
+    /// Most bytes that one call may give out, counted as its tables get them: columns that it made, columns that the
+    /// host takes over for it, and 64 bytes a row for the engine's own.
     pub output_bytes: usize,
 }
 
@@ -131,6 +150,23 @@ pub struct Answer {
     pub rejected: Vec<RejectedRow>,
 }
 
+impl Fault {
+    /// A stable word to count and search by.
+    #[must_use]
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Trap { .. } => "trap",
+            Self::Deadline { .. } => "deadline",
+            Self::Memory { .. } => "memory",
+            Self::Stack => "stack",
+            Self::Output { .. } => "output",
+            Self::Contract { .. } => "contract",
+            Self::Engine { .. } => "engine",
+            Self::Failed { .. } => "failed",
+        }
+    }
+}
+
 /// Why a call has no answer. The instance is dead.
 #[derive(Debug, thiserror::Error)]
 pub enum Fault {
@@ -165,6 +201,13 @@ pub enum Fault {
     #[error("plugin broke the contract: {message}")]
     Contract {
         /// Which output and column, and what is wrong with it.
+        message: String,
+    },
+    /// The engine could not run it: no free instance, no memory, or a bug here. Not the plugin's doing, and no row is
+    /// to blame: the same call may succeed later.
+    #[error("the engine could not run the plugin: {message}")]
+    Engine {
+        /// What is missing.
         message: String,
     },
     /// It returned an error for the whole batch.

@@ -5,16 +5,24 @@
 //! **Assumed.** The caller has a durable intent for the block, and repeats a block only unchanged.
 //! **After a crash** the caller sends the block again, with the same token.
 
+mod bronze;
 mod clickhouse;
 mod dead_letter;
+mod messages;
+mod range;
 
 use futures::future::BoxFuture;
 
 use crate::batch::Block;
 use crate::table::Table;
 
-pub use clickhouse::{ClickHouse, ClickHouseSettings, Compression};
+pub use bronze::{bronze_block, bronze_table};
+pub use clickhouse::{
+    Backoff, Cause, ClickHouse, ClickHouseSettings, Compression, Password, SinkStats, SinkTotals,
+};
 pub use dead_letter::{DeadLetter, dead_letter_block, dead_letter_table};
+pub use messages::Provenance;
+pub use range::{OutOfRange, out_of_range};
 
 /// What a repeated insert into a table does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

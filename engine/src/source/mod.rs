@@ -8,6 +8,7 @@
 
 mod file;
 mod kafka;
+mod topics;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -56,7 +57,8 @@ pub struct BatchLimits {
 pub struct Lag {
     /// The partition's end: the offset that its next message will get (last stable offset with transactions).
     pub end: i64,
-    /// Offset after the last message that was given out.
+    /// Offset after the last message that was given out; behind that, after the holes (control records, compacted
+    /// messages) that are known to follow. Equal to `end` when there is nothing left to read.
     pub position: i64,
 }
 
@@ -82,6 +84,12 @@ pub trait Reader: Send {
 
     /// How far it is behind, as of the last fetch; `None` until the source has said.
     fn lag(&self) -> Option<Lag>;
+
+    /// What keeps messages from coming, as of now: a broker that is gone, a leader that is not elected. The reader waits
+    /// and goes on by itself; this is for status pages and logs.
+    fn trouble(&self) -> Option<String> {
+        None
+    }
 }
 
 /// Why a source can't give messages. Each variant is one decision for the lane.
@@ -109,6 +117,20 @@ pub enum SourceError {
         end: i64,
         /// Offsets between.
         lost: i64,
+    },
+    /// The position lies behind the partition's end: the broker lost acknowledged messages, or the position is another
+    /// topic's. The lane stops.
+    #[error(
+        "{partition}: offset {wanted} was never written, the partition ends at {end}: the broker lost messages (unclean \
+         leader election, restored disk), or the topic was created again. To go on anyway, run `engine recover`"
+    )]
+    OffsetAhead {
+        /// The partition.
+        partition: TopicPartition,
+        /// The position asked for.
+        wanted: i64,
+        /// The partition's end.
+        end: i64,
     },
     /// The topic is not there any more, or another one bears its name. The lane stops.
     #[error(

@@ -1,0 +1,23 @@
+# Thin: each target is one script, and each does all the set-up it needs. All needs Linux, Rust by rustup and a C toolchain;
+# `demo` npm besides, `test` npm, Java and Maven.
+.DEFAULT_GOAL := help
+
+help: ## what there is
+	@sed -n 's/^\([a-z-]*\): *## */  make \1\t/p' $(MAKEFILE_LIST) | expand -t 20
+
+demo: ## the whole path in a minute, on an embedded broker and an embedded ClickHouse
+	@tests/demo.sh
+
+test: ## everything: format, lints, unit tests, plugins, the real stack, documentation, licences
+	@tests/all.sh
+
+test-quick: ## format, lints and unit tests: seconds once the dependencies are compiled
+	@tests/all.sh --quick
+
+plugins: ## compiles the plugins to plugins/*/plugin.wasm
+	@plugin-sdk/toolchain/build-plugins.sh
+
+bench: ## CPU microseconds per event, stage by stage, beside a hand-written consumer
+	@tests/bench.sh
+
+.PHONY: help demo test test-quick plugins bench

@@ -1,0 +1,110 @@
+//! Arguments. Flags win over the environment, which wins over `engine.toml`.
+
+use std::path::PathBuf;
+
+use clap::{ArgAction, Parser, Subcommand};
+
+/// Streaming transformation engine: Kafka CDC topics through WebAssembly plugins into ClickHouse, exactly once.
+#[derive(Debug, Parser)]
+#[command(name = "engine", version, args_conflicts_with_subcommands = true, after_help = EXAMPLES)]
+pub struct Args {
+    /// What to do; without a command: run.
+    #[command(subcommand)]
+    pub command: Option<Command>,
+    /// For `run`.
+    #[command(flatten)]
+    pub run: RunArgs,
+    /// More log: -v information, -vv each epoch. ENGINE_LOG sets a filter, such as `engine=debug`.
+    #[arg(short, long, global = true, action = ArgAction::Count)]
+    pub verbose: u8,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  engine --plugins ./plugins --kafka localhost:9092 --clickhouse http://localhost:8123
+  engine check --plugins ./plugins
+  engine --plugins ./plugins --source orders.jsonl --until-idle";
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Read topics, transform, insert: until Ctrl-C.
+    Run(RunArgs),
+    /// Say what would run and what is wrong, without reading or writing a row.
+    Check(RunArgs),
+    /// Let a lane that lost its place in a topic go on elsewhere: starts a new generation.
+    Recover(RecoverArgs),
+}
+
+/// Arguments of `run` and `check`.
+#[derive(Clone, Debug, Default, clap::Args)]
+pub struct RunArgs {
+    /// Settings; by default engine.toml, if it is there.
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// The folder of plugins [default: plugins].
+    #[arg(long, value_name = "DIR")]
+    pub plugins: Option<String>,
+    /// Kafka brokers.
+    #[arg(long, value_name = "HOST:PORT,...")]
+    pub kafka: Option<String>,
+    /// Recorded messages (JSON lines) in place of Kafka; may be given more than once.
+    #[arg(long, value_name = "FILE")]
+    pub source: Vec<PathBuf>,
+    /// ClickHouse over HTTP [default: http://127.0.0.1:8123].
+    #[arg(long, value_name = "URL")]
+    pub clickhouse: Option<String>,
+    /// The database of all tables [default: default].
+    #[arg(long, value_name = "NAME")]
+    pub database: Option<String>,
+    /// Journal and artifacts [default: data].
+    #[arg(long, value_name = "DIR")]
+    pub data_dir: Option<String>,
+    /// Serve /metrics and /health there.
+    #[arg(long, value_name = "HOST:PORT")]
+    pub listen: Option<String>,
+    /// Any other key of engine.toml, such as clickhouse.user=loader.
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub set: Vec<String>,
+    /// Exit when everything there is to read is read and committed.
+    #[arg(long)]
+    pub until_idle: bool,
+}
+
+/// Arguments of `recover`.
+#[derive(Clone, Debug, clap::Args)]
+pub struct RecoverArgs {
+    /// The plugin whose lane it is.
+    #[arg(long, value_name = "NAME")]
+    pub plugin: String,
+    /// The topic.
+    #[arg(long)]
+    pub topic: String,
+    /// The partition; all of the topic by default.
+    #[arg(long, value_name = "N")]
+    pub partition: Option<i32>,
+    /// Where to go on: an offset, or `start` for where plugin.toml lets a new lane begin.
+    #[arg(long, value_name = "OFFSET")]
+    pub from: String,
+    /// Journal and artifacts.
+    #[arg(long, value_name = "DIR", default_value = "data", env = "ENGINE_DATA_DIR")]
+    pub data_dir: PathBuf,
+}
+
+impl RunArgs {
+    /// The keys that flags set: flag, key, value.
+    #[must_use]
+    pub fn flags(&self) -> Vec<(String, String, String)> {
+        let named = [
+            ("--plugins", "plugins", &self.plugins),
+            ("--kafka", "kafka.brokers", &self.kafka),
+            ("--clickhouse", "clickhouse.url", &self.clickhouse),
+            ("--database", "clickhouse.database", &self.database),
+            ("--data-dir", "data_dir", &self.data_dir),
+            ("--listen", "listen", &self.listen),
+        ];
+        let named = named.into_iter().filter_map(|(flag, key, value)| Some((flag, key, value.as_deref()?)));
+        let set = self.set.iter().map(|pair| pair.split_once('=').map_or(("--set", pair.as_str(), ""), |(k, v)| ("--set", k, v)));
+        set.chain(named).map(|(flag, key, value)| (flag.to_owned(), key.to_owned(), value.to_owned())).collect()
+    }
+}

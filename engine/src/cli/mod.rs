@@ -1,0 +1,65 @@
+//! The command line: arguments → settings → run → exit code.
+
+mod args;
+mod check;
+mod recover;
+mod run;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+pub use args::{Args, Command, RunArgs};
+pub use run::{Running, RunningError, start};
+
+use crate::config::{Config, Overlay, Problems};
+
+/// Runs the program: 0 success, 1 a failure while running, 2 a mistake in the settings.
+#[must_use]
+pub fn main() -> ExitCode {
+    let args = Args::parse();
+    start_logging(args.verbose);
+    match args.command.unwrap_or(Command::Run(args.run)) {
+        Command::Run(args) => with_config(&args, run::run),
+        Command::Check(args) => with_config(&args, check::check),
+        Command::Recover(args) => recover::recover(&args),
+    }
+}
+
+/// Reads the settings, or says everything that is wrong with them.
+fn with_config(args: &RunArgs, then: impl FnOnce(Config) -> ExitCode) -> ExitCode {
+    match Config::read(&overlay(args)) {
+        Ok(config) => then(config),
+        Err(problems) => mistaken(&problems),
+    }
+}
+
+fn overlay(args: &RunArgs) -> Overlay {
+    Overlay {
+        file: args.config.clone(),
+        flags: args.flags(),
+        environment: std::env::vars().collect(),
+        source_files: args.source.clone(),
+        until_idle: args.until_idle,
+    }
+}
+
+fn mistaken(problems: &Problems) -> ExitCode {
+    eprintln!("{problems}");
+    ExitCode::from(2)
+}
+
+/// Logs go to standard error: quiet by default, as JSON where nobody reads along.
+fn start_logging(verbose: u8) {
+    use std::io::IsTerminal;
+    use tracing_subscriber::EnvFilter;
+
+    let default = match verbose {
+        0 => "warn",
+        1 => "engine=info,warn",
+        _ => "engine=debug,info",
+    };
+    let filter = EnvFilter::try_from_env("ENGINE_LOG").unwrap_or_else(|_| EnvFilter::new(default));
+    let logs = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false);
+    if std::io::stderr().is_terminal() { logs.compact().init() } else { logs.json().flatten_event(true).init() }
+}

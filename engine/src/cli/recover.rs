@@ -1,0 +1,64 @@
+//! `engine recover`: an operator's decision to go on elsewhere in a topic. Nothing is skipped without it.
+
+use std::process::ExitCode;
+
+use super::args::RecoverArgs;
+use super::run::journal_folder;
+use crate::disposition::in_words;
+use crate::journal::{Journal, JournalError, LocalJournal, Position};
+use crate::offsets::LaneId;
+
+/// The command.
+pub(super) fn recover(args: &RecoverArgs) -> ExitCode {
+    let next_offset = match args.from.as_str() {
+        "start" => None,
+        offset => match offset.parse::<i64>() {
+            Ok(offset) if offset >= 0 => Some(offset),
+            Ok(_) | Err(_) => {
+                eprintln!("flag --from: neither an offset nor `start`");
+                return ExitCode::from(2);
+            }
+        },
+    };
+    let runtime = match tokio::runtime::Builder::new_current_thread().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            eprintln!("engine: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    match runtime.block_on(restart_lanes(args, next_offset)) {
+        Ok(0) => {
+            eprintln!("the journal in {} knows no lane of plugin {} on topic {}", args.data_dir.display(), args.plugin, args.topic);
+            ExitCode::from(2)
+        }
+        Ok(_) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("engine: {}", in_words(&error));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn restart_lanes(args: &RecoverArgs, next_offset: Option<i64>) -> Result<usize, JournalError> {
+    let journal = LocalJournal::open(&journal_folder(&args.data_dir))?;
+    let meant = |lane: &LaneId| {
+        lane.plugin == args.plugin
+            && lane.topic == args.topic
+            && args.partition.is_none_or(|partition| partition == lane.partition)
+    };
+    let lanes: Vec<_> = journal.lanes()?.into_iter().filter(|(lane, ..)| meant(lane)).collect();
+    for (lane, old, open) in &lanes {
+        let new = Position { generation: old.generation.saturating_add(1), next_offset, epoch: 0, ..old.clone() };
+        journal.restart(lane, new.clone()).await?;
+        let place = |offset: Option<i64>| offset.map_or_else(|| "its start".to_owned(), |offset| format!("offset {offset}"));
+        println!(
+            "{lane}: generation {} → {}, {} → {}; {open} open epochs given up",
+            old.generation,
+            new.generation,
+            place(old.next_offset),
+            place(new.next_offset),
+        );
+    }
+    Ok(lanes.len())
+}

@@ -1,0 +1,230 @@
+//! `engine run`: the parts put together, from settings to a stop.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use serde::Serialize;
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::artifacts::{ArtifactError, Artifacts};
+use crate::clock::SystemClock;
+use crate::config::{Config, Input, PluginFile, Problems, read_plugins};
+use crate::cpu::Cpu;
+use crate::disposition::in_words;
+use crate::engine::{Deployed, Engine, EngineError, Lanes};
+use crate::journal::{JournalError, LocalJournal};
+use crate::lane::Surroundings;
+use crate::metrics::{Metrics, Totals};
+use crate::plugin::{Host, HostError, HostSettings};
+use crate::server::{Shown, cpu_seconds, listen};
+use crate::sink::{ClickHouse, SinkError};
+use crate::source::{FileSource, KafkaSource, Source, SourceError};
+use crate::stop::{Stop, Stopper};
+use crate::transform::{BuildError, Kind, Transform};
+
+/// An engine put together, and what shows it from outside.
+pub struct Running {
+    /// Runs it.
+    pub engine: Engine,
+    /// What it shows.
+    pub shown: Shown,
+}
+
+/// Why an engine can't be put together.
+#[derive(Debug, thiserror::Error)]
+pub enum RunningError {
+    /// Mistakes in the settings.
+    #[error(transparent)]
+    Settings(#[from] Problems),
+    /// The data folder.
+    #[error("the data folder {path} can't be made")]
+    DataDir {
+        /// The folder.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// The journal.
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+    /// The artifacts.
+    #[error(transparent)]
+    Artifacts(#[from] ArtifactError),
+    /// WebAssembly.
+    #[error(transparent)]
+    Host(#[from] HostError),
+    /// Kafka's settings.
+    #[error(transparent)]
+    Source(#[from] SourceError),
+    /// ClickHouse's settings.
+    #[error(transparent)]
+    Sink(#[from] SinkError),
+    /// Threads.
+    #[error("threads can't be started")]
+    Threads(#[source] io::Error),
+}
+
+/// Loads all plugins of the settings, compiled and checked.
+///
+/// # Errors
+/// Everything that is wrong with any of them.
+pub(super) fn load_plugins(config: &Config, host: &Host) -> Result<Vec<Deployed>, Problems> {
+    let mut problems = Problems::default();
+    let mut deployed = Vec::new();
+    for file in read_plugins(&config.plugins, &config.database)? {
+        match load(host, &file) {
+            Ok(transform) => deployed.push(Deployed { file, transform }),
+            Err((path, message)) => {
+                let hint = (!path.exists()).then(|| "build it: make plugins, or cargo build for wasm32-unknown-unknown".to_owned());
+                problems.of_path(&path, message, hint);
+            }
+        }
+    }
+    problems.none(deployed)
+}
+
+fn load(host: &Host, file: &PluginFile) -> Result<Transform, (PathBuf, String)> {
+    let artifact = file.artifact();
+    let wasm = match file.settings.kind {
+        Kind::Bronze { .. } => None,
+        Kind::Plugin => match std::fs::read(&artifact) {
+            Ok(wasm) => Some(wasm.into()),
+            Err(error) => return Err((artifact, format!("can't be read: {error}"))),
+        },
+    };
+    Transform::build(host, file.settings.clone(), wasm).map_err(|error| match error {
+        BuildError::Settings(_) => (file.folder.join("plugin.toml"), in_words(&error)),
+        BuildError::Load(_) | BuildError::Input(_) => (artifact, in_words(&error)),
+    })
+}
+
+/// Puts an engine together.
+///
+/// # Errors
+/// What is missing or wrong.
+pub fn start(config: Config, stop: Stop) -> Result<Running, RunningError> {
+    let host = Host::new(HostSettings::default())?;
+    let deployed = load_plugins(&config, &host)?;
+    let data_dir = &config.data_dir;
+    std::fs::create_dir_all(data_dir).map_err(|source| RunningError::DataDir { path: data_dir.clone(), source })?;
+    let source: Arc<dyn Source> = match &config.input {
+        Input::Kafka(settings) => Arc::new(KafkaSource::new(settings)?),
+        Input::Files(files) => Arc::new(FileSource::new(files.clone())),
+    };
+    let clickhouse = Arc::new(ClickHouse::new(config.clickhouse.clone())?);
+    let around = Surroundings {
+        source,
+        sink: clickhouse.clone(),
+        journal: Arc::new(LocalJournal::open(&journal_folder(data_dir))?),
+        artifacts: Artifacts::open(data_dir)?,
+        host,
+        cpu: Cpu::start(cores()).map_err(RunningError::Threads)?,
+        clock: Arc::new(SystemClock),
+    };
+    let shown = Shown { lanes: Lanes::default(), metrics: Arc::new(Metrics::default()), clickhouse };
+    let engine =
+        Engine::new(Arc::new(config), around, deployed, shown.metrics.clone(), shown.lanes.clone(), stop);
+    Ok(Running { engine, shown })
+}
+
+/// Where the journal lies in a data folder.
+pub(super) fn journal_folder(data_dir: &Path) -> PathBuf {
+    data_dir.join("journal")
+}
+
+fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
+}
+
+/// The command.
+pub(super) fn run(config: Config) -> ExitCode {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(cores())
+        .thread_name("engine-io")
+        .enable_all()
+        .build();
+    let outcome = match runtime {
+        Ok(runtime) => {
+            let outcome = runtime.block_on(run_until_stopped(config));
+            runtime.shutdown_background(); // an insert that a stop left open must not hold the process up
+            outcome
+        }
+        Err(error) => Err(RunningError::Threads(error).into()),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(Failure::Start(RunningError::Settings(problems))) => super::mistaken(&problems),
+        Err(failure) => {
+            eprintln!("engine: {}", in_words(&failure));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+#[derive(Debug, thiserror::Error)]
+enum Failure {
+    #[error(transparent)]
+    Start(#[from] RunningError),
+    #[error(transparent)]
+    Engine(#[from] EngineError),
+    #[error("the address {address} can't be listened on")]
+    Listen {
+        address: std::net::SocketAddr,
+        #[source]
+        source: io::Error,
+    },
+}
+
+async fn run_until_stopped(config: Config) -> Result<(), Failure> {
+    let (stopper, stopped) = crate::stop::stop();
+    let address = config.listen;
+    let until_idle = config.until_idle;
+    let Running { engine, shown } = start(config, stopped)?;
+    if let Some(address) = address {
+        let bound = listen(address, shown.clone()).await.map_err(|source| Failure::Listen { address, source })?;
+        tracing::info!(address = %bound, "serving /metrics and /health");
+    }
+    tokio::spawn(stop_at_signal(stopper));
+    let outcome = engine.run().await;
+    if until_idle {
+        print_summary(&shown);
+    }
+    Ok(outcome?)
+}
+
+/// The first signal ends the open epochs, the second ends the process.
+async fn stop_at_signal(stopper: Stopper) {
+    let (Ok(mut interrupt), Ok(mut terminate)) = (signal(SignalKind::interrupt()), signal(SignalKind::terminate())) else {
+        tracing::warn!("signals can't be caught: a stop will be a crash, from which the next start recovers");
+        return;
+    };
+    for said_before in [false, true] {
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+        }
+        if said_before {
+            std::process::exit(130);
+        }
+        tracing::info!("stopping: ending open epochs");
+        stopper.tell();
+    }
+}
+
+/// One line of JSON on standard output: what became of the messages, for scripts.
+fn print_summary(shown: &Shown) {
+    #[derive(Serialize)]
+    struct Summary {
+        #[serde(flatten)]
+        totals: Totals,
+        stage_cpu_seconds: std::collections::BTreeMap<&'static str, f64>,
+    }
+    let totals = shown.metrics.totals();
+    let mut stages: std::collections::BTreeMap<_, _> = cpu_seconds().into_iter().collect();
+    stages.extend(shown.metrics.stage_seconds());
+    let summary = Summary { totals, stage_cpu_seconds: stages };
+    println!("{}", serde_json::to_string(&summary).expect("numbers under text keys"));
+}

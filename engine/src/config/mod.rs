@@ -1,0 +1,11 @@
+//! Settings: `engine.toml`, the environment and flags (flags win), and one `plugin.toml` for each plugin. Read once,
+//! unknown keys refused, all mistakes reported at once with their places.
+
+mod engine_file;
+mod given;
+mod plugin_file;
+mod problem;
+
+pub use engine_file::{Config, Input, Overlay};
+pub use plugin_file::{PluginFile, read_plugins};
+pub use problem::{Place, Problem, Problems};

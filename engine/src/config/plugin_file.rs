@@ -1,0 +1,149 @@
+//! One `plugin.toml` for each folder below the plugins folder.
+//!
+//! ```toml
+//! topics = ["shop.inventory.orders"]   # names, or regular expressions that begin with ^
+//! start = "earliest"                   # or "latest": where a lane begins that has never run
+//! bronze = "bronze_orders"             # instead of a plugin: messages as they come, into this table
+//! tombstone = "ignore"                 # or "delete"; by default what the plugin's format implies
+//! decimals = "precise"                 # or "string": decimal.handling.mode, for messages without schema
+//! dead_letters = "dead_letters"        # the table for messages that were set aside
+//! [tables]                             # other names for the plugin's tables
+//! orders = "silver_orders"
+//! [parameters]                         # the plugin's own
+//! [limits]                             # of the sandbox
+//! memory_mib = 256
+//! call_ms = 5000
+//! output_mib = 64
+//! ```
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use super::given::Settings;
+use super::problem::{Place, Problems};
+use crate::input::{Decimals, Tombstone};
+use crate::source::Start;
+use crate::transform::{Kind, SandboxLimits, TransformSettings};
+
+/// All transforms are of one tenant as long as no folder says otherwise.
+const TENANT: &str = "default";
+/// 4 GiB is all that a 32-bit plugin can address.
+const MOST_MIB: usize = 4096;
+
+/// A plugin as its folder configures it.
+#[derive(Clone, Debug)]
+pub struct PluginFile {
+    /// The folder.
+    pub folder: PathBuf,
+    /// Names and patterns of topics.
+    pub topics: Vec<String>,
+    /// Where a lane begins that has never run.
+    pub start: Start,
+    /// What decides its output.
+    pub settings: TransformSettings,
+}
+
+impl PluginFile {
+    /// Where the artifact lies.
+    #[must_use]
+    pub fn artifact(&self) -> PathBuf {
+        self.folder.join("plugin.wasm")
+    }
+}
+
+/// Reads all plugins of a folder, by name.
+///
+/// # Errors
+/// Every mistake in any of them, with its place.
+pub fn read_plugins(folder: &Path, database: &str) -> Result<Vec<PluginFile>, Problems> {
+    let mut problems = Problems::default();
+    let mut plugins = Vec::new();
+    for folder in folders(folder, &mut problems) {
+        if folder.join("plugin.toml").is_file() {
+            let (plugin, found) = read_plugin(&folder, database);
+            plugins.push(plugin);
+            problems.0.extend(found.0);
+        } else {
+            let hint = "a plugin is a folder with plugin.toml and plugin.wasm".to_owned();
+            problems.of_path(&folder, "there is no plugin.toml", Some(hint));
+        }
+    }
+    if plugins.is_empty() && problems.0.is_empty() {
+        let hint = "add a folder with plugin.toml and plugin.wasm, or name another folder with --plugins".to_owned();
+        problems.of_path(folder, "there are no plugins", Some(hint));
+    }
+    problems.none(plugins)
+}
+
+/// The folders below a folder, in order of their names. Names that begin with a dot are left out: editors and mounted
+/// config maps use them.
+fn folders(folder: &Path, problems: &mut Problems) -> Vec<PathBuf> {
+    let entries = match fs::read_dir(folder) {
+        Ok(entries) => entries,
+        Err(error) => {
+            let hint = "name the folder of plugins with --plugins".to_owned();
+            problems.of_path(folder, format!("can't be read: {error}"), Some(hint));
+            return Vec::new();
+        }
+    };
+    let hidden = |path: &Path| path.file_name().is_none_or(|name| name.to_string_lossy().starts_with('.'));
+    let mut folders: Vec<_> =
+        entries.flatten().map(|entry| entry.path()).filter(|path| path.is_dir() && !hidden(path)).collect();
+    folders.sort();
+    folders
+}
+
+fn read_plugin(folder: &Path, database: &str) -> (PluginFile, Problems) {
+    let path = folder.join("plugin.toml");
+    let name = folder.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned());
+    let mut given = Settings::default();
+    given.read_file(&path);
+
+    let topics = given.list("topics").unwrap_or_default();
+    if topics.is_empty() {
+        let hint = "topics = [\"server.schema.table\"], or a regular expression that begins with ^".to_owned();
+        given.problems.add(Place::Path(path), "topics: not given", Some(hint));
+    }
+    let kind = match given.text("bronze") {
+        Some((table, _)) => Kind::Bronze { table },
+        None => Kind::Plugin,
+    };
+    let mut settings = TransformSettings::new(TENANT, &name, kind, database);
+    let start = given.choice("start", &[("earliest", Start::Earliest), ("latest", Start::Latest)]);
+    settings.tombstone = given.choice("tombstone", &[("ignore", Tombstone::Ignore), ("delete", Tombstone::Delete)]);
+    if let Some(decimals) = given.choice("decimals", &[("precise", Decimals::Precise), ("string", Decimals::String)]) {
+        settings.decimals = decimals;
+    }
+    if let Some((table, _)) = given.text("dead_letters") {
+        settings.dead_letters = table;
+    }
+    settings.tables = given.table("tables");
+    settings.parameters = given.table("parameters");
+    settings.limits = limits(&mut given);
+    let plugin = PluginFile { folder: folder.to_owned(), topics, start: start.unwrap_or(Start::Earliest), settings };
+    (plugin, given.finish())
+}
+
+fn limits(given: &mut Settings) -> SandboxLimits {
+    let mut limits = SandboxLimits::default();
+    if let Some(bytes) = mebibytes(given, "limits.memory_mib") {
+        limits.memory_bytes = bytes;
+    }
+    if let Some(bytes) = mebibytes(given, "limits.output_mib") {
+        limits.output_bytes = bytes;
+    }
+    if let Some(ms) = given.value("limits.call_ms", "a number of ms") {
+        limits.call_ms = ms;
+    }
+    limits
+}
+
+fn mebibytes(given: &mut Settings, key: &str) -> Option<usize> {
+    let place = given.place(key);
+    let mib: usize = given.value(key, "a number of MiB")?;
+    if !(1..=MOST_MIB).contains(&mib) {
+        given.problems.add(place, format!("{key}: not between 1 and {MOST_MIB}"), None);
+        return None;
+    }
+    Some(mib << 20)
+}

@@ -1,0 +1,59 @@
+//! Where CPU-bound work runs: on as many threads as there are cores, apart from the threads that serve I/O, in the
+//! order in which it came.
+
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::sync::{Arc, Mutex, PoisonError, mpsc};
+use std::thread;
+
+use tokio::sync::oneshot;
+
+type Work = Box<dyn FnOnce() + Send>;
+
+/// Runs CPU-bound work of all lanes. The threads end with the last clone.
+#[derive(Clone, Debug)]
+pub struct Cpu {
+    /// Unbounded, and yet short: each lane has at most one piece of work waiting.
+    queue: mpsc::Sender<Work>,
+}
+
+impl Cpu {
+    /// Starts so many threads.
+    ///
+    /// # Errors
+    /// The system has no more threads.
+    pub fn start(threads: usize) -> std::io::Result<Self> {
+        let (queue, work) = mpsc::channel::<Work>();
+        let work = Arc::new(Mutex::new(work));
+        for _ in 0..threads.max(1) {
+            let work = work.clone();
+            thread::Builder::new().name("engine-cpu".into()).spawn(move || {
+                while let Some(piece) = next(&work) {
+                    piece();
+                }
+            })?;
+        }
+        Ok(Self { queue })
+    }
+
+    /// Runs a piece of work and gives its result.
+    ///
+    /// # Panics
+    /// If the work panics: a panic is a bug, and stops the lane that caused it, not the thread.
+    pub async fn run<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> T {
+        let (done, result) = oneshot::channel();
+        let piece = Box::new(move || {
+            // The lane may have been aborted meanwhile: then nobody waits for the result.
+            drop(done.send(catch_unwind(AssertUnwindSafe(work))));
+        });
+        self.queue.send(piece).expect("the threads end after the last queue");
+        match result.await.expect("a thread answers before it drops the work") {
+            Ok(result) => result,
+            Err(panic) => resume_unwind(panic),
+        }
+    }
+}
+
+/// Waits for work; `None` when there will be none. The lock is held while waiting: the others wait for it instead.
+fn next(work: &Mutex<mpsc::Receiver<Work>>) -> Option<Work> {
+    work.lock().unwrap_or_else(PoisonError::into_inner).recv().ok()
+}

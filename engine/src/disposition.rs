@@ -1,0 +1,78 @@
+//! What the engine does about each error of a lane: the one place that decides.
+
+use crate::artifacts::ArtifactError;
+use crate::journal::JournalError;
+use crate::lane::LaneError;
+use crate::sink::SinkError;
+use crate::source::SourceError;
+use crate::transform::{CallError, TransformError};
+
+/// What to do with a lane that stopped by an error.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Disposition {
+    /// Run it again after a pause: the cause passes, or somebody can mend it while the engine runs.
+    Retry,
+    /// Leave it stopped and show why: running it again would fail again, or go on over a loss. The other lanes go on.
+    Halt,
+    /// End the engine: nothing can be decided durably any more.
+    EndEngine,
+}
+
+/// The decision for an error, and the error's word for metrics.
+#[must_use]
+pub fn disposition(error: &LaneError) -> (Disposition, &'static str) {
+    use Disposition::{EndEngine, Halt, Retry};
+    match error {
+        LaneError::Source(error) => match error {
+            SourceError::Unavailable { .. } => (Retry, "source_unavailable"),
+            SourceError::OffsetGone { .. } => (Halt, "offset_gone"),
+            SourceError::OffsetAhead { .. } => (Halt, "offset_ahead"),
+            SourceError::TopicReplaced { .. } => (Halt, "topic_replaced"),
+            SourceError::Refused { .. } => (Halt, "source_refused"),
+        },
+        LaneError::Transform(error) => match error {
+            TransformError::Call(CallError::Start(_)) => (Halt, "plugin_start"),
+            TransformError::Call(CallError::Broken(_)) => (Halt, "plugin_broken"),
+            TransformError::Call(CallError::Engine(_)) => (Retry, "plugin_unavailable"),
+            TransformError::Call(CallError::Replay(_)) | TransformError::Replay { .. } => (Halt, "replay_differs"),
+            TransformError::Assemble(_) => (Halt, "bug"),
+        },
+        LaneError::Journal(error) => match error {
+            JournalError::Fenced { .. } => (Halt, "fenced"),
+            JournalError::Record { .. } => (Halt, "journal_record"),
+            JournalError::OutOfOrder { .. } => (Halt, "bug"),
+            JournalError::Locked { .. } | JournalError::Storage { .. } | JournalError::Closed => {
+                (EndEngine, "journal_storage")
+            }
+        },
+        LaneError::Sink(error) => match error {
+            // An operator alters a table, raises a quota or mends a grant without restarting the engine.
+            SinkError::Table { .. } => (Retry, "table_mismatch"),
+            SinkError::Refused { .. } => (Retry, "insert_refused"),
+            SinkError::Denied { .. } => (Retry, "sink_denied"),
+            SinkError::Encode { .. } => (Halt, "bug"),
+        },
+        LaneError::Artifact(error) => match error {
+            ArtifactError::Io { .. } => (Retry, "artifact_io"),
+            ArtifactError::OtherVersion | ArtifactError::Damaged { .. } | ArtifactError::Build(_) => (Halt, "artifact"),
+        },
+        LaneError::RangeGone { .. } => (Halt, "range_gone"),
+    }
+}
+
+/// An error with its causes, on one line.
+#[must_use]
+pub fn in_words(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut words = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let text = error.to_string();
+        // `transparent` errors repeat their cause.
+        if !words.ends_with(&text) {
+            words.push_str(": ");
+            words.push_str(&text);
+        }
+        cause = error.source();
+    }
+    words
+}

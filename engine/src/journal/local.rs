@@ -1,0 +1,270 @@
+//! The journal of one machine: an embedded store in the data folder, written by one thread.
+//!
+//! All lanes' writes go through that thread, which takes whatever is waiting, writes it as one atomic batch and syncs
+//! the disk once: group commit. A thousand lanes cost as many syncs as one.
+//!
+//! The store's own lock keeps a second process out of the folder. Offsets in Kafka are for lag tools alone: a position
+//! is read from here and from nowhere else.
+
+use std::collections::HashMap;
+use std::path::Path;
+use std::sync::mpsc;
+use std::thread;
+
+use fjall::{Database, Keyspace, KeyspaceCreateOptions, OwnedWriteBatch, PersistMode};
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use serde::{Deserialize, Serialize};
+use tokio::sync::oneshot;
+
+use super::{Commit, Intent, Journal, JournalError, Owner, Position, Taken};
+use crate::offsets::LaneId;
+
+/// Most writes that share one sync: bounds the batch, and the wait of its first write.
+const MAX_GROUP: usize = 256;
+
+/// The journal in a data folder.
+#[derive(Debug)]
+pub struct LocalJournal {
+    requests: mpsc::SyncSender<Request>,
+    store: Store,
+}
+
+#[derive(Clone)]
+struct Store {
+    database: Database,
+    lanes: Keyspace,
+    intents: Keyspace,
+}
+
+impl std::fmt::Debug for Store {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Store")
+    }
+}
+
+/// What is stored of a lane.
+#[derive(Clone, Serialize, Deserialize)]
+struct LaneRecord {
+    lane: LaneId,
+    owner: Owner,
+    position: Position,
+}
+
+struct Request {
+    lane: LaneId,
+    write: Write,
+    done: oneshot::Sender<Result<LaneRecord, JournalError>>,
+}
+
+enum Write {
+    Take,
+    Intend(Owner, Box<Intent>),
+    Commit(Owner, Commit),
+    Restart(Position),
+}
+
+impl LocalJournal {
+    /// Opens the journal in this folder, or makes it. Fails at once if another process has it open.
+    pub fn open(folder: &Path) -> Result<Self, JournalError> {
+        let database = Database::builder(folder).open().map_err(|source| match source {
+            fjall::Error::Locked => JournalError::Locked { path: folder.display().to_string() },
+            source => JournalError::Storage { action: "opening the store", source },
+        })?;
+        let keyspace = |name| {
+            database
+                .keyspace(name, KeyspaceCreateOptions::default)
+                .map_err(|source| JournalError::Storage { action: "opening a keyspace", source })
+        };
+        let store = Store { lanes: keyspace("lanes")?, intents: keyspace("intents")?, database };
+        let (requests, queue) = mpsc::sync_channel(MAX_GROUP);
+        let writer = Writer { store: store.clone(), known: HashMap::new() };
+        thread::Builder::new()
+            .name("journal".into())
+            .spawn(move || writer.run(&queue))
+            .map_err(|e| JournalError::Storage { action: "starting the journal's thread", source: e.into() })?;
+        Ok(Self { requests, store })
+    }
+
+    /// Sends a write to the thread and waits until it is durable. The queue is bounded by the lanes, each of which has
+    /// one write under way, so the send blocks only while a sync is running.
+    async fn write(&self, lane: &LaneId, write: Write) -> Result<LaneRecord, JournalError> {
+        let (done, answer) = oneshot::channel();
+        let request = Request { lane: lane.clone(), write, done };
+        self.requests.send(request).map_err(|_| JournalError::Closed)?;
+        answer.await.map_err(|_| JournalError::Closed)?
+    }
+}
+
+impl Journal for LocalJournal {
+    fn take<'a>(&'a self, lane: &'a LaneId) -> BoxFuture<'a, Result<Taken, JournalError>> {
+        async move {
+            let record = self.write(lane, Write::Take).await?;
+            let open = self.store.open_intents(lane)?;
+            Ok(Taken { owner: record.owner, position: record.position, open })
+        }
+        .boxed()
+    }
+
+    fn intend<'a>(
+        &'a self,
+        lane: &'a LaneId,
+        owner: Owner,
+        intent: &'a Intent,
+    ) -> BoxFuture<'a, Result<(), JournalError>> {
+        async move { self.write(lane, Write::Intend(owner, Box::new(intent.clone()))).await.map(drop) }.boxed()
+    }
+
+    fn commit<'a>(&'a self, lane: &'a LaneId, owner: Owner, commit: Commit) -> BoxFuture<'a, Result<(), JournalError>> {
+        async move { self.write(lane, Write::Commit(owner, commit)).await.map(drop) }.boxed()
+    }
+
+    fn restart<'a>(&'a self, lane: &'a LaneId, position: Position) -> BoxFuture<'a, Result<(), JournalError>> {
+        async move { self.write(lane, Write::Restart(position)).await.map(drop) }.boxed()
+    }
+
+    fn lanes(&self) -> Result<Vec<(LaneId, Position, usize)>, JournalError> {
+        let mut lanes = Vec::new();
+        for entry in self.store.lanes.iter() {
+            let (key, value) = entry.into_inner().map_err(storage("reading lanes"))?;
+            let record: LaneRecord = parse(&key, &value)?;
+            let open = self.store.open_intents(&record.lane)?.len();
+            lanes.push((record.lane, record.position, open));
+        }
+        Ok(lanes)
+    }
+}
+
+impl Store {
+    fn lane(&self, lane: &LaneId) -> Result<Option<LaneRecord>, JournalError> {
+        let key = lane_key(lane);
+        let value = self.lanes.get(&key).map_err(storage("reading a lane"))?;
+        value.map(|value| parse(&key, &value)).transpose()
+    }
+
+    fn open_intents(&self, lane: &LaneId) -> Result<Vec<Intent>, JournalError> {
+        self.intents
+            .prefix(lane_key(lane))
+            .map(|entry| {
+                let (key, value) = entry.into_inner().map_err(storage("reading intents"))?;
+                parse(&key, &value)
+            })
+            .collect()
+    }
+}
+
+/// The thread that writes.
+struct Writer {
+    store: Store,
+    /// The lanes written so far: the fence is checked against memory, not the disk.
+    known: HashMap<LaneId, LaneRecord>,
+}
+
+impl Writer {
+    fn run(mut self, queue: &mpsc::Receiver<Request>) {
+        while let Ok(first) = queue.recv() {
+            let group: Vec<_> = std::iter::once(first).chain(queue.try_iter().take(MAX_GROUP - 1)).collect();
+            if self.write_group(group).is_err() {
+                return; // reported to the group; the store takes no more writes after a failed sync
+            }
+        }
+    }
+
+    /// Writes a group in one batch, syncs, then answers. A refused write is left out of the batch.
+    fn write_group(&mut self, group: Vec<Request>) -> Result<(), ()> {
+        let mut batch = self.store.database.batch().durability(Some(PersistMode::SyncAll));
+        let staged: Vec<_> =
+            group.into_iter().map(|request| (self.stage(&mut batch, &request), request.done)).collect();
+        let written = batch.commit();
+        for (outcome, done) in staged {
+            let outcome = match &written {
+                Ok(()) => outcome,
+                Err(e) => Err(JournalError::Storage { action: "writing", source: repeat(e) }),
+            };
+            // The lane may have been dropped meanwhile: then nobody waits, and the next taker reads the record.
+            drop(done.send(outcome));
+        }
+        written.map_err(drop)
+    }
+
+    /// Checks one write against the lane as it stands after the writes staged before it, and adds it to the batch.
+    fn stage(&mut self, batch: &mut OwnedWriteBatch, request: &Request) -> Result<LaneRecord, JournalError> {
+        let lane = &request.lane;
+        let mut record = match self.known.get(lane) {
+            Some(record) => record.clone(),
+            None => self.store.lane(lane)?.unwrap_or_else(|| LaneRecord {
+                lane: lane.clone(),
+                owner: Owner(0),
+                position: Position::default(),
+            }),
+        };
+        match &request.write {
+            Write::Take => record.owner.0 += 1,
+            Write::Intend(owner, intent) => {
+                fence(&record, *owner)?;
+                batch.insert(&self.store.intents, intent_key(lane, intent.epoch), json(intent)?);
+                return Ok(record);
+            }
+            Write::Commit(owner, commit) => {
+                fence(&record, *owner)?;
+                if commit.epoch <= record.position.epoch || commit.position.epoch != commit.epoch {
+                    return Err(JournalError::OutOfOrder { lane: lane.clone(), epoch: commit.epoch });
+                }
+                record.position = commit.position.clone();
+                batch.remove(&self.store.intents, intent_key(lane, commit.epoch));
+            }
+            Write::Restart(position) => {
+                for open in self.store.open_intents(lane)? {
+                    batch.remove(&self.store.intents, intent_key(lane, open.epoch));
+                }
+                record.owner.0 += 1;
+                record.position = position.clone();
+            }
+        }
+        batch.insert(&self.store.lanes, lane_key(lane), json(&record)?);
+        self.known.insert(lane.clone(), record.clone());
+        Ok(record)
+    }
+}
+
+fn fence(record: &LaneRecord, mine: Owner) -> Result<(), JournalError> {
+    if record.owner == mine {
+        return Ok(());
+    }
+    Err(JournalError::Fenced { lane: record.lane.clone(), mine: mine.0, now: record.owner.0 })
+}
+
+/// Names can't hold a zero byte (Kafka's topic names, folder names), so it ends each part, and no lane's key is the
+/// beginning of another's.
+fn lane_key(lane: &LaneId) -> Vec<u8> {
+    format!("{}\0{}\0{}\0{}\0{}\0", lane.tenant, lane.plugin, lane.topic, lane.topic_id, lane.partition).into_bytes()
+}
+
+/// Big-endian, so that a lane's intents are read in epoch order.
+fn intent_key(lane: &LaneId, epoch: u64) -> Vec<u8> {
+    let mut key = lane_key(lane);
+    key.extend_from_slice(&epoch.to_be_bytes());
+    key
+}
+
+fn storage(action: &'static str) -> impl Fn(fjall::Error) -> JournalError {
+    move |source| JournalError::Storage { action, source }
+}
+
+/// JSON: a few hundred bytes an epoch, readable with any tool when something is wrong.
+fn json<T: Serialize>(record: &T) -> Result<Vec<u8>, JournalError> {
+    serde_json::to_vec(record).map_err(|source| JournalError::Record { key: "to be written".into(), source })
+}
+
+fn parse<T: for<'a> Deserialize<'a>>(key: &[u8], value: &[u8]) -> Result<T, JournalError> {
+    serde_json::from_slice(value)
+        .map_err(|source| JournalError::Record { key: String::from_utf8_lossy(key).into_owned(), source })
+}
+
+/// fjall's errors can't be cloned, and each write of a failed group is told of it.
+fn repeat(error: &fjall::Error) -> fjall::Error {
+    fjall::Error::Io(std::io::Error::other(error.to_string()))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,131 @@
+#![expect(clippy::unwrap_used, reason = "tests")]
+
+use super::*;
+use crate::offsets::OffsetRange;
+
+fn block_on<T>(future: impl Future<Output = T>) -> T {
+    tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(future)
+}
+
+fn lane(plugin: &str) -> LaneId {
+    LaneId {
+        tenant: "default".into(),
+        plugin: plugin.into(),
+        topic: "orders".into(),
+        topic_id: String::new(),
+        partition: 0,
+    }
+}
+
+fn intent(epoch: u64, start: i64, end: i64) -> Intent {
+    Intent {
+        generation: 1,
+        epoch,
+        range: OffsetRange { start, end },
+        messages: 1,
+        input_digest: "ab".into(),
+        plugin_digest: "cd".into(),
+        settings_digest: "ef".into(),
+        clock_ms: 7,
+        calls: vec![],
+        poison: vec![],
+        blocks: vec![],
+    }
+}
+
+fn commit(epoch: u64, next_offset: i64) -> Commit {
+    let position = Position { epoch, next_offset: Some(next_offset), ..Position::default() };
+    Commit { epoch, position }
+}
+
+/// GIVEN an intent, WHEN the process ends before the commit, THEN the next owner finds it open, with the old position.
+#[test]
+fn an_open_intent_is_found_by_the_next_owner() {
+    let folder = tempfile::tempdir().unwrap();
+    {
+        let journal = LocalJournal::open(folder.path()).unwrap();
+        let taken = block_on(journal.take(&lane("a"))).unwrap();
+        block_on(journal.intend(&lane("a"), taken.owner, &intent(1, 0, 10))).unwrap();
+    }
+    let journal = reopen(folder.path());
+    let taken = block_on(journal.take(&lane("a"))).unwrap();
+    assert_eq!(taken.open, [intent(1, 0, 10)]);
+    assert_eq!(taken.position, Position::default());
+    assert_eq!(taken.owner, Owner(2));
+}
+
+/// GIVEN a commit, WHEN the process ends, THEN the position is there and the intent is gone.
+#[test]
+fn a_commit_moves_the_position_and_ends_the_intent() {
+    let folder = tempfile::tempdir().unwrap();
+    {
+        let journal = LocalJournal::open(folder.path()).unwrap();
+        let taken = block_on(journal.take(&lane("a"))).unwrap();
+        block_on(journal.intend(&lane("a"), taken.owner, &intent(1, 0, 10))).unwrap();
+        block_on(journal.intend(&lane("a"), taken.owner, &intent(2, 10, 20))).unwrap();
+        block_on(journal.commit(&lane("a"), taken.owner, commit(1, 10))).unwrap();
+    }
+    let taken = block_on(reopen(folder.path()).take(&lane("a"))).unwrap();
+    assert_eq!(taken.position.next_offset, Some(10));
+    assert_eq!(taken.open, [intent(2, 10, 20)]);
+}
+
+/// GIVEN a lane taken twice, WHEN the first owner writes, THEN both its intents and its commits are refused.
+#[test]
+fn the_former_owner_is_fenced() {
+    let folder = tempfile::tempdir().unwrap();
+    let journal = LocalJournal::open(folder.path()).unwrap();
+    let first = block_on(journal.take(&lane("a"))).unwrap().owner;
+    let second = block_on(journal.take(&lane("a"))).unwrap().owner;
+    let refused = block_on(journal.intend(&lane("a"), first, &intent(1, 0, 1)));
+    assert!(matches!(refused, Err(JournalError::Fenced { mine: 1, now: 2, .. })), "{refused:?}");
+    let refused = block_on(journal.commit(&lane("a"), first, commit(1, 1)));
+    assert!(matches!(refused, Err(JournalError::Fenced { .. })), "{refused:?}");
+    block_on(journal.intend(&lane("a"), second, &intent(1, 0, 1))).unwrap();
+}
+
+/// GIVEN a committed epoch, WHEN it or an earlier one is committed again, THEN that is refused.
+#[test]
+fn a_commit_out_of_order_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let journal = LocalJournal::open(folder.path()).unwrap();
+    let owner = block_on(journal.take(&lane("a"))).unwrap().owner;
+    block_on(journal.commit(&lane("a"), owner, commit(2, 10))).unwrap();
+    for epoch in [1, 2] {
+        let refused = block_on(journal.commit(&lane("a"), owner, commit(epoch, 10)));
+        assert!(matches!(refused, Err(JournalError::OutOfOrder { .. })), "{refused:?}");
+    }
+}
+
+/// A lane whose name begins with another's name has intents of its own.
+#[test]
+fn lanes_do_not_see_each_other() {
+    let folder = tempfile::tempdir().unwrap();
+    let journal = LocalJournal::open(folder.path()).unwrap();
+    let longer = LaneId { partition: 11, ..lane("a") };
+    let shorter = LaneId { partition: 1, ..lane("a") };
+    let owner = block_on(journal.take(&longer)).unwrap().owner;
+    block_on(journal.intend(&longer, owner, &intent(1, 0, 1))).unwrap();
+    assert!(block_on(journal.take(&shorter)).unwrap().open.is_empty());
+    assert_eq!(journal.lanes().unwrap().len(), 2);
+}
+
+/// GIVEN an open journal, WHEN a second one is opened on its folder, THEN it is refused by name.
+#[test]
+fn a_folder_has_one_journal() {
+    let folder = tempfile::tempdir().unwrap();
+    let _first = LocalJournal::open(folder.path()).unwrap();
+    let second = LocalJournal::open(folder.path());
+    assert!(matches!(second, Err(JournalError::Locked { .. })), "{second:?}");
+}
+
+/// The journal's thread lets go of the folder a moment after the journal is dropped.
+fn reopen(folder: &Path) -> LocalJournal {
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(20);
+    loop {
+        match LocalJournal::open(folder) {
+            Err(JournalError::Locked { .. }) if std::time::Instant::now() < deadline => thread::yield_now(),
+            opened => return opened.unwrap(),
+        }
+    }
+}

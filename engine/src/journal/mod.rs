@@ -1,0 +1,203 @@
+//! The journal: what each lane has decided and done. The exactly-once argument rests on it.
+//!
+//! **Promise.** What `intend` and `commit` returned `Ok` for survives a crash of the process and a power cut. A commit
+//! is one atomic step: position, clock, end of the intent. Both are refused for an owner that is no longer the lane's.
+//! **Assumed.** The disk keeps what it has synced.
+//!
+//! | crash | found | recovery |
+//! |---|---|---|
+//! | before the intent is durable | the old position | collect anew; nothing had left |
+//! | intent durable; nothing, some or all of its blocks inserted | open intent | make the blocks again, insert under the same tokens, commit |
+//! | commit durable | the new position | nothing |
+//!
+//! *Invariant:* no block leaves for a table before the intent that names it is durable.
+//! *Invariant:* commits of a lane are made in epoch order, and each begins where the one before it ended.
+
+mod local;
+
+use futures::future::BoxFuture;
+use serde::{Deserialize, Serialize};
+
+use crate::offsets::{LaneId, OffsetRange};
+
+pub use local::LocalJournal;
+
+/// Grows by one each time a process takes the lane.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Owner(pub u64);
+
+/// Where a lane stands.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Position {
+    /// Raised by an operator's replay, a re-snapshot, a changed partition count; part of every token and version.
+    pub generation: u16,
+    /// The last committed epoch; 0 before the first.
+    pub epoch: u64,
+    /// The offset after the last committed range; `None` before the first commit.
+    pub next_offset: Option<i64>,
+    /// The last committed epoch's clock, ms since 1970-01-01 UTC: the clock never goes back.
+    pub clock_ms: i64,
+    /// Digest of the plugin that made the last committed epoch.
+    pub plugin_digest: Option<String>,
+}
+
+impl Default for Position {
+    fn default() -> Self {
+        Self { generation: 1, epoch: 0, next_offset: None, clock_ms: 0, plugin_digest: None }
+    }
+}
+
+/// One call of the plugin within an epoch: a range of decoded rows of one decoded chunk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Call {
+    /// Ordinal of the decoded chunk in the epoch.
+    pub chunk: u32,
+    /// First row of the chunk.
+    pub start: u32,
+    /// Row after the last.
+    pub end: u32,
+    /// Whether the call began a fresh instance.
+    pub fresh: bool,
+}
+
+/// A row on which the plugin failed, found by bisection.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Poison {
+    /// The message's offset.
+    pub offset: i64,
+    /// The fault's word.
+    pub code: String,
+    /// The fault in words.
+    pub reason: String,
+}
+
+/// What an epoch will insert into one table.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PlannedBlock {
+    /// Database and table.
+    pub table: String,
+    /// Rows of the block.
+    pub rows: usize,
+    /// The block's digest, in hex.
+    pub digest: String,
+}
+
+/// Everything that an epoch depends on, written down before anything leaves, so that it can be made again exactly.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Intent {
+    /// The lane's generation.
+    pub generation: u16,
+    /// The epoch's number; never used again, not even when the epoch is given up.
+    pub epoch: u64,
+    /// The offsets that the epoch covers.
+    pub range: OffsetRange,
+    /// Messages found in the range.
+    pub messages: usize,
+    /// Digest of the decoded input, in hex.
+    pub input_digest: String,
+    /// Digest of the plugin's bytes; empty for bronze.
+    pub plugin_digest: String,
+    /// Digest of what else decides the output: parameters, input options, limits, tables, contract version.
+    pub settings_digest: String,
+    /// The epoch's clock, ms since 1970-01-01 UTC.
+    pub clock_ms: i64,
+    /// The calls that succeeded, in order.
+    pub calls: Vec<Call>,
+    /// The rows that no call succeeded on.
+    pub poison: Vec<Poison>,
+    /// What it inserts.
+    pub blocks: Vec<PlannedBlock>,
+}
+
+/// The end of an epoch.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Commit {
+    /// The epoch's number.
+    pub epoch: u64,
+    /// Where the lane stands from now on.
+    pub position: Position,
+}
+
+/// A lane just taken: read after the former owner was shut out.
+#[derive(Clone, Debug)]
+pub struct Taken {
+    /// Proves, with each write, that the lane is still this process's.
+    pub owner: Owner,
+    /// Where the lane stands.
+    pub position: Position,
+    /// Epochs that were decided and not ended, in order.
+    pub open: Vec<Intent>,
+}
+
+/// Remembers lanes.
+pub trait Journal: Send + Sync {
+    /// Takes a lane: raises its owner, durably, and only then reads where it stands.
+    fn take<'a>(&'a self, lane: &'a LaneId) -> BoxFuture<'a, Result<Taken, JournalError>>;
+
+    /// Writes an intent, durably.
+    fn intend<'a>(
+        &'a self,
+        lane: &'a LaneId,
+        owner: Owner,
+        intent: &'a Intent,
+    ) -> BoxFuture<'a, Result<(), JournalError>>;
+
+    /// Ends an epoch, durably and in one step.
+    fn commit<'a>(&'a self, lane: &'a LaneId, owner: Owner, commit: Commit) -> BoxFuture<'a, Result<(), JournalError>>;
+
+    /// An operator's decision: the lane goes on from this position, in a new generation, its open epochs given up.
+    fn restart<'a>(&'a self, lane: &'a LaneId, position: Position) -> BoxFuture<'a, Result<(), JournalError>>;
+
+    /// All lanes that were ever taken, with their positions and the number of open intents.
+    fn lanes(&self) -> Result<Vec<(LaneId, Position, usize)>, JournalError>;
+}
+
+/// Why the journal refuses. All of them stop the lane: writing on without a journal would lose or repeat rows.
+#[derive(Debug, thiserror::Error)]
+pub enum JournalError {
+    /// The data folder is in use by another process.
+    #[error("{path} is in use by another engine: two engines must not share a data folder")]
+    Locked {
+        /// The folder.
+        path: String,
+    },
+    /// The disk or the store failed.
+    #[error("journal: {action} failed")]
+    Storage {
+        /// What was tried.
+        action: &'static str,
+        /// What the store says.
+        #[source]
+        source: fjall::Error,
+    },
+    /// A record can't be read: written by a newer engine, or damaged.
+    #[error("journal: record {key} can't be read")]
+    Record {
+        /// Its key.
+        key: String,
+        /// What is wrong with it.
+        #[source]
+        source: serde_json::Error,
+    },
+    /// Somebody else has taken the lane since.
+    #[error("lane {lane} was taken by another owner ({now}, this one is {mine})")]
+    Fenced {
+        /// The lane.
+        lane: LaneId,
+        /// The owner that tried to write.
+        mine: u64,
+        /// The owner now.
+        now: u64,
+    },
+    /// A bug here: the commit does not continue the lane.
+    #[error("lane {lane}: commit of epoch {epoch} does not follow the last commit")]
+    OutOfOrder {
+        /// The lane.
+        lane: LaneId,
+        /// The epoch that was to be committed.
+        epoch: u64,
+    },
+    /// The journal's thread has ended, after an error that it reported.
+    #[error("the journal is closed after an earlier error")]
+    Closed,
+}

@@ -1,0 +1,286 @@
+//! A lane: one transform on one source partition, epoch by epoch. [`Lane::run`] is the whole data path.
+//!
+//! **Promise.** Rows of the partition reach their tables in epochs, each of which is written down before it is sent and
+//! made again exactly after a crash. An error of one message is a dead letter; an error of the lane stops this lane alone,
+//! with nothing lost: its messages wait at the source.
+//! **Assumed.** The journal keeps what it has acknowledged; the sink recognises a token within its window.
+//! **After a crash** the lane first ends the epochs that it had decided, then goes on behind them.
+//!
+//! While an epoch is being inserted the next one is collected and transformed; intents and commits stay in order.
+//!
+//! *Invariant:* a lane has one position, the journal's; each epoch begins where the one before it ended.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::task::JoinHandle;
+use tokio::time::{MissedTickBehavior, interval};
+
+use crate::artifacts::{ArtifactError, Artifacts};
+use crate::batch::{Block, RawBatch};
+use crate::clock::Clock;
+use crate::cpu::Cpu;
+use crate::journal::{Commit, Intent, Journal, JournalError, Owner, Position, Taken};
+use crate::lane_status::{LaneState, LaneStatus};
+use crate::offsets::{LaneId, OffsetRange};
+use crate::plugin::Host;
+use crate::sink::{Sink, SinkError};
+use crate::source::{BatchLimits, Found, Reader, Source, SourceError, Start};
+use crate::stop::Stop;
+use crate::token::token;
+use crate::transform::{Epoch, Tally, Transform, TransformError, Transformed};
+
+/// Epochs of a lane that are being inserted while the next is made. Two keep the server busy; more would only be more
+/// memory and a longer recovery.
+const MAX_IN_FLIGHT: usize = 2;
+
+/// How often a waiting lane says how far it is.
+const STATUS_INTERVAL: Duration = Duration::from_millis(100);
+
+/// What all lanes of an engine share.
+#[derive(Clone)]
+pub struct Surroundings {
+    /// Where messages come from.
+    pub source: Arc<dyn Source>,
+    /// Where rows go.
+    pub sink: Arc<dyn Sink>,
+    /// What was decided and done.
+    pub journal: Arc<dyn Journal>,
+    /// Plugins and settings of open epochs.
+    pub artifacts: Artifacts,
+    /// Loads the plugins of open epochs.
+    pub host: Host,
+    /// Where transforms run.
+    pub cpu: Cpu,
+    /// The time of day.
+    pub clock: Arc<dyn Clock>,
+}
+
+/// One transform on one partition.
+pub struct Lane {
+    /// Its name.
+    pub id: LaneId,
+    /// Its partition at the source.
+    pub found: Found,
+    /// Where to begin when the journal knows no position.
+    pub start: Start,
+    /// When an epoch is collected.
+    pub limits: BatchLimits,
+    /// What it does.
+    pub transform: Transform,
+    /// What it shares.
+    pub around: Surroundings,
+    /// What it shows.
+    pub status: Arc<LaneStatus>,
+    /// Becomes true when the engine stops.
+    pub stop: Stop,
+}
+
+/// Why a lane stops. [`crate::disposition`] says what the engine does about each.
+#[derive(Debug, thiserror::Error)]
+pub enum LaneError {
+    /// The source can't serve it.
+    #[error(transparent)]
+    Source(#[from] SourceError),
+    /// The transform can't be run, or an epoch not be made again.
+    #[error(transparent)]
+    Transform(#[from] TransformError),
+    /// The journal refuses.
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+    /// A table refuses.
+    #[error(transparent)]
+    Sink(#[from] SinkError),
+    /// The plugin of an open epoch can't be had.
+    #[error(transparent)]
+    Artifact(#[from] ArtifactError),
+    /// The messages of an open epoch can't be had.
+    #[error("epoch {epoch} was decided over offsets {range}, but the source ends before: it was truncated or replaced")]
+    RangeGone {
+        /// The epoch.
+        epoch: u64,
+        /// What it covers.
+        range: OffsetRange,
+    },
+}
+
+/// An intended epoch on its way to the tables.
+struct Inserting {
+    intent: Intent,
+    tally: Tally,
+    task: JoinHandle<Result<(), SinkError>>,
+}
+
+impl Drop for Inserting {
+    /// A lane that ends does not leave inserts behind that nobody waits for.
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+impl Lane {
+    /// Runs the lane until it is told to stop or its source ends: the whole data path, in order.
+    ///
+    /// # Errors
+    /// What stopped it. Everything committed stays; everything else is done again by the next run.
+    pub async fn run(self) -> Result<(), LaneError> {
+        let mut stop = self.stop.clone();
+        let Taken { owner, position, open } = self.around.journal.take(&self.id).await?;
+        let mut ahead = self.recover(owner, position, open).await?;
+        let start = ahead.next_offset.map_or(self.start, Start::Offset);
+        let mut reader = self.around.source.open(&self.found, start).await?;
+        let mut in_flight = VecDeque::new();
+        let mut status_tick = interval(STATUS_INTERVAL);
+        status_tick.set_missed_tick_behavior(MissedTickBehavior::Skip);
+        let mut collecting = true;
+        self.status.set_state(LaneState::Running);
+
+        while collecting || !in_flight.is_empty() {
+            tokio::select! {
+                biased;
+                inserted = front(&mut in_flight) => {
+                    inserted?;
+                    let epoch = in_flight.pop_front().expect("its front was just awaited");
+                    self.commit(owner, &epoch).await?;
+                }
+                raw = reader.next_batch(self.limits), if collecting && in_flight.len() < MAX_IN_FLIGHT => match raw? {
+                    Some(raw) => in_flight.push_back(self.decide(owner, &mut ahead, raw).await?),
+                    None => collecting = false,
+                },
+                () = stop.told(), if collecting => collecting = false,
+                _ = status_tick.tick() => {}
+            }
+            self.status.show_progress(&*reader, in_flight.len());
+        }
+        self.status.set_state(LaneState::Ended);
+        Ok(())
+    }
+
+    /// Transforms a batch and writes down what will be sent, then begins to send it.
+    async fn decide(&self, owner: Owner, ahead: &mut Position, raw: RawBatch) -> Result<Inserting, LaneError> {
+        debug_assert!(ahead.next_offset.is_none_or(|next| next == raw.range.start), "an epoch begins where the last ended");
+        let epoch = Epoch {
+            generation: ahead.generation,
+            number: ahead.epoch + 1,
+            clock_ms: self.around.clock.now_ms().max(ahead.clock_ms),
+        };
+        let (transform, lane) = (self.transform.clone(), self.id.clone());
+        let made = self.around.cpu.run(move || transform.run(&lane, &raw, epoch)).await?;
+        if !made.blocks.is_empty() {
+            self.around.artifacts.keep(&self.transform)?;
+            self.around.journal.intend(&self.id, owner, &made.intent).await?;
+        }
+        *ahead = after(&made.intent);
+        Ok(self.send(made))
+    }
+
+    /// Inserts all blocks of an epoch whose intent is durable, in a task of its own.
+    fn send(&self, made: Transformed) -> Inserting {
+        let Transformed { blocks, intent, tally } = made;
+        let epoch = Epoch { generation: intent.generation, number: intent.epoch, clock_ms: intent.clock_ms };
+        let task = insert_all(self.around.sink.clone(), self.id.clone(), epoch, blocks);
+        Inserting { intent, tally, task: tokio::spawn(task) }
+    }
+
+    /// Ends an epoch whose rows are all in their tables.
+    async fn commit(&self, owner: Owner, epoch: &Inserting) -> Result<(), LaneError> {
+        let position = after(&epoch.intent);
+        self.around.journal.commit(&self.id, owner, Commit { epoch: epoch.intent.epoch, position }).await?;
+        self.around.source.mirror(&self.found.partition, &self.id.plugin, epoch.intent.range.end);
+        self.status.committed(&epoch.intent, &epoch.tally);
+        tracing::debug!(lane = %self.id, epoch = epoch.intent.epoch, range = %epoch.intent.range, "committed");
+        Ok(())
+    }
+
+    /// Ends the epochs that were decided before a crash, in order, as they were decided.
+    async fn recover(&self, owner: Owner, mut position: Position, open: Vec<Intent>) -> Result<Position, LaneError> {
+        for intent in open {
+            self.status.set_state(LaneState::Recovering);
+            tracing::info!(lane = %self.id, epoch = intent.epoch, range = %intent.range, "making an open epoch again");
+            let raw = self.fetch_again(&intent).await?;
+            let transform = self.transform_of(&intent).await?;
+            let (lane, decided) = (self.id.clone(), intent.clone());
+            let made = self.around.cpu.run(move || transform.replay(&lane, &raw, &decided)).await?;
+            let mut epoch = self.send(made);
+            finished(&mut epoch).await?;
+            self.commit(owner, &epoch).await?;
+            position = after(&intent);
+        }
+        Ok(position)
+    }
+
+    /// The transform that an epoch was decided with: the present one, or one from the artifacts.
+    async fn transform_of(&self, intent: &Intent) -> Result<Transform, LaneError> {
+        let same = intent.plugin_digest == self.transform.plugin_digest()
+            && intent.settings_digest == self.transform.settings_digest();
+        if same {
+            return Ok(self.transform.clone());
+        }
+        tracing::info!(lane = %self.id, epoch = intent.epoch, plugin = %intent.plugin_digest, "with the plugin it was decided with");
+        let (artifacts, host, intent) = (self.around.artifacts.clone(), self.around.host.clone(), intent.clone());
+        let rebuild = move || artifacts.rebuild(&host, &intent.plugin_digest, &intent.settings_digest);
+        Ok(self.around.cpu.run(rebuild).await?)
+    }
+
+    /// The messages of a decided range, as one batch.
+    async fn fetch_again(&self, intent: &Intent) -> Result<RawBatch, LaneError> {
+        let mut reader = self.around.source.open(&self.found, Start::Offset(intent.range.start)).await?;
+        let mut raw = RawBatch {
+            partition: self.found.partition.clone(),
+            range: intent.range,
+            messages: Vec::with_capacity(intent.messages),
+            bytes: 0,
+        };
+        while raw.messages.len() < intent.messages {
+            let missing = intent.messages - raw.messages.len();
+            let limits = BatchLimits { max_messages: missing, max_bytes: usize::MAX, linger: Duration::ZERO };
+            let gone = LaneError::RangeGone { epoch: intent.epoch, range: intent.range };
+            let batch = next_of(&mut *reader, limits).await?.ok_or(gone)?;
+            raw.bytes += batch.bytes;
+            raw.messages.extend(batch.messages);
+        }
+        // Compaction may have taken messages out of the range: what then comes from behind it is not the epoch's.
+        raw.messages.retain(|message| message.offset < intent.range.end);
+        Ok(raw)
+    }
+}
+
+async fn next_of(reader: &mut dyn Reader, limits: BatchLimits) -> Result<Option<RawBatch>, SourceError> {
+    reader.next_batch(limits).await
+}
+
+/// Where the lane stands after an epoch.
+fn after(intent: &Intent) -> Position {
+    Position {
+        generation: intent.generation,
+        epoch: intent.epoch,
+        next_offset: Some(intent.range.end),
+        clock_ms: intent.clock_ms,
+        plugin_digest: Some(intent.plugin_digest.clone()),
+    }
+}
+
+/// All blocks of an epoch, one after the other: tables of one epoch are of different size, and the server's parallelism
+/// is for the lanes.
+async fn insert_all(sink: Arc<dyn Sink>, lane: LaneId, epoch: Epoch, blocks: Vec<Block>) -> Result<(), SinkError> {
+    for block in &blocks {
+        sink.insert(block, &token(&lane, epoch, block)).await?;
+    }
+    Ok(())
+}
+
+/// Waits for the first epoch in flight; for ever if there is none.
+async fn front(in_flight: &mut VecDeque<Inserting>) -> Result<(), SinkError> {
+    match in_flight.front_mut() {
+        Some(epoch) => finished(epoch).await,
+        None => std::future::pending().await,
+    }
+}
+
+async fn finished(epoch: &mut Inserting) -> Result<(), SinkError> {
+    match (&mut epoch.task).await {
+        Ok(inserted) => inserted,
+        Err(error) => std::panic::resume_unwind(error.into_panic()),
+    }
+}

@@ -1,0 +1,133 @@
+//! What a lane shows of itself: to `/health`, to the metrics, and to whoever waits until it is idle.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use crate::journal::Intent;
+use crate::metrics::LaneMetrics;
+use crate::offsets::LaneId;
+use crate::source::{Lag, Reader};
+use crate::transform::Tally;
+
+/// What a lane is doing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum LaneState {
+    /// Not begun yet.
+    Starting,
+    /// Ending epochs that were decided before a crash.
+    Recovering,
+    /// Running.
+    Running,
+    /// Waiting after an error, to try again.
+    Waiting {
+        /// The error in words.
+        error: String,
+    },
+    /// Stopped by an error that trying again can't mend.
+    Halted {
+        /// The error in words.
+        error: String,
+    },
+    /// At the end of its source, or told to stop; everything committed.
+    Ended,
+}
+
+impl LaneState {
+    /// The word for metrics.
+    #[must_use]
+    pub fn as_str(&self) -> &'static str {
+        match self {
+            Self::Starting => "starting",
+            Self::Recovering => "recovering",
+            Self::Running => "running",
+            Self::Waiting { .. } => "waiting",
+            Self::Halted { .. } => "halted",
+            Self::Ended => "ended",
+        }
+    }
+
+    /// The error, where there is one.
+    #[must_use]
+    pub fn error(&self) -> Option<&str> {
+        match self {
+            Self::Waiting { error } | Self::Halted { error } => Some(error),
+            Self::Starting | Self::Recovering | Self::Running | Self::Ended => None,
+        }
+    }
+}
+
+/// A lane as it stands.
+#[derive(Clone, Debug)]
+pub struct LaneView {
+    /// What it is doing.
+    pub state: LaneState,
+    /// Offset after the last committed message, if any was committed by this process.
+    pub committed: Option<i64>,
+    /// The source's end and the reader's position, once known.
+    pub lag: Option<Lag>,
+    /// Epochs decided and not committed.
+    pub in_flight: usize,
+    /// The last committed epoch.
+    pub epoch: u64,
+    /// What keeps messages from coming, while the lane waits for them.
+    pub trouble: Option<String>,
+}
+
+/// Shared by a lane and those who look at it.
+#[derive(Debug)]
+pub struct LaneStatus {
+    /// The lane's name.
+    pub id: LaneId,
+    metrics: LaneMetrics,
+    view: Mutex<LaneView>,
+}
+
+impl LaneStatus {
+    /// The status of a lane that has not begun.
+    #[must_use]
+    pub fn new(id: LaneId, metrics: LaneMetrics) -> Self {
+        let view = LaneView { state: LaneState::Starting, committed: None, lag: None, in_flight: 0, epoch: 0, trouble: None };
+        Self { id, metrics, view: Mutex::new(view) }
+    }
+
+    /// A copy of what it shows.
+    #[must_use]
+    pub fn view(&self) -> LaneView {
+        self.lock().clone()
+    }
+
+    /// Everything there is to read is committed. A lane that has halted is not idle: its messages wait.
+    #[must_use]
+    pub fn is_idle(&self) -> bool {
+        let view = self.lock();
+        match view.state {
+            LaneState::Ended => true,
+            LaneState::Running => view.in_flight == 0 && view.lag.is_some_and(|lag| lag.position >= lag.end),
+            LaneState::Starting | LaneState::Recovering | LaneState::Waiting { .. } | LaneState::Halted { .. } => false,
+        }
+    }
+
+    pub(crate) fn set_state(&self, state: LaneState) {
+        self.lock().state = state;
+    }
+
+    pub(crate) fn show_progress(&self, reader: &dyn Reader, in_flight: usize) {
+        let (lag, trouble) = (reader.lag(), reader.trouble());
+        let mut view = self.lock();
+        (view.lag, view.trouble, view.in_flight) = (lag, trouble, in_flight);
+    }
+
+    pub(crate) fn committed(&self, intent: &Intent, tally: &Tally) {
+        self.metrics.committed(tally);
+        let mut view = self.lock();
+        (view.committed, view.epoch) = (Some(intent.range.end), intent.epoch);
+    }
+
+    pub(crate) fn restarted(&self, kind: &'static str) {
+        self.metrics.restarted(kind);
+    }
+
+    /// A view is only ever assigned field by field, so it is whole even if a panic interrupted somebody.
+    fn lock(&self) -> MutexGuard<'_, LaneView> {
+        self.view.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

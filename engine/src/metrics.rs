@@ -1,0 +1,296 @@
+//! Counters of what went where, for `GET /metrics`.
+//!
+//! Rows are counted when their epoch is committed, so that the sums add up at any time: messages = rows in + no-ops +
+//! messages that decoding set aside. A process counts from its own start.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::registry::{Registry, Unit};
+
+use crate::lane_status::LaneStatus;
+use crate::offsets::LaneId;
+use crate::transform::Tally;
+
+type Seconds = Counter<f64, AtomicU64>;
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct TransformLabels {
+    tenant: String,
+    plugin: String,
+    topic: String,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct NoOpLabels {
+    tenant: String,
+    plugin: String,
+    topic: String,
+    kind: &'static str,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct DeadLabels {
+    tenant: String,
+    plugin: String,
+    topic: String,
+    stage: &'static str,
+    code: String,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct ErrorLabels {
+    tenant: String,
+    plugin: String,
+    topic: String,
+    error: &'static str,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct LaneLabels {
+    tenant: String,
+    plugin: String,
+    topic: String,
+    partition: i32,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct StateLabels {
+    state: &'static str,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct StageLabels {
+    stage: &'static str,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct CauseLabels {
+    cause: &'static str,
+}
+
+/// All metrics of an engine.
+#[derive(Debug, Default)]
+pub struct Metrics {
+    messages: Family<TransformLabels, Counter>,
+    bytes: Family<TransformLabels, Counter>,
+    rows_in: Family<TransformLabels, Counter>,
+    rows_out: Family<TransformLabels, Counter>,
+    no_ops: Family<NoOpLabels, Counter>,
+    dead: Family<DeadLabels, Counter>,
+    epochs: Family<TransformLabels, Counter>,
+    errors: Family<ErrorLabels, Counter>,
+    stages: Family<StageLabels, Seconds>,
+    lag: Family<LaneLabels, Gauge>,
+    states: Family<StateLabels, Gauge>,
+    inserts: Counter,
+    insert_rows: Counter,
+    insert_bytes: Counter,
+    insert_seconds: Seconds,
+    insert_failures: Family<CauseLabels, Counter>,
+    inserts_waiting: Gauge,
+    totals: Mutex<Totals>,
+}
+
+/// What the sink has done so far.
+#[derive(Clone, Debug, Default)]
+pub struct InsertTotals {
+    /// Successful inserts.
+    pub inserts: u64,
+    /// Their rows.
+    pub rows: u64,
+    /// Their bytes.
+    pub bytes: u64,
+    /// Time they took, attempts that failed included.
+    pub seconds: f64,
+    /// Blocks that wait for the server now.
+    pub waiting: u64,
+    /// Failed attempts, by cause.
+    pub failures: Vec<(&'static str, u64)>,
+}
+
+/// Everything together, for the last line of a run.
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize)]
+pub struct Totals {
+    /// Messages of committed epochs.
+    pub messages: u64,
+    /// Messages that became rows of plugins or of bronze.
+    pub rows_in: u64,
+    /// Rows for tables.
+    pub rows_out: u64,
+    /// Messages without a row, by kind.
+    pub no_ops: BTreeMap<&'static str, u64>,
+    /// Dead letters, by code.
+    pub dead_letters: BTreeMap<String, u64>,
+    /// Committed epochs.
+    pub epochs: u64,
+}
+
+/// The metrics of one lane.
+#[derive(Clone, Debug)]
+pub struct LaneMetrics {
+    all: Arc<Metrics>,
+    labels: TransformLabels,
+}
+
+impl Metrics {
+    /// The metrics of a lane.
+    #[must_use]
+    pub fn lane(self: &Arc<Self>, lane: &LaneId) -> LaneMetrics {
+        let labels =
+            TransformLabels { tenant: lane.tenant.clone(), plugin: lane.plugin.clone(), topic: lane.topic.clone() };
+        LaneMetrics { all: self.clone(), labels }
+    }
+
+    /// In the text form that Prometheus reads.
+    #[must_use]
+    pub fn render(&self, lanes: &[Arc<LaneStatus>], inserts: &InsertTotals, stages: &[(&'static str, f64)]) -> String {
+        self.show_lanes(lanes);
+        self.show_inserts(inserts);
+        for &(stage, seconds) in stages {
+            raise_to(&self.stages.get_or_create(&StageLabels { stage }), seconds);
+        }
+        let mut text = String::new();
+        // Writing into a String can't fail.
+        let _ = prometheus_client::encoding::text::encode(&mut text, &self.registry());
+        text
+    }
+
+    fn show_lanes(&self, lanes: &[Arc<LaneStatus>]) {
+        self.states.clear();
+        for status in lanes {
+            let (id, view) = (&status.id, status.view());
+            self.states.get_or_create(&StateLabels { state: view.state.as_str() }).inc();
+            let labels = LaneLabels {
+                tenant: id.tenant.clone(),
+                plugin: id.plugin.clone(),
+                topic: id.topic.clone(),
+                partition: id.partition,
+            };
+            if let Some(lag) = view.lag {
+                let done = view.committed.unwrap_or(lag.position).min(lag.position);
+                self.lag.get_or_create(&labels).set((lag.end - done).max(0));
+            }
+        }
+    }
+
+    fn show_inserts(&self, totals: &InsertTotals) {
+        raise(&self.inserts, totals.inserts);
+        raise(&self.insert_rows, totals.rows);
+        raise(&self.insert_bytes, totals.bytes);
+        raise_to(&self.insert_seconds, totals.seconds);
+        self.inserts_waiting.set(i64::try_from(totals.waiting).unwrap_or(i64::MAX));
+        for &(cause, count) in &totals.failures {
+            raise(&self.insert_failures.get_or_create(&CauseLabels { cause }), count);
+        }
+    }
+
+    /// Built for each scrape: families are handles, and a registry without state can't be out of step with them.
+    fn registry(&self) -> Registry {
+        let mut registry = Registry::with_prefix("engine");
+        registry.register("messages", "Messages of committed epochs", self.messages.clone());
+        registry.register_with_unit("input", "Bytes of those messages", Unit::Bytes, self.bytes.clone());
+        registry.register("rows_in", "Messages that became rows of a plugin or of bronze", self.rows_in.clone());
+        registry.register("rows_out", "Rows in tables, dead letters not counted", self.rows_out.clone());
+        registry.register("no_ops", "Messages without a row, by kind", self.no_ops.clone());
+        registry.register("dead_letters", "Messages set aside, by stage and code", self.dead.clone());
+        registry.register("epochs", "Committed epochs", self.epochs.clone());
+        registry.register("lane_errors", "Errors that stopped a lane, by kind", self.errors.clone());
+        registry.register_with_unit("stage_cpu", "CPU time of the stages", Unit::Seconds, self.stages.clone());
+        registry.register("lag", "Messages at the source that are not committed yet", self.lag.clone());
+        registry.register("lanes", "Lanes by state", self.states.clone());
+        registry.register("inserts", "Blocks inserted", self.inserts.clone());
+        registry.register("insert_rows", "Rows of those blocks", self.insert_rows.clone());
+        registry.register_with_unit("insert", "Bytes of those blocks", Unit::Bytes, self.insert_bytes.clone());
+        registry.register_with_unit("insert_time", "Time inserts took", Unit::Seconds, self.insert_seconds.clone());
+        registry.register("inserts_waiting", "Blocks that wait for the server now", self.inserts_waiting.clone());
+        registry.register("insert_failures", "Failed attempts to insert, by cause", self.insert_failures.clone());
+        registry
+    }
+
+    /// CPU seconds of the stages that count their own.
+    #[must_use]
+    pub fn stage_seconds(&self) -> Vec<(&'static str, f64)> {
+        let seconds = |stage| (stage, self.stages.get_or_create(&StageLabels { stage }).get());
+        ["decode", "plugin", "assemble"].map(seconds).to_vec()
+    }
+
+    /// Everything together.
+    #[must_use]
+    pub fn totals(&self) -> Totals {
+        self.totals.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+impl LaneMetrics {
+    /// Counts an epoch that is committed.
+    pub fn committed(&self, tally: &Tally) {
+        let (all, labels) = (&self.all, &self.labels);
+        let add = |family: &Family<TransformLabels, Counter>, count: usize| {
+            family.get_or_create(labels).inc_by(count as u64);
+        };
+        add(&all.messages, tally.messages);
+        add(&all.bytes, tally.bytes);
+        add(&all.rows_in, tally.rows_in);
+        add(&all.rows_out, tally.rows_out);
+        add(&all.epochs, 1);
+        for (kind, &count) in &tally.no_ops {
+            let labels = NoOpLabels {
+                tenant: labels.tenant.clone(),
+                plugin: labels.plugin.clone(),
+                topic: labels.topic.clone(),
+                kind: kind.as_str(),
+            };
+            all.no_ops.get_or_create(&labels).inc_by(count as u64);
+        }
+        for ((stage, code), &count) in &tally.dead {
+            let labels = DeadLabels {
+                tenant: labels.tenant.clone(),
+                plugin: labels.plugin.clone(),
+                topic: labels.topic.clone(),
+                stage: stage.as_str(),
+                code: code.clone(),
+            };
+            all.dead.get_or_create(&labels).inc_by(count as u64);
+        }
+        let times = &tally.times;
+        for (stage, time) in [("decode", times.decode), ("plugin", times.plugin), ("assemble", times.assemble)] {
+            all.stages.get_or_create(&StageLabels { stage }).inc_by(time.0.as_secs_f64());
+        }
+        all.totals.lock().unwrap_or_else(PoisonError::into_inner).add(tally);
+    }
+
+    /// Counts an error that stopped the lane.
+    pub fn restarted(&self, error: &'static str) {
+        let TransformLabels { tenant, plugin, topic } = self.labels.clone();
+        self.all.errors.get_or_create(&ErrorLabels { tenant, plugin, topic, error }).inc();
+    }
+}
+
+impl Totals {
+    fn add(&mut self, tally: &Tally) {
+        self.messages += tally.messages as u64;
+        self.rows_in += tally.rows_in as u64;
+        self.rows_out += tally.rows_out as u64;
+        self.epochs += 1;
+        for (kind, &count) in &tally.no_ops {
+            *self.no_ops.entry(kind.as_str()).or_default() += count as u64;
+        }
+        for ((_, code), &count) in &tally.dead {
+            *self.dead_letters.entry(code.clone()).or_default() += count as u64;
+        }
+    }
+}
+
+fn raise(counter: &Counter, to: u64) {
+    counter.inc_by(to.saturating_sub(counter.get()));
+}
+
+fn raise_to(counter: &Seconds, to: f64) {
+    counter.inc_by((to - counter.get()).max(0.0));
+}

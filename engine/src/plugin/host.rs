@@ -1,0 +1,153 @@
+//! The host: one wasmtime engine for all plugins, and what every sandbox has in common.
+
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+
+use wasmtime::component::{Linker, WasmStr};
+use wasmtime::{
+    Config, Enabled, Engine, InstanceAllocationStrategy, OptLevel, PoolingAllocationConfig, StoreContextMut,
+    WasmBacktraceDetails,
+};
+
+use super::contract::{self, Level};
+use super::emit;
+use super::fault::FRAMES_COLLECTED;
+use super::sandbox::{CORE_INSTANCES, MEMORIES, Sandbox, TABLE_ELEMENTS, TABLES};
+use super::ticker::Ticker;
+
+/// Memory of a slot that stays with the host between two instances. It covers the working set of batches of about
+/// 8,192 rows; what is above is given back and costs page faults next time.
+const KEEP_RESIDENT_BYTES: usize = 8 << 20;
+/// Idle slots that stay warm: at most `WARM_SLOTS * KEEP_RESIDENT_BYTES` = 256 MiB beside the working ones.
+const WARM_SLOTS: u32 = 32;
+/// The machine stack of a guest; its threads have 2 MiB. Rust's locals are mostly on the shadow stack of 1 MiB.
+const STACK_BYTES: usize = 512 << 10;
+
+/// Settings of the host.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HostSettings {
+    /// Most instances that live at a time. Each takes 4 GiB of address space, and memory only as it is used.
+    pub instances: u32,
+    /// Largest artifact that is loaded.
+    pub artifact_bytes: usize,
+}
+
+impl Default for HostSettings {
+    fn default() -> Self {
+        Self { instances: 512, artifact_bytes: 64 << 20 }
+    }
+}
+
+/// Loads plugins. Cheap to clone; the engine behind lives as long as any clone, plugin or instance.
+#[derive(Clone)]
+pub struct Host {
+    pub(super) shared: Arc<Shared>,
+}
+
+pub(super) struct Shared {
+    pub(super) engine: Engine,
+    pub(super) linker: Linker<Sandbox>,
+    pub(super) settings: HostSettings,
+    _ticker: Ticker,
+}
+
+/// The host can't be made.
+#[derive(Debug, thiserror::Error)]
+pub enum HostError {
+    /// wasmtime refuses this machine or configuration.
+    #[error("the WebAssembly engine can't be started on this machine")]
+    Engine(#[source] wasmtime::Error),
+    /// No thread for the deadlines.
+    #[error("the thread behind plugin deadlines can't be started")]
+    Ticker(#[source] std::io::Error),
+}
+
+impl Host {
+    /// Starts the WebAssembly engine and the clock of its deadlines.
+    ///
+    /// # Errors
+    /// If this machine can't run it. Where only the pool of prepared memories is impossible (a container with a limit
+    /// of address space), it does without: instances then cost about twice as much, and the log says so.
+    pub fn new(settings: HostSettings) -> Result<Self, HostError> {
+        let engine = engine(settings).map_err(HostError::Engine)?;
+        let linker = linker(&engine).map_err(HostError::Engine)?;
+        let ticker = Ticker::start(&engine).map_err(HostError::Ticker)?;
+        Ok(Self { shared: Arc::new(Shared { engine, linker, settings, _ticker: ticker }) })
+    }
+}
+
+fn engine(settings: HostSettings) -> wasmtime::Result<Engine> {
+    let mut config = config();
+    config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool(settings)));
+    Engine::new(&config).or_else(|error| {
+        tracing::warn!(
+            error = format!("{error:#}"),
+            instances = settings.instances,
+            "no address space for a pool of plugin memories: each instance maps its own, which is slower. \
+             Raise the limit of virtual memory (ulimit -v) or lower the number of instances"
+        );
+        config.allocation_strategy(InstanceAllocationStrategy::OnDemand);
+        Engine::new(&config)
+    })
+}
+
+fn pool(settings: HostSettings) -> PoolingAllocationConfig {
+    let mut pool = PoolingAllocationConfig::new();
+    pool.total_component_instances(settings.instances)
+        .total_core_instances(settings.instances.saturating_mul(CORE_INSTANCES))
+        .total_memories(settings.instances.saturating_mul(MEMORIES))
+        .total_tables(settings.instances.saturating_mul(TABLES))
+        .max_core_instances_per_component(CORE_INSTANCES)
+        .max_memories_per_component(MEMORIES)
+        .max_tables_per_component(TABLES)
+        .max_tables_per_module(TABLES)
+        .table_elements(TABLE_ELEMENTS)
+        .linear_memory_keep_resident(KEEP_RESIDENT_BYTES)
+        .table_keep_resident(TABLE_ELEMENTS * size_of::<usize>())
+        .max_unused_warm_slots(WARM_SLOTS)
+        // One system call tells which pages a guest has written, where the kernel (Linux 6.7) knows it.
+        .pagemap_scan(Enabled::Auto);
+    pool
+}
+
+/// What a plugin may be made of and how it is compiled. Threads, garbage collection, exceptions and stack switching
+/// are not even compiled into this wasmtime.
+fn config() -> Config {
+    let mut config = Config::new();
+    config
+        .epoch_interruption(true)
+        .max_wasm_stack(STACK_BYTES)
+        .memory_init_cow(true)
+        // A reservation of 4 GiB and guard pages: no access needs a bounds check, which would cost a third.
+        .memory_reservation(4 << 30)
+        .guard_before_linear_memory(true)
+        .cranelift_opt_level(OptLevel::Speed)
+        // Two ways to the same NaN must not give two blocks with different bytes.
+        .cranelift_nan_canonicalization(true)
+        .wasm_backtrace_details(WasmBacktraceDetails::Disable)
+        .wasm_backtrace_max_frames(NonZeroUsize::new(FRAMES_COLLECTED))
+        // Relaxed SIMD answers differently on different machines.
+        .wasm_relaxed_simd(false)
+        .wasm_memory64(false)
+        .wasm_multi_memory(false)
+        .wasm_tail_call(false)
+        .wasm_custom_page_sizes(false)
+        .wasm_wide_arithmetic(false)
+        .concurrency_support(false);
+    config
+}
+
+fn linker(engine: &Engine) -> wasmtime::Result<Linker<Sandbox>> {
+    let mut linker = Linker::new(engine);
+    linker.instance(contract::TYPES)?;
+    let mut host = linker.instance(contract::HOST)?;
+    host.func_wrap("log", log)?;
+    host.func_wrap("emit", emit::emit)?;
+    Ok(linker)
+}
+
+fn log(mut store: StoreContextMut<'_, Sandbox>, (level, message): (Level, WasmStr)) -> wasmtime::Result<()> {
+    let message = message.to_str(&store)?.into_owned();
+    store.data_mut().log.line(level, &message);
+    Ok(())
+}

@@ -1,0 +1,296 @@
+//! From bytes to a plugin: refuse what is not one, compile, ask what it is.
+
+use std::fmt::Write as _;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use sha2::{Digest, Sha256};
+use wasmparser::{Parser, Payload};
+use wasmtime::Engine;
+use wasmtime::component::{Component, ComponentExportIndex, Func, InstancePre};
+use wit_component::ComponentEncoder;
+
+use super::emit::OutputPlan;
+use super::host::{Host, Shared};
+use super::instance::{Cell, Instance};
+use super::sandbox::Sandbox;
+use super::{Context, Description, Fault, Limits, contract, describe};
+
+/// Limits of `describe`, which does nothing but build a small value.
+const DESCRIBE: Limits = Limits { memory_bytes: 64 << 20, call_ms: 2_000, output_bytes: 1 << 20 };
+
+/// Why bytes are not a plugin. Nothing of it was run, unless it says so.
+#[derive(Debug, thiserror::Error)]
+pub enum LoadError {
+    /// Larger than [`super::HostSettings::artifact_bytes`].
+    #[error("the artifact has {bytes} bytes, at most {limit_bytes} are loaded")]
+    TooLarge {
+        /// Its size.
+        bytes: usize,
+        /// The limit.
+        limit_bytes: usize,
+    },
+    /// Something else than WebAssembly.
+    #[error("this is no WebAssembly binary: it does not begin with the bytes 00 61 73 6d")]
+    NotWasm,
+    /// Damaged, truncated, or built with features that the sandbox does not have.
+    #[error("the WebAssembly binary is damaged, truncated, or uses what the sandbox does not allow: {message}")]
+    Invalid {
+        /// What is wrong, and where.
+        message: String,
+    },
+    /// It wants what no plugin gets.
+    #[error(
+        "it imports what a plugin does not get: {}. A plugin has no files, clock, network or randomness: build for \
+         wasm32-unknown-unknown, and without crates that need them", names.join(", ")
+    )]
+    Imports {
+        /// All of them.
+        names: Vec<String>,
+    },
+    /// Built against another version of the contract.
+    #[error(
+        "it was built for version {found} of engine:plugin, this engine has {supported}: build it with the engine's SDK"
+    )]
+    Version {
+        /// Its version.
+        found: String,
+        /// Ours.
+        supported: &'static str,
+    },
+    /// A WebAssembly binary, but not a plugin.
+    #[error("it is not a plugin of this engine: {message}")]
+    NotAPlugin {
+        /// What is missing.
+        message: String,
+    },
+    /// `describe` failed in the sandbox.
+    #[error("it could not describe itself")]
+    Describe(#[source] Fault),
+    /// What it says of itself can't be.
+    #[error("its description is wrong:\n  {}", problems.join("\n  "))]
+    Description {
+        /// One line for each problem.
+        problems: Vec<String>,
+    },
+}
+
+/// A plugin: compiled, described and checked. Cheap to clone.
+#[derive(Clone)]
+pub struct Plugin {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    bytes: Bytes,
+    digest: String,
+    description: Description,
+    log_name: Arc<str>,
+    outputs: Arc<[OutputPlan]>,
+    exports: Exports,
+}
+
+/// What can be called, shared by all instances.
+pub(super) struct Exports {
+    pub(super) pre: InstancePre<Sandbox>,
+    describe: ComponentExportIndex,
+    start: ComponentExportIndex,
+    process: ComponentExportIndex,
+    /// Keeps the clock of the deadlines running for as long as there is something to stop.
+    shared: Arc<Shared>,
+}
+
+impl Host {
+    /// Loads a plugin: a component, or a core module with the contract's metadata, as `cargo build --target
+    /// wasm32-unknown-unknown` makes it. Compiles for seconds where the artifact is large: not for an async worker.
+    ///
+    /// # Errors
+    /// Says what is wrong with the bytes; of a wrong description, everything.
+    pub fn load(&self, bytes: impl Into<Bytes>) -> Result<Plugin, LoadError> {
+        let bytes = bytes.into();
+        let limit_bytes = self.shared.settings.artifact_bytes;
+        if bytes.len() > limit_bytes {
+            return Err(LoadError::TooLarge { bytes: bytes.len(), limit_bytes });
+        }
+        let component = compile(&self.shared.engine, &bytes)?;
+        let exports = Exports::new(self, &component)?;
+        let digest = hex(&Sha256::digest(&bytes));
+        let description = exports.describe(&digest)?;
+        let inner = Inner {
+            log_name: description.name.as_str().into(),
+            outputs: description.outputs.iter().map(OutputPlan::new).collect(),
+            bytes,
+            digest,
+            description,
+            exports,
+        };
+        Ok(Plugin { inner: Arc::new(inner) })
+    }
+}
+
+impl Plugin {
+    /// SHA-256 of the artifact, in hexadecimal.
+    #[must_use]
+    pub fn digest(&self) -> &str {
+        &self.inner.digest
+    }
+
+    /// What the plugin says of itself.
+    #[must_use]
+    pub fn description(&self) -> &Description {
+        &self.inner.description
+    }
+
+    /// The artifact, as it was loaded.
+    #[must_use]
+    pub fn bytes(&self) -> &Bytes {
+        &self.inner.bytes
+    }
+
+    /// A fresh instance, started with its context: it has seen nothing and shares nothing.
+    ///
+    /// # Errors
+    /// [`Fault::Failed`]: the plugin refuses its parameters. Others: `start` did what no call may.
+    pub fn instance(&self, context: &Context, limits: Limits) -> Result<Instance, Fault> {
+        Instance::start(self.clone(), context, limits)
+    }
+
+    pub(super) fn exports(&self) -> &Exports {
+        &self.inner.exports
+    }
+
+    pub(super) fn log_name(&self) -> &Arc<str> {
+        &self.inner.log_name
+    }
+
+    pub(super) fn outputs(&self) -> &Arc<[OutputPlan]> {
+        &self.inner.outputs
+    }
+}
+
+impl Exports {
+    fn new(host: &Host, component: &Component) -> Result<Self, LoadError> {
+        let export = |name: &str| component.get_export_index(None, name);
+        let [describe, start, process] = contract::EXPORTS.map(export);
+        let (Some(describe), Some(start), Some(process)) = (describe, start, process) else {
+            let missing: Vec<_> = contract::EXPORTS.into_iter().filter(|name| export(name).is_none()).collect();
+            return Err(LoadError::NotAPlugin { message: format!("it does not export {}", missing.join(", ")) });
+        };
+        let pre = host.shared.linker.instantiate_pre(component).map_err(|error| other_types(&error))?;
+        Ok(Self { pre, describe, start, process, shared: host.shared.clone() })
+    }
+
+    pub(super) fn engine(&self) -> &Engine {
+        &self.shared.engine
+    }
+
+    pub(super) fn start(&self, cell: &mut Cell) -> Result<Func, Fault> {
+        func(cell, &self.start)
+    }
+
+    pub(super) fn process(&self, cell: &mut Cell) -> Result<Func, Fault> {
+        func(cell, &self.process)
+    }
+
+    /// Asks the plugin what it is, in an instance of its own.
+    fn describe(&self, digest: &str) -> Result<Description, LoadError> {
+        let mut cell = Cell::new(self, &digest.into(), &Arc::from([]), DESCRIBE).map_err(LoadError::Describe)?;
+        let describe = func(&mut cell, &self.describe).map_err(LoadError::Describe)?;
+        self.compare_types(&mut cell)?;
+        let (described,) = cell.call::<_, (contract::Description,)>(describe, ()).map_err(LoadError::Describe)?;
+        describe::check(described).map_err(|problems| LoadError::Description { problems })
+    }
+
+    /// All exports, so that an instance never meets a function of another type.
+    fn compare_types(&self, cell: &mut Cell) -> Result<(), LoadError> {
+        let func = |cell: &mut Cell, index| cell.instance.get_func(&mut cell.store, index);
+        if let Some(start) = func(cell, &self.start) {
+            let typed = start.typed::<(contract::Context<'_>,), (Result<(), String>,)>(&cell.store);
+            typed.map_err(|error| other_types(&error))?;
+        }
+        if let Some(process) = func(cell, &self.process) {
+            let typed = process.typed::<(contract::Batch<'_>,), (Result<Vec<contract::Reject>, String>,)>(&cell.store);
+            typed.map_err(|error| other_types(&error))?;
+        }
+        if let Some(describe) = func(cell, &self.describe) {
+            let typed = describe.typed::<(), (contract::Description,)>(&cell.store);
+            typed.map_err(|error| other_types(&error))?;
+        }
+        Ok(())
+    }
+}
+
+fn func(cell: &mut Cell, index: &ComponentExportIndex) -> Result<Func, Fault> {
+    let not_a_function = || Fault::Contract { message: "an export of the contract is not a function".to_owned() };
+    cell.instance.get_func(&mut cell.store, index).ok_or_else(not_a_function)
+}
+
+fn other_types(error: &wasmtime::Error) -> LoadError {
+    LoadError::NotAPlugin { message: format!("its functions have other types than the contract's: {error:#}") }
+}
+
+/// A compiled component that imports nothing but the contract.
+fn compile(engine: &Engine, bytes: &[u8]) -> Result<Component, LoadError> {
+    let component = match bytes.get(..8) {
+        Some([0, b'a', b's', b'm', 1, 0, 0, 0]) => Component::from_binary(engine, &wrap(bytes)?),
+        Some([0, b'a', b's', b'm', _, 0, 1, 0]) => Component::from_binary(engine, bytes),
+        _ if bytes.starts_with(b"\0asm") => return Err(LoadError::Invalid { message: "unknown version".to_owned() }),
+        _ => return Err(LoadError::NotWasm),
+    };
+    let component = component.map_err(|error| LoadError::Invalid { message: format!("{error:#}") })?;
+    let imports = component.component_type();
+    let imports: Vec<String> = imports.imports(engine).map(|(name, _)| name.to_owned()).collect();
+    refuse_foreign(imports.iter().map(|name| (name.as_str(), name.clone())))?;
+    if imports.is_empty() {
+        return Err(LoadError::NotAPlugin { message: "it knows nothing of engine:plugin".to_owned() });
+    }
+    Ok(component)
+}
+
+/// Makes a component of a core module, by the metadata that the SDK's bindings leave in it.
+fn wrap(module: &[u8]) -> Result<Vec<u8>, LoadError> {
+    let imports = core_imports(module).map_err(|error| LoadError::Invalid { message: error.to_string() })?;
+    refuse_foreign(imports.iter().map(|(module, name)| (module.as_str(), format!("{module}/{name}"))))?;
+    let encoded = ComponentEncoder::default().module(module).and_then(|encoder| encoder.encode());
+    encoded.map_err(|error| LoadError::NotAPlugin {
+        message: format!("its module can't be made a component; was it built with the engine's SDK? {error:#}"),
+    })
+}
+
+/// Module and name of every import of a core module.
+fn core_imports(module: &[u8]) -> Result<Vec<(String, String)>, wasmparser::BinaryReaderError> {
+    let mut imports = Vec::new();
+    for payload in Parser::new(0).parse_all(module) {
+        let Payload::ImportSection(section) = payload? else { continue };
+        for import in section.into_imports() {
+            let import = import?;
+            imports.push((import.module.to_owned(), import.name.to_owned()));
+        }
+    }
+    Ok(imports)
+}
+
+/// Refuses imports outside the contract, and those of another version of it. Each is where it comes from, and its name.
+fn refuse_foreign<'a>(imports: impl Iterator<Item = (&'a str, String)> + Clone) -> Result<(), LoadError> {
+    let foreign = imports.clone().filter(|(from, _)| !from.starts_with(contract::PACKAGE));
+    let names: Vec<String> = foreign.map(|(_, name)| name).collect();
+    if !names.is_empty() {
+        return Err(LoadError::Imports { names });
+    }
+    for (from, _) in imports {
+        let found = from.rsplit_once('@').map_or("unknown", |(_, version)| version);
+        let compatible = found.strip_prefix(contract::VERSION).is_some_and(|patch| patch.starts_with('.'));
+        if !compatible {
+            return Err(LoadError::Version { found: found.to_owned(), supported: contract::VERSION });
+        }
+    }
+    Ok(())
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut hex, byte| {
+        // Writing to a string does not fail.
+        let _ = write!(hex, "{byte:02x}");
+        hex
+    })
+}

@@ -1,0 +1,159 @@
+//! What the host keeps for one instance: its limits, its log, the call that is under way, and why it was stopped.
+//!
+//! **Promise.** Nothing that a guest does makes the host allocate without bound: memory and tables are limited here,
+//! log lines are counted and cut, and what one call gives out is charged before it is copied.
+
+use std::sync::Arc;
+
+use arrow_array::RecordBatch;
+use wasmtime::ResourceLimiter;
+
+use super::contract::Level;
+use super::emit::OutputPlan;
+use super::{Emitted, Fault, Limits};
+
+/// Most core instances of a plugin: wit-component makes the module, a shim and its filler; the rest is headroom.
+pub(super) const CORE_INSTANCES: u32 = 8;
+/// Most tables of a plugin: its own and the shim's.
+pub(super) const TABLES: u32 = 4;
+/// Linear memories of a plugin.
+pub(super) const MEMORIES: u32 = 1;
+/// Most elements of a table: functions whose address a plugin takes.
+pub(super) const TABLE_ELEMENTS: usize = 20_000;
+/// Log lines that one instance may write; an instance lives for an epoch, seconds at most.
+const LOG_LINES: u32 = 100;
+/// Longest log line; longer ones are cut.
+const LOG_BYTES: usize = 2 << 10;
+
+/// The data of an instance's store.
+pub(super) struct Sandbox {
+    pub(super) limits: Limits,
+    pub(super) outputs: Arc<[OutputPlan]>,
+    /// Only while `process` runs.
+    pub(super) call: Option<Call>,
+    /// Why the host stopped the guest, where it was the host: the trap alone would not say.
+    pub(super) fault: Option<Fault>,
+    pub(super) log: GuestLog,
+}
+
+/// One call of `process`.
+pub(super) struct Call {
+    /// The batch, all its columns.
+    pub(super) input: RecordBatch,
+    pub(super) emitted: Vec<Emitted>,
+    /// What the call may still give out.
+    pub(super) bytes_left: usize,
+}
+
+impl Sandbox {
+    pub(super) fn new(plugin: Arc<str>, outputs: Arc<[OutputPlan]>, limits: Limits) -> Self {
+        let log = GuestLog { plugin, lines_left: LOG_LINES, suppressed: 0, last_error: None };
+        Self { limits, outputs, call: None, fault: None, log }
+    }
+
+    /// Notes why the guest is stopped, and makes the error that stops it.
+    pub(super) fn stop(&mut self, fault: Fault) -> wasmtime::Error {
+        let error = wasmtime::Error::msg(fault.to_string());
+        self.fault = Some(fault);
+        error
+    }
+}
+
+/// Growth beyond a limit traps: the guest can't see how much memory the host has, and the fault has a name.
+impl ResourceLimiter for Sandbox {
+    fn memory_growing(&mut self, _: usize, desired: usize, maximum: Option<usize>) -> wasmtime::Result<bool> {
+        let limit_bytes = self.limits.memory_bytes;
+        if desired <= limit_bytes && maximum.is_none_or(|maximum| desired <= maximum) {
+            return Ok(true);
+        }
+        Err(self.stop(Fault::Memory { limit_bytes: maximum.map_or(limit_bytes, |maximum| limit_bytes.min(maximum)) }))
+    }
+
+    fn memory_grow_failed(&mut self, error: wasmtime::Error) -> wasmtime::Result<()> {
+        Err(self.stop(Fault::Engine { message: format!("the system has no memory for a plugin: {error:#}") }))
+    }
+
+    fn table_growing(&mut self, _: usize, desired: usize, _: Option<usize>) -> wasmtime::Result<bool> {
+        if desired <= TABLE_ELEMENTS {
+            return Ok(true);
+        }
+        let message = format!("its function table has {desired} elements, at most {TABLE_ELEMENTS} are possible");
+        Err(self.stop(Fault::Contract { message }))
+    }
+
+    fn instances(&self) -> usize {
+        CORE_INSTANCES as usize
+    }
+
+    fn tables(&self) -> usize {
+        TABLES as usize
+    }
+
+    fn memories(&self) -> usize {
+        MEMORIES as usize
+    }
+}
+
+/// What a guest says, made harmless: without control characters, cut to [`LOG_BYTES`], at most [`LOG_LINES`].
+pub(super) struct GuestLog {
+    plugin: Arc<str>,
+    lines_left: u32,
+    suppressed: u64,
+    last_error: Option<String>,
+}
+
+impl GuestLog {
+    pub(super) fn line(&mut self, level: Level, message: &str) {
+        let line = printable(message, LOG_BYTES);
+        self.write(level, &line);
+        if level == Level::Error {
+            self.last_error = Some(line);
+        }
+    }
+
+    fn write(&mut self, level: Level, line: &str) {
+        let Some(left) = self.lines_left.checked_sub(1) else {
+            self.suppressed += 1;
+            return;
+        };
+        self.lines_left = left;
+        let plugin = &*self.plugin;
+        match level {
+            Level::Error => tracing::error!(target: "plugin", plugin, "{line}"),
+            Level::Warn => tracing::warn!(target: "plugin", plugin, "{line}"),
+            Level::Info => tracing::info!(target: "plugin", plugin, "{line}"),
+            Level::Debug => tracing::debug!(target: "plugin", plugin, "{line}"),
+        }
+    }
+
+    /// The last line of level error since this was last asked. The SDK's panic hook writes one before it traps.
+    pub(super) fn take_last_error(&mut self) -> Option<String> {
+        self.last_error.take()
+    }
+}
+
+impl Drop for GuestLog {
+    fn drop(&mut self) {
+        if self.suppressed > 0 {
+            let (plugin, lines) = (&*self.plugin, self.suppressed);
+            tracing::warn!(target: "plugin", plugin, lines, "more log lines than an instance may write were dropped");
+        }
+    }
+}
+
+/// A guest's text for terminals, logs and tables: control characters (escape sequences begin with one) and the marks
+/// that reverse a text's direction become `�`, and what is beyond `max_bytes` is cut.
+pub(super) fn printable(text: &str, max_bytes: usize) -> String {
+    let end = text.floor_char_boundary(max_bytes);
+    let harmful = |c: char| c.is_control() || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    let shown = |c: char| match c {
+        '\n' | '\t' => ' ',
+        c if harmful(c) => char::REPLACEMENT_CHARACTER,
+        c => c,
+    };
+    let mut printable: String = text[..end].chars().map(shown).collect();
+    if end < text.len() {
+        printable.push('…');
+    }
+    printable
+}

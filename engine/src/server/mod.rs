@@ -1,0 +1,99 @@
+//! HTTP: metrics and health. Read only.
+
+mod threads;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use axum::extract::State;
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use axum::{Json, Router};
+use serde_json::json;
+use tokio::net::TcpListener;
+
+use crate::engine::Lanes;
+use crate::lane_status::LaneState;
+use crate::metrics::{InsertTotals, Metrics};
+use crate::sink::ClickHouse;
+
+pub use threads::cpu_seconds;
+
+/// What the server shows.
+#[derive(Clone)]
+pub struct Shown {
+    /// The lanes.
+    pub lanes: Lanes,
+    /// The counters.
+    pub metrics: Arc<Metrics>,
+    /// The sink, for its counters.
+    pub clickhouse: Arc<ClickHouse>,
+}
+
+/// Serves until the process ends.
+///
+/// # Errors
+/// The address can't be bound.
+pub async fn listen(address: SocketAddr, shown: Shown) -> std::io::Result<SocketAddr> {
+    let listener = TcpListener::bind(address).await?;
+    let bound = listener.local_addr()?;
+    let routes = Router::new().route("/metrics", get(metrics)).route("/health", get(health)).with_state(shown);
+    tokio::spawn(async move {
+        if let Err(error) = axum::serve(listener, routes).await {
+            tracing::error!(%error, "the HTTP server ended");
+        }
+    });
+    Ok(bound)
+}
+
+async fn metrics(State(shown): State<Shown>) -> Response {
+    let text = shown.metrics.render(&shown.lanes.all(), &insert_totals(&shown.clickhouse), &cpu_seconds());
+    let content_type = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+    ([(header::CONTENT_TYPE, content_type)], text).into_response()
+}
+
+fn insert_totals(clickhouse: &ClickHouse) -> InsertTotals {
+    let stats = clickhouse.stats();
+    let totals = stats.totals();
+    InsertTotals {
+        inserts: totals.inserts,
+        rows: totals.rows,
+        bytes: totals.bytes,
+        seconds: totals.time.as_secs_f64(),
+        waiting: totals.waiting,
+        failures: stats.failures().map(|(cause, count)| (cause.as_str(), count)).collect(),
+    }
+}
+
+/// 200 when every lane does its work, 503 when one waits or has stopped; the body says which and why.
+async fn health(State(shown): State<Shown>) -> Response {
+    let lanes = shown.lanes.all();
+    let views: Vec<_> = lanes.iter().map(|lane| (lane.id.to_string(), lane.view())).collect();
+    let troubled = views
+        .iter()
+        .any(|(_, view)| matches!(view.state, LaneState::Waiting { .. } | LaneState::Halted { .. }) || view.trouble.is_some());
+    let waiting = shown.clickhouse.stats().totals().waiting;
+    let lanes: Vec<_> = views
+        .iter()
+        .map(|(id, view)| {
+            json!({
+                "lane": id,
+                "state": view.state.as_str(),
+                "error": view.state.error().or(view.trouble.as_deref()),
+                "epoch": view.epoch,
+                "committed": view.committed,
+                "end": view.lag.map(|lag| lag.end),
+                "in_flight": view.in_flight,
+            })
+        })
+        .collect();
+    let healthy = !troubled && waiting == 0;
+    let body = json!({
+        "status": if healthy { "ok" } else { "degraded" },
+        "inserts_waiting_for_clickhouse": waiting,
+        "lanes": lanes,
+    });
+    let status = if healthy { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    (status, Json(body)).into_response()
+}

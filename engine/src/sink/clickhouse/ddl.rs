@@ -1,0 +1,147 @@
+//! Statements that create tables and views.
+
+use crate::table::{Table, TableKind, quote};
+
+use super::expression::{self, Expression};
+use super::types::{self, ColumnType};
+
+/// How many parts back the server knows a token again.
+///
+/// It has to cover what all writers of a table add while one block is under way or its engine is down. 10,000 parts
+/// are 16 minutes at 10 parts a second, more than a table can merge for long. A remembered part costs the server about
+/// 100 bytes of memory and disk: 1 MB a table. It is also ClickHouse's own default for replicated tables.
+pub(super) const WINDOW_PARTS: u64 = 10_000;
+
+/// A table, its types and keys read and found good.
+#[derive(Debug)]
+pub(super) struct Plan<'a> {
+    pub(super) table: &'a Table,
+    /// Name and type of each column, in the schema's order.
+    pub(super) columns: Vec<(&'a str, ColumnType)>,
+    sort_key: Vec<Expression>,
+    partition_by: Option<Expression>,
+}
+
+impl<'a> Plan<'a> {
+    /// Checks a table before the server sees anything of it.
+    ///
+    /// # Errors
+    /// One line for each thing that is wrong.
+    pub(super) fn new(table: &'a Table) -> Result<Self, String> {
+        let mut wrong = Vec::new();
+        let mut good = |result: Result<_, String>| result.map_err(|problem| wrong.push(problem)).ok();
+        let sort_key = table.sort_key.iter().filter_map(|text| good(expression::read(text, &table.schema))).collect();
+        let partition_by = table.partition_by.as_ref().and_then(|text| good(expression::read(text, &table.schema)));
+        let mut columns = Vec::new();
+        for field in table.schema.fields() {
+            match types::declared(field) {
+                Ok(column_type) => columns.push((field.name().as_str(), column_type)),
+                Err(problem) => wrong.push(format!("column `{}`: {problem}", field.name())),
+            }
+        }
+        let plan = Self { table, columns, sort_key, partition_by };
+        wrong.extend(plan.key_problems());
+        if wrong.is_empty() { Ok(plan) } else { Err(wrong.join("; ")) }
+    }
+
+    /// What ClickHouse would accept, or refuse in words that help less.
+    fn key_problems(&self) -> Vec<String> {
+        let mut wrong = Vec::new();
+        let sorted: Vec<&String> = self.sort_key.iter().flat_map(|key| &key.columns).collect();
+        for (name, column_type) in &self.columns {
+            if column_type.nullable && sorted.iter().any(|column| column == name) {
+                wrong.push(format!("column `{name}` is nullable and so can't be in the sort key"));
+            }
+        }
+        if self.table.kind == TableKind::Append {
+            return wrong;
+        }
+        if self.table.sort_key.is_empty() {
+            wrong.push("a current-state table needs a sort key: without one all rows are versions of one row".into());
+        }
+        for name in ["_version", "_deleted"] {
+            if self.table.schema.column_with_name(name).is_none() {
+                wrong.push(format!("a current-state table needs the column `{name}`"));
+            }
+        }
+        // Versions of one row never meet across partitions: an update would leave the old row behind.
+        for column in self.partition_by.iter().flat_map(|key| &key.columns) {
+            if !sorted.contains(&column) {
+                wrong.push(format!("a current-state table can't be partitioned by `{column}`, which is not in its sort key"));
+            }
+        }
+        wrong
+    }
+
+    /// The sort key as an SQL list.
+    pub(super) fn order_by(&self) -> String {
+        let keys: Vec<&str> = self.sort_key.iter().map(|key| key.sql.as_str()).collect();
+        format!("({})", keys.join(", "))
+    }
+
+    pub(super) fn create_database(&self) -> String {
+        format!("CREATE DATABASE IF NOT EXISTS {} ENGINE = Atomic", quote(&self.table.database))
+    }
+
+    pub(super) fn create_table(&self) -> String {
+        let columns: Vec<String> = self.columns.iter().map(|(name, of)| format!("    {}", column(name, of))).collect();
+        let partition = self.partition_by.as_ref().map(|key| format!("PARTITION BY {}\n", key.sql)).unwrap_or_default();
+        let engine = match self.table.kind {
+            TableKind::Append => "MergeTree",
+            TableKind::Current => "ReplacingMergeTree(_version, _deleted)",
+        };
+        format!(
+            "CREATE TABLE IF NOT EXISTS {}\n(\n{}\n)\nENGINE = {engine}\n{partition}ORDER BY {}\n\
+             SETTINGS non_replicated_deduplication_window = {WINDOW_PARTS}",
+            self.table.quoted(),
+            columns.join(",\n"),
+            self.order_by(),
+        )
+    }
+
+    /// `ADD COLUMN` for these columns, each behind the one that it follows in the schema.
+    pub(super) fn add_columns(&self, missing: &[&str]) -> String {
+        let mut clauses = Vec::new();
+        let mut before = None;
+        for (name, column_type) in &self.columns {
+            if missing.contains(name) {
+                let place = before.map_or("FIRST".to_owned(), |before| format!("AFTER {}", quote(before)));
+                clauses.push(format!("ADD COLUMN IF NOT EXISTS {} {place}", column(name, column_type)));
+            }
+            before = Some(name);
+        }
+        format!("ALTER TABLE {} {}", self.table.quoted(), clauses.join(", "))
+    }
+
+    /// The view's name, unquoted.
+    pub(super) fn view_name(&self) -> String {
+        format!("{}_current", self.table.name)
+    }
+
+    /// The view that shows each row once, as it is now, without `FINAL` in the reader's query.
+    pub(super) fn create_view(&self) -> String {
+        let columns: Vec<String> = self.columns.iter().map(|(name, _)| quote(name)).collect();
+        format!(
+            "CREATE OR REPLACE VIEW {}.{} AS SELECT {} FROM {} FINAL WHERE _deleted = 0",
+            quote(&self.table.database),
+            quote(&self.view_name()),
+            columns.join(", "),
+            self.table.quoted(),
+        )
+    }
+}
+
+fn column(name: &str, column_type: &ColumnType) -> String {
+    format!("{} {column_type}{}", quote(name), codec(name).map(|codec| format!(" CODEC({codec})")).unwrap_or_default())
+}
+
+/// Codecs of the engine's columns: most grow by small steps from row to row, the others hardly change. A plugin's own
+/// columns keep the server's default.
+fn codec(name: &str) -> Option<&'static str> {
+    match name {
+        "_version" | "_source_ts" | "_offset" | "_epoch" | "_row" | "_ingested_at" => Some("DoubleDelta, ZSTD(1)"),
+        "_partition" => Some("T64, ZSTD(1)"),
+        "_op" | "_deleted" | "_topic" => Some("ZSTD(1)"),
+        _ => None,
+    }
+}

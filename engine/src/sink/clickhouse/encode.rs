@@ -1,0 +1,136 @@
+//! A block as the body of a request: an Arrow IPC stream, written piece by piece while it is sent.
+//!
+//! Nothing is held twice but the piece on its way, and every attempt writes the same bytes again: the writer has no
+//! state but the block.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use arrow_array::cast::AsArray;
+use arrow_array::types::{TimestampMicrosecondType, TimestampMillisecondType, TimestampNanosecondType, TimestampSecondType};
+use arrow_array::{Array, ArrayRef, RecordBatch};
+use arrow_ipc::writer::StreamWriter;
+use arrow_schema::{ArrowError, DataType, Field, Schema, SchemaRef, TimeUnit};
+use bytes::Bytes;
+use futures::stream;
+use lz4_flex::frame::FrameEncoder;
+use reqwest::Body;
+
+use super::Compression;
+use crate::batch::Block;
+
+/// Rows of one piece: small enough that writing it never holds a thread for long, large enough that the server's cost
+/// for each piece disappears.
+const PIECE_ROWS: usize = 65_536;
+
+/// The body of one attempt, its `Content-Encoding`, and where its bytes are counted as they leave.
+pub(super) fn body(block: &Block, compression: Compression) -> (Body, Option<&'static str>, Arc<AtomicUsize>) {
+    let sent = Arc::new(AtomicUsize::new(0));
+    let pieces = Pieces {
+        schema: wire_schema(&block.table.schema),
+        batches: pieces(&block.batches).into_iter(),
+        writer: None,
+        packer: (compression == Compression::Lz4).then(|| FrameEncoder::new(Vec::new())),
+        done: false,
+    };
+    let counter = Arc::clone(&sent);
+    let counted = pieces.inspect(move |piece| {
+        counter.fetch_add(piece.as_ref().map_or(0, Bytes::len), Ordering::Relaxed);
+    });
+    let encoding = (compression == Compression::Lz4).then_some("lz4");
+    (Body::wrap_stream(stream::iter(counted)), encoding, sent)
+}
+
+fn pieces(batches: &[RecordBatch]) -> Vec<RecordBatch> {
+    let cut = |batch: &RecordBatch| {
+        let batch = batch.clone();
+        let starts = (0..batch.num_rows()).step_by(PIECE_ROWS);
+        starts.map(move |start| batch.slice(start, PIECE_ROWS.min(batch.num_rows() - start)))
+    };
+    batches.iter().flat_map(cut).collect()
+}
+
+/// The pieces of the stream: its head, each batch, its end.
+struct Pieces {
+    schema: SchemaRef,
+    batches: std::vec::IntoIter<RecordBatch>,
+    writer: Option<StreamWriter<Vec<u8>>>,
+    packer: Option<FrameEncoder<Vec<u8>>>,
+    done: bool,
+}
+
+impl Iterator for Pieces {
+    type Item = Result<Bytes, ArrowError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.done {
+            return None;
+        }
+        let piece = self.write_next();
+        self.done |= piece.is_err();
+        Some(piece)
+    }
+}
+
+impl Pieces {
+    fn write_next(&mut self) -> Result<Bytes, ArrowError> {
+        let mut writer = match self.writer.take() {
+            Some(writer) => writer,
+            None => StreamWriter::try_new(Vec::new(), &self.schema)?,
+        };
+        match self.batches.next() {
+            Some(batch) => writer.write(&wire_batch(&self.schema, &batch)?)?,
+            None => {
+                writer.finish()?;
+                self.done = true;
+            }
+        }
+        let plain = std::mem::take(writer.get_mut());
+        self.writer = Some(writer);
+        self.pack(plain)
+    }
+
+    fn pack(&mut self, plain: Vec<u8>) -> Result<Bytes, ArrowError> {
+        use std::io::Write;
+        let Some(packer) = &mut self.packer else { return Ok(plain.into()) };
+        packer.write_all(&plain)?;
+        if self.done {
+            packer.try_finish().map_err(|error| ArrowError::IpcError(error.to_string()))?;
+        }
+        Ok(std::mem::take(packer.get_mut()).into())
+    }
+}
+
+/// The schema as it is sent: without metadata, and with every timestamp in `UTC`, because ClickHouse before 26.7 does
+/// not know the zone `+00:00` and reads a timestamp without zone in the server's.
+fn wire_schema(schema: &Schema) -> SchemaRef {
+    let fields: Vec<Field> = schema.fields().iter().map(|field| wire_field(field)).collect();
+    Arc::new(Schema::new(fields))
+}
+
+fn wire_field(field: &Field) -> Field {
+    let data_type = match field.data_type() {
+        DataType::Timestamp(unit, _) => DataType::Timestamp(*unit, Some("UTC".into())),
+        other => other.clone(),
+    };
+    Field::new(field.name(), data_type, field.is_nullable())
+}
+
+fn wire_batch(schema: &SchemaRef, batch: &RecordBatch) -> Result<RecordBatch, ArrowError> {
+    RecordBatch::try_new(Arc::clone(schema), batch.columns().iter().map(in_utc).collect())
+}
+
+/// The same array, its timestamps labelled `UTC`. Nothing is copied.
+fn in_utc(array: &ArrayRef) -> ArrayRef {
+    let DataType::Timestamp(unit, _) = array.data_type() else { return Arc::clone(array) };
+    match unit {
+        TimeUnit::Second => Arc::new(array.as_primitive::<TimestampSecondType>().clone().with_timezone("UTC")),
+        TimeUnit::Millisecond => {
+            Arc::new(array.as_primitive::<TimestampMillisecondType>().clone().with_timezone("UTC"))
+        }
+        TimeUnit::Microsecond => {
+            Arc::new(array.as_primitive::<TimestampMicrosecondType>().clone().with_timezone("UTC"))
+        }
+        TimeUnit::Nanosecond => Arc::new(array.as_primitive::<TimestampNanosecondType>().clone().with_timezone("UTC")),
+    }
+}

@@ -1,0 +1,112 @@
+//! The work beside the messages, on one thread that may block: mirrored positions, the watchdog, and the question
+//! whether a broker that was gone is back.
+//!
+//! Best effort: nothing here is needed for a row to arrive once, and nothing here can hold a row up.
+
+use std::collections::HashMap;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::Pool;
+use super::catalog::Catalog;
+use super::inbox::lock;
+use crate::offsets::TopicPartition;
+
+/// How often positions are written, at most.
+const ROUND: Duration = Duration::from_secs(1);
+
+/// How long a partition may be without a sign of life before its end is asked for.
+const STALL: Duration = Duration::from_secs(30);
+
+/// Positions to write, by group.
+type Positions = HashMap<String, HashMap<TopicPartition, i64>>;
+
+/// The running thread. When dropped, it writes what is left and ends.
+#[derive(Debug)]
+pub(super) struct Keeper {
+    positions: Arc<Mutex<Positions>>,
+    stop: Option<Sender<()>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Keeper {
+    pub(super) fn start(catalog: Arc<Catalog>, pool: Arc<Pool>) -> std::io::Result<Self> {
+        let positions: Arc<Mutex<Positions>> = Arc::default();
+        let (stop, stopped) = channel();
+        let work = Work { positions: positions.clone(), catalog, pool };
+        let thread = std::thread::Builder::new().name("kafka-keep".into()).spawn(move || work.run(&stopped))?;
+        Ok(Self { positions, stop: Some(stop), thread: Some(thread) })
+    }
+
+    /// Notes a position; it is written within a round, if nothing newer comes.
+    pub(super) fn mirror(&self, group: String, partition: TopicPartition, offset: i64) {
+        lock(&self.positions).entry(group).or_default().insert(partition, offset);
+    }
+}
+
+impl Drop for Keeper {
+    fn drop(&mut self) {
+        drop(self.stop.take());
+        if let Some(thread) = self.thread.take() {
+            drop(thread.join()); // at most one question and one write long
+        }
+    }
+}
+
+struct Work {
+    positions: Arc<Mutex<Positions>>,
+    catalog: Arc<Catalog>,
+    pool: Arc<Pool>,
+}
+
+impl Work {
+    fn run(self, stopped: &Receiver<()>) {
+        while stopped.recv_timeout(ROUND) == Err(RecvTimeoutError::Timeout) {
+            self.write_positions();
+            self.look_for_brokers();
+            self.look_for_stalls();
+        }
+        self.write_positions();
+    }
+
+    fn write_positions(&self) {
+        let positions = std::mem::take(&mut *lock(&self.positions));
+        for (group, positions) in positions {
+            let positions: Vec<_> = positions.into_iter().collect();
+            if let Err(error) = self.catalog.commit(&group, &positions) {
+                tracing::warn!(group, %error, "positions were not mirrored; lag tools show old ones");
+            }
+        }
+    }
+
+    /// A quiet client does not notice that its brokers are back.
+    fn look_for_brokers(&self) {
+        let troubled = self.pool.fetchers().into_iter().filter(|it| it.client().events().trouble().is_some());
+        let troubled: Vec<_> = troubled.collect();
+        if !troubled.is_empty() && self.catalog.answers() {
+            troubled.iter().for_each(|fetcher| fetcher.client().events().clear_trouble());
+        }
+    }
+
+    /// A partition whose end moves on while nothing comes in is taken up anew: seen with clients after a broker's
+    /// restart (librdkafka issue 5153).
+    fn look_for_stalls(&self) {
+        let Some(before) = Instant::now().checked_sub(STALL) else { return };
+        for fetcher in self.pool.fetchers() {
+            for inbox in fetcher.inboxes() {
+                let Some(position) = inbox.stalled_at(before) else { continue };
+                let Ok((_, end)) = self.catalog.bounds(inbox.partition()) else { return };
+                if end > position && inbox.stalled_at(before) == Some(position) {
+                    tracing::warn!(partition = %inbox.partition(), position, end, "fetch is stuck; taking it up anew");
+                    fetcher.restart(&inbox);
+                } else {
+                    inbox.excused();
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,115 @@
+//! From a plugin's answer to table rows: made columns, columns passed on, and the engine's own.
+
+use std::sync::Arc;
+
+use arrow_array::cast::AsArray;
+use arrow_array::types::{Int64Type, TimestampMillisecondType, UInt8Type};
+use arrow_array::{
+    ArrayRef, BooleanArray, Int32Array, RecordBatch, StringArray, TimestampMillisecondArray, UInt8Array, UInt32Array, UInt64Array,
+};
+use arrow_schema::ArrowError;
+use arrow_select::filter::filter;
+use arrow_select::take::take;
+
+use crate::batch::{Changes, Op};
+use crate::input::version;
+use crate::plugin::{Emitted, Origin, Output, Rows};
+use crate::sink::Provenance;
+use crate::table::Table;
+
+/// Makes the table's rows of one `emit`. `rows` and `changes` are the call's input; `first_row` is the ordinal of the
+/// first row in the epoch's block for this table.
+pub(super) fn assemble(
+    emitted: &Emitted,
+    output: &Output,
+    table: &Table,
+    rows: &RecordBatch,
+    changes: &Changes,
+    of: Provenance<'_>,
+    first_row: usize,
+) -> Result<RecordBatch, ArrowError> {
+    let mut made = emitted.made.columns().iter();
+    let mut columns = Vec::with_capacity(table.schema.fields().len());
+    for (_, origin) in &output.columns {
+        columns.push(match *origin {
+            Origin::Made => made.next().cloned().ok_or_else(|| missing(&table.name))?,
+            Origin::Input(index) => emitted.rows.pick(rows.column(index))?,
+        });
+    }
+    let changes = emitted.rows.pick_changes(changes)?;
+    engine_columns(&mut columns, &changes, of, first_row);
+    RecordBatch::try_new(table.schema.clone(), columns)
+}
+
+fn missing(table: &str) -> ArrowError {
+    ArrowError::InvalidArgumentError(format!("output {table} lacks a made column"))
+}
+
+impl Rows {
+    /// The rows of an input column that the output is made from.
+    fn pick(&self, column: &ArrayRef) -> Result<ArrayRef, ArrowError> {
+        match self {
+            Self::All => Ok(column.clone()),
+            Self::Selected(bits) => filter(column, bits),
+            Self::Taken(indices) => take(column, indices, None),
+        }
+    }
+
+    fn pick_changes(&self, changes: &Changes) -> Result<Changes, ArrowError> {
+        if matches!(self, Self::All) {
+            return Ok(changes.clone());
+        }
+        Ok(Changes {
+            op: self.pick(&(Arc::new(changes.op.clone()) as ArrayRef))?.as_primitive::<UInt8Type>().clone(),
+            offset: self.pick(&(Arc::new(changes.offset.clone()) as ArrayRef))?.as_primitive::<Int64Type>().clone(),
+            source_ts: self
+                .pick(&(Arc::new(changes.source_ts.clone()) as ArrayRef))?
+                .as_primitive::<TimestampMillisecondType>()
+                .clone(),
+        })
+    }
+}
+
+/// Adds the columns of [`crate::table::engine_columns`], in that order.
+fn engine_columns(columns: &mut Vec<ArrayRef>, changes: &Changes, of: Provenance<'_>, first_row: usize) {
+    let rows = changes.offset.len();
+    let letters: StringArray = changes.op.values().iter().map(|&op| Some(letter(op))).collect();
+    let deleted: UInt8Array = changes.op.values().iter().map(|&op| u8::from(op == Op::Delete as u8)).collect();
+    let versions: UInt64Array = changes.offset.values().iter().map(|&at| version(of.generation, at)).collect();
+    let ordinals: UInt32Array = (first_row..first_row + rows).map(ordinal).collect();
+    columns.extend([
+        Arc::new(letters) as ArrayRef,
+        Arc::new(deleted),
+        Arc::new(versions),
+        Arc::new(changes.source_ts.clone().with_timezone("UTC")),
+        Arc::new(repeated(&of.lane.topic, rows)),
+        Arc::new(Int32Array::from(vec![of.lane.partition; rows])),
+        Arc::new(changes.offset.clone()),
+        Arc::new(UInt64Array::from(vec![of.epoch_column(); rows])),
+        Arc::new(ordinals),
+        Arc::new(TimestampMillisecondArray::from(vec![of.now_ms; rows]).with_timezone("UTC")),
+    ]);
+}
+
+fn letter(op: u8) -> &'static str {
+    match op {
+        b'c' => "c",
+        b'u' => "u",
+        b'd' => "d",
+        _ => "r",
+    }
+}
+
+fn ordinal(row: usize) -> u32 {
+    u32::try_from(row).expect("a block has less than 2^32 rows: epochs are bounded in messages and call output in bytes")
+}
+
+fn repeated(text: &str, rows: usize) -> StringArray {
+    StringArray::new_repeated(text, rows)
+}
+
+/// Takes rows out of a batch: those whose index is listed (ascending).
+pub(super) fn without(batch: &RecordBatch, rows: &[usize]) -> Result<RecordBatch, ArrowError> {
+    let keep: BooleanArray = (0..batch.num_rows()).map(|row| Some(rows.binary_search(&row).is_err())).collect();
+    arrow_select::filter::filter_record_batch(batch, &keep)
+}

@@ -1,0 +1,62 @@
+//! The plugin of an epoch in its sandbox: instances made from one context.
+
+use std::sync::Arc;
+
+use arrow_array::RecordBatch;
+
+use super::calls::Caller;
+use super::{Epoch, TransformSettings};
+use crate::plugin::{Answer, Context, Fault, Instance, Limits, Plugin};
+
+/// Whether a call's time limit holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CallLimits {
+    /// All limits of the settings.
+    Enforced,
+    /// A call that once succeeded is given all the time it needs: on a slower machine it must succeed again.
+    Replay,
+}
+
+/// An hour: a bound for a call that once ended within seconds.
+const REPLAY_CALL_MS: u64 = 3_600_000;
+
+pub(super) struct Sandboxed<'a> {
+    plugin: &'a Plugin,
+    context: Context,
+    limits: Limits,
+    instance: Option<Instance>,
+}
+
+impl<'a> Sandboxed<'a> {
+    pub(super) fn new(plugin: &'a Plugin, settings: &TransformSettings, epoch: Epoch, enforce: CallLimits) -> Self {
+        let parameters = settings
+            .parameters(plugin.description())
+            .expect("the parameters were checked when the transform was built");
+        let call_ms = match enforce {
+            CallLimits::Enforced => settings.limits.call_ms,
+            CallLimits::Replay => REPLAY_CALL_MS,
+        };
+        let limits = Limits {
+            memory_bytes: settings.limits.memory_bytes,
+            call_ms,
+            output_bytes: settings.limits.output_bytes,
+        };
+        let context = Context { parameters: Arc::from(parameters), now_ms: epoch.clock_ms };
+        Self { plugin, context, limits, instance: None }
+    }
+}
+
+impl Caller for Sandboxed<'_> {
+    fn renew(&mut self) -> Result<(), Fault> {
+        self.instance = None; // its slot in the pool is free before another is asked for
+        self.instance = Some(self.plugin.instance(&self.context, self.limits)?);
+        Ok(())
+    }
+
+    fn call(&mut self, rows: &RecordBatch) -> Result<Answer, Fault> {
+        match &mut self.instance {
+            Some(instance) => instance.process(rows),
+            None => Err(Fault::Engine { message: "called before an instance was made".to_owned() }),
+        }
+    }
+}

@@ -1,0 +1,117 @@
+//! A real ClickHouse server: the engine library behind `tests/stack/clickhouse`.
+
+use std::fmt;
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
+use reqwest::blocking::{Client, Response};
+use tempfile::TempDir;
+
+use crate::place;
+use crate::process::{Ending, Process};
+
+const START: Duration = Duration::from_secs(60);
+/// The longest query of a test, on a loaded machine.
+const QUERY: Duration = Duration::from_secs(120);
+
+/// A server with its data, which it keeps when it is stopped or killed and started again.
+#[derive(Debug)]
+pub struct ClickHouse {
+    process: Process,
+    command: Command,
+    port: u16,
+    http: Client,
+    folder: TempDir,
+}
+
+impl ClickHouse {
+    /// Starts an empty server.
+    ///
+    /// # Panics
+    /// When it does not come up.
+    #[must_use]
+    pub fn start() -> Self {
+        let (folder, port) = (place::folder("clickhouse"), place::free_port());
+        let mut command = Command::new(place::script("tests/stack/clickhouse/fetch.sh", &[]));
+        command.arg("--path").arg(folder.path().join("data")).args(["--http", &port.to_string()]);
+        command.arg("--config").arg(place::repository().join("tests/stack/clickhouse/config.xml"));
+        let process = launch(&command, folder.path());
+        let http = Client::builder().timeout(QUERY).build().expect("HTTP client");
+        let mut clickhouse = Self { process, command, port, http, folder };
+        clickhouse.wait_until_up();
+        clickhouse
+    }
+
+    fn wait_until_up(&mut self) {
+        let url = format!("{}/ping", self.http_url());
+        let request = || self.http.get(&url).send().and_then(Response::error_for_status);
+        self.process.wait_until_up(START, || request().is_ok());
+    }
+
+    /// Its address: the same as long as the value lives.
+    #[must_use]
+    pub fn http_url(&self) -> String {
+        format!("http://127.0.0.1:{}", self.port)
+    }
+
+    /// Runs a statement and gives back what the server answers.
+    ///
+    /// # Panics
+    /// When it fails.
+    pub fn query(&self, sql: &str) -> String {
+        self.try_query(sql).unwrap_or_else(|error| panic!("{sql}: {error}"))
+    }
+
+    /// Runs a statement that may fail.
+    ///
+    /// # Errors
+    /// What the server, or the HTTP client, says.
+    pub fn try_query(&self, sql: &str) -> Result<String, QueryError> {
+        let response = self.http.post(self.http_url()).body(sql.to_owned()).send().map_err(QueryError::Http)?;
+        let status = response.status();
+        let text = response.text().map_err(QueryError::Http)?;
+        if status.is_success() { Ok(text) } else { Err(QueryError::Server(text)) }
+    }
+
+    /// Stops it in good order.
+    pub fn stop(&mut self) {
+        self.process.stop();
+    }
+
+    /// Ends it with `SIGKILL`.
+    pub fn kill(&mut self) {
+        self.process.kill();
+    }
+
+    /// Starts it again on its port, with its data.
+    ///
+    /// # Panics
+    /// When it does not come up.
+    pub fn start_again(&mut self) {
+        self.process = launch(&self.command, self.folder.path());
+        self.wait_until_up();
+    }
+}
+
+/// Why a statement has no answer.
+#[derive(Debug)]
+pub enum QueryError {
+    /// The server can't be reached, or breaks off.
+    Http(reqwest::Error),
+    /// The server's words.
+    Server(String),
+}
+
+impl fmt::Display for QueryError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Http(error) => error.fmt(f),
+            Self::Server(words) => words.trim().fmt(f),
+        }
+    }
+}
+
+fn launch(command: &Command, folder: &Path) -> Process {
+    Process::start("clickhouse", command, &folder.join("clickhouse.log"), Ending::Common)
+}

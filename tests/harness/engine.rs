@@ -1,0 +1,227 @@
+//! The engine, as its users run it: a process with arguments, signals, an exit code and an HTTP port.
+
+use std::env;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitStatus};
+use std::sync::LazyLock;
+use std::time::Duration;
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+pub use crate::process::Signal;
+
+use crate::metrics::Metrics;
+use crate::place;
+use crate::process::{Ending, Process};
+use crate::wait::wait_for;
+
+/// Counter: messages that became rows and are committed. A process counts from its own start.
+pub const ROWS_IN: &str = "engine_rows_in_total";
+/// Counter: failed attempts to insert, each of which was or will be repeated.
+pub const INSERT_FAILURES: &str = "engine_insert_failures_total";
+
+const START: Duration = Duration::from_secs(60);
+
+/// The engine's program: `$ENGINE_BIN`, else built now from the sources that lie here, in this profile, so that no test
+/// ever runs yesterday's.
+///
+/// # Panics
+/// When it can't be built.
+#[must_use]
+pub fn program() -> &'static Path {
+    static PROGRAM: LazyLock<PathBuf> = LazyLock::new(|| env::var_os("ENGINE_BIN").map_or_else(build, PathBuf::from));
+    &PROGRAM
+}
+
+fn build() -> PathBuf {
+    let test = env::current_exe().expect("path of the test"); // TARGET/PROFILE/deps/NAME
+    let folder = test.parent().and_then(Path::parent).expect("tests are built below the target folder");
+    let profile = match folder.file_name().and_then(|name| name.to_str()) {
+        Some("debug") | None => "dev",
+        Some(other) => other,
+    };
+    let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let mut command = Command::new(cargo);
+    command.current_dir(place::repository()).args(["build", "--quiet", "--package", "engine", "--profile", profile]);
+    let target = folder.parent().expect("the profile's folder lies in the target folder");
+    command.arg("--target-dir").arg(target);
+    assert!(command.status().expect("cargo runs").success(), "the engine does not build");
+    folder.join("engine")
+}
+
+/// The repository's plugins, built now: the folder for `--plugins`.
+///
+/// # Panics
+/// When they can't be built.
+#[must_use]
+pub fn plugins() -> PathBuf {
+    static BUILT: LazyLock<()> = LazyLock::new(|| {
+        if env::var_os("PLUGINS_BUILT").is_none() {
+            let _ = place::script("plugin-sdk/toolchain/build-plugins.sh", &[]);
+        }
+    });
+    LazyLock::force(&BUILT);
+    place::repository().join("plugins")
+}
+
+/// How an engine is started. It keeps its journal in a folder of its own over all its starts.
+#[derive(Debug)]
+pub struct Setup {
+    /// Folder of plugins.
+    pub plugins: PathBuf,
+    /// ClickHouse's URL.
+    pub clickhouse: String,
+    /// The database of its tables.
+    pub database: String,
+    /// Arguments beside those: the source, a configuration file.
+    pub arguments: Vec<String>,
+    folder: TempDir,
+    port: u16,
+}
+
+impl Setup {
+    /// An engine with the repository's plugins and an empty journal.
+    #[must_use]
+    pub fn new(clickhouse: &str, database: &str) -> Self {
+        Self {
+            plugins: plugins(),
+            clickhouse: clickhouse.to_owned(),
+            database: database.to_owned(),
+            arguments: Vec::new(),
+            folder: place::folder("engine"),
+            port: place::free_port(),
+        }
+    }
+
+    /// Gives it a configuration file of this content.
+    ///
+    /// # Panics
+    /// When it can't be written.
+    #[must_use]
+    pub fn with_configuration(self, content: &str) -> Self {
+        let file = self.folder.path().join("engine.toml");
+        fs::write(&file, content).expect("configuration file");
+        let file = file.to_string_lossy().into_owned();
+        self.with(&["--config", &file])
+    }
+
+    /// Adds arguments.
+    #[must_use]
+    pub fn with(mut self, arguments: &[&str]) -> Self {
+        self.arguments.extend(arguments.iter().map(ToString::to_string));
+        self
+    }
+
+    /// Starts the engine. The same setup can be started again after its engine has ended.
+    ///
+    /// # Panics
+    /// When the program can't be started.
+    #[must_use]
+    pub fn start(&self) -> Engine {
+        self.start_with(&[])
+    }
+
+    /// Starts the engine with these arguments besides.
+    ///
+    /// # Panics
+    /// When the program can't be started.
+    #[must_use]
+    pub fn start_with(&self, arguments: &[&str]) -> Engine {
+        let listen = format!("127.0.0.1:{}", self.port);
+        let mut command = Command::new(program());
+        command.arg("--plugins").arg(&self.plugins);
+        command.args(["--clickhouse", &self.clickhouse, "--database", &self.database, "--listen", &listen]);
+        command.arg("--data-dir").arg(self.folder.path().join("data")).args(&self.arguments).args(arguments);
+        let process = Process::start("engine", &command, &self.folder.path().join("engine.log"), Ending::Common);
+        Engine { process, url: format!("http://{listen}") }
+    }
+}
+
+/// A running engine.
+#[derive(Debug)]
+pub struct Engine {
+    process: Process,
+    url: String,
+}
+
+impl Engine {
+    /// Waits until it listens.
+    ///
+    /// # Panics
+    /// When it does not, or ends.
+    pub fn wait_until_up(&mut self) {
+        let url = format!("{}/health", self.url);
+        self.process.wait_until_up(START, || reqwest::blocking::get(&url).is_ok());
+    }
+
+    /// `GET /metrics`. An error where it does not listen (yet, or any more).
+    ///
+    /// # Errors
+    /// What the HTTP client says.
+    pub fn metrics(&self) -> reqwest::Result<Metrics> {
+        let response = reqwest::blocking::get(format!("{}/metrics", self.url))?.error_for_status()?;
+        Ok(Metrics::parse(&response.text()?))
+    }
+
+    /// Waits until a counter, summed over all its labels, is at least `least`.
+    ///
+    /// # Panics
+    /// When that takes longer than `bound`, or the engine ends.
+    pub fn wait_for_count(&mut self, counter: &str, least: f64, bound: Duration) {
+        wait_for(&format!("{counter} to reach {least}"), bound, || {
+            let ended = self.process.exited();
+            assert!(ended.is_none(), "the engine ended: {ended:?}");
+            match self.metrics() {
+                Ok(metrics) if metrics.sum(counter, &[]) >= least => Ok(()),
+                Ok(metrics) => Err(metrics.sum(counter, &[]).to_string()),
+                Err(error) => Err(error.to_string()),
+            }
+        });
+    }
+
+    /// Sends it `SIGTERM` and waits for its end in good order.
+    ///
+    /// # Panics
+    /// When it takes longer than half a minute, or does not exit with 0.
+    pub fn terminate(mut self) {
+        let status = self.process.stop();
+        assert!(status.success(), "after SIGTERM: {status}");
+    }
+
+    /// Ends it with `SIGKILL`, wherever it is.
+    pub fn kill(mut self) {
+        self.process.kill();
+    }
+
+    /// Waits until it ends by itself.
+    ///
+    /// # Panics
+    /// When it does not within `bound`.
+    pub fn wait(&mut self, bound: Duration) -> ExitStatus {
+        self.process.wait(bound)
+    }
+
+    /// Whether it runs.
+    pub fn runs(&mut self) -> bool {
+        self.process.exited().is_none()
+    }
+
+    /// The last line of a run to the end: counts of everything, as JSON.
+    ///
+    /// # Panics
+    /// When there is none.
+    #[must_use]
+    pub fn totals(&self) -> Value {
+        let output = self.output();
+        let line = output.lines().rev().find(|line| line.starts_with('{') && line.contains("\"rows_in\""));
+        serde_json::from_str(line.unwrap_or_else(|| panic!("no totals in:\n{output}"))).expect("JSON")
+    }
+
+    /// What it printed, in all its starts.
+    #[must_use]
+    pub fn output(&self) -> String {
+        self.process.output()
+    }
+}

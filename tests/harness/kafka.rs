@@ -1,0 +1,224 @@
+//! A real Kafka broker.
+
+use std::net::TcpStream;
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
+use rdkafka::ClientConfig;
+use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
+use rdkafka::client::DefaultClientContext;
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
+use tempfile::TempDir;
+
+use crate::place;
+use crate::process::{Ending, Process};
+use crate::wait::wait_for;
+
+const START: Duration = Duration::from_secs(120);
+const REQUEST: Duration = Duration::from_secs(30);
+
+/// A broker with its data, which it keeps when it is stopped or killed and started again.
+#[derive(Debug)]
+pub struct Kafka {
+    process: Process,
+    command: Command,
+    port: u16,
+    folder: TempDir,
+}
+
+impl Kafka {
+    /// Starts a broker without topics.
+    ///
+    /// # Panics
+    /// When it does not come up.
+    #[must_use]
+    pub fn start() -> Self {
+        Self::with_partitions(1)
+    }
+
+    /// Starts a broker that gives so many partitions to a topic that a client creates by writing to it, as Connect
+    /// does.
+    ///
+    /// # Panics
+    /// When it does not come up.
+    #[must_use]
+    pub fn with_partitions(partitions: u16) -> Self {
+        let _ = place::script("tests/stack/fetch.sh", &["kafka"]);
+        let folder = place::folder("kafka");
+        let (port, controller_port) = (place::free_port(), place::free_port());
+        let mut command = Command::new(place::repository().join("tests/stack/run.sh"));
+        command.arg("kafka").env("STACK_DIR", folder.path()).env("KAFKA_PARTITIONS", partitions.to_string());
+        command.env("KAFKA_PORT", port.to_string()).env("CONTROLLER_PORT", controller_port.to_string());
+        let process = launch(&command, folder.path());
+        let mut kafka = Self { process, command, port, folder };
+        kafka.wait_until_up();
+        kafka
+    }
+
+    /// Its address, `HOST:PORT`: the same as long as the value lives.
+    #[must_use]
+    pub fn address(&self) -> String {
+        format!("127.0.0.1:{}", self.port)
+    }
+
+    /// Its port.
+    #[must_use]
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// Stops it in good order.
+    pub fn stop(&mut self) {
+        self.process.stop();
+    }
+
+    /// Ends it with `SIGKILL`.
+    pub fn kill(&mut self) {
+        self.process.kill();
+    }
+
+    /// Starts it again on its port, with its data.
+    ///
+    /// # Panics
+    /// When it does not come up.
+    pub fn start_again(&mut self) {
+        self.process = launch(&self.command, self.folder.path());
+        self.wait_until_up();
+    }
+
+    fn wait_until_up(&mut self) {
+        let port = self.port;
+        self.process.wait_until_up(START, || TcpStream::connect(("127.0.0.1", port)).is_ok());
+        let consumer: BaseConsumer = self.client().create().expect("consumer");
+        wait_for("broker to give its metadata", START, || consumer.fetch_metadata(None, Duration::from_secs(1)));
+    }
+
+    /// Settings of a client of this broker.
+    #[must_use]
+    pub fn client(&self) -> ClientConfig {
+        let mut config = ClientConfig::new();
+        // It is known when the broker is down on purpose: no lines of that on the test's output.
+        config.set("bootstrap.servers", self.address()).set("log_level", "0");
+        config
+    }
+
+    fn admin(&self) -> AdminClient<DefaultClientContext> {
+        self.client().create().expect("admin client")
+    }
+
+    /// Creates a topic and waits until the broker has it.
+    ///
+    /// # Panics
+    /// When the broker refuses.
+    pub fn create_topic(&self, name: &str, partitions: i32) {
+        let topic = NewTopic::new(name, partitions, TopicReplication::Fixed(1));
+        let admin = self.admin();
+        let created = block_on(admin.create_topics(&[topic], &AdminOptions::new())).expect("answer of the broker");
+        for result in created {
+            result.unwrap_or_else(|(topic, code)| panic!("create topic {topic}: {code}"));
+        }
+        wait_for("the new topic", REQUEST, || self.partitions(name));
+    }
+
+    /// Deletes a topic and waits until the broker has forgotten it.
+    ///
+    /// # Panics
+    /// When the broker refuses.
+    pub fn delete_topic(&self, name: &str) {
+        let admin = self.admin();
+        let deleted = block_on(admin.delete_topics(&[name], &AdminOptions::new())).expect("answer of the broker");
+        for result in deleted {
+            result.unwrap_or_else(|(topic, code)| panic!("delete topic {topic}: {code}"));
+        }
+        wait_for("the end of the topic", REQUEST, || match self.partitions(name) {
+            Err(_) => Ok(()),
+            Ok(_) => Err("it is still there"),
+        });
+    }
+
+    /// The names of all topics, the broker's own included.
+    ///
+    /// # Panics
+    /// When the broker does not answer.
+    #[must_use]
+    pub fn topics(&self) -> Vec<String> {
+        let consumer: BaseConsumer = self.client().create().expect("consumer");
+        let metadata = consumer.fetch_metadata(None, REQUEST).expect("metadata");
+        metadata.topics().iter().map(|topic| topic.name().to_owned()).collect()
+    }
+
+    fn partitions(&self, topic: &str) -> Result<i32, KafkaError> {
+        let consumer: BaseConsumer = self.client().set("allow.auto.create.topics", "false").create()?;
+        let metadata = consumer.fetch_metadata(Some(topic), REQUEST)?;
+        match metadata.topics().iter().find(|found| found.name() == topic) {
+            Some(found) if found.error().is_none() && !found.partitions().is_empty() => {
+                Ok(i32::try_from(found.partitions().len()).expect("partitions are numbered in 32 bits"))
+            }
+            _ => Err(KafkaError::MetadataFetch(RDKafkaErrorCode::UnknownTopic)),
+        }
+    }
+
+    /// The end of each partition of a topic, in order of the partitions: without transactions, its number of messages.
+    ///
+    /// # Panics
+    /// When the broker does not answer.
+    #[must_use]
+    pub fn ends(&self, topic: &str) -> Vec<i64> {
+        let consumer: BaseConsumer = self.client().create().expect("consumer");
+        let partitions = self.partitions(topic).expect("a topic that exists");
+        let end = |partition| consumer.fetch_watermarks(topic, partition, REQUEST).expect("watermarks").1;
+        (0..partitions).map(end).collect()
+    }
+
+    /// A producer for many messages: batches, lz4, order kept over retries.
+    ///
+    /// # Panics
+    /// When the settings are wrong.
+    #[must_use]
+    pub fn producer(&self) -> Messages {
+        let mut config = self.client();
+        config.set("enable.idempotence", "true").set("compression.type", "lz4");
+        config.set("linger.ms", "20").set("queue.buffering.max.kbytes", "262144");
+        Messages(config.create().expect("producer"))
+    }
+}
+
+/// Sends messages. Dropping it loses those that are not flushed.
+pub struct Messages(BaseProducer);
+
+impl Messages {
+    /// Sends one message to a partition. A value of `None` is a tombstone.
+    ///
+    /// # Panics
+    /// When the client refuses it.
+    pub fn send(&self, topic: &str, partition: i32, key: &str, value: Option<&str>) {
+        let mut record = BaseRecord::to(topic).partition(partition).key(key);
+        record.payload = value;
+        while let Err((error, unsent)) = self.0.send(record) {
+            assert_eq!(error.rdkafka_error_code(), Some(RDKafkaErrorCode::QueueFull), "send: {error}");
+            self.0.poll(Duration::from_millis(100));
+            record = unsent;
+        }
+        self.0.poll(Duration::ZERO);
+    }
+
+    /// Waits until the broker has all of them.
+    ///
+    /// # Panics
+    /// When it has not within two minutes.
+    pub fn flush(&self) {
+        self.0.flush(Duration::from_secs(120)).expect("broker takes all messages");
+    }
+}
+
+fn launch(command: &Command, folder: &Path) -> Process {
+    Process::start("kafka", command, &folder.join("kafka.log"), Ending::Common)
+}
+
+/// Runs one of the client's futures; they need no reactor, only somebody who waits.
+fn block_on<F: Future>(future: F) -> F::Output {
+    tokio::runtime::Builder::new_current_thread().build().expect("runtime").block_on(future)
+}

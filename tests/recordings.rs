@@ -1,0 +1,63 @@
+//! Every recorded topic goes through the engine: each message is a row, a recognised no-op, or a dead letter with a
+//! reason.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use harness::clickhouse::ClickHouse;
+use harness::engine::Setup;
+use harness::place;
+use serde_json::Value;
+
+/// The recordings, by name.
+fn recordings() -> Vec<PathBuf> {
+    let folder = place::repository().join("schemas/debezium");
+    let files = fs::read_dir(&folder).expect("recordings").map(|entry| entry.expect("entry").path());
+    let mut files: Vec<_> = files.filter(|path| path.extension().is_some_and(|it| it == "jsonl")).collect();
+    files.sort();
+    files
+}
+
+fn number(clickhouse: &ClickHouse, query: &str) -> u64 {
+    let text = clickhouse.query(query);
+    text.trim().parse().unwrap_or_else(|_| panic!("{query}: {text}"))
+}
+
+/// Sum of the numbers in an object such as `{"tombstone": 3, "heartbeat": 1}`.
+fn sum(counts: &Value) -> u64 {
+    counts.as_object().expect("an object").values().map(|count| count.as_u64().expect("a count")).sum()
+}
+
+#[test]
+fn every_recorded_message_is_a_row_a_no_op_or_a_dead_letter() {
+    let clickhouse = ClickHouse::start();
+    let files = recordings();
+    assert!(files.len() >= 5, "only {files:?}");
+    for (index, file) in files.iter().enumerate() {
+        goes_through(&clickhouse, file, &format!("recording_{index}"));
+    }
+}
+
+fn goes_through(clickhouse: &ClickHouse, file: &Path, database: &str) {
+    let name = file.file_name().expect("a file").to_string_lossy();
+    let messages = fs::read_to_string(file).expect("recording").lines().count() as u64;
+    let setup = Setup::new(&clickhouse.http_url(), database)
+        .with(&["--source", &file.to_string_lossy()])
+        .with_configuration("[[bronze]]\ntopics = [\"^.*\"]\ntable = \"bronze\"\n");
+    let mut engine = setup.start_with(&["--until-idle"]);
+    let status = engine.wait(Duration::from_secs(120));
+    assert!(status.success(), "{name}: {status}");
+
+    let totals = engine.totals();
+    let count = |key: &str| totals[key].as_u64().unwrap_or_else(|| panic!("{key} in {totals}"));
+    let dead_letters = sum(&totals["dead_letters"]);
+    println!("{name}: {messages} messages: {totals}");
+    // Bronze takes every message; what is left of the sums are the plugins'.
+    assert_eq!(number(clickhouse, &format!("SELECT count() FROM {database}.bronze")), messages, "{name}: bronze");
+    let undecoded = number(clickhouse, &format!("SELECT count() FROM {database}.dead_letters WHERE stage = 'decode'"));
+    assert_eq!(count("rows_in") + sum(&totals["no_ops"]) + undecoded, count("messages"), "{name}");
+    assert_eq!(number(clickhouse, &format!("SELECT count() FROM {database}.dead_letters")), dead_letters, "{name}");
+    let silent = format!("SELECT count() FROM {database}.dead_letters WHERE empty(code) OR empty(reason)");
+    assert_eq!(number(clickhouse, &silent), 0, "{name}: dead letters without a reason");
+}
