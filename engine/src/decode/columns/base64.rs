@@ -9,8 +9,7 @@ use crate::decode::reject::{Read, Refusal, RejectCode};
 
 const NOT_BASE64: &Refusal = &Refusal { code: RejectCode::InvalidValue, reason: "expected base64" };
 const EMPTY: &Refusal = &Refusal { code: RejectCode::InvalidValue, reason: "expected base64 of at least one byte" };
-const TOO_LONG: &Refusal =
-    &Refusal { code: RejectCode::OutOfRange, reason: "expected a number of at most 256 bits" };
+const TOO_LONG: &Refusal = &Refusal { code: RejectCode::OutOfRange, reason: "expected a number of at most 256 bits" };
 
 /// Appends the bytes.
 pub(super) fn append(text: &[u8], out: &mut Vec<u8>) -> Read<()> {
