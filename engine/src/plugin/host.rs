@@ -12,7 +12,7 @@ use wasmtime::{
 
 use super::contract::{self, Level};
 use super::fault::FRAMES_COLLECTED;
-use super::sandbox::{CORE_INSTANCES, MEMORIES, Sandbox, TABLE_ELEMENTS, TABLES};
+use super::sandbox::{CORE_INSTANCES, GuestLog, MEMORIES, Sandbox, TABLE_ELEMENTS, TABLES};
 use super::ticker::Ticker;
 use super::{Fault, emit};
 
@@ -183,7 +183,7 @@ fn linker(engine: &Engine) -> wasmtime::Result<Linker<Sandbox>> {
 }
 
 fn log(mut store: StoreContextMut<'_, Sandbox>, (level, message): (Level, WasmStr)) -> wasmtime::Result<()> {
-    let message = message.to_str(&store)?.into_owned();
-    store.data_mut().log.line(level, &message);
+    let line = GuestLog::cut(&message.to_str(&store)?);
+    store.data_mut().log.line(level, line);
     Ok(())
 }
