@@ -103,8 +103,7 @@ pub(crate) fn replace_lifetimes(tokens: TokenStream, with: &Lifetime) -> TokenSt
                 replaced.extend(quote!(#with));
             }
             proc_macro2::TokenTree::Group(group) => {
-                let mut inner =
-                    proc_macro2::Group::new(group.delimiter(), replace_lifetimes(group.stream(), with));
+                let mut inner = proc_macro2::Group::new(group.delimiter(), replace_lifetimes(group.stream(), with));
                 inner.set_span(group.span());
                 replaced.extend([proc_macro2::TokenTree::Group(inner)]);
             }
@@ -168,12 +167,13 @@ fn column(field: &syn::Field, allowed: &[&str]) -> Result<Column> {
             Ok(())
         })?;
     }
-    let elided = match &column.ty {
-        Type::Reference(reference) if reference.lifetime.is_none() => Some(reference.and_token.span()),
-        _ => None,
-    };
-    match elided {
-        Some(span) => Err(Error::new(span, "the reference needs the struct's lifetime, such as &'a str")),
-        None => Ok(column),
+    if let Type::Reference(reference) = &column.ty
+        && reference.lifetime.is_none()
+    {
+        return Err(Error::new(
+            reference.and_token.span(),
+            "the reference needs the struct's lifetime, such as &'a str",
+        ));
     }
+    Ok(column)
 }
