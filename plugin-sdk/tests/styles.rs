@@ -7,7 +7,7 @@ use plugin_sdk::{
 };
 
 /// Every type, once not null and once nullable where that is another view.
-#[derive(Clone, Row)]
+#[derive(Clone, Copy, Row)]
 struct Zoo<'a> {
     flag: bool,
     tiny: i8,
@@ -93,16 +93,9 @@ fn every_type_goes_through() {
         source_ts: Some(Timestamp::new(-1)),
         op: Op::Update,
     };
-    let nulls = Zoo {
-        maybe_text: None,
-        bytes: None,
-        time: None,
-        amount: None,
-        maybe_flag: None,
-        source_ts: None,
-        ..full.clone()
-    };
-    let answer = Harness::<KeepZoo>::new().run([nulls.clone(), full, nulls]);
+    let nulls =
+        Zoo { maybe_text: None, bytes: None, time: None, amount: None, maybe_flag: None, source_ts: None, ..full };
+    let answer = Harness::<KeepZoo>::new().run([nulls, full, nulls]);
     let start = "flag=true tiny=-128 huge=18446744073709551615 real=-0.5 text=GRößE";
     let uuid = "json={\"a\":1} uuid=11111111-1111-1111-1111-111111111111";
     let wide = "wide=12345678901234567890123456789012345678901.5000000000";
@@ -249,10 +242,8 @@ fn convert(batch: &Batch<'_, Reading>, emit: &mut Emit<(Fahrenheit, Frost)>, _: 
             frost.push(row, Frost { sensor: reading.sensor });
         }
     }
-    for row in 0..batch.len() {
-        if !celsius[row].is_finite() {
-            emit.reject(row, Reject::new("not_finite", "no temperature"));
-        }
+    for (row, _) in celsius.iter().enumerate().filter(|(_, degrees)| !degrees.is_finite()) {
+        emit.reject(row, Reject::new("not_finite", "no temperature"));
     }
     Ok(())
 }
