@@ -277,7 +277,7 @@ async fn a_compacted_topic_is_read_over_its_holes_from_wherever_it_begins() {
     let mut reader = source.open(&found, Start::Offset(hole[0].0 + 1)).await.unwrap();
     let batch = next(&mut reader).await.unwrap();
     assert_eq!(batch.range.start, hole[0].0 + 1, "the range answers for the hole");
-    assert_eq!(batch.messages[0].offset, hole[1].0);
+    assert!(batch.messages[0].offset >= hole[1].0, "the broker may have made the hole larger since");
     delete(&topic).await;
 }
 
