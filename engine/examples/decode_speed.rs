@@ -27,7 +27,9 @@ fn main() {
     let cases: [(&str, Format, fn(usize) -> String); 4] = [
         ("envelope, create", Format::Envelope, |id| envelope(id, false)),
         ("envelope, update", Format::Envelope, |id| envelope(id, true)),
-        ("with schema", Format::Envelope, |id| format!("{{\"schema\":{},\"payload\":{}}}", schema(), envelope(id, true))),
+        ("with schema", Format::Envelope, |id| {
+            format!("{{\"schema\":{},\"payload\":{}}}", schema(), envelope(id, true))
+        }),
         ("flat", Format::Flat, |id| format!("{{{},\"__op\":\"c\",\"__deleted\":\"false\"}}", columns(id))),
     ];
     for (name, format, message) in cases {
@@ -106,12 +108,7 @@ fn input(format: Format) -> Input {
         Field::new("created_at", time.clone(), true),
         Field::new("updated_at", time, true),
     ];
-    Input {
-        columns: Arc::new(Schema::new(columns)),
-        format,
-        tombstone: Tombstone::Ignore,
-        decimals: Decimals::Precise,
-    }
+    Input { columns: Arc::new(Schema::new(columns)), format, tombstone: Tombstone::Ignore, decimals: Decimals::Precise }
 }
 
 fn columns(id: usize) -> String {

@@ -7,6 +7,8 @@ use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
+use tempfile::NamedTempFile;
+
 use crate::plugin::Host;
 use crate::transform::{BuildError, Kind, Transform, TransformSettings};
 
@@ -89,10 +91,10 @@ impl Artifacts {
             Kind::Bronze { .. } => None,
             Kind::Plugin => {
                 let path = self.folder.join(format!("{plugin_digest}.wasm"));
-                Some(fs::read(&path).map_err(|source| ArtifactError::Io { path, source })?)
+                Some(fs::read(&path).map_err(|source| ArtifactError::Io { path, source })?.into())
             }
         };
-        Ok(Transform::build(host, settings, wasm.as_deref())?)
+        Ok(Transform::build(host, settings, wasm)?)
     }
 
     fn write(&self, name: &str, bytes: &[u8]) -> Result<(), ArtifactError> {
@@ -100,12 +102,13 @@ impl Artifacts {
         if path.exists() {
             return Ok(());
         }
-        let partial = self.folder.join(format!("{name}.{}.partial", std::process::id()));
+        // Lanes that share a transform may all be here at a time: each writes a file of its own, the last rename wins, and
+        // all of them have the same content.
         let written = (|| {
-            let mut file = File::create(&partial)?;
-            file.write_all(bytes)?;
-            file.sync_all()?;
-            fs::rename(&partial, &path)?;
+            let mut partial = NamedTempFile::new_in(&self.folder)?;
+            partial.write_all(bytes)?;
+            partial.as_file().sync_all()?;
+            partial.persist(&path)?;
             File::open(&self.folder)?.sync_all()
         })();
         written.map_err(|source| ArtifactError::Io { path, source })

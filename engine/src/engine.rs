@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::{OnceCell, watch};
+use tokio::sync::OnceCell;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout};
 
@@ -20,6 +20,7 @@ use crate::metrics::Metrics;
 use crate::offsets::LaneId;
 use crate::sink::{Guarantee, SinkError};
 use crate::source::Found;
+use crate::stop::Stop;
 use crate::transform::Transform;
 
 /// How often new topics and partitions are looked for.
@@ -67,7 +68,7 @@ pub struct Engine {
     metrics: Arc<Metrics>,
     running: JoinSet<Result<(), LaneError>>,
     names: BTreeMap<tokio::task::Id, Arc<LaneStatus>>,
-    stop: watch::Receiver<bool>,
+    stop: Stop,
 }
 
 /// Why the engine ended before it was told to.
@@ -97,7 +98,7 @@ impl Engine {
         deployed: Vec<Deployed>,
         metrics: Arc<Metrics>,
         lanes: Lanes,
-        stop: watch::Receiver<bool>,
+        stop: Stop,
     ) -> Self {
         let deployed: Vec<_> = deployed.into_iter().map(Arc::new).collect();
         let prepared = deployed.iter().map(|_| Arc::default()).collect();
@@ -110,13 +111,14 @@ impl Engine {
     /// # Errors
     /// The journal failed, or lanes stopped that should have come to their end.
     pub async fn run(mut self) -> Result<(), EngineError> {
+        let mut stop = self.stop.clone();
         let mut discovery = interval(DISCOVERY_INTERVAL);
         discovery.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut idle = interval(IDLE_INTERVAL);
         let mut discovered = false;
         loop {
             tokio::select! {
-                _ = self.stop.wait_for(|stop| *stop) => return self.end_open_epochs().await,
+                () = stop.told() => return self.end_open_epochs().await,
                 Some(ended) = self.running.join_next_with_id() => self.lane_ended(ended)?,
                 _ = discovery.tick() => discovered |= self.discover().await,
                 _ = idle.tick(), if self.config.until_idle && discovered => {
@@ -245,7 +247,7 @@ struct Keeper {
     prepared: Arc<OnceCell<()>>,
     around: Surroundings,
     status: Arc<LaneStatus>,
-    stop: watch::Receiver<bool>,
+    stop: Stop,
 }
 
 impl Keeper {
@@ -267,16 +269,17 @@ impl Keeper {
             tracing::warn!(lane = %self.id, error = %words, pause_ms = pause.as_millis(), "lane stopped, will run again");
             self.status.set_state(LaneState::Waiting { error: words });
             tokio::select! {
-                _ = self.stop.wait_for(|stop| *stop) => return Ok(()),
+                () = self.stop.told() => return Ok(()),
                 () = sleep(pause) => pause = (pause * 2).min(PAUSES.1),
             }
         }
     }
 
-    async fn run_once(&mut self) -> Result<(), LaneError> {
+    async fn run_once(&self) -> Result<(), LaneError> {
+        let mut stop = self.stop.clone();
         // A server that is down is waited for inside; a stop must not wait with it.
         tokio::select! {
-            _ = self.stop.wait_for(|stop| *stop) => return Ok(()),
+            () = stop.told() => return Ok(()),
             prepared = self.prepared.get_or_try_init(|| prepare(&self.around, &self.deployed.transform)) => prepared?,
         };
         let lane = Lane {

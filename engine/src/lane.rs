@@ -14,7 +14,6 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::{MissedTickBehavior, interval};
 
@@ -28,6 +27,7 @@ use crate::offsets::{LaneId, OffsetRange};
 use crate::plugin::Host;
 use crate::sink::{Sink, SinkError};
 use crate::source::{BatchLimits, Found, Reader, Source, SourceError, Start};
+use crate::stop::Stop;
 use crate::token::token;
 use crate::transform::{Epoch, Tally, Transform, TransformError, Transformed};
 
@@ -74,7 +74,7 @@ pub struct Lane {
     /// What it shows.
     pub status: Arc<LaneStatus>,
     /// Becomes true when the engine stops.
-    pub stop: watch::Receiver<bool>,
+    pub stop: Stop,
 }
 
 /// Why a lane stops. [`crate::disposition`] says what the engine does about each.
@@ -124,7 +124,8 @@ impl Lane {
     ///
     /// # Errors
     /// What stopped it. Everything committed stays; everything else is done again by the next run.
-    pub async fn run(mut self) -> Result<(), LaneError> {
+    pub async fn run(self) -> Result<(), LaneError> {
+        let mut stop = self.stop.clone();
         let Taken { owner, position, open } = self.around.journal.take(&self.id).await?;
         let mut ahead = self.recover(owner, position, open).await?;
         let start = ahead.next_offset.map_or(self.start, Start::Offset);
@@ -147,7 +148,7 @@ impl Lane {
                     Some(raw) => in_flight.push_back(self.decide(owner, &mut ahead, raw).await?),
                     None => collecting = false,
                 },
-                _ = self.stop.wait_for(|stop| *stop), if collecting => collecting = false,
+                () = stop.told(), if collecting => collecting = false,
                 _ = status_tick.tick() => {}
             }
             self.status.show_progress(&*reader, in_flight.len());

@@ -13,7 +13,6 @@ pub mod source;
 pub mod decode;
 pub mod plugin;
 pub mod transform;
-pub mod digest;
 pub mod journal;
 pub mod token;
 pub mod sink;
@@ -25,6 +24,7 @@ pub mod engine;
 pub mod artifacts;
 pub mod clock;
 pub mod cpu;
+pub mod stop;
 
 pub mod config;
 pub mod metrics;

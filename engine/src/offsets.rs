@@ -40,7 +40,7 @@ impl fmt::Display for TopicPartition {
 ///
 /// The topic's *id* belongs to the name: a topic that was deleted and made again has other messages at the same
 /// offsets, so it is another lane. Sources without ids (files, old brokers) leave it empty.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct LaneId {
     /// The tenant's name.
     pub tenant: String,

@@ -7,7 +7,6 @@ use std::sync::Arc;
 
 use serde::Serialize;
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::watch;
 
 use crate::artifacts::{ArtifactError, Artifacts};
 use crate::clock::SystemClock;
@@ -22,6 +21,7 @@ use crate::plugin::{Host, HostError, HostSettings};
 use crate::server::{Shown, cpu_seconds, listen};
 use crate::sink::{ClickHouse, SinkError};
 use crate::source::{FileSource, KafkaSource, Source, SourceError};
+use crate::stop::{Stop, Stopper};
 use crate::transform::{BuildError, Kind, Transform};
 
 /// An engine put together, and what shows it from outside.
@@ -71,7 +71,7 @@ pub enum RunningError {
 ///
 /// # Errors
 /// Everything that is wrong with any of them.
-pub fn load_plugins(config: &Config, host: &Host) -> Result<Vec<Deployed>, Problems> {
+pub(super) fn load_plugins(config: &Config, host: &Host) -> Result<Vec<Deployed>, Problems> {
     let mut problems = Problems::default();
     let mut deployed = Vec::new();
     for file in read_plugins(&config.plugins, &config.database)? {
@@ -91,11 +91,11 @@ fn load(host: &Host, file: &PluginFile) -> Result<Transform, (PathBuf, String)> 
     let wasm = match file.settings.kind {
         Kind::Bronze { .. } => None,
         Kind::Plugin => match std::fs::read(&artifact) {
-            Ok(wasm) => Some(wasm),
+            Ok(wasm) => Some(wasm.into()),
             Err(error) => return Err((artifact, format!("can't be read: {error}"))),
         },
     };
-    Transform::build(host, file.settings.clone(), wasm.as_deref()).map_err(|error| match error {
+    Transform::build(host, file.settings.clone(), wasm).map_err(|error| match error {
         BuildError::Settings(_) => (file.folder.join("plugin.toml"), in_words(&error)),
         BuildError::Load(_) | BuildError::Input(_) => (artifact, in_words(&error)),
     })
@@ -105,7 +105,7 @@ fn load(host: &Host, file: &PluginFile) -> Result<Transform, (PathBuf, String)> 
 ///
 /// # Errors
 /// What is missing or wrong.
-pub fn start(config: Config, stop: watch::Receiver<bool>) -> Result<Running, RunningError> {
+pub fn start(config: Config, stop: Stop) -> Result<Running, RunningError> {
     let host = Host::new(HostSettings::default())?;
     let deployed = load_plugins(&config, &host)?;
     let data_dir = &config.data_dir;
@@ -179,7 +179,7 @@ enum Failure {
 }
 
 async fn run_until_stopped(config: Config) -> Result<(), Failure> {
-    let (stop, stopped) = watch::channel(false);
+    let (stopper, stopped) = crate::stop::stop();
     let address = config.listen;
     let until_idle = config.until_idle;
     let Running { engine, shown } = start(config, stopped)?;
@@ -187,7 +187,7 @@ async fn run_until_stopped(config: Config) -> Result<(), Failure> {
         let bound = listen(address, shown.clone()).await.map_err(|source| Failure::Listen { address, source })?;
         tracing::info!(address = %bound, "serving /metrics and /health");
     }
-    tokio::spawn(stop_at_signal(stop));
+    tokio::spawn(stop_at_signal(stopper));
     let outcome = engine.run().await;
     if until_idle {
         print_summary(&shown);
@@ -196,7 +196,7 @@ async fn run_until_stopped(config: Config) -> Result<(), Failure> {
 }
 
 /// The first signal ends the open epochs, the second ends the process.
-async fn stop_at_signal(stop: watch::Sender<bool>) {
+async fn stop_at_signal(stopper: Stopper) {
     let (Ok(mut interrupt), Ok(mut terminate)) = (signal(SignalKind::interrupt()), signal(SignalKind::terminate())) else {
         tracing::warn!("signals can't be caught: a stop will be a crash, from which the next start recovers");
         return;
@@ -210,8 +210,7 @@ async fn stop_at_signal(stop: watch::Sender<bool>) {
             std::process::exit(130);
         }
         tracing::info!("stopping: ending open epochs");
-        // Nobody listens any more when the engine has ended already.
-        let _ = stop.send(true);
+        stopper.tell();
     }
 }
 

@@ -19,7 +19,9 @@ const KAFKA_PROPERTIES: &str = "KAFKA_PROPERTIES_";
 /// Measured: the server's cost of a row hardly falls beyond blocks of 100,000 rows.
 const MAX_MESSAGES: usize = 100_000;
 /// Bounds the memory of an epoch: its messages, its columns and its block are each about this large at most.
-const MAX_BYTES: usize = 64 << 20;
+const MAX_BYTES: usize = 32 << 20;
+/// Fetched messages in memory, over all lanes: eight epochs.
+const PREFETCH_BYTES: usize = 8 * MAX_BYTES;
 /// Inserts a second that one server takes without more parts than its merges can keep up with.
 const INSERTS_PER_SECOND: u32 = 20;
 
@@ -152,11 +154,8 @@ fn input(settings: &mut Settings, files: &[PathBuf]) -> Input {
         let hint = "give --kafka HOST:PORT, ENGINE_KAFKA_BROKERS, or brokers below [kafka] in engine.toml; or recorded messages with --source FILE";
         settings.problems.add(Place::Nowhere, "kafka.brokers: not given", Some(hint.into()));
     }
-    let mut kafka = KafkaSettings::new(brokers.unwrap_or_default());
-    kafka.group = group;
-    kafka.properties = properties;
-    kafka.prefetch_bytes = prefetch_bytes.unwrap_or(kafka.prefetch_bytes);
-    Input::Kafka(kafka)
+    let prefetch_bytes = prefetch_bytes.unwrap_or(PREFETCH_BYTES);
+    Input::Kafka(KafkaSettings { brokers: brokers.unwrap_or_default(), group, properties, prefetch_bytes })
 }
 
 fn clickhouse(settings: &mut Settings) -> ClickHouseSettings {

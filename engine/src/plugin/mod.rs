@@ -150,6 +150,23 @@ pub struct Answer {
     pub rejected: Vec<RejectedRow>,
 }
 
+impl Fault {
+    /// A stable word to count and search by.
+    #[must_use]
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Trap { .. } => "trap",
+            Self::Deadline { .. } => "deadline",
+            Self::Memory { .. } => "memory",
+            Self::Stack => "stack",
+            Self::Output { .. } => "output",
+            Self::Contract { .. } => "contract",
+            Self::Engine { .. } => "engine",
+            Self::Failed { .. } => "failed",
+        }
+    }
+}
+
 /// Why a call has no answer. The instance is dead.
 #[derive(Debug, thiserror::Error)]
 pub enum Fault {

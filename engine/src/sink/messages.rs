@@ -30,7 +30,7 @@ pub struct Provenance<'a> {
 
 impl Provenance<'_> {
     /// The value of `_epoch`: generation << 48 | epoch.
-    pub(super) fn epoch_column(&self) -> u64 {
+    pub(crate) fn epoch_column(&self) -> u64 {
         (u64::from(self.generation) << 48) | (self.epoch & 0xffff_ffff_ffff)
     }
 }

@@ -15,8 +15,11 @@ mod stages;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use arrow_array::Array;
+use arrow_array::RecordBatch;
+use arrow_array::cast::AsArray;
+use arrow_array::types::Int64Type;
 use arrow_schema::ArrowError;
+use bytes::Bytes;
 use twox_hash::XxHash3_128;
 
 use crate::batch::{Block, Decoded, Message, NoOp, RawBatch, Reject, Stage};
@@ -30,7 +33,7 @@ use crate::table::Table;
 
 pub use calls::CallError;
 pub use sandboxed::CallLimits;
-pub use settings::{Kind, SettingsError, TransformSettings};
+pub use settings::{Kind, SandboxLimits, SettingsError, TransformSettings};
 pub use stages::StageTimes;
 
 use assemble::{assemble, without};
@@ -141,7 +144,7 @@ impl Transform {
     ///
     /// # Errors
     /// What is wrong with the plugin or with the settings for it, all at once.
-    pub fn build(host: &Host, settings: TransformSettings, wasm: Option<&[u8]>) -> Result<Self, BuildError> {
+    pub fn build(host: &Host, settings: TransformSettings, wasm: Option<Bytes>) -> Result<Self, BuildError> {
         let dead_letters = Arc::new(dead_letter_table(&settings.database, &settings.dead_letters));
         let work = match (&settings.kind, wasm) {
             (Kind::Bronze { table }, _) => Work::Bronze { table: Arc::new(bronze_table(&settings.database, table)) },
@@ -260,7 +263,7 @@ struct Run<'a> {
 /// A block that still gets rows.
 struct Filling {
     table: Arc<Table>,
-    batches: Vec<arrow_array::RecordBatch>,
+    batches: Vec<RecordBatch>,
     rows: usize,
 }
 
@@ -416,13 +419,13 @@ impl Filling {
 }
 
 /// Takes out the rows that the table can't hold exactly: they become dead letters, the rest stays.
-fn set_unfit_aside(batch: arrow_array::RecordBatch) -> Result<(arrow_array::RecordBatch, Vec<Reject>), ArrowError> {
+fn set_unfit_aside(batch: RecordBatch) -> Result<(RecordBatch, Vec<Reject>), ArrowError> {
     let unfit = out_of_range(&batch);
     if unfit.is_empty() {
         return Ok((batch, Vec::new()));
     }
     let offsets = batch.column_by_name("_offset").expect("every output table has the engine's columns").clone();
-    let offsets = arrow_array::cast::AsArray::as_primitive::<arrow_array::types::Int64Type>(&offsets);
+    let offsets = offsets.as_primitive::<Int64Type>();
     let rejects = unfit
         .iter()
         .map(|row| Reject {
