@@ -21,14 +21,15 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use tokio::sync::watch;
 use tokio::task::JoinHandle;
+
+use crate::stop::Stopper;
 
 pub use broker::{Broker, BrokerError, IN_FLIGHT, MAX_MESSAGE_BYTES};
 pub use changes::{Bad, Change, Mix, Order, Orders, Random, User, Users};
 pub use clickhouse::{ClickHouse, ClickHouseError};
 
-use feed::{Fed, PARTITIONS, Tables};
+use feed::{Fed, Tables};
 use proof::{Client, Freshness};
 use screen::Screen;
 
@@ -70,9 +71,9 @@ pub struct EngineSettings {
     pub clickhouse: String,
     /// The database, which is not there yet.
     pub database: String,
-    /// The plugins folder.
+    /// The plugins folder: `orders` and `users`, reading the demo's topics.
     pub plugins: PathBuf,
-    /// An empty folder for the journal.
+    /// A folder for the journal, not there yet.
     pub data_dir: PathBuf,
 }
 
@@ -81,7 +82,7 @@ pub struct EngineHandle {
     /// Asks how far it is; called some hundred times a second.
     pub progress: ProgressOf,
     /// True asks it to finish the open epochs and end.
-    pub stop: watch::Sender<bool>,
+    pub stop: Stopper,
     /// The engine; it ends before it is asked to only if it fails.
     pub task: JoinHandle<Result<(), BoxError>>,
 }
@@ -144,6 +145,15 @@ pub enum Verdict {
 /// Why the demo could not be finished.
 #[derive(Debug, thiserror::Error)]
 pub enum DemoError {
+    /// A plugin that was not built, or not here.
+    #[error("{} is not there: `make plugins` builds it", file.display())]
+    Plugin {
+        /// The plugin's artifact.
+        file: PathBuf,
+        /// What the system says.
+        #[source]
+        source: std::io::Error,
+    },
     /// No folder for the data.
     #[error("the demo found no place for its data")]
     Folder(#[source] std::io::Error),
@@ -181,7 +191,8 @@ pub async fn run(
 ) -> Result<Verdict, DemoError> {
     let folder = tempfile::Builder::new().prefix("engine-demo-").tempdir().map_err(DemoError::Folder)?;
     let mut screen = Screen::new();
-    let broker = Arc::new(Broker::start(&[(feed::ORDERS, PARTITIONS), (feed::USERS, PARTITIONS)])?);
+    let broker = Arc::new(Broker::start(&[(feed::ORDERS, feed::ORDERS_PARTITIONS), (feed::USERS, feed::USERS_PARTITIONS)])?);
+    let deployed = deploy(plugins, folder.path())?;
     let server = ClickHouse::start(folder.path())?;
     screen.opening(broker.addresses(), &server.url(), plugins);
 
@@ -189,7 +200,7 @@ pub async fn run(
         kafka: broker.addresses().to_owned(),
         clickhouse: server.url(),
         database: DATABASE.to_owned(),
-        plugins: plugins.to_owned(),
+        plugins: deployed,
         data_dir: folder.path().join("engine"),
     })
     .map_err(DemoError::Engine)?;
@@ -208,6 +219,19 @@ pub async fn run(
         let _ = tokio::signal::ctrl_c().await;
     }
     Ok(verdict)
+}
+
+/// The repository's plugins as they are, set to read the demo's topics.
+fn deploy(plugins: &Path, folder: &Path) -> Result<PathBuf, DemoError> {
+    let deployed = folder.join("plugins");
+    for (plugin, topic) in [("orders", feed::ORDERS), ("users", feed::USERS)] {
+        let to = deployed.join(plugin);
+        std::fs::create_dir_all(&to).map_err(DemoError::Folder)?;
+        let file = plugins.join(plugin).join("plugin.wasm");
+        std::fs::copy(&file, to.join("plugin.wasm")).map_err(|source| DemoError::Plugin { file, source })?;
+        std::fs::write(to.join("plugin.toml"), format!("topics = [\"{topic}\"]\n")).map_err(DemoError::Folder)?;
+    }
+    Ok(deployed)
 }
 
 /// Feeds changes on a thread of its own, until the engine is done with the last of them.
@@ -233,7 +257,7 @@ async fn feed_and_drain(
         tokio::select! {
             _ = ticks.tick() => {
                 let progress = (engine.progress)();
-                stall.check(&progress)?;
+                stall.check(&fed, &progress)?;
                 screen.progress(&fed, &progress);
                 freshness.sample(client).await;
             }
@@ -248,7 +272,7 @@ async fn feed_and_drain(
         tokio::select! {
             _ = ticks.tick() => {
                 let progress = (engine.progress)();
-                stall.check(&progress)?;
+                stall.check(&fed, &progress)?;
                 screen.progress(&fed, &progress);
             }
             ended = &mut engine.task => return Err(ended_early(ended)),
@@ -258,8 +282,7 @@ async fn feed_and_drain(
 }
 
 async fn stop(engine: EngineHandle) -> Result<(), DemoError> {
-    // Nobody listening means that the engine has ended, which the task tells better.
-    let _ = engine.stop.send(true);
+    engine.stop.tell();
     engine.task.await.map_err(|panic| DemoError::Engine(panic.into()))?.map_err(DemoError::Engine)
 }
 
@@ -273,7 +296,7 @@ fn ended_early(ended: Result<Result<(), BoxError>, tokio::task::JoinError>) -> D
 
 /// Notices an engine that no longer moves.
 struct Stall {
-    committed: i64,
+    committed: u64,
     since: Instant,
 }
 
@@ -282,11 +305,12 @@ impl Stall {
         Self { committed: 0, since: Instant::now() }
     }
 
-    fn check(&mut self, progress: &Progress) -> Result<(), DemoError> {
-        let committed = progress.positions.iter().map(|(_, _, offset)| offset).sum();
-        if committed != self.committed || progress.lag == 0 {
+    fn check(&mut self, fed: &Fed, progress: &Progress) -> Result<(), DemoError> {
+        let committed = progress.positions.iter().map(|(_, _, offset)| offset.unsigned_abs()).sum();
+        let left = fed.messages.load(Ordering::Relaxed).saturating_sub(committed);
+        if committed != self.committed || left == 0 {
             *self = Self { committed, since: Instant::now() };
         }
-        if self.since.elapsed() < STALL_TIMEOUT { Ok(()) } else { Err(DemoError::Stalled { left: progress.lag }) }
+        if self.since.elapsed() < STALL_TIMEOUT { Ok(()) } else { Err(DemoError::Stalled { left }) }
     }
 }
