@@ -33,6 +33,8 @@ use feed::{Fed, Tables};
 use proof::{Client, Freshness};
 use screen::Screen;
 
+use crate::stop::Stopper;
+
 /// Any error of the engine.
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
 /// Asks the engine how far it is.
@@ -71,7 +73,7 @@ pub struct EngineSettings {
     pub clickhouse: String,
     /// The database, which is not there yet.
     pub database: String,
-    /// The plugins folder: `orders` and `users`, reading the demo's topics.
+    /// The plugins folder.
     pub plugins: PathBuf,
     /// A folder for the journal, not there yet.
     pub data_dir: PathBuf,
@@ -81,7 +83,7 @@ pub struct EngineSettings {
 pub struct EngineHandle {
     /// Asks how far it is; called some hundred times a second.
     pub progress: ProgressOf,
-    /// True asks it to finish the open epochs and end.
+    /// Asks it to finish the open epochs and end.
     pub stop: Stopper,
     /// The engine; it ends before it is asked to only if it fails.
     pub task: JoinHandle<Result<(), BoxError>>,
@@ -145,15 +147,6 @@ pub enum Verdict {
 /// Why the demo could not be finished.
 #[derive(Debug, thiserror::Error)]
 pub enum DemoError {
-    /// A plugin that was not built, or not here.
-    #[error("{} is not there: `make plugins` builds it", file.display())]
-    Plugin {
-        /// The plugin's artifact.
-        file: PathBuf,
-        /// What the system says.
-        #[source]
-        source: std::io::Error,
-    },
     /// No folder for the data.
     #[error("the demo found no place for its data")]
     Folder(#[source] std::io::Error),
@@ -192,7 +185,6 @@ pub async fn run(
     let folder = tempfile::Builder::new().prefix("engine-demo-").tempdir().map_err(DemoError::Folder)?;
     let mut screen = Screen::new();
     let broker = Arc::new(Broker::start(&[(feed::ORDERS, feed::ORDERS_PARTITIONS), (feed::USERS, feed::USERS_PARTITIONS)])?);
-    let deployed = deploy(plugins, folder.path())?;
     let server = ClickHouse::start(folder.path())?;
     screen.opening(broker.addresses(), &server.url(), plugins);
 
@@ -200,7 +192,7 @@ pub async fn run(
         kafka: broker.addresses().to_owned(),
         clickhouse: server.url(),
         database: DATABASE.to_owned(),
-        plugins: deployed,
+        plugins: plugins.to_owned(),
         data_dir: folder.path().join("engine"),
     })
     .map_err(DemoError::Engine)?;
@@ -219,19 +211,6 @@ pub async fn run(
         let _ = tokio::signal::ctrl_c().await;
     }
     Ok(verdict)
-}
-
-/// The repository's plugins as they are, set to read the demo's topics.
-fn deploy(plugins: &Path, folder: &Path) -> Result<PathBuf, DemoError> {
-    let deployed = folder.join("plugins");
-    for (plugin, topic) in [("orders", feed::ORDERS), ("users", feed::USERS)] {
-        let to = deployed.join(plugin);
-        std::fs::create_dir_all(&to).map_err(DemoError::Folder)?;
-        let file = plugins.join(plugin).join("plugin.wasm");
-        std::fs::copy(&file, to.join("plugin.wasm")).map_err(|source| DemoError::Plugin { file, source })?;
-        std::fs::write(to.join("plugin.toml"), format!("topics = [\"{topic}\"]\n")).map_err(DemoError::Folder)?;
-    }
-    Ok(deployed)
 }
 
 /// Feeds changes on a thread of its own, until the engine is done with the last of them.

@@ -3,7 +3,7 @@
 //! Every current row is compared in every business column. What must have become a dead letter is counted by the
 //! messages' coordinates, so that neither a missing one nor one that was written twice goes unnoticed.
 
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::Verdict;
 use super::changes::{Bad, Order, User};
@@ -21,6 +21,9 @@ pub enum QueryError {
     Refused(String),
 }
 
+/// The slowest question of the demo takes a second.
+const PATIENCE: Duration = Duration::from_secs(30);
+
 /// Asks ClickHouse.
 pub(super) struct Client {
     http: reqwest::Client,
@@ -30,10 +33,8 @@ pub(super) struct Client {
 impl Client {
     /// Asks about the tables of this database.
     pub(super) fn new(url: &str, database: &str) -> Self {
-        Self {
-            http: reqwest::Client::new(),
-            url: format!("{url}/?database={database}&output_format_decimal_trailing_zeros=1"),
-        }
+        let http = reqwest::Client::builder().timeout(PATIENCE).build().expect("a client needs nothing from outside");
+        Self { http, url: format!("{url}/?database={database}&output_format_decimal_trailing_zeros=1") }
     }
 
     /// The answer as text.
