@@ -23,8 +23,6 @@ use std::time::{Duration, Instant};
 
 use tokio::task::JoinHandle;
 
-use crate::stop::Stopper;
-
 pub use broker::{Broker, BrokerError, IN_FLIGHT, MAX_MESSAGE_BYTES};
 pub use changes::{Bad, Change, Mix, Order, Orders, Random, User, Users};
 pub use clickhouse::{ClickHouse, ClickHouseError};
@@ -184,7 +182,8 @@ pub async fn run(
 ) -> Result<Verdict, DemoError> {
     let folder = tempfile::Builder::new().prefix("engine-demo-").tempdir().map_err(DemoError::Folder)?;
     let mut screen = Screen::new();
-    let broker = Arc::new(Broker::start(&[(feed::ORDERS, feed::ORDERS_PARTITIONS), (feed::USERS, feed::USERS_PARTITIONS)])?);
+    let broker =
+        Arc::new(Broker::start(&[(feed::ORDERS, feed::ORDERS_PARTITIONS), (feed::USERS, feed::USERS_PARTITIONS)])?);
     let server = ClickHouse::start(folder.path())?;
     screen.opening(broker.addresses(), &server.url(), plugins);
 
