@@ -27,7 +27,7 @@ pub use broker::{Broker, BrokerError, IN_FLIGHT, MAX_MESSAGE_BYTES};
 pub use changes::{Bad, Change, Mix, Order, Orders, Random, User, Users};
 pub use clickhouse::{ClickHouse, ClickHouseError};
 
-use feed::{Fed, PARTITIONS, Tables};
+use feed::{Fed, Tables};
 use proof::{Client, Freshness};
 use screen::Screen;
 
@@ -73,7 +73,7 @@ pub struct EngineSettings {
     pub database: String,
     /// The plugins folder.
     pub plugins: PathBuf,
-    /// An empty folder for the journal.
+    /// A folder for the journal, not there yet.
     pub data_dir: PathBuf,
 }
 
@@ -182,7 +182,8 @@ pub async fn run(
 ) -> Result<Verdict, DemoError> {
     let folder = tempfile::Builder::new().prefix("engine-demo-").tempdir().map_err(DemoError::Folder)?;
     let mut screen = Screen::new();
-    let broker = Arc::new(Broker::start(&[(feed::ORDERS, PARTITIONS), (feed::USERS, PARTITIONS)])?);
+    let broker =
+        Arc::new(Broker::start(&[(feed::ORDERS, feed::ORDERS_PARTITIONS), (feed::USERS, feed::USERS_PARTITIONS)])?);
     let server = ClickHouse::start(folder.path())?;
     screen.opening(broker.addresses(), &server.url(), plugins);
 
@@ -234,7 +235,7 @@ async fn feed_and_drain(
         tokio::select! {
             _ = ticks.tick() => {
                 let progress = (engine.progress)();
-                stall.check(&progress)?;
+                stall.check(&fed, &progress)?;
                 screen.progress(&fed, &progress);
                 freshness.sample(client).await;
             }
@@ -249,7 +250,7 @@ async fn feed_and_drain(
         tokio::select! {
             _ = ticks.tick() => {
                 let progress = (engine.progress)();
-                stall.check(&progress)?;
+                stall.check(&fed, &progress)?;
                 screen.progress(&fed, &progress);
             }
             ended = &mut engine.task => return Err(ended_early(ended)),
@@ -273,7 +274,7 @@ fn ended_early(ended: Result<Result<(), BoxError>, tokio::task::JoinError>) -> D
 
 /// Notices an engine that no longer moves.
 struct Stall {
-    committed: i64,
+    committed: u64,
     since: Instant,
 }
 
@@ -282,11 +283,12 @@ impl Stall {
         Self { committed: 0, since: Instant::now() }
     }
 
-    fn check(&mut self, progress: &Progress) -> Result<(), DemoError> {
-        let committed = progress.positions.iter().map(|(_, _, offset)| offset).sum();
-        if committed != self.committed || progress.lag == 0 {
+    fn check(&mut self, fed: &Fed, progress: &Progress) -> Result<(), DemoError> {
+        let committed = progress.positions.iter().map(|(_, _, offset)| offset.unsigned_abs()).sum();
+        let left = fed.messages.load(Ordering::Relaxed).saturating_sub(committed);
+        if committed != self.committed || left == 0 {
             *self = Self { committed, since: Instant::now() };
         }
-        if self.since.elapsed() < STALL_TIMEOUT { Ok(()) } else { Err(DemoError::Stalled { left: progress.lag }) }
+        if self.since.elapsed() < STALL_TIMEOUT { Ok(()) } else { Err(DemoError::Stalled { left }) }
     }
 }
