@@ -60,12 +60,7 @@ impl<T: Copy> Members<T> {
     }
 
     #[cold]
-    fn search(
-        &mut self,
-        cursor: &mut Cursor<'_>,
-        next: &mut usize,
-        look_up: impl FnOnce(&[u8]) -> T,
-    ) -> Read<T> {
+    fn search(&mut self, cursor: &mut Cursor<'_>, next: &mut usize, look_up: impl FnOnce(&[u8]) -> T) -> Read<T> {
         let rest = cursor.rest();
         let ahead = self.order.iter().enumerate().skip(*next).take(LOOKAHEAD);
         if let Some((index, expected)) = ahead.into_iter().find(|(_, expected)| expected.is_at(rest)) {
@@ -115,7 +110,6 @@ impl<T> Expected<T> {
     #[inline]
     fn is_at(&self, text: &[u8]) -> bool {
         let Some((head, rest)) = text.split_first_chunk::<HEAD>() else { return false };
-        u128::from_le_bytes(*head) & self.mask == self.head
-            && (self.tail.is_empty() || rest.starts_with(&self.tail))
+        u128::from_le_bytes(*head) & self.mask == self.head && (self.tail.is_empty() || rest.starts_with(&self.tail))
     }
 }

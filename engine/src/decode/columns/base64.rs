@@ -9,8 +9,7 @@ use crate::decode::reject::{Read, Refusal, RejectCode};
 
 const NOT_BASE64: &Refusal = &Refusal { code: RejectCode::InvalidValue, reason: "expected base64" };
 const EMPTY: &Refusal = &Refusal { code: RejectCode::InvalidValue, reason: "expected base64 of at least one byte" };
-const TOO_LONG: &Refusal =
-    &Refusal { code: RejectCode::OutOfRange, reason: "expected a number of at most 256 bits" };
+const TOO_LONG: &Refusal = &Refusal { code: RejectCode::OutOfRange, reason: "expected a number of at most 256 bits" };
 
 /// Appends the bytes.
 pub(super) fn append(text: &[u8], out: &mut Vec<u8>) -> Read<()> {
@@ -20,7 +19,7 @@ pub(super) fn append(text: &[u8], out: &mut Vec<u8>) -> Read<()> {
 /// An integer of at most 128 bits, which most are: read without a buffer. Declines what is longer or malformed.
 pub(super) fn small_integer(text: &[u8]) -> Option<i128> {
     let data = text.strip_suffix(b"==").or_else(|| text.strip_suffix(b"=")).unwrap_or(text);
-    if text.len() % 4 != 0 || data.is_empty() || data.len() > 20 {
+    if !text.len().is_multiple_of(4) || data.is_empty() || data.len() > 20 {
         return None;
     }
     // Ten letters fill 60 bits: one register does for most amounts of money.

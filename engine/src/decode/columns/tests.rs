@@ -183,7 +183,12 @@ fn times_of_day() {
     check(
         &DataType::Time32(TimeUnit::Millisecond),
         Wire::Text,
-        &[("\"04:05:11.789Z\"", "14711789"), ("\"04:05:11\"", "14711000"), ("\"04:05:11.7891\"", INEXACT), ("\"24:00:00\"", VALUE)],
+        &[
+            ("\"04:05:11.789Z\"", "14711789"),
+            ("\"04:05:11\"", "14711000"),
+            ("\"04:05:11.7891\"", INEXACT),
+            ("\"24:00:00\"", VALUE),
+        ],
     );
     check(&DataType::Time32(TimeUnit::Second), Wire::Time(TimeUnit::Millisecond), &[("1000", "1"), ("1001", INEXACT)]);
     check(&DataType::Time64(TimeUnit::Nanosecond), Wire::Text, &[("\"00:00:00.000000001\"", "1")]);
@@ -235,7 +240,14 @@ fn decimals_are_exact_or_refused() {
     check(
         &cents,
         Wire::Decimal { scale: 2 },
-        &[("\"BOI=\"", "12.50"), ("\"/w==\"", "-0.01"), ("\"AA==\"", "0.00"), ("\"\"", VALUE), ("\"BOI\"", VALUE), ("\"AB==\"", VALUE)],
+        &[
+            ("\"BOI=\"", "12.50"),
+            ("\"/w==\"", "-0.01"),
+            ("\"AA==\"", "0.00"),
+            ("\"\"", VALUE),
+            ("\"BOI\"", VALUE),
+            ("\"AB==\"", VALUE),
+        ],
     );
     check(&cents, Wire::Decimal { scale: 4 }, &[("\"AeJA\"", "12.3456")].map(|(json, _)| (json, INEXACT)));
     check(&cents, Wire::Decimal { scale: 3 }, &[("\"MNQ=\"", "12.50")]);
@@ -261,7 +273,11 @@ fn decimals_are_exact_or_refused() {
             ("\"1 \"", VALUE),
         ],
     );
-    check(&cents, Wire::Unknown, &[("12.5", "12.50"), ("1e-2", "0.01"), ("1e-3", INEXACT), ("[1]", TYPE), ("true", TYPE)]);
+    check(
+        &cents,
+        Wire::Unknown,
+        &[("12.5", "12.50"), ("1e-2", "0.01"), ("1e-3", INEXACT), ("[1]", TYPE), ("true", TYPE)],
+    );
     check(
         &cents,
         Wire::Unknown,
@@ -282,8 +298,16 @@ fn decimals_are_exact_or_refused() {
 fn decimals_fill_their_types_to_the_brim() {
     let nines = "9".repeat(38);
     let widest = DataType::Decimal128(38, 0);
-    check(&widest, Wire::Unknown, &[(&nines, &nines), (&format!("-{nines}"), &format!("-{nines}")), (&format!("{nines}0"), RANGE)]);
-    check(&widest, Wire::Decimal { scale: 0 }, &[("\"SztMqFqGxHoJiiI//////w==\"", &nines), ("\"SztMqFqGxHoJiiJAAAAAAA==\"", RANGE)]);
+    check(
+        &widest,
+        Wire::Unknown,
+        &[(&nines, &nines), (&format!("-{nines}"), &format!("-{nines}")), (&format!("{nines}0"), RANGE)],
+    );
+    check(
+        &widest,
+        Wire::Decimal { scale: 0 },
+        &[("\"SztMqFqGxHoJiiI//////w==\"", &nines), ("\"SztMqFqGxHoJiiJAAAAAAA==\"", RANGE)],
+    );
     let wider = DataType::Decimal256(76, 0);
     let nines = "9".repeat(76);
     check(&wider, Wire::Unknown, &[(&nines, &nines), (&format!("1{}", "0".repeat(76)), RANGE)]);
@@ -315,5 +339,7 @@ fn codes_are_words() {
     ];
     let words: std::collections::HashSet<&str> = codes.iter().map(|code| code.as_str()).collect();
     assert_eq!(words.len(), codes.len());
-    assert!(words.iter().all(|word| word.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_' || byte == b'8')));
+    assert!(
+        words.iter().all(|word| word.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_' || byte == b'8'))
+    );
 }

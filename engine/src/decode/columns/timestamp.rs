@@ -26,10 +26,8 @@ const NOT_A_TIMESTAMP: &Refusal = &Refusal {
     code: RejectCode::WrongType,
     reason: "expected a point in time: a number, or text like 2025-07-21T12:34:56.789Z",
 };
-const NOT_ISO: &Refusal = &Refusal {
-    code: RejectCode::InvalidValue,
-    reason: "expected a point in time like 2025-07-21T12:34:56.789Z",
-};
+const NOT_ISO: &Refusal =
+    &Refusal { code: RejectCode::InvalidValue, reason: "expected a point in time like 2025-07-21T12:34:56.789Z" };
 const NO_OFFSET: &Refusal = &Refusal {
     code: RejectCode::InvalidValue,
     reason: "expected an offset from UTC (Z, +02:00) behind the time, because the column has a zone",

@@ -115,9 +115,8 @@ mod scalar {
     use super::{BLOCK, Masks, STEP, stops_plain};
 
     pub(super) fn masks(block: &[u8; BLOCK]) -> Masks {
-        let mask = |wanted: fn(u8) -> bool| {
-            block.iter().rev().fold(0_u64, |bits, byte| bits << 1 | u64::from(wanted(*byte)))
-        };
+        let mask =
+            |wanted: fn(u8) -> bool| block.iter().rev().fold(0_u64, |bits, byte| bits << 1 | u64::from(wanted(*byte)));
         Masks {
             quotes: mask(|byte| byte == b'"'),
             backslashes: mask(|byte| byte == b'\\'),
@@ -226,7 +225,15 @@ mod tests {
 
     fn noise() -> impl Strategy<Value = Vec<u8>> {
         let byte = prop_oneof![
-            Just(b'"'), Just(b'\\'), Just(b'{'), Just(b'}'), Just(b'['), Just(b']'), Just(b'a'), Just(b'\n'), any::<u8>()
+            Just(b'"'),
+            Just(b'\\'),
+            Just(b'{'),
+            Just(b'}'),
+            Just(b'['),
+            Just(b']'),
+            Just(b'a'),
+            Just(b'\n'),
+            any::<u8>()
         ];
         prop::collection::vec(byte, 0..400).prop_map(|mut bytes| {
             bytes.insert(0, b'{');

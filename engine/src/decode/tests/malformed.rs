@@ -26,14 +26,36 @@ fn envelope(value: &str) -> String {
 #[test]
 fn text_that_is_no_json_is_refused() {
     let cases = [
-        "", " ", "{", "}", "nul", "{]", "{\"id\":1", "{\"id\":1,}", "{\"id\" 1}", "{id:1}", "{\"id\":1}x", "{\"id\":01}",
-        "{\"id\":1 2}", "{\"id\":1}{\"id\":2}", "{\"name\":\"a}", "{\"id\":1,\"name\":\"a\nb\"}", "{\"id\":+1}",
-        "{\"id\":1,\"name\":\"\\x\"}", "{\"id\":1,\"name\":\"\\ud83d\"}", "{\"id\":1,\"name\":\"\\ude80\\ud83d\"}",
-        "{\"id\":1,\"name\":\"\\u12\"}", "{\"id\":1,\"other\":tru}", "{\"id\":1,\"other\":}", "{\"id\":1.}", "{\"id\":-}",
+        "",
+        " ",
+        "{",
+        "}",
+        "nul",
+        "{]",
+        "{\"id\":1",
+        "{\"id\":1,}",
+        "{\"id\" 1}",
+        "{id:1}",
+        "{\"id\":1}x",
+        "{\"id\":01}",
+        "{\"id\":1 2}",
+        "{\"id\":1}{\"id\":2}",
+        "{\"name\":\"a}",
+        "{\"id\":1,\"name\":\"a\nb\"}",
+        "{\"id\":+1}",
+        "{\"id\":1,\"name\":\"\\x\"}",
+        "{\"id\":1,\"name\":\"\\ud83d\"}",
+        "{\"id\":1,\"name\":\"\\ude80\\ud83d\"}",
+        "{\"id\":1,\"name\":\"\\u12\"}",
+        "{\"id\":1,\"other\":tru}",
+        "{\"id\":1,\"other\":}",
+        "{\"id\":1.}",
+        "{\"id\":-}",
     ];
     for case in cases {
         let outcome = flat(case);
-        let refused = ["invalid_json", "wrong_type id", "wrong_format"].contains(&outcome.split(" name").next().unwrap());
+        let refused =
+            ["invalid_json", "wrong_type id", "wrong_format"].contains(&outcome.split(" name").next().unwrap());
         assert!(refused, "{case:?} became {outcome}");
     }
     assert_eq!(flat("17"), "wrong_format");
@@ -45,7 +67,8 @@ fn text_that_is_no_json_is_refused() {
 
 #[test]
 fn every_prefix_of_a_message_is_refused() {
-    let row = r#"{"id":7,"name":"a\"\\é🚀","price":"BOI=","extra":{"a":[1,"}"]},"skipped":[{"x":"]"}],"at":1,"weight":1.5}"#;
+    let row =
+        r#"{"id":7,"name":"a\"\\é🚀","price":"BOI=","extra":{"a":[1,"}"]},"skipped":[{"x":"]"}],"at":1,"weight":1.5}"#;
     let whole = format!(r#"{{"before":{row},"after":{row},"source":{{"ts_ms":5,"x":[]}},"op":"u","ts_ms":1}}"#);
     let schema = r#"{"type":"struct","fields":[],"optional":false}"#;
     for (format, whole) in [
@@ -83,7 +106,10 @@ fn what_is_huge_is_read_or_refused_in_time() {
     assert_eq!(flat(&format!("{{\"id\":1,\"price\":1e-{digits}}}")), "inexact price");
     assert_eq!(flat(&format!("{{\"id\":1,\"price\":0e{digits}}}")), "c: 1 | null | 0.00 | null | null | null");
     assert_eq!(flat(&format!("{{\"id\":1,\"weight\":{digits}}}")), "out_of_range weight");
-    assert_eq!(flat(&format!("{{\"id\":1,\"price\":\"{}\"}}", "/".repeat(40_000))), "c: 1 | null | -0.01 | null | null | null");
+    assert_eq!(
+        flat(&format!("{{\"id\":1,\"price\":\"{}\"}}", "/".repeat(40_000))),
+        "c: 1 | null | -0.01 | null | null | null"
+    );
 }
 
 #[test]
@@ -141,7 +167,8 @@ fn a_refused_row_leaves_no_trace_in_its_neighbours() {
 #[test]
 fn reasons_name_the_column_and_never_the_value() {
     let secret = r#"{"id":1,"price":"S3cr3tS3cr3t","name":"x"}"#;
-    let decoded = decode(&mut decoder(&input(Format::Flat, everything())), &messages(&[(None, Some(secret.as_bytes()))]));
+    let decoded =
+        decode(&mut decoder(&input(Format::Flat, everything())), &messages(&[(None, Some(secret.as_bytes()))]));
     let reject = &decoded.rejects[0];
     assert_eq!(reject.column.as_deref(), Some("price"));
     assert!(reject.reason.contains("price (Decimal128(10, 2))"), "{}", reject.reason);

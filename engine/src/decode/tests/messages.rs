@@ -73,7 +73,10 @@ fn a_delete_is_told_by_the_row_before_and_completed_from_the_key() {
         assert_eq!(envelope(key, &delete(before)), expected, "{key:?} {before}");
     }
     // `after` is not what was deleted, whatever it says.
-    assert_eq!(envelope(key, r#"{"after":{"id":1,"name":"x"},"before":{"id":7,"name":"a"},"op":"d"}"#), "d: 7 | a | null");
+    assert_eq!(
+        envelope(key, r#"{"after":{"id":1,"name":"x"},"before":{"id":7,"name":"a"},"op":"d"}"#),
+        "d: 7 | a | null"
+    );
     assert_eq!(envelope(key, r#"{"after":{"id":1,"name":"x"},"op":"d"}"#), "d: 7 |  | null");
 }
 

@@ -30,7 +30,9 @@ fn expected_cell(field: &Field, value: Option<&Value>) -> Option<String> {
         return field.is_nullable().then(|| "null".to_owned());
     };
     match field.data_type() {
-        DataType::Int64 => scaled(&value.as_number()?.to_string(), 0)?.parse::<i64>().ok().map(|value| value.to_string()),
+        DataType::Int64 => {
+            scaled(&value.as_number()?.to_string(), 0)?.parse::<i64>().ok().map(|value| value.to_string())
+        }
         DataType::Int8 => scaled(&value.as_number()?.to_string(), 0)?.parse::<i8>().ok().map(|value| value.to_string()),
         DataType::Utf8 => value.as_str().map(str::to_owned),
         DataType::Boolean => match value.as_number().map(ToString::to_string).as_deref() {
@@ -84,7 +86,9 @@ fn number() -> impl Strategy<Value = String> {
     prop_oneof![
         any::<i64>().prop_map(|value| value.to_string()),
         any::<i8>().prop_map(|value| value.to_string()),
-        any::<f64>().prop_filter("JSON has no infinities", |value| value.is_finite()).prop_map(|value| format!("{value:?}")),
+        any::<f64>()
+            .prop_filter("JSON has no infinities", |value| value.is_finite())
+            .prop_map(|value| format!("{value:?}")),
         "-?(0|[1-9][0-9]{0,30})(\\.[0-9]{1,14})?([eE][+-]?[0-9]{1,2})?",
         "-?(0|[1-9][0-9]{0,6})\\.[0-9]{1,3}0{0,9}",
     ]
@@ -126,7 +130,9 @@ fn value() -> impl Strategy<Value = String> {
 fn fitting(field: &Field) -> BoxedStrategy<String> {
     let fitting = match field.data_type() {
         DataType::Utf8 | DataType::Binary => string().boxed(),
-        DataType::Boolean => prop_oneof![Just("true".to_owned()), Just("false".to_owned()), Just("1".to_owned())].boxed(),
+        DataType::Boolean => {
+            prop_oneof![Just("true".to_owned()), Just("false".to_owned()), Just("1".to_owned())].boxed()
+        }
         DataType::Int64 => any::<i64>().prop_map(|value| value.to_string()).boxed(),
         _ => number().boxed(),
     };
@@ -141,8 +147,12 @@ fn row() -> impl Strategy<Value = String> {
     let kept = prop::collection::vec(prop::bool::weighted(0.9), columns.len());
     let spaces = prop_oneof![Just(""), Just(" "), Just("\n\t ")];
     (members, others, kept, spaces, any::<bool>()).prop_flat_map(|(members, others, kept, space, shuffle)| {
-        let mut members: Vec<(String, String)> =
-            members.into_iter().zip(kept).filter(|(member, kept)| *kept || member.0 == "id").map(|(member, _)| member).collect();
+        let mut members: Vec<(String, String)> = members
+            .into_iter()
+            .zip(kept)
+            .filter(|(member, kept)| *kept || member.0 == "id")
+            .map(|(member, _)| member)
+            .collect();
         members.extend(others);
         let members = if shuffle { Just(members).prop_shuffle().boxed() } else { Just(members).boxed() };
         members.prop_map(move |members| {

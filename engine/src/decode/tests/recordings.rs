@@ -181,7 +181,11 @@ fn users_come_flat_with_their_deletes_and_a_change_of_key() {
     let mut table = BTreeMap::new();
     for row in 0..decoded.rows.num_rows() {
         let [id, name] = [0, 1].map(|column| cell(decoded.rows.column(column), row));
-        if decoded.changes.op.value(row) == b'd' { table.remove(&id) } else { table.insert(id, name) };
+        if decoded.changes.op.value(row) == b'd' {
+            table.remove(&id)
+        } else {
+            table.insert(id, name)
+        };
     }
     assert_eq!(table.len(), 16);
     assert_eq!(table["1"], "Alice J. Johnson");
