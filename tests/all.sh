@@ -8,8 +8,8 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 quick=; [ "${1:-}" != --quick ] || quick=1
 log=$(mktemp -d)
-trap 'kill "${background[@]}" 2>/dev/null || true; rm -rf "$log"' EXIT
 background=() times=()
+trap '[ ${#background[@]} = 0 ] || kill -- "${background[@]}" 2>/dev/null || true; rm -rf "$log"' EXIT
 
 # stage NAME CMD...: runs CMD, says how long it took, and ends everything when it fails.
 stage() {
@@ -23,7 +23,13 @@ stage() {
 summary() { printf '\n%s\n' "${times[@]}"; printf '%5d s  in all\n%s\n' "$SECONDS" "$1"; }
 
 # meanwhile NAME CMD...: runs CMD in the background, its output in a file. joined NAME: waits for it and shows that.
-meanwhile() { local name=$1; shift; "$@" >"$log/$name" 2>&1 & background+=($!); eval "pid_$name=$!"; }
+meanwhile() {
+  local name=$1; shift
+  set -m # a process group of its own, so that all of it can be ended
+  "$@" >"$log/$name" 2>&1 </dev/null &
+  set +m
+  background+=("-$!"); eval "pid_$name=$!"
+}
 joined() {
   local pid="pid_$1" code=0
   wait "${!pid}" || code=$?

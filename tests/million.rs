@@ -95,7 +95,7 @@ fn a_million_orders_arrive_once_through_two_stops_and_an_outage_of_clickhouse() 
     let mut engine = world.run_for(0.1);
     world.clickhouse.stop();
     engine.wait_for_count(INSERT_FAILURES, 1.0, Duration::from_secs(60));
-    world.clickhouse.start_again();
+    world.clickhouse.restart();
     world.assert_in_the_middle();
     engine.wait_for_count(ROWS_IN, 200_000.0, ARRIVAL);
     engine.terminate();
@@ -126,7 +126,7 @@ fn no_order_is_lost_when_the_broker_goes_and_comes_back() {
     let mut world = World::new(200_000);
     let mut engine = world.run_for(0.2);
     world.kafka.kill();
-    world.kafka.start_again();
+    world.kafka.restart();
     engine.wait_for_count(ROWS_IN, 200_000.0, ARRIVAL);
     engine.terminate();
     assert_eq!(world.arrived(), (200_000, 200_000));

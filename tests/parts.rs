@@ -21,11 +21,11 @@ fn a_broker_keeps_its_topics_when_it_is_stopped_or_killed() {
     assert_eq!(kafka.ends("orders"), [250; 4]);
 
     kafka.stop();
-    kafka.start_again();
+    kafka.restart();
     assert_eq!(kafka.ends("orders"), [250; 4]);
 
     kafka.kill();
-    kafka.start_again();
+    kafka.restart();
     assert_eq!(kafka.ends("orders"), [250; 4]);
     assert_eq!(kafka.address(), address);
 
@@ -62,9 +62,9 @@ fn clickhouse_keeps_its_rows_when_it_is_stopped_or_killed() {
     clickhouse.query("CREATE TABLE d.t (n UInt64) ENGINE = MergeTree ORDER BY n");
     clickhouse.query("INSERT INTO d.t SETTINGS async_insert = 0 SELECT number FROM numbers(10)");
     clickhouse.stop();
-    clickhouse.start_again();
+    clickhouse.restart();
     assert_eq!(clickhouse.query("SELECT count() FROM d.t").trim(), "10");
     clickhouse.kill();
-    clickhouse.start_again();
+    clickhouse.restart();
     assert_eq!(clickhouse.query("SELECT count() FROM d.t").trim(), "10");
 }

@@ -7,6 +7,8 @@ use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
+use tempfile::NamedTempFile;
+
 use crate::plugin::Host;
 use crate::transform::{BuildError, Kind, Transform, TransformSettings};
 
@@ -72,12 +74,7 @@ impl Artifacts {
     ///
     /// # Errors
     /// It is not there, or can't be built again.
-    pub fn rebuild(
-        &self,
-        host: &Host,
-        plugin_digest: &str,
-        settings_digest: &str,
-    ) -> Result<Transform, ArtifactError> {
+    pub fn rebuild(&self, host: &Host, plugin_digest: &str, settings_digest: &str) -> Result<Transform, ArtifactError> {
         let path = self.folder.join(format!("{settings_digest}.json"));
         let json = fs::read(&path).map_err(|source| ArtifactError::Io { path: path.clone(), source })?;
         let settings: TransformSettings =
@@ -100,12 +97,13 @@ impl Artifacts {
         if path.exists() {
             return Ok(());
         }
-        let partial = self.folder.join(format!("{name}.{}.partial", std::process::id()));
+        // Lanes that share a transform may all be here at a time: each writes a file of its own, the last rename wins, and
+        // all of them have the same content.
         let written = (|| {
-            let mut file = File::create(&partial)?;
-            file.write_all(bytes)?;
-            file.sync_all()?;
-            fs::rename(&partial, &path)?;
+            let mut partial = NamedTempFile::new_in(&self.folder)?;
+            partial.write_all(bytes)?;
+            partial.as_file().sync_all()?;
+            partial.persist(&path)?;
             File::open(&self.folder)?.sync_all()
         })();
         written.map_err(|source| ArtifactError::Io { path, source })

@@ -159,7 +159,10 @@ impl Lane {
 
     /// Transforms a batch and writes down what will be sent, then begins to send it.
     async fn decide(&self, owner: Owner, ahead: &mut Position, raw: RawBatch) -> Result<Inserting, LaneError> {
-        debug_assert!(ahead.next_offset.is_none_or(|next| next == raw.range.start), "an epoch begins where the last ended");
+        debug_assert!(
+            ahead.next_offset.is_none_or(|next| next == raw.range.start),
+            "an epoch begins where the last ended"
+        );
         let epoch = Epoch {
             generation: ahead.generation,
             number: ahead.epoch + 1,

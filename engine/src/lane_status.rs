@@ -85,7 +85,8 @@ impl LaneStatus {
     /// The status of a lane that has not begun.
     #[must_use]
     pub fn new(id: LaneId, metrics: LaneMetrics) -> Self {
-        let view = LaneView { state: LaneState::Starting, committed: None, lag: None, in_flight: 0, epoch: 0, trouble: None };
+        let view =
+            LaneView { state: LaneState::Starting, committed: None, lag: None, in_flight: 0, epoch: 0, trouble: None };
         Self { id, metrics, view: Mutex::new(view) }
     }
 

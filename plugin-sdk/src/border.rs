@@ -42,7 +42,7 @@ macro_rules! export_plugin {
                     $crate::border::process::<$plugin>(&CONTEXT, batch)
                 }
             }
-            bindings::export_transform!(Exports with_types_in $crate::border::bindings);
+    bindings::export_transform!(Exports with_types_in $crate::border::bindings);
         };
     };
 }
@@ -66,10 +66,7 @@ pub fn describe<P: Plugin>() -> types::Description {
 ///
 /// # Errors
 /// A parameter is wrong, or the instance was started before.
-pub fn start<P: Plugin>(
-    started: &std::sync::OnceLock<P::Context>,
-    context: types::Context,
-) -> Result<(), String> {
+pub fn start<P: Plugin>(started: &std::sync::OnceLock<P::Context>, context: types::Context) -> Result<(), String> {
     report_panics();
     let context = P::start(&context.parameters, context.now_ms)?;
     started.set(context).map_err(|_| "this instance was started before".into())

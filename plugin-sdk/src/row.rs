@@ -186,7 +186,6 @@ impl<R: Row> Row for Change<R> {
     }
 }
 
-
 /// A function of one row: `fn(I, &Ctx<P>) -> Result<O, Reject>`. For functions of that form alone; a trait, because the
 /// lifetime of the batch is in both `I` and `O`, which a bound on `Fn` cannot say.
 #[diagnostic::on_unimplemented(

@@ -24,8 +24,8 @@ use crate::decimal::scaled_text;
 use crate::description::{Column, DataType, Output, TimeUnit};
 use crate::view::{Buffers, Mismatch, Nullable, Values, View, bit};
 use crate::{
-    Builders, Date, Decimal, Decimal256, Description, Host, Micros, Millis, Nanos, Plugin, RawBatch, ReadColumn, RejectedRow,
-    Row, RowsFrom, Seconds, Time, Timestamp, Utc, Uuid, Wall,
+    Builders, Date, Decimal, Decimal256, Description, Host, Micros, Millis, Nanos, Plugin, RawBatch, ReadColumn,
+    RejectedRow, Row, RowsFrom, Seconds, Time, Timestamp, Utc, Uuid, Wall,
 };
 
 /// Runs a plugin as a host would, in the test's own process. What the plugin gives back is checked against the
@@ -55,7 +55,13 @@ impl<P: Plugin> Harness<P> {
         let description = P::description().unwrap_or_else(|contradiction| panic!("{contradiction}"));
         let defaults = description.parameters.iter();
         let parameters = defaults.filter_map(|it| Some((it.name.to_owned(), it.default?.to_owned()))).collect();
-        Self { description, parameters, now_ms: 1_735_689_600_000, passed: BTreeMap::new(), plugin: std::marker::PhantomData }
+        Self {
+            description,
+            parameters,
+            now_ms: 1_735_689_600_000,
+            passed: BTreeMap::new(),
+            plugin: std::marker::PhantomData,
+        }
     }
 
     /// What the plugin says of itself.
@@ -84,7 +90,8 @@ impl<P: Plugin> Harness<P> {
     #[must_use]
     pub fn passed<T: WriteColumn>(mut self, name: &str, values: impl IntoIterator<Item = T>) -> Self {
         let input = self.description.input.iter().find(|input| input.column.name == name && !input.crosses);
-        let column = input.unwrap_or_else(|| panic!("the plugin passes no input column `{name}` on unread")).column.clone();
+        let column =
+            input.unwrap_or_else(|| panic!("the plugin passes no input column `{name}` on unread")).column.clone();
         assert_eq!((T::TYPE, T::NULLABLE), (column.data_type, column.nullable), "type of input column `{name}`");
         let mut builder = T::Builder::with_capacity(0);
         values.into_iter().for_each(|value| value.write(&mut builder));
@@ -136,7 +143,8 @@ impl<P: Plugin> Harness<P> {
         let crossing = self.description.input.iter().filter(|input| input.crosses).map(|input| &input.column);
         assert!(columns.iter().eq(crossing), "the plugin reads other columns than these rows have");
         let mut buffers = Buffers::new(rows, buffers);
-        let read = |column: &Column| (column.name, cells(column, &mut buffers).expect("built by the row's own builders"));
+        let read =
+            |column: &Column| (column.name, cells(column, &mut buffers).expect("built by the row's own builders"));
         let mut input: BTreeMap<_, _> = columns.iter().map(read).collect();
         for unread in self.description.input.iter().filter(|input| !input.crosses) {
             let cells = self.passed.get(unread.column.name).cloned().unwrap_or_else(|| vec![None; rows]);
@@ -223,7 +231,8 @@ impl Host for TestHost<'_> {
         let output = self.description.outputs.get(output as usize).expect("an output of the description");
         let from = self.indices(from);
         let mut buffers = Buffers::new(from.len(), buffers);
-        let columns: Vec<_> = output.columns.iter().map(|column| self.column(output, column, &from, &mut buffers)).collect();
+        let columns: Vec<_> =
+            output.columns.iter().map(|column| self.column(output, column, &from, &mut buffers)).collect();
         buffers.finish().unwrap_or_else(|mismatch| panic!("table `{}`: {mismatch}", output.table));
         let row = |(index, from): (usize, &usize)| TableRow {
             from: *from,
@@ -281,7 +290,9 @@ fn cells(column: &Column, buffers: &mut Buffers<'_>) -> Result<Cells, Mismatch> 
         DataType::Float32 => read::<f32>(nullable, buffers, |value| value.to_string()),
         DataType::Float64 => read::<f64>(nullable, buffers, |value| value.to_string()),
         DataType::Utf8 => read::<&str>(nullable, buffers, str::to_owned),
-        DataType::Binary => read::<&[u8]>(nullable, buffers, |bytes| bytes.iter().map(|b| format!("{b:02x}")).collect()),
+        DataType::Binary => {
+            read::<&[u8]>(nullable, buffers, |bytes| bytes.iter().map(|b| format!("{b:02x}")).collect())
+        }
         DataType::Json => read::<Json<'_>>(nullable, buffers, |json| json.0.to_owned()),
         DataType::Uuid => read::<Uuid>(nullable, buffers, |value| value.to_string()),
         DataType::Date => read::<Date>(nullable, buffers, |value| value.to_string()),

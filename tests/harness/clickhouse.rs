@@ -88,7 +88,7 @@ impl ClickHouse {
     ///
     /// # Panics
     /// When it does not come up.
-    pub fn start_again(&mut self) {
+    pub fn restart(&mut self) {
         self.process = launch(&self.command, self.folder.path());
         self.wait_until_up();
     }

@@ -2,6 +2,7 @@
 
 use std::env;
 use std::fs;
+use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus};
 use std::sync::LazyLock;
@@ -44,7 +45,15 @@ fn build() -> PathBuf {
     };
     let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut command = Command::new(cargo);
-    command.current_dir(place::repository()).args(["build", "--quiet", "--package", "engine", "--profile", profile]);
+    command.current_dir(place::repository()).args([
+        "build",
+        "--quiet",
+        "--workspace",
+        "--bin",
+        "engine",
+        "--profile",
+        profile,
+    ]);
     let target = folder.parent().expect("the profile's folder lies in the target folder");
     command.arg("--target-dir").arg(target);
     assert!(command.status().expect("cargo runs").success(), "the engine does not build");
@@ -95,16 +104,24 @@ impl Setup {
         }
     }
 
-    /// Gives it a configuration file of this content.
+    /// Gives it a folder of plugins of its own in place of the repository's.
     ///
     /// # Panics
-    /// When it can't be written.
+    /// When it can't be made.
     #[must_use]
-    pub fn with_configuration(self, content: &str) -> Self {
-        let file = self.folder.path().join("engine.toml");
-        fs::write(&file, content).expect("configuration file");
-        let file = file.to_string_lossy().into_owned();
-        self.with(&["--config", &file])
+    pub fn with_plugins(mut self, plugins: &[Plugin<'_>]) -> Self {
+        let own = self.folder.path().join("plugins");
+        for plugin in plugins {
+            let folder = own.join(plugin.name);
+            fs::create_dir_all(&folder).expect("folder of a plugin");
+            fs::write(folder.join("plugin.toml"), plugin.settings).expect("plugin.toml");
+            if let Some(artifact) = plugin.artifact {
+                let file = self.plugins.join(artifact).join("plugin.wasm");
+                symlink(file, folder.join("plugin.wasm")).expect("plugin.wasm");
+            }
+        }
+        self.plugins = own;
+        self
     }
 
     /// Adds arguments.
@@ -137,6 +154,17 @@ impl Setup {
         let process = Process::start("engine", &command, &self.folder.path().join("engine.log"), Ending::Common);
         Engine { process, url: format!("http://{listen}") }
     }
+}
+
+/// A plugin as a deployment has it.
+#[derive(Clone, Copy, Debug)]
+pub struct Plugin<'a> {
+    /// Its folder.
+    pub name: &'a str,
+    /// The content of `plugin.toml`.
+    pub settings: &'a str,
+    /// Which of the repository's plugins it runs; none for bronze.
+    pub artifact: Option<&'a str>,
 }
 
 /// A running engine.

@@ -24,7 +24,7 @@ pub fn created(id: i64) -> (String, String) {
     const STATUSES: [&str; 5] = ["PENDING", "CONFIRMED", "SHIPPED", "DELIVERED", "CANCELLED"];
     let status = STATUSES[usize::try_from(id).expect("ids count from 0") % STATUSES.len()];
     let (quantity, cents) = (quantity(id), unit_price_cents(id));
-    let at = 1_753_093_000_000_000 + id * 1_001; // microseconds; 1,000,000 orders are 17 minutes apart, in one month
+    let at = 1_753_093_000_000_000 + id * 1_001; // microseconds; a million orders take 17 minutes
     let (at_ms, lsn) = (at / 1_000, 36_067_144 + id * 8);
     let (price, amount) = (decimal(cents), decimal(cents * quantity));
     let value = format!(

@@ -29,7 +29,12 @@ pub(super) fn recover(args: &RecoverArgs) -> ExitCode {
     };
     match runtime.block_on(restart_lanes(args, next_offset)) {
         Ok(0) => {
-            eprintln!("the journal in {} knows no lane of plugin {} on topic {}", args.data_dir.display(), args.plugin, args.topic);
+            eprintln!(
+                "the journal in {} knows no lane of plugin {} on topic {}",
+                args.data_dir.display(),
+                args.plugin,
+                args.topic
+            );
             ExitCode::from(2)
         }
         Ok(_) => ExitCode::SUCCESS,
@@ -51,7 +56,8 @@ async fn restart_lanes(args: &RecoverArgs, next_offset: Option<i64>) -> Result<u
     for (lane, old, open) in &lanes {
         let new = Position { generation: old.generation.saturating_add(1), next_offset, epoch: 0, ..old.clone() };
         journal.restart(lane, new.clone()).await?;
-        let place = |offset: Option<i64>| offset.map_or_else(|| "its start".to_owned(), |offset| format!("offset {offset}"));
+        let place =
+            |offset: Option<i64>| offset.map_or_else(|| "its start".to_owned(), |offset| format!("offset {offset}"));
         println!(
             "{lane}: generation {} → {}, {} → {}; {open} open epochs given up",
             old.generation,

@@ -53,14 +53,19 @@ impl Settings {
 
     fn flatten(&mut self, file: &File<'_>, prefix: &str, table: &DeTable<'_>) {
         for (key, value) in table {
-            let dotted = if prefix.is_empty() { key.get_ref().to_string() } else { format!("{prefix}.{}", key.get_ref()) };
+            let dotted =
+                if prefix.is_empty() { key.get_ref().to_string() } else { format!("{prefix}.{}", key.get_ref()) };
             match value.get_ref() {
                 DeValue::Table(inner) => self.flatten(file, &dotted, inner),
                 DeValue::Array(items) => {
                     let items = items.iter().map(|item| text_of(file, item)).collect();
                     self.set(dotted, file.place(key.span()), Value::List(items));
                 }
-                DeValue::String(_) | DeValue::Integer(_) | DeValue::Float(_) | DeValue::Boolean(_) | DeValue::Datetime(_) => {
+                DeValue::String(_)
+                | DeValue::Integer(_)
+                | DeValue::Float(_)
+                | DeValue::Boolean(_)
+                | DeValue::Datetime(_) => {
                     self.set(dotted, file.place(key.span()), Value::Text(text_of(file, value)));
                 }
             }
@@ -126,10 +131,7 @@ impl Settings {
         self.asked.push(key.to_owned());
         let prefix = format!("{key}.");
         let below: Vec<_> = self.given.keys().filter(|given| given.starts_with(&prefix)).cloned().collect();
-        below
-            .into_iter()
-            .filter_map(|given| Some((given[prefix.len()..].to_owned(), self.text(&given)?.0)))
-            .collect()
+        below.into_iter().filter_map(|given| Some((given[prefix.len()..].to_owned(), self.text(&given)?.0))).collect()
     }
 
     /// Where a key was given, or nowhere.

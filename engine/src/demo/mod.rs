@@ -21,7 +21,6 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 pub use broker::{Broker, BrokerError, IN_FLIGHT, MAX_MESSAGE_BYTES};
@@ -31,6 +30,8 @@ pub use clickhouse::{ClickHouse, ClickHouseError};
 use feed::{Fed, PARTITIONS, Tables};
 use proof::{Client, Freshness};
 use screen::Screen;
+
+use crate::stop::Stopper;
 
 /// Any error of the engine.
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
@@ -80,8 +81,8 @@ pub struct EngineSettings {
 pub struct EngineHandle {
     /// Asks how far it is; called some hundred times a second.
     pub progress: ProgressOf,
-    /// True asks it to finish the open epochs and end.
-    pub stop: watch::Sender<bool>,
+    /// Asks it to finish the open epochs and end.
+    pub stop: Stopper,
     /// The engine; it ends before it is asked to only if it fails.
     pub task: JoinHandle<Result<(), BoxError>>,
 }
@@ -258,8 +259,7 @@ async fn feed_and_drain(
 }
 
 async fn stop(engine: EngineHandle) -> Result<(), DemoError> {
-    // Nobody listening means that the engine has ended, which the task tells better.
-    let _ = engine.stop.send(true);
+    engine.stop.tell();
     engine.task.await.map_err(|panic| DemoError::Engine(panic.into()))?.map_err(DemoError::Engine)
 }
 

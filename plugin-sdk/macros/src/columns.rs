@@ -103,8 +103,7 @@ pub(crate) fn replace_lifetimes(tokens: TokenStream, with: &Lifetime) -> TokenSt
                 replaced.extend(quote!(#with));
             }
             proc_macro2::TokenTree::Group(group) => {
-                let mut inner =
-                    proc_macro2::Group::new(group.delimiter(), replace_lifetimes(group.stream(), with));
+                let mut inner = proc_macro2::Group::new(group.delimiter(), replace_lifetimes(group.stream(), with));
                 inner.set_span(group.span());
                 replaced.extend([proc_macro2::TokenTree::Group(inner)]);
             }

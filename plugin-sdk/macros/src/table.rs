@@ -104,7 +104,10 @@ fn table_kind(kind: &LitStr) -> Result<TokenStream> {
     match kind.value().as_str() {
         "append" => Ok(quote!(::plugin_sdk::TableKind::Append)),
         "current" => Ok(quote!(::plugin_sdk::TableKind::Current)),
-        _ => Err(Error::new(kind.span(), "a table is of kind \"append\" (each row stays) or \"current\" (the newest row counts)")),
+        _ => Err(Error::new(
+            kind.span(),
+            "a table is of kind \"append\" (each row stays) or \"current\" (the newest row counts)",
+        )),
     }
 }
 

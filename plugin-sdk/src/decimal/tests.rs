@@ -6,11 +6,15 @@ type Price = Decimal<10, 2>;
 
 #[test]
 fn text_and_back() {
-    for (text, unscaled) in [("12.50", 1250), ("-0.01", -1), ("0.00", 0), ("99999999.99", 9_999_999_999), ("-7.00", -700)] {
+    for (text, unscaled) in
+        [("12.50", 1250), ("-0.01", -1), ("0.00", 0), ("99999999.99", 9_999_999_999), ("-7.00", -700)]
+    {
         let price = Price::parse(text).unwrap();
         assert_eq!((price.unscaled(), price.to_string().as_str()), (unscaled, text));
     }
-    for (text, shown) in [("5", "5.00"), ("+5.5", "5.50"), (".5", "0.50"), ("5.", "5.00"), ("5.500", "5.50"), ("-0", "0.00")] {
+    for (text, shown) in
+        [("5", "5.00"), ("+5.5", "5.50"), (".5", "0.50"), ("5.", "5.00"), ("5.500", "5.50"), ("-0", "0.00")]
+    {
         assert_eq!(Price::parse(text).unwrap().to_string(), shown);
     }
     for wrong in ["", "-", ".", "1.2.3", "1e3", " 1", "1,5", "0.001", "100000000.00", "NaN", "--1"] {

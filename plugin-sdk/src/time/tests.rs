@@ -38,9 +38,21 @@ fn the_outermost_days_survive_the_way_through_text() {
 
 #[test]
 fn text_that_is_no_date_is_refused() {
-    for text in ["", "2023-02-29", "1900-02-29", "2024-13-01", "2024-00-10", "2024-1-01", "2024-01-32", "2024-01-00",
-        "24-01-01", "2024-01-01 ", "12024-01-01", "+99999999-01-01", "2024/01/01"]
-    {
+    for text in [
+        "",
+        "2023-02-29",
+        "1900-02-29",
+        "2024-13-01",
+        "2024-00-10",
+        "2024-1-01",
+        "2024-01-32",
+        "2024-01-00",
+        "24-01-01",
+        "2024-01-01 ",
+        "12024-01-01",
+        "+99999999-01-01",
+        "2024/01/01",
+    ] {
         assert_eq!(Date::parse(text), None, "{text}");
     }
     assert!(Date::parse("2000-02-29").is_some());
@@ -54,9 +66,16 @@ fn timestamps_through_text() {
     assert_eq!(micros("2018-06-20 08:07:03.1234560-0530"), Some(1_529_501_823_123_456));
     assert_eq!(micros("1969-12-31T23:59:59.999999Z"), Some(-1));
     assert_eq!(micros("1970-01-01T00:00Z"), Some(0));
-    for text in ["2018-06-20T13:37:03.1234567Z", "2018-06-20T13:37:03.123456", "2018-06-20T24:00:00Z", "infinity",
-        "2018-06-20T13:37:60Z", "2018-06-20T13:37:03.Z", "2018-06-20T13:37:03Z+", "+5881580-07-11T00:00:00Z"]
-    {
+    for text in [
+        "2018-06-20T13:37:03.1234567Z",
+        "2018-06-20T13:37:03.123456",
+        "2018-06-20T24:00:00Z",
+        "infinity",
+        "2018-06-20T13:37:60Z",
+        "2018-06-20T13:37:03.Z",
+        "2018-06-20T13:37:03Z+",
+        "+5881580-07-11T00:00:00Z",
+    ] {
         assert_eq!(micros(text), None, "{text}");
     }
     let wall = WallClock::<Millis>::parse("2024-02-29T12:00:00.5").unwrap();
@@ -92,5 +111,8 @@ fn times_of_day() {
     assert_eq!(Time::<Millis>::parse("04:05:11.789").unwrap().units(), 14_711_789);
     assert_eq!(Time::<Micros>::parse("23:59:59.999999").unwrap().to_string(), "23:59:59.999999");
     assert_eq!(Time::<Seconds>::parse("23:59").unwrap().to_string(), "23:59:00");
-    assert_eq!((Time::<Seconds>::parse("24:00"), Time::<Micros>::new(-1), Time::<Millis>::new(86_400_000)), (None, None, None));
+    assert_eq!(
+        (Time::<Seconds>::parse("24:00"), Time::<Micros>::new(-1), Time::<Millis>::new(86_400_000)),
+        (None, None, None)
+    );
 }

@@ -21,10 +21,7 @@ fn every_change_is_in_the_history_and_in_the_current_table() {
         ["id", "status", "operation", "operation_name"].map(|name| row.get(name).unwrap().to_owned()).join(" ")
     };
     let history: Vec<_> = answer.rows("orders_final").iter().map(seen).collect();
-    assert_eq!(
-        history,
-        ["1 PENDING c INSERT", "1 CONFIRMED u UPDATE", "1 CONFIRMED d DELETE", "2 SHIPPED r READ"]
-    );
+    assert_eq!(history, ["1 PENDING c INSERT", "1 CONFIRMED u UPDATE", "1 CONFIRMED d DELETE", "2 SHIPPED r READ"]);
     let current: Vec<_> = answer.rows("orders").iter().map(|row| row.get("status").unwrap()).collect();
     assert_eq!(current, ["PENDING", "CONFIRMED", "CONFIRMED", "SHIPPED"]);
     assert!(answer.rejects().is_empty());
@@ -34,8 +31,11 @@ fn every_change_is_in_the_history_and_in_the_current_table() {
 fn the_generated_amount_is_taken_from_the_snapshot_and_computed_for_the_stream() {
     let snapshot = OrderIn { total_amount: Decimal::parse("99.80"), ..order("PENDING") };
     let no_price = OrderIn { unit_price: None, status: None, ..order("") };
-    let answer =
-        Harness::<Orders>::new().run([Change::read(snapshot), Change::create(order("PENDING")), Change::create(no_price)]);
+    let answer = Harness::<Orders>::new().run([
+        Change::read(snapshot),
+        Change::create(order("PENDING")),
+        Change::create(no_price),
+    ]);
     let amounts: Vec<_> = answer.rows("orders").iter().map(|row| row.get("total_amount")).collect();
     assert_eq!(amounts, [Some("99.80"), Some("99.80"), None]);
 }

@@ -14,7 +14,10 @@ fn names_are_trimmed_and_addresses_lowered() {
         .passed("user_id", [1, 2])
         .passed("created_at", [Timestamp::<Micros>::new(0), Timestamp::new(1)])
         .passed("updated_at", [Timestamp::<Micros>::new(1_529_501_823_123_456), Timestamp::new(-1)])
-        .run([Change::create(user(" Ada Lovelace\n", " Ada@Example.COM")), Change::read(user("李雷 🚀", "li@example.com"))]);
+        .run([
+            Change::create(user(" Ada Lovelace\n", " Ada@Example.COM")),
+            Change::read(user("李雷 🚀", "li@example.com")),
+        ]);
     assert_eq!(
         answer.table("silver_users"),
         [
@@ -29,8 +32,20 @@ fn names_are_trimmed_and_addresses_lowered() {
 #[test]
 fn what_is_no_address_is_rejected() {
     let long = format!("{}@example.com", "x".repeat(250));
-    let bad = ["", "ada", "ada@", "@example.com", "ada@example", "a@b@example.com", "ada@.com", "ada@example.", "a b@example.com",
-        "ada@-example.com", "ada@example..com", &long];
+    let bad = [
+        "",
+        "ada",
+        "ada@",
+        "@example.com",
+        "ada@example",
+        "a@b@example.com",
+        "ada@.com",
+        "ada@example.",
+        "a b@example.com",
+        "ada@-example.com",
+        "ada@example..com",
+        &long,
+    ];
     let answer = Harness::<Users>::new().run(bad.map(|email| Change::update(user("Ada", email))));
     assert_eq!(answer.rejects(), (0..bad.len()).map(|row| (row, "bad_email")).collect::<Vec<_>>());
     assert!(answer.table("silver_users").is_empty());

@@ -136,6 +136,7 @@ fn shape_value(shape: Shape, change: &Change) -> Vec<u8> {
     }
 }
 
+#[expect(clippy::disallowed_methods, reason = "no result is waited for: the producer's queue is full")]
 fn send(
     producer: &ThreadedProducer<DefaultProducerContext>,
     topic: &str,
