@@ -1,6 +1,6 @@
 //! Claims about decoding. Cells are compared as text, each type in its plainest form: numbers and times as numbers,
 //! decimals with their point, bytes as hexadecimal digits.
-#![expect(clippy::unwrap_used, reason = "tests")]
+#![expect(clippy::unwrap_used, clippy::wildcard_enum_match_arm, reason = "tests")]
 
 mod malformed;
 mod messages;
@@ -55,9 +55,12 @@ pub(super) fn decoder(input: &Input) -> Decoder {
     Decoder::new(input, &partition(), 2).unwrap()
 }
 
-/// Messages from offset 0 on: key and value.
-pub(super) fn messages(bytes: &[(Option<&[u8]>, Option<&[u8]>)]) -> Vec<Message> {
-    let message = |(offset, (key, value)): (i64, &(Option<&[u8]>, Option<&[u8]>))| {
+/// A message's key and value.
+type Bytes<'m> = (Option<&'m [u8]>, Option<&'m [u8]>);
+
+/// Messages from offset 0 on.
+pub(super) fn messages(bytes: &[Bytes<'_>]) -> Vec<Message> {
+    let message = |(offset, (key, value)): (i64, &Bytes<'_>)| {
         Message::owned(offset, None, key.map(<[u8]>::to_vec), value.map(<[u8]>::to_vec), Vec::new())
     };
     (0..).zip(bytes).map(message).collect()
