@@ -143,6 +143,11 @@ impl Settings {
     pub(super) fn finish(mut self) -> Problems {
         for (key, Given { place, .. }) in &self.given {
             let hint = did_you_mean(key, self.asked.iter().map(String::as_str));
+            // The environment is shared: a cluster that has a service named `engine` sets ENGINE_PORT by itself. So what
+            // is like no key is not for us.
+            if matches!(place, Place::Environment(_)) && hint.is_none() {
+                continue;
+            }
             self.problems.add(place.clone(), format!("{key}: there is no such key"), hint);
         }
         self.problems
