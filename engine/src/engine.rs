@@ -196,7 +196,8 @@ impl Engine {
             Err(error) => (error.id(), format!("a bug in the engine: {error}")),
         };
         if let Some(status) = self.names.get(&panic.0) {
-            tracing::error!(lane = %status.id, error = %panic.1, "lane halted");
+            let committed = status.view().committed;
+            tracing::error!(lane = %status.id, committed, error = %panic.1, "lane halted; the others go on");
             status.set_state(LaneState::Halted { error: panic.1 });
         }
         Ok(())
@@ -266,7 +267,9 @@ impl Keeper {
             if began.elapsed() > STEADY {
                 pause = PAUSES.0;
             }
-            tracing::warn!(lane = %self.id, error = %words, pause_ms = pause.as_millis(), "lane stopped, will run again");
+            let pause_ms = pause.as_millis();
+            let committed = self.status.view().committed;
+            tracing::warn!(lane = %self.id, committed, error = %words, pause_ms, "lane stopped, will run again");
             self.status.set_state(LaneState::Waiting { error: words });
             tokio::select! {
                 () = self.stop.told() => return Ok(()),
