@@ -22,7 +22,7 @@
 //! say more than the key.
 //!
 //! A key that occurs twice, among the columns asked for or on the envelope's own level, is a reject. What is skipped
-//! is not looked into (see [`scan`]).
+//! is checked for its quotes and brackets alone (see `scan`).
 //!
 //! ```text
 //! message ──schema──► payload ──envelope | flat──► rows ──columns──► Arrow arrays

@@ -7,12 +7,14 @@ mod messages;
 mod oracle;
 mod recordings;
 
+use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 
 use arrow_array::cast::AsArray;
 use arrow_array::types::*;
 use arrow_array::{Array, ArrayRef};
 use arrow_schema::{DataType, Field, Schema, TimeUnit};
+use proptest::test_runner::{Config as ProptestConfig, RngSeed};
 
 use super::Decoder;
 use crate::batch::{Decoded, Message};
@@ -53,6 +55,14 @@ pub(super) fn partition() -> TopicPartition {
 
 pub(super) fn decoder(input: &Input) -> Decoder {
     Decoder::new(input, &partition(), 2).unwrap()
+}
+
+/// So many random cases. The seed is printed; `PROPTEST_RNG_SEED` repeats it.
+pub(super) fn random(cases: u32) -> ProptestConfig {
+    let given = std::env::var("PROPTEST_RNG_SEED").ok().map(|seed| seed.parse().unwrap());
+    let seed = given.unwrap_or_else(|| RandomState::new().hash_one(cases));
+    println!("PROPTEST_RNG_SEED={seed}");
+    ProptestConfig { failure_persistence: None, rng_seed: RngSeed::Fixed(seed), ..ProptestConfig::with_cases(cases) }
 }
 
 /// A message's key and value.
