@@ -79,7 +79,7 @@ impl Tables {
         done(ORDERS, &self.order_ends) && done(USERS, &self.user_ends)
     }
 
-    fn has_room(&self, progress: &super::Progress) -> bool {
+    pub(super) fn has_room(&self, progress: &super::Progress) -> bool {
         let room = |topic, ends: &[i64]| {
             (0..).zip(ends).all(|(p, end)| end - progress.position(topic, p) <= IN_FLIGHT - MARGIN)
         };

@@ -142,6 +142,15 @@ pub enum Verdict {
     Different,
 }
 
+impl Verdict {
+    fn words(self) -> &'static str {
+        match self {
+            Self::AsExpected => "✓ ClickHouse holds exactly what the source tables hold.\n",
+            Self::Different => "✗ ClickHouse does not hold what it must.\n",
+        }
+    }
+}
+
 /// Why the demo could not be finished.
 #[derive(Debug, thiserror::Error)]
 pub enum DemoError {
@@ -223,6 +232,7 @@ async fn feed_and_drain(
 ) -> Result<(Tables, EngineHandle), DemoError> {
     let amount = options.events.map_or(Amount::Seconds(options.seconds), Amount::Changes);
     let fed = Arc::new(Fed::default());
+    let _ends_with_us = StopFeed(fed.clone());
     let feeder = std::thread::spawn({
         let (broker, fed, progress) = (broker.clone(), fed.clone(), engine.progress.clone());
         let (tables, rate) = (Tables::new(options.seed), options.rate);
@@ -272,6 +282,15 @@ fn ended_early(ended: Result<Result<(), BoxError>, tokio::task::JoinError>) -> D
     }
 }
 
+/// The feed ends when nobody waits for it any more, whichever way that came.
+struct StopFeed(Arc<Fed>);
+
+impl Drop for StopFeed {
+    fn drop(&mut self) {
+        self.0.stop.store(true, Ordering::Relaxed);
+    }
+}
+
 /// Notices an engine that no longer moves.
 struct Stall {
     committed: u64,
@@ -290,5 +309,30 @@ impl Stall {
             *self = Self { committed, since: Instant::now() };
         }
         if self.since.elapsed() < STALL_TIMEOUT { Ok(()) } else { Err(DemoError::Stalled { left }) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_slowest_lane_of_a_partition_counts() {
+        let positions = vec![("t".into(), 0, 7), ("t".into(), 1, 3), ("t".into(), 0, 5), ("u".into(), 0, 1)];
+        let progress = Progress { positions, ..Progress::default() };
+        assert_eq!((progress.position("t", 0), progress.position("t", 1), progress.position("t", 2)), (5, 3, 0));
+    }
+
+    #[test]
+    fn the_feed_waits_for_the_engine_and_the_end_for_every_partition() {
+        let mut tables = Tables::new(1);
+        let mut progress = Progress::default();
+        assert!(tables.has_room(&progress) && tables.are_done(&progress));
+        tables.order_ends[3] = IN_FLIGHT;
+        assert!(!tables.has_room(&progress) && !tables.are_done(&progress));
+        progress.positions.push((feed::ORDERS.into(), 3, IN_FLIGHT - 1));
+        assert!(tables.has_room(&progress) && !tables.are_done(&progress));
+        progress.positions[0].2 = IN_FLIGHT;
+        assert!(tables.are_done(&progress));
     }
 }
