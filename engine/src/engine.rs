@@ -118,6 +118,7 @@ impl Engine {
         let mut discovered = false;
         loop {
             tokio::select! {
+                biased; // the same events in the same order: a simulated run can be repeated
                 () = stop.told() => return self.end_open_epochs().await,
                 Some(ended) = self.running.join_next_with_id() => self.lane_ended(ended)?,
                 _ = discovery.tick() => discovered |= self.discover().await,
@@ -269,6 +270,7 @@ impl Keeper {
             tracing::warn!(lane = %self.id, error = %words, pause_ms = pause.as_millis(), "lane stopped, will run again");
             self.status.set_state(LaneState::Waiting { error: words });
             tokio::select! {
+                biased;
                 () = self.stop.told() => return Ok(()),
                 () = sleep(pause) => pause = (pause * 2).min(PAUSES.1),
             }
@@ -279,6 +281,7 @@ impl Keeper {
         let mut stop = self.stop.clone();
         // A server that is down is waited for inside; a stop must not wait with it.
         tokio::select! {
+            biased;
             () = stop.told() => return Ok(()),
             prepared = self.prepared.get_or_try_init(|| prepare(&self.around, &self.deployed.transform)) => prepared?,
         };

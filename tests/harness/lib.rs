@@ -17,4 +17,5 @@ pub mod place;
 pub mod postgres;
 pub mod process;
 pub mod rows;
+pub mod simulation;
 pub mod wait;
