@@ -190,15 +190,21 @@ impl Engine {
         &mut self,
         ended: Result<(tokio::task::Id, Result<(), LaneError>), tokio::task::JoinError>,
     ) -> Result<(), EngineError> {
-        let panic = match ended {
+        let (id, words) = match ended {
             Ok((_, Ok(()))) => return Ok(()),
-            Ok((_, Err(LaneError::Journal(error)))) => return Err(EngineError::Journal(error)),
-            Ok((id, Err(error))) => (id, in_words(&error)),
+            Ok((id, Err(error))) => {
+                let ends_engine = disposition(&error).0 == Disposition::EndEngine;
+                let words = in_words(&error);
+                match error {
+                    LaneError::Journal(error) if ends_engine => return Err(EngineError::Journal(error)),
+                    _ => (id, words),
+                }
+            }
             Err(error) => (error.id(), format!("a bug in the engine: {error}")),
         };
-        if let Some(status) = self.names.get(&panic.0) {
-            tracing::error!(lane = %status.id, error = %panic.1, "lane halted");
-            status.set_state(LaneState::Halted { error: panic.1 });
+        if let Some(status) = self.names.get(&id) {
+            tracing::error!(lane = %status.id, error = %words, "lane halted");
+            status.set_state(LaneState::Halted { error: words });
         }
         Ok(())
     }
