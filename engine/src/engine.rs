@@ -195,10 +195,10 @@ impl Engine {
             Ok((id, Err(error))) => {
                 let ends_engine = disposition(&error).0 == Disposition::EndEngine;
                 let words = in_words(&error);
-                match error {
-                    LaneError::Journal(error) if ends_engine => return Err(EngineError::Journal(error)),
-                    _ => (id, words),
+                if let (LaneError::Journal(error), true) = (error, ends_engine) {
+                    return Err(EngineError::Journal(error));
                 }
+                (id, words)
             }
             Err(error) => (error.id(), format!("a bug in the engine: {error}")),
         };

@@ -4,7 +4,8 @@
 use std::time::Duration;
 
 use engine::engine::EngineError;
-use engine::journal::JournalError;
+use engine::journal::{Commit, JournalError};
+use engine::offsets::LaneId;
 use engine::simulation::{Chance, Process};
 use engine::source::SimulatedTopics;
 use tokio::task::JoinHandle;
@@ -16,12 +17,14 @@ use super::{End, World, partition, simulate};
 const WINDOW: usize = 10_000;
 
 /// What a run came to.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Outcome {
     /// Crashes, stops, failed disks and failed inserts.
     pub faults: u64,
     /// What was wrong at the end.
     pub wrong: Vec<String>,
+    /// All that was committed, in order: two runs of a seed do the same.
+    pub commits: Vec<(LaneId, Commit)>,
 }
 
 /// Runs a seed.
@@ -50,7 +53,7 @@ pub fn run_seed(seed: u64) -> Outcome {
             drop(feeder.await);
         }
         world.finish().await;
-        Outcome { faults: faults + world.tables.faults(), wrong: world.wrong() }
+        Outcome { faults: faults + world.tables.faults(), wrong: world.wrong(), commits: world.disk.commits() }
     })
 }
 
