@@ -18,7 +18,7 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
 use crate::artifacts::{ArtifactError, Artifacts};
-use crate::batch::{Block, RawBatch};
+use crate::batch::{Block, Message, RawBatch};
 use crate::clock::Clock;
 use crate::cpu::Cpu;
 use crate::journal::{Commit, Intent, Journal, JournalError, Owner, Position, Taken};
@@ -37,6 +37,10 @@ const MAX_IN_FLIGHT: usize = 2;
 
 /// How often a waiting lane says how far it is.
 const STATUS_INTERVAL: Duration = Duration::from_millis(100);
+
+/// How long a partition may end before a range that was read from it. A leader just elected can lag behind the end that
+/// the former one had announced, for as long as its followers take to fetch; what is not there after this is lost.
+const LEADER_CATCHES_UP: Duration = Duration::from_secs(30);
 
 /// What all lanes of an engine share.
 #[derive(Clone)]
@@ -238,19 +242,48 @@ impl Lane {
         while raw.messages.len() < intent.messages {
             let missing = intent.messages - raw.messages.len();
             let limits = BatchLimits { max_messages: missing, max_bytes: usize::MAX, linger: Duration::ZERO };
-            let gone = LaneError::RangeGone { epoch: intent.epoch, range: intent.range };
-            let batch = next_of(&mut *reader, limits).await?.ok_or(gone)?;
-            raw.bytes += batch.bytes;
+            let Some(batch) = self.next_within(intent, &mut *reader, limits).await? else { break };
             raw.messages.extend(batch.messages);
+            if batch.range.end >= intent.range.end {
+                break;
+            }
         }
-        // Compaction may have taken messages out of the range: what then comes from behind it is not the epoch's.
+        // Compaction may have taken messages out of the range: what then comes from behind it is not the epoch's. The
+        // replay sees that the number differs.
         raw.messages.retain(|message| message.offset < intent.range.end);
+        raw.bytes = raw.messages.iter().map(Message::bytes).sum();
         Ok(raw)
     }
-}
 
-async fn next_of(reader: &mut dyn Reader, limits: BatchLimits) -> Result<Option<RawBatch>, SourceError> {
-    reader.next_batch(limits).await
+    /// The next messages; `None` once it is known that the range holds no more. A range that the partition no longer
+    /// reaches is not waited for: it would be, silently, until others wrote over it.
+    async fn next_within(
+        &self,
+        intent: &Intent,
+        reader: &mut dyn Reader,
+        limits: BatchLimits,
+    ) -> Result<Option<RawBatch>, LaneError> {
+        let gone = || LaneError::RangeGone { epoch: intent.epoch, range: intent.range };
+        let mut look = interval(STATUS_INTERVAL);
+        let mut short_since = None;
+        loop {
+            tokio::select! {
+                biased;
+                batch = reader.next_batch(limits) => return batch?.map(Some).ok_or_else(gone),
+                _ = look.tick() => {}
+            }
+            self.status.show_progress(reader, 0);
+            match reader.lag() {
+                Some(lag) if lag.position >= intent.range.end => return Ok(None),
+                Some(lag) if lag.end < intent.range.end && reader.trouble().is_none() => {
+                    if short_since.get_or_insert_with(Instant::now).elapsed() > LEADER_CATCHES_UP {
+                        return Err(gone());
+                    }
+                }
+                Some(_) | None => short_since = None,
+            }
+        }
+    }
 }
 
 /// Where the lane stands after an epoch.

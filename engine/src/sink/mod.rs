@@ -10,6 +10,7 @@ mod clickhouse;
 mod dead_letter;
 mod messages;
 mod range;
+mod simulated;
 
 use futures::future::BoxFuture;
 
@@ -21,6 +22,7 @@ pub use clickhouse::{Backoff, Cause, ClickHouse, ClickHouseSettings, Compression
 pub use dead_letter::{DeadLetter, dead_letter_block, dead_letter_table};
 pub use messages::Provenance;
 pub use range::{OutOfRange, out_of_range};
+pub use simulated::{InsertFault, SimulatedSink, SimulatedTables};
 
 /// What a repeated insert into a table does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -8,6 +8,7 @@
 
 mod file;
 mod kafka;
+mod simulated;
 mod topics;
 
 use std::sync::Arc;
@@ -20,6 +21,7 @@ use crate::offsets::TopicPartition;
 
 pub use file::FileSource;
 pub use kafka::{KafkaMessage, KafkaSettings, KafkaSource};
+pub use simulated::{SimulatedSource, SimulatedTopics};
 
 /// A partition that exists at the source.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]

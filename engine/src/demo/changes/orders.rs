@@ -11,8 +11,8 @@ use std::fmt;
 use base64::display::Base64Display;
 use base64::prelude::BASE64_STANDARD;
 
-use super::random::Random;
 use super::{Change, Mix};
+use crate::random::Random;
 
 /// Every status that an order can have, in the order of its life.
 pub(super) const STATUSES: [&str; 5] = ["PENDING", "CONFIRMED", "SHIPPED", "DELIVERED", "CANCELLED"];

@@ -3,8 +3,8 @@
 
 use std::fmt;
 
-use super::random::Random;
 use super::{Change, Mix};
+use crate::random::Random;
 
 /// As JSON text: Kafka's converter writes characters beyond the BMP as escaped surrogate pairs.
 const FIRST: [&str; 10] =
