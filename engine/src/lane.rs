@@ -14,6 +14,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
@@ -42,6 +43,9 @@ const STATUS_INTERVAL: Duration = Duration::from_millis(100);
 /// the former one had announced, for as long as its followers take to fetch; what is not there after this is lost.
 const LEADER_CATCHES_UP: Duration = Duration::from_secs(30);
 
+/// Lanes that make an open epoch again at a time: each holds the messages of one epoch beside the source's budget.
+pub const MAX_RECOVERIES: usize = 2;
+
 /// What all lanes of an engine share.
 #[derive(Clone)]
 pub struct Surroundings {
@@ -59,6 +63,8 @@ pub struct Surroundings {
     pub cpu: Cpu,
     /// The time of day.
     pub clock: Arc<dyn Clock>,
+    /// Turns of lanes that make an open epoch again: [`MAX_RECOVERIES`].
+    pub recoveries: Arc<Semaphore>,
 }
 
 /// One transform on one partition.
@@ -205,16 +211,23 @@ impl Lane {
         for intent in open {
             self.status.set_state(LaneState::Recovering);
             tracing::info!(lane = %self.id, epoch = intent.epoch, range = %intent.range, "making an open epoch again");
-            let raw = self.fetch_again(&intent).await?;
-            let transform = self.transform_of(&intent).await?;
-            let (lane, decided) = (self.id.clone(), intent.clone());
-            let made = self.around.cpu.run(move || transform.replay(&lane, &raw, &decided)).await?;
-            let mut epoch = self.send(made);
+            let mut epoch = self.send(self.make_again(&intent).await?);
             finished(&mut epoch).await?;
             self.commit(owner, &epoch).await?;
             position = after(&intent);
         }
         Ok(position)
+    }
+
+    /// An open epoch as it was decided, ready to be sent. Its messages are in memory all at once, outside of the source's
+    /// budget: within it, lanes that each hold a part of their range would wait for each other for ever. So only a few
+    /// lanes do this at a time.
+    async fn make_again(&self, intent: &Intent) -> Result<Transformed, LaneError> {
+        let _turn = self.around.recoveries.acquire().await.expect("the semaphore is never closed");
+        let raw = self.fetch_again(intent).await?;
+        let transform = self.transform_of(intent).await?;
+        let (lane, intent) = (self.id.clone(), intent.clone());
+        Ok(self.around.cpu.run(move || transform.replay(&lane, &raw, &intent)).await?)
     }
 
     /// The transform that an epoch was decided with: the present one, or one from the artifacts.
@@ -243,7 +256,7 @@ impl Lane {
             let missing = intent.messages - raw.messages.len();
             let limits = BatchLimits { max_messages: missing, max_bytes: usize::MAX, linger: Duration::ZERO };
             let Some(batch) = self.next_within(intent, &mut *reader, limits).await? else { break };
-            raw.messages.extend(batch.messages);
+            raw.messages.extend(batch.messages.into_iter().map(Message::into_owned));
             if batch.range.end >= intent.range.end {
                 break;
             }

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use serde::Serialize;
 use tokio::runtime::Runtime;
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::Semaphore;
 
 use crate::artifacts::{ArtifactError, Artifacts};
 use crate::clock::SystemClock;
@@ -16,7 +17,7 @@ use crate::cpu::Cpu;
 use crate::disposition::in_words;
 use crate::engine::{Deployed, Engine, EngineError, Lanes};
 use crate::journal::{JournalError, LocalJournal};
-use crate::lane::Surroundings;
+use crate::lane::{MAX_RECOVERIES, Surroundings};
 use crate::metrics::{Metrics, Totals};
 use crate::plugin::{Host, HostError, HostSettings};
 use crate::server::{Shown, cpu_seconds, listen};
@@ -125,6 +126,7 @@ pub fn start(config: Config, stop: Stop) -> Result<Running, RunningError> {
         host,
         cpu: Cpu::start(cores()).map_err(RunningError::Threads)?,
         clock: Arc::new(SystemClock),
+        recoveries: Arc::new(Semaphore::new(MAX_RECOVERIES)),
     };
     let shown = Shown { lanes: Lanes::default(), metrics: Arc::new(Metrics::default()), clickhouse };
     let engine = Engine::new(Arc::new(config), around, deployed, shown.metrics.clone(), shown.lanes.clone(), stop);

@@ -11,7 +11,7 @@ use engine::config::{Config, Input, PluginFile};
 use engine::cpu::Cpu;
 use engine::engine::{Deployed, Engine, EngineError, Lanes};
 use engine::journal::{Intent, Position, SimulatedDisk};
-use engine::lane::Surroundings;
+use engine::lane::{MAX_RECOVERIES, Surroundings};
 use engine::metrics::Metrics;
 use engine::offsets::{LaneId, TopicPartition};
 use engine::plugin::{Host, HostSettings};
@@ -21,6 +21,7 @@ use engine::source::{BatchLimits, SimulatedTopics, Start};
 use engine::stop::{Stopper, stop};
 use engine::transform::{Kind, Transform, TransformSettings};
 use tempfile::TempDir;
+use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
 
@@ -195,6 +196,7 @@ impl World {
             host: HOST.clone(),
             cpu: Cpu::in_place(),
             clock: Arc::new(self.clock.clone()),
+            recoveries: Arc::new(Semaphore::new(MAX_RECOVERIES)),
         };
         let settings = self.transform.settings().clone();
         let file = PluginFile { folder: "".into(), topics: vec!["^t$".into()], start: Start::Earliest, settings };
