@@ -123,7 +123,7 @@ async fn next(reader: &mut Box<dyn Reader>) -> Result<RawBatch, SourceError> {
 /// Reads until the reader stands at its partition's end; gives offsets and values. Checks that ranges meet.
 async fn read_all(reader: &mut Box<dyn Reader>, start: i64) -> Vec<(i64, String)> {
     let (mut position, mut messages) = (start, Vec::new());
-    while !reader.lag().is_some_and(|lag| lag.position == lag.end) {
+    while reader.lag().is_none_or(|lag| lag.position != lag.end) {
         let Ok(batch) = timeout(Duration::from_millis(200), reader.next_batch(LIMITS)).await else { continue };
         let batch = batch.unwrap().unwrap();
         assert_eq!(batch.range.start, position, "ranges meet");
@@ -277,7 +277,7 @@ async fn a_compacted_topic_is_read_over_its_holes_from_wherever_it_begins() {
     let mut reader = source.open(&found, Start::Offset(hole[0].0 + 1)).await.unwrap();
     let batch = next(&mut reader).await.unwrap();
     assert_eq!(batch.range.start, hole[0].0 + 1, "the range answers for the hole");
-    assert_eq!(batch.messages[0].offset, hole[1].0);
+    assert!(batch.messages[0].offset >= hole[1].0, "the broker may have made the hole larger since");
     delete(&topic).await;
 }
 
@@ -316,12 +316,9 @@ async fn messages_deleted_before_they_were_read_are_an_error_with_the_range() {
     admin().delete_records(&list, &AdminOptions::new()).await.unwrap();
     let mut reader = source.open(&found, Start::Offset(10)).await.unwrap();
     for _ in 0..2 {
-        match failure(&mut reader).await {
-            SourceError::OffsetGone { wanted, earliest, end, lost, .. } => {
-                assert_eq!((wanted, earliest, end, lost), (10, 60, 100, 50));
-            }
-            other => panic!("{other}"),
-        }
+        let error = failure(&mut reader).await;
+        let SourceError::OffsetGone { wanted, earliest, end, lost, .. } = error else { panic!("{error}") };
+        assert_eq!((wanted, earliest, end, lost), (10, 60, 100, 50));
     }
     let mut reader = source.open(&found, Start::Earliest).await.unwrap();
     assert_eq!(next(&mut reader).await.unwrap().range.start, 60);
@@ -370,13 +367,10 @@ async fn a_topic_deleted_and_created_again_ends_its_readers_and_gives_them_none_
         };
         timeout(BOUND, again).await.unwrap();
         produce(&topic, 1, 0..1000, 20);
-        match failure_without_messages(&mut reader).await {
-            SourceError::TopicReplaced { had, now, position, .. } => {
-                assert_eq!((&had, position), (&old.topic_id, 10), "round {round}");
-                assert!(now != *had);
-            }
-            other => panic!("{other}"),
-        }
+        let error = failure_without_messages(&mut reader).await;
+        let SourceError::TopicReplaced { had, now, position, .. } = error else { panic!("{error}") };
+        assert_eq!((&had, position), (&old.topic_id, 10), "round {round}");
+        assert!(now != *had);
         let error = source.open(&old, Start::Offset(10)).await.err().unwrap();
         assert!(matches!(error, SourceError::TopicReplaced { position: 10, .. }), "{error}");
         sleep(Duration::from_millis(1100)).await; // the age of a list of partitions

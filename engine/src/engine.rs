@@ -203,7 +203,8 @@ impl Engine {
             Err(error) => (error.id(), format!("a bug in the engine: {error}")),
         };
         if let Some(status) = self.names.get(&id) {
-            tracing::error!(lane = %status.id, error = %words, "lane halted");
+            let committed = status.view().committed;
+            tracing::error!(lane = %status.id, committed, error = %words, "lane halted; the others go on");
             status.set_state(LaneState::Halted { error: words });
         }
         Ok(())
@@ -273,7 +274,9 @@ impl Keeper {
             if began.elapsed() > STEADY {
                 pause = PAUSES.0;
             }
-            tracing::warn!(lane = %self.id, error = %words, pause_ms = pause.as_millis(), "lane stopped, will run again");
+            let pause_ms = pause.as_millis();
+            let committed = self.status.view().committed;
+            tracing::warn!(lane = %self.id, committed, error = %words, pause_ms, "lane stopped, will run again");
             self.status.set_state(LaneState::Waiting { error: words });
             tokio::select! {
                 biased;

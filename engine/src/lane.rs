@@ -186,7 +186,7 @@ impl Lane {
     fn send(&self, made: Transformed) -> Inserting {
         let Transformed { blocks, intent, tally } = made;
         let epoch = Epoch { generation: intent.generation, number: intent.epoch, clock_ms: intent.clock_ms };
-        let task = insert_all(self.around.sink.clone(), self.id.clone(), epoch, blocks);
+        let task = insert_all(self.around.sink.clone(), self.status.clone(), epoch, blocks);
         Inserting { intent, tally, task: tokio::spawn(task) }
     }
 
@@ -299,9 +299,16 @@ fn after(intent: &Intent) -> Position {
 
 /// All blocks of an epoch, one after the other: tables of one epoch are of different size, and the server's parallelism
 /// is for the lanes.
-async fn insert_all(sink: Arc<dyn Sink>, lane: LaneId, epoch: Epoch, blocks: Vec<Block>) -> Result<(), SinkError> {
+async fn insert_all(
+    sink: Arc<dyn Sink>,
+    lane: Arc<LaneStatus>,
+    epoch: Epoch,
+    blocks: Vec<Block>,
+) -> Result<(), SinkError> {
     for block in &blocks {
-        sink.insert(block, &token(&lane, epoch, block)).await?;
+        let began = Instant::now();
+        sink.insert(block, &token(&lane.id, epoch, block)).await?;
+        lane.inserted(began.elapsed());
     }
     Ok(())
 }

@@ -1,6 +1,7 @@
 //! What a lane shows of itself: to `/health`, to the metrics, and to whoever waits until it is idle.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use crate::journal::Intent;
 use crate::metrics::LaneMetrics;
@@ -121,6 +122,10 @@ impl LaneStatus {
         self.metrics.committed(tally);
         let mut view = self.lock();
         (view.committed, view.epoch) = (Some(intent.range.end), intent.epoch);
+    }
+
+    pub(crate) fn inserted(&self, time: Duration) {
+        self.metrics.inserted(time);
     }
 
     pub(crate) fn restarted(&self, kind: &'static str) {

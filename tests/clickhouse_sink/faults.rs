@@ -121,7 +121,7 @@ fn a_server_that_is_killed_gets_every_block_once_when_it_is_back() {
         })
         .collect();
     wait_until("all lanes wait", Duration::from_secs(30), || sink.stats().totals().waiting == LANES as u64);
-    server.restart();
+    server.start_again();
     for lane in lanes {
         runtime.block_on(lane).unwrap().unwrap();
     }
@@ -182,7 +182,8 @@ fn rows_that_the_server_refuses_are_refused_once() {
     let error = run(sink.insert(&id_block(&table, 0..5), "lane-1")).unwrap_err();
     assert!(matches!(error, SinkError::Refused { code: 469, rows: 5, .. }), "{error}");
     assert_eq!(count_and_sum(&SERVER, &table), "0\t0");
-    assert_eq!(sink.stats().failures().map(|(_, count)| count).sum::<u64>(), 1);
+    // A server that refuses early may also close the connection before it was read: that is repeated, a refusal is not.
+    assert!(sink.stats().failures().any(|met| met == (Cause::Rows, 1)));
 }
 
 #[test]

@@ -12,7 +12,7 @@ use engine::batch::Block;
 use engine::sink::{Guarantee, Sink, SinkError};
 use engine::table::{Table, TableKind, quote, with_engine_columns};
 
-use crate::{SERVER, block, database, rows, run, run_sql, sink, table};
+use crate::{block, database, rows, run, run_sql, sink, table};
 
 fn id() -> Field {
     Field::new("id", DataType::Int64, false)

@@ -25,14 +25,14 @@ pub const INSERT_FAILURES: &str = "engine_insert_failures_total";
 
 const START: Duration = Duration::from_secs(60);
 
-/// The engine's program: `$ENGINE_BIN`, else built now from the sources that lie here, in this profile, so that no test
+/// The engine's program: `$TEST_ENGINE`, else built now from the sources that lie here, in this profile, so that no test
 /// ever runs yesterday's.
 ///
 /// # Panics
 /// When it can't be built.
 #[must_use]
 pub fn program() -> &'static Path {
-    static PROGRAM: LazyLock<PathBuf> = LazyLock::new(|| env::var_os("ENGINE_BIN").map_or_else(build, PathBuf::from));
+    static PROGRAM: LazyLock<PathBuf> = LazyLock::new(|| env::var_os("TEST_ENGINE").map_or_else(build, PathBuf::from));
     &PROGRAM
 }
 
@@ -148,6 +148,10 @@ impl Setup {
     pub fn start_with(&self, arguments: &[&str]) -> Engine {
         let listen = format!("127.0.0.1:{}", self.port);
         let mut command = Command::new(program());
+        // Whoever runs the tests may have settings of an engine of their own.
+        for (name, _) in env::vars_os().filter(|(name, _)| name.as_encoded_bytes().starts_with(b"ENGINE_")) {
+            command.env_remove(name);
+        }
         command.arg("--plugins").arg(&self.plugins);
         command.args(["--clickhouse", &self.clickhouse, "--database", &self.database, "--listen", &listen]);
         command.arg("--data-dir").arg(self.folder.path().join("data")).args(&self.arguments).args(arguments);

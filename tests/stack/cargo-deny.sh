@@ -3,7 +3,7 @@
 set -euo pipefail
 . "$(dirname "$0")/env.sh"
 version=0.20.2
-root="$ENGINE_CACHE/cargo-deny/$version"
+root="$STACK_CACHE/cargo-deny/$version"
 mkdir -p "$root"
 exec 9>"$root/.lock"; flock 9
 if [ ! -x "$root/bin/cargo-deny" ]; then

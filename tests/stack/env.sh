@@ -1,7 +1,7 @@
 # Sourced by the other scripts: settings (each can be set in the environment) and what they share.
 STACK="$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)"
 # Downloads are kept per user and version: a second clone, or a second run, fetches nothing.
-: "${ENGINE_CACHE:=${XDG_CACHE_HOME:-$HOME/.cache}/engine}"
+: "${STACK_CACHE:=${XDG_CACHE_HOME:-$HOME/.cache}/engine}"
 # Data, logs and generated configuration of one running stack. Database servers refuse root, so when root runs this
 # the folder must be reachable by the users postgres and mysql: the home of root would not do.
 : "${STACK_DIR:=${TMPDIR:-/tmp}/engine-stack-$(id -u)}"
@@ -9,7 +9,7 @@ STACK="$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)"
 : "${PG_PORT:=5432}" "${MARIADB_PORT:=3306}" "${KAFKA_HEAP:=512m}" "${CONNECT_HEAP:=768m}" "${REGISTRY_HEAP:=384m}"
 : "${JAVA:=java}"
 
-LIB="$ENGINE_CACHE/jars/$(sha256sum "$STACK/pom.xml" | cut -c1-16)" # other versions, another folder
+LIB="$STACK_CACHE/jars/$(sha256sum "$STACK/pom.xml" | cut -c1-16)" # other versions, another folder
 RUN="$STACK_DIR/run" LOG="$STACK_DIR/log" CONF="$STACK_DIR/conf" DATA="$STACK_DIR/data"
 
 # The folder of PostgreSQL's programs: $PG_BIN, the newest of Debian's, or that of `postgres` in the path.

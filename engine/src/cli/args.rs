@@ -87,7 +87,8 @@ pub struct RecoverArgs {
     /// The partition; all of the topic by default.
     #[arg(long, value_name = "N")]
     pub partition: Option<i32>,
-    /// Where to go on: an offset, or `start` for where plugin.toml lets a new lane begin.
+    /// Where to go on: an offset, `start` for where plugin.toml lets a new lane begin, or `here` to raise the generation
+    /// alone, so that what is read from now on wins over all rows so far.
     #[arg(long, value_name = "OFFSET")]
     pub from: String,
     /// Journal and artifacts.

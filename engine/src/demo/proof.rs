@@ -24,6 +24,10 @@ pub enum QueryError {
 /// The slowest question of the demo takes a second.
 const PATIENCE: Duration = Duration::from_secs(30);
 
+/// Cents with both digits; tables without row numbers and remarks.
+const FORMAT_SETTINGS: &str = "&output_format_decimal_trailing_zeros=1&output_format_pretty_row_numbers=0\
+                               &output_format_pretty_single_large_number_tip_threshold=0";
+
 /// Asks ClickHouse.
 pub(super) struct Client {
     http: reqwest::Client,
@@ -34,7 +38,7 @@ impl Client {
     /// Asks about the tables of this database.
     pub(super) fn new(url: &str, database: &str) -> Self {
         let http = reqwest::Client::builder().timeout(PATIENCE).build().expect("a client needs nothing from outside");
-        Self { http, url: format!("{url}/?database={database}&output_format_decimal_trailing_zeros=1") }
+        Self { http, url: format!("{url}/?database={database}{FORMAT_SETTINGS}") }
     }
 
     /// The answer as text.
@@ -72,6 +76,7 @@ impl Freshness {
 }
 
 /// One line of the comparison.
+#[derive(Clone)]
 struct Check {
     what: &'static str,
     expected: String,
@@ -81,15 +86,11 @@ struct Check {
 /// Prints the comparison and some results, and says whether ClickHouse holds exactly what it must.
 pub(super) async fn prove(client: &Client, tables: &Tables, freshness: &Freshness) -> Result<Verdict, QueryError> {
     let checks = [orders(client, tables).await?, users(client, tables).await?, dead_letters(client, tables).await?];
-    let mut verdict = Verdict::AsExpected;
+    let checks = checks.concat();
     println!("  {:<54} {:>18} {:>18}", "", "expected", "found");
-    for check in checks.iter().flatten() {
-        let same = check.expected == check.found;
-        let mark = if same { '✓' } else { '✗' };
+    for check in &checks {
+        let mark = if check.holds() { '✓' } else { '✗' };
         println!("{mark} {:<54} {:>18} {:>18}", check.what, check.expected, check.found);
-        if !same {
-            verdict = Verdict::Different;
-        }
     }
     println!();
     show(client).await?;
@@ -98,7 +99,13 @@ pub(super) async fn prove(client: &Client, tables: &Tables, freshness: &Freshnes
             "A change was visible in ClickHouse within {median} ms (median of the slowest partition; worst {worst} ms)\n"
         );
     }
+    let verdict = verdict(&checks);
+    println!("{}", verdict.words());
     Ok(verdict)
+}
+
+fn verdict(checks: &[Check]) -> Verdict {
+    if checks.iter().all(Check::holds) { Verdict::AsExpected } else { Verdict::Different }
 }
 
 async fn orders(client: &Client, tables: &Tables) -> Result<Vec<Check>, QueryError> {
@@ -185,12 +192,16 @@ async fn show(client: &Client) -> Result<(), QueryError> {
 }
 
 impl Check {
+    fn holds(&self) -> bool {
+        self.expected == self.found
+    }
+
     fn count(what: &'static str, expected: u64, found: u64) -> Self {
         Self { what, expected: grouped(expected), found: grouped(found) }
     }
 }
 
-/// Lines that are in both, both being sorted by key: a missing row must not make all later ones differ.
+/// Lines that are in both. By content, not by position: one missing row must not make all later ones differ.
 fn identical(expected: impl Iterator<Item = String>, found: &str) -> u64 {
     let found: std::collections::HashSet<&str> = found.lines().collect();
     expected.filter(|line| found.contains(line.as_str())).count() as u64
@@ -224,4 +235,30 @@ fn money(cents: i64) -> String {
 /// A count as ClickHouse prints it. What is no number is no count that was expected.
 fn number(text: &str) -> u64 {
     text.trim().parse().unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_row_that_is_missing_or_differs_is_noticed() {
+        let expected = || ["1\ta", "2\tb", "3\tc"].into_iter().map(String::from);
+        assert_eq!(identical(expected(), "1\ta\n2\tb\n3\tc\n"), 3);
+        assert_eq!(identical(expected(), "1\ta\n3\tc\n"), 2);
+        assert_eq!(identical(expected(), "1\ta\n2\tB\n3\tc\n"), 2);
+    }
+
+    #[test]
+    fn one_difference_decides() {
+        let same = Check::count("a", 1, 1);
+        assert_eq!(verdict(&[same.clone(), same.clone()]), Verdict::AsExpected);
+        assert_eq!(verdict(&[same, Check::count("b", 1, 2)]), Verdict::Different);
+        assert_eq!(verdict(&[Check::count("no number", 1, number("Code: 60"))]), Verdict::Different);
+    }
+
+    #[test]
+    fn cents_are_written_with_both_digits() {
+        assert_eq!([money(5), money(120), money(1_234_567)], ["0.05", "1.20", "12345.67"]);
+    }
 }

@@ -60,7 +60,6 @@ fn insert_totals(clickhouse: &ClickHouse) -> InsertTotals {
         inserts: totals.inserts,
         rows: totals.rows,
         bytes: totals.bytes,
-        seconds: totals.time.as_secs_f64(),
         waiting: totals.waiting,
         failures: stats.failures().map(|(cause, count)| (cause.as_str(), count)).collect(),
     }

@@ -106,7 +106,8 @@ pub enum SourceError {
     /// The position is not there any more: retention or compaction went past it. The lane stops.
     #[error(
         "{partition}: offset {wanted} is gone, the topic now holds [{earliest}, {end}): {lost} offsets were deleted \
-         before they were read. Nothing was skipped. To go on behind the gap, run `engine recover --from earliest`"
+         before they were read. Nothing was skipped. To go on behind the gap: engine recover --plugin NAME --topic {} --partition {} --from {earliest}",
+        partition.topic, partition.partition
     )]
     OffsetGone {
         /// The partition.
@@ -124,7 +125,9 @@ pub enum SourceError {
     /// topic's. The lane stops.
     #[error(
         "{partition}: offset {wanted} was never written, the partition ends at {end}: the broker lost messages (unclean \
-         leader election, restored disk), or the topic was created again. To go on anyway, run `engine recover`"
+         leader election, restored disk), or the topic was created again. To go on anyway: engine recover --plugin NAME --topic {} --partition {} \
+         --from OFFSET",
+        partition.topic, partition.partition
     )]
     OffsetAhead {
         /// The partition.

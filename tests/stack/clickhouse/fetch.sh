@@ -13,7 +13,7 @@ if [ "$(uname -sm)" != "Linux x86_64" ]; then
   echo "fetch.sh: the embedded ClickHouse exists for Linux on x86-64 alone" >&2; exit 1
 fi
 here="$STACK/clickhouse"
-home="${CLICKHOUSE_HOME:-$ENGINE_CACHE/clickhouse/$version}"
+home="${CLICKHOUSE_HOME:-$STACK_CACHE/clickhouse/$version}"
 serve="$home/clickhouse-serve"
 mkdir -p "$home"
 exec 9>"$home/.lock"; flock 9 # two runs at once: the second waits and then finds both there

@@ -19,7 +19,7 @@ pub(super) fn append(text: &[u8], out: &mut Vec<u8>) -> Read<()> {
 /// An integer of at most 128 bits, which most are: read without a buffer. Declines what is longer or malformed.
 pub(super) fn small_integer(text: &[u8]) -> Option<i128> {
     let data = text.strip_suffix(b"==").or_else(|| text.strip_suffix(b"=")).unwrap_or(text);
-    if text.len() % 4 != 0 || data.is_empty() || data.len() > 20 {
+    if !text.len().is_multiple_of(4) || data.is_empty() || data.len() > 20 {
         return None;
     }
     // Ten letters fill 60 bits: one register does for most amounts of money.

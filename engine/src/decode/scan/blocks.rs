@@ -202,6 +202,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::decode::tests::random;
 
     /// The definition, byte by byte: quotes that are not escaped toggle, brackets count outside of them.
     fn by_bytes(bytes: &[u8], start: usize, mut depth: usize) -> Option<usize> {
@@ -242,7 +243,7 @@ mod tests {
     }
 
     proptest! {
-        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(3000) })]
+        #![proptest_config(random(3000))]
 
         #[test]
         fn the_fast_loops_agree_with_their_definition(bytes in noise(), depth in 0_usize..3) {

@@ -1,18 +1,20 @@
 //! Claims about decoding. Cells are compared as text, each type in its plainest form: numbers and times as numbers,
 //! decimals with their point, bytes as hexadecimal digits.
-#![expect(clippy::unwrap_used, reason = "tests")]
+#![expect(clippy::unwrap_used, clippy::wildcard_enum_match_arm, reason = "tests")]
 
 mod malformed;
 mod messages;
 mod oracle;
 mod recordings;
 
+use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 
 use arrow_array::cast::AsArray;
 use arrow_array::types::*;
 use arrow_array::{Array, ArrayRef};
 use arrow_schema::{DataType, Field, Schema, TimeUnit};
+use proptest::test_runner::{Config as ProptestConfig, RngSeed};
 
 use super::Decoder;
 use crate::batch::{Decoded, Message};
@@ -55,9 +57,20 @@ pub(super) fn decoder(input: &Input) -> Decoder {
     Decoder::new(input, &partition(), 2).unwrap()
 }
 
-/// Messages from offset 0 on: key and value.
-pub(super) fn messages(bytes: &[(Option<&[u8]>, Option<&[u8]>)]) -> Vec<Message> {
-    let message = |(offset, (key, value)): (i64, &(Option<&[u8]>, Option<&[u8]>))| {
+/// So many random cases. The seed is printed; `PROPTEST_RNG_SEED` repeats it.
+pub(super) fn random(cases: u32) -> ProptestConfig {
+    let given = std::env::var("PROPTEST_RNG_SEED").ok().map(|seed| seed.parse().unwrap());
+    let seed = given.unwrap_or_else(|| RandomState::new().hash_one(cases));
+    println!("PROPTEST_RNG_SEED={seed}");
+    ProptestConfig { failure_persistence: None, rng_seed: RngSeed::Fixed(seed), ..ProptestConfig::with_cases(cases) }
+}
+
+/// A message's key and value.
+type Bytes<'m> = (Option<&'m [u8]>, Option<&'m [u8]>);
+
+/// Messages from offset 0 on.
+pub(super) fn messages(bytes: &[Bytes<'_>]) -> Vec<Message> {
+    let message = |(offset, (key, value)): (i64, &Bytes<'_>)| {
         Message::owned(offset, None, key.map(<[u8]>::to_vec), value.map(<[u8]>::to_vec), Vec::new())
     };
     (0..).zip(bytes).map(message).collect()

@@ -163,13 +163,8 @@ fn row() -> impl Strategy<Value = String> {
     })
 }
 
-fn config(cases: u32) -> ProptestConfig {
-    // A failure prints the input, shrunk; the seed is printed by the runner and set with PROPTEST_RNG_SEED.
-    ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(cases) }
-}
-
 proptest! {
-    #![proptest_config(config(1500))]
+    #![proptest_config(random(1500))]
 
     #[test]
     fn rows_come_out_as_serde_json_reads_them(rows in prop::collection::vec(row(), 1..6)) {

@@ -126,7 +126,7 @@ pub struct KafkaMessage {
 
 impl KafkaMessage {
     pub(super) fn new(raw: RawMessage, hold: Arc<Hold>) -> Self {
-        Self { raw, hold: hold }
+        Self { raw, hold }
     }
 
     pub(super) fn payload_bytes(&self) -> usize {

@@ -225,7 +225,7 @@ async fn consume(
             };
             current.write(&silver).await?;
             if let Some(changes) = &mut changes {
-                changes.write(&historic(silver)).await?;
+                changes.write(&historic(&silver)).await?;
             }
             rows += 1;
         }
@@ -302,7 +302,7 @@ fn known_status(text: &str) -> Option<&'static str> {
     STATUSES.into_iter().find(|known| text.eq_ignore_ascii_case(known))
 }
 
-fn historic(row: Silver<'_>) -> Historic<'_> {
+fn historic<'a>(row: &Silver<'a>) -> Historic<'a> {
     let operation_name = match row._op {
         "c" => "INSERT",
         "u" => "UPDATE",
