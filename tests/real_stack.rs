@@ -46,11 +46,12 @@ const USERS: [Column; 5] = [
 ];
 
 struct World {
+    // First, so that it is ended first: without its broker it would fill the output with complaints.
+    _connect: Connect,
     postgres: Postgres,
     kafka: Kafka,
     clickhouse: ClickHouse,
     setup: Setup,
-    _connect: Connect,
 }
 
 impl World {
@@ -72,7 +73,7 @@ impl World {
         connector("postgres", "public.users", Writing::Flat);
         let clickhouse = ClickHouse::start();
         let setup = Setup::new(&clickhouse.http_url(), DATABASE).with(&["--kafka", &kafka.address()]);
-        Self { postgres, kafka, clickhouse, setup, _connect: connect }
+        Self { _connect: connect, postgres, kafka, clickhouse, setup }
     }
 
     /// What differs now between a source table and its silver table; `None`: nothing.

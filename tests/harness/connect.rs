@@ -126,11 +126,15 @@ pub fn postgres_connector(port: u16, database: &str, prefix: &str, tables: &[&st
         "key.converter.schemas.enable": with_schema,
         "value.converter": "org.apache.kafka.connect.json.JsonConverter",
         "value.converter.schemas.enable": with_schema,
+        // By default a null in a column that has a default is written as that default: the null is lost for good.
+        "key.converter.replace.null.with.default": "false",
+        "value.converter.replace.null.with.default": "false",
     });
     if writing == Writing::Flat {
         config["transforms"] = json!("unwrap");
         config["transforms.unwrap.type"] = json!("io.debezium.transforms.ExtractNewRecordState");
         config["transforms.unwrap.add.fields"] = json!("op,ts_ms,source.ts_ms");
+        config["transforms.unwrap.replace.null.with.default"] = json!("false");
         config["transforms.unwrap.delete.tombstone.handling.mode"] = json!("rewrite");
     }
     config

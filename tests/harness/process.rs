@@ -17,7 +17,7 @@ use crate::wait::{wait_for, wait_until};
 /// How long a program may take to end when it is asked to; then it is killed.
 const PATIENCE: Duration = Duration::from_secs(30);
 /// Lines of the log that a failing test shows.
-const LAST_WORDS: usize = 40;
+const LAST_WORDS: usize = 15;
 
 /// A running program. Dropping it ends the program; if the test is failing, its last words are shown.
 #[derive(Debug)]

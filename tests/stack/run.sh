@@ -87,7 +87,7 @@ run_postgres() {
   fi
   # fsync=off: right for tests, wrong for measuring commits. The socket goes beside the data: no shared folder is touched.
   exec "${AS[@]}" "$bin/postgres" -D "$data" -p "$PG_PORT" -k "$data" -c listen_addresses=127.0.0.1 \
-    -c wal_level=logical -c max_replication_slots=20 -c max_wal_senders=20 -c shared_buffers=64MB -c fsync=off
+    -c wal_level=logical -c max_replication_slots=20 -c max_wal_senders=20 -c shared_buffers=64MB -c fsync=off -c log_min_messages=error
 }
 
 run_mariadb() {
