@@ -14,10 +14,13 @@ test: ## everything: format, lints, unit tests, plugins, the real stack, documen
 test-quick: ## format, lints and unit tests: seconds once the dependencies are compiled
 	@tests/all.sh --quick
 
+simulate: ## lane and engine in a simulated world full of faults: SEEDS=n and START=n, or SEED=n to see one again
+	@cargo test --workspace --locked --quiet --test seeds
+
 plugins: ## compiles the plugins to plugins/*/plugin.wasm
 	@plugin-sdk/toolchain/build-plugins.sh
 
 bench: ## CPU microseconds per event, stage by stage, beside a hand-written consumer
 	@tests/bench.sh
 
-.PHONY: help demo test test-quick plugins bench
+.PHONY: help demo test test-quick simulate plugins bench

@@ -19,12 +19,15 @@ use engine::offsets::TopicPartition;
 /// Messages of one call: what the engine gives to a plugin at once.
 const BATCH: usize = 8192;
 
+/// Its name, and how its message of each number is made.
+type Case = (&'static str, Format, fn(usize) -> String);
+
 fn main() {
     let mut arguments = std::env::args().skip(1).filter_map(|argument| argument.parse().ok());
     let messages = arguments.next().unwrap_or(100_000);
     let rounds = arguments.next().unwrap_or(5);
     println!("{:<18} {:>8} {:>10} {:>8} {:>12} {:>8}", "", "bytes", "ns/message", "GB/s", "serde_json", "times");
-    let cases: [(&str, Format, fn(usize) -> String); 4] = [
+    let cases: [Case; 4] = [
         ("envelope, create", Format::Envelope, |id| envelope(id, false)),
         ("envelope, update", Format::Envelope, |id| envelope(id, true)),
         ("with schema", Format::Envelope, |id| {

@@ -74,12 +74,7 @@ impl Artifacts {
     ///
     /// # Errors
     /// It is not there, or can't be built again.
-    pub fn rebuild(
-        &self,
-        host: &Host,
-        plugin_digest: &str,
-        settings_digest: &str,
-    ) -> Result<Transform, ArtifactError> {
+    pub fn rebuild(&self, host: &Host, plugin_digest: &str, settings_digest: &str) -> Result<Transform, ArtifactError> {
         let path = self.folder.join(format!("{settings_digest}.json"));
         let json = fs::read(&path).map_err(|source| ArtifactError::Io { path: path.clone(), source })?;
         let settings: TransformSettings =

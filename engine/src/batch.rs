@@ -83,6 +83,21 @@ impl Message {
         }
     }
 
+    /// The same message with bytes of its own, so that the client's buffer and the source's budget are free of it.
+    #[must_use]
+    pub fn into_owned(self) -> Self {
+        match &self.body {
+            Body::Owned { .. } => self,
+            Body::Kafka(message) => Self::owned(
+                self.offset,
+                self.timestamp,
+                message.key().map(<[u8]>::to_vec),
+                message.value().map(<[u8]>::to_vec),
+                message.headers(),
+            ),
+        }
+    }
+
     /// Bytes of key and value.
     #[must_use]
     pub fn bytes(&self) -> usize {

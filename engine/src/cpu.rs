@@ -12,8 +12,8 @@ type Work = Box<dyn FnOnce() + Send>;
 /// Runs CPU-bound work of all lanes. The threads end with the last clone.
 #[derive(Clone, Debug)]
 pub struct Cpu {
-    /// Unbounded, and yet short: each lane has at most one piece of work waiting.
-    queue: mpsc::Sender<Work>,
+    /// Unbounded, and yet short: each lane has at most one piece of work waiting. `None`: the caller's own thread.
+    queue: Option<mpsc::Sender<Work>>,
 }
 
 impl Cpu {
@@ -32,7 +32,13 @@ impl Cpu {
                 }
             })?;
         }
-        Ok(Self { queue })
+        Ok(Self { queue: Some(queue) })
+    }
+
+    /// No threads: work is done where it is asked for. For simulations, in which nothing may depend on a second thread.
+    #[must_use]
+    pub fn in_place() -> Self {
+        Self { queue: None }
     }
 
     /// Runs a piece of work and gives its result.
@@ -40,12 +46,13 @@ impl Cpu {
     /// # Panics
     /// If the work panics: a panic is a bug, and stops the lane that caused it, not the thread.
     pub async fn run<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> T {
+        let Some(queue) = &self.queue else { return work() };
         let (done, result) = oneshot::channel();
         let piece = Box::new(move || {
             // The lane may have been aborted meanwhile: then nobody waits for the result.
             drop(done.send(catch_unwind(AssertUnwindSafe(work))));
         });
-        self.queue.send(piece).expect("the threads end after the last queue");
+        queue.send(piece).expect("the threads end after the last queue");
         match result.await.expect("a thread answers before it drops the work") {
             Ok(result) => result,
             Err(panic) => resume_unwind(panic),

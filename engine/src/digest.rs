@@ -14,7 +14,7 @@
 use std::sync::Arc;
 
 use arrow_array::{Array, ArrayRef, RecordBatch, cast::AsArray, make_array};
-use arrow_buffer::{BooleanBufferBuilder, NullBuffer, OffsetBuffer};
+use arrow_buffer::{BooleanBufferBuilder, Buffer, NullBuffer, OffsetBuffer};
 use arrow_schema::{DataType, Fields};
 use twox_hash::XxHash3_128;
 
@@ -33,6 +33,7 @@ pub fn digest(batches: &[RecordBatch]) -> u128 {
 }
 
 /// Hashes one column, given in pieces.
+#[expect(clippy::wildcard_enum_match_arm, reason = "all types of one width are hashed alike")]
 fn column(hash: &mut XxHash3_128, data_type: &DataType, chunks: &[ArrayRef]) {
     hash.write(data_type.to_string().as_bytes());
     validity(hash, chunks);
@@ -139,6 +140,7 @@ fn masked_child(parent: &ArrayRef, index: usize) -> ArrayRef {
 }
 
 /// The offsets of text, binary or list, as far as this slice goes.
+#[expect(clippy::wildcard_enum_match_arm, reason = "called for three types")]
 fn offsets(array: &ArrayRef) -> &OffsetBuffer<i32> {
     match array.data_type() {
         DataType::Utf8 => array.as_string::<i32>().offsets(),
@@ -148,13 +150,13 @@ fn offsets(array: &ArrayRef) -> &OffsetBuffer<i32> {
 }
 
 /// Little-endian lengths, 0 for a null.
-fn lengths(offsets: &OffsetBuffer<i32>, nulls: Option<&NullBuffer>) -> Vec<u8> {
-    let valid = |row: usize| nulls.is_none_or(|nulls| nulls.is_valid(row));
-    let length = |(row, pair): (usize, &[i32])| match pair {
-        [start, end] if valid(row) => (end - start).to_le_bytes(),
-        _ => [0; 4],
-    };
-    offsets.windows(2).enumerate().flat_map(length).collect()
+fn lengths(offsets: &OffsetBuffer<i32>, nulls: Option<&NullBuffer>) -> Buffer {
+    let pairs = offsets.iter().zip(offsets.iter().skip(1));
+    let mut lengths: Vec<i32> = pairs.map(|(start, end)| end - start).collect();
+    if let Some(nulls) = nulls.filter(|nulls| nulls.null_count() > 0) {
+        lengths.iter_mut().zip(nulls.iter()).filter(|(_, valid)| !valid).for_each(|(length, _)| *length = 0);
+    }
+    Buffer::from_vec(lengths)
 }
 
 /// The ranges of the content that belong to rows which are not null: one for all where there is no null.

@@ -118,6 +118,7 @@ impl Engine {
         let mut discovered = false;
         loop {
             tokio::select! {
+                biased; // the same events in the same order: a simulated run can be repeated
                 () = stop.told() => return self.end_open_epochs().await,
                 Some(ended) = self.running.join_next_with_id() => self.lane_ended(ended)?,
                 _ = discovery.tick() => discovered |= self.discover().await,
@@ -189,15 +190,22 @@ impl Engine {
         &mut self,
         ended: Result<(tokio::task::Id, Result<(), LaneError>), tokio::task::JoinError>,
     ) -> Result<(), EngineError> {
-        let panic = match ended {
+        let (id, words) = match ended {
             Ok((_, Ok(()))) => return Ok(()),
-            Ok((_, Err(LaneError::Journal(error)))) => return Err(EngineError::Journal(error)),
-            Ok((id, Err(error))) => (id, in_words(&error)),
+            Ok((id, Err(error))) => {
+                let ends_engine = disposition(&error).0 == Disposition::EndEngine;
+                let words = in_words(&error);
+                if let (LaneError::Journal(error), true) = (error, ends_engine) {
+                    return Err(EngineError::Journal(error));
+                }
+                (id, words)
+            }
             Err(error) => (error.id(), format!("a bug in the engine: {error}")),
         };
-        if let Some(status) = self.names.get(&panic.0) {
-            tracing::error!(lane = %status.id, error = %panic.1, "lane halted");
-            status.set_state(LaneState::Halted { error: panic.1 });
+        if let Some(status) = self.names.get(&id) {
+            let committed = status.view().committed;
+            tracing::error!(lane = %status.id, committed, error = %words, "lane halted; the others go on");
+            status.set_state(LaneState::Halted { error: words });
         }
         Ok(())
     }
@@ -266,9 +274,12 @@ impl Keeper {
             if began.elapsed() > STEADY {
                 pause = PAUSES.0;
             }
-            tracing::warn!(lane = %self.id, error = %words, pause_ms = pause.as_millis(), "lane stopped, will run again");
+            let pause_ms = pause.as_millis();
+            let committed = self.status.view().committed;
+            tracing::warn!(lane = %self.id, committed, error = %words, pause_ms, "lane stopped, will run again");
             self.status.set_state(LaneState::Waiting { error: words });
             tokio::select! {
+                biased;
                 () = self.stop.told() => return Ok(()),
                 () = sleep(pause) => pause = (pause * 2).min(PAUSES.1),
             }
@@ -279,6 +290,7 @@ impl Keeper {
         let mut stop = self.stop.clone();
         // A server that is down is waited for inside; a stop must not wait with it.
         tokio::select! {
+            biased;
             () = stop.told() => return Ok(()),
             prepared = self.prepared.get_or_try_init(|| prepare(&self.around, &self.deployed.transform)) => prepared?,
         };

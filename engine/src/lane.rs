@@ -14,11 +14,12 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::time::{Instant, MissedTickBehavior, interval};
 
 use crate::artifacts::{ArtifactError, Artifacts};
-use crate::batch::{Block, RawBatch};
+use crate::batch::{Block, Message, RawBatch};
 use crate::clock::Clock;
 use crate::cpu::Cpu;
 use crate::journal::{Commit, Intent, Journal, JournalError, Owner, Position, Taken};
@@ -38,6 +39,13 @@ const MAX_IN_FLIGHT: usize = 2;
 /// How often a waiting lane says how far it is.
 const STATUS_INTERVAL: Duration = Duration::from_millis(100);
 
+/// How long a partition may end before a range that was read from it. A leader just elected can lag behind the end that
+/// the former one had announced, for as long as its followers take to fetch; what is not there after this is lost.
+const LEADER_CATCHES_UP: Duration = Duration::from_secs(30);
+
+/// Lanes that make an open epoch again at a time: each holds the messages of one epoch beside the source's budget.
+pub const MAX_RECOVERIES: usize = 2;
+
 /// What all lanes of an engine share.
 #[derive(Clone)]
 pub struct Surroundings {
@@ -55,6 +63,8 @@ pub struct Surroundings {
     pub cpu: Cpu,
     /// The time of day.
     pub clock: Arc<dyn Clock>,
+    /// Turns of lanes that make an open epoch again: [`MAX_RECOVERIES`].
+    pub recoveries: Arc<Semaphore>,
 }
 
 /// One transform on one partition.
@@ -159,7 +169,10 @@ impl Lane {
 
     /// Transforms a batch and writes down what will be sent, then begins to send it.
     async fn decide(&self, owner: Owner, ahead: &mut Position, raw: RawBatch) -> Result<Inserting, LaneError> {
-        debug_assert!(ahead.next_offset.is_none_or(|next| next == raw.range.start), "an epoch begins where the last ended");
+        debug_assert!(
+            ahead.next_offset.is_none_or(|next| next == raw.range.start),
+            "an epoch begins where the last ended"
+        );
         let epoch = Epoch {
             generation: ahead.generation,
             number: ahead.epoch + 1,
@@ -179,7 +192,7 @@ impl Lane {
     fn send(&self, made: Transformed) -> Inserting {
         let Transformed { blocks, intent, tally } = made;
         let epoch = Epoch { generation: intent.generation, number: intent.epoch, clock_ms: intent.clock_ms };
-        let task = insert_all(self.around.sink.clone(), self.id.clone(), epoch, blocks);
+        let task = insert_all(self.around.sink.clone(), self.status.clone(), epoch, blocks);
         Inserting { intent, tally, task: tokio::spawn(task) }
     }
 
@@ -198,16 +211,23 @@ impl Lane {
         for intent in open {
             self.status.set_state(LaneState::Recovering);
             tracing::info!(lane = %self.id, epoch = intent.epoch, range = %intent.range, "making an open epoch again");
-            let raw = self.fetch_again(&intent).await?;
-            let transform = self.transform_of(&intent).await?;
-            let (lane, decided) = (self.id.clone(), intent.clone());
-            let made = self.around.cpu.run(move || transform.replay(&lane, &raw, &decided)).await?;
-            let mut epoch = self.send(made);
+            let mut epoch = self.send(self.make_again(&intent).await?);
             finished(&mut epoch).await?;
             self.commit(owner, &epoch).await?;
             position = after(&intent);
         }
         Ok(position)
+    }
+
+    /// An open epoch as it was decided, ready to be sent. Its messages are in memory all at once, outside of the source's
+    /// budget: within it, lanes that each hold a part of their range would wait for each other for ever. So only a few
+    /// lanes do this at a time.
+    async fn make_again(&self, intent: &Intent) -> Result<Transformed, LaneError> {
+        let _turn = self.around.recoveries.acquire().await.expect("the semaphore is never closed");
+        let raw = self.fetch_again(intent).await?;
+        let transform = self.transform_of(intent).await?;
+        let (lane, intent) = (self.id.clone(), intent.clone());
+        Ok(self.around.cpu.run(move || transform.replay(&lane, &raw, &intent)).await?)
     }
 
     /// The transform that an epoch was decided with: the present one, or one from the artifacts.
@@ -235,19 +255,48 @@ impl Lane {
         while raw.messages.len() < intent.messages {
             let missing = intent.messages - raw.messages.len();
             let limits = BatchLimits { max_messages: missing, max_bytes: usize::MAX, linger: Duration::ZERO };
-            let gone = LaneError::RangeGone { epoch: intent.epoch, range: intent.range };
-            let batch = next_of(&mut *reader, limits).await?.ok_or(gone)?;
-            raw.bytes += batch.bytes;
-            raw.messages.extend(batch.messages);
+            let Some(batch) = self.next_within(intent, &mut *reader, limits).await? else { break };
+            raw.messages.extend(batch.messages.into_iter().map(Message::into_owned));
+            if batch.range.end >= intent.range.end {
+                break;
+            }
         }
-        // Compaction may have taken messages out of the range: what then comes from behind it is not the epoch's.
+        // Compaction may have taken messages out of the range: what then comes from behind it is not the epoch's. The
+        // replay sees that the number differs.
         raw.messages.retain(|message| message.offset < intent.range.end);
+        raw.bytes = raw.messages.iter().map(Message::bytes).sum();
         Ok(raw)
     }
-}
 
-async fn next_of(reader: &mut dyn Reader, limits: BatchLimits) -> Result<Option<RawBatch>, SourceError> {
-    reader.next_batch(limits).await
+    /// The next messages; `None` once it is known that the range holds no more. A range that the partition no longer
+    /// reaches is not waited for: it would be, silently, until others wrote over it.
+    async fn next_within(
+        &self,
+        intent: &Intent,
+        reader: &mut dyn Reader,
+        limits: BatchLimits,
+    ) -> Result<Option<RawBatch>, LaneError> {
+        let gone = || LaneError::RangeGone { epoch: intent.epoch, range: intent.range };
+        let mut look = interval(STATUS_INTERVAL);
+        let mut short_since = None;
+        loop {
+            tokio::select! {
+                biased;
+                batch = reader.next_batch(limits) => return batch?.map(Some).ok_or_else(gone),
+                _ = look.tick() => {}
+            }
+            self.status.show_progress(reader, 0);
+            match reader.lag() {
+                Some(lag) if lag.position >= intent.range.end => return Ok(None),
+                Some(lag) if lag.end < intent.range.end && reader.trouble().is_none() => {
+                    if short_since.get_or_insert_with(Instant::now).elapsed() > LEADER_CATCHES_UP {
+                        return Err(gone());
+                    }
+                }
+                Some(_) | None => short_since = None,
+            }
+        }
+    }
 }
 
 /// Where the lane stands after an epoch.
@@ -263,9 +312,16 @@ fn after(intent: &Intent) -> Position {
 
 /// All blocks of an epoch, one after the other: tables of one epoch are of different size, and the server's parallelism
 /// is for the lanes.
-async fn insert_all(sink: Arc<dyn Sink>, lane: LaneId, epoch: Epoch, blocks: Vec<Block>) -> Result<(), SinkError> {
+async fn insert_all(
+    sink: Arc<dyn Sink>,
+    lane: Arc<LaneStatus>,
+    epoch: Epoch,
+    blocks: Vec<Block>,
+) -> Result<(), SinkError> {
     for block in &blocks {
-        sink.insert(block, &token(&lane, epoch, block)).await?;
+        let began = Instant::now();
+        sink.insert(block, &token(&lane.id, epoch, block)).await?;
+        lane.inserted(began.elapsed());
     }
     Ok(())
 }

@@ -1,6 +1,7 @@
 //! What a lane shows of itself: to `/health`, to the metrics, and to whoever waits until it is idle.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use crate::journal::Intent;
 use crate::metrics::LaneMetrics;
@@ -85,7 +86,8 @@ impl LaneStatus {
     /// The status of a lane that has not begun.
     #[must_use]
     pub fn new(id: LaneId, metrics: LaneMetrics) -> Self {
-        let view = LaneView { state: LaneState::Starting, committed: None, lag: None, in_flight: 0, epoch: 0, trouble: None };
+        let view =
+            LaneView { state: LaneState::Starting, committed: None, lag: None, in_flight: 0, epoch: 0, trouble: None };
         Self { id, metrics, view: Mutex::new(view) }
     }
 
@@ -120,6 +122,10 @@ impl LaneStatus {
         self.metrics.committed(tally);
         let mut view = self.lock();
         (view.committed, view.epoch) = (Some(intent.range.end), intent.epoch);
+    }
+
+    pub(crate) fn inserted(&self, time: Duration) {
+        self.metrics.inserted(time);
     }
 
     pub(crate) fn restarted(&self, kind: &'static str) {

@@ -31,3 +31,5 @@ pub mod metrics;
 pub mod server;
 pub mod cli;
 pub mod demo;
+pub mod random;
+pub mod simulation;

@@ -6,11 +6,13 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::{Registry, Unit};
 
 use crate::lane_status::LaneStatus;
@@ -75,7 +77,7 @@ struct CauseLabels {
 }
 
 /// All metrics of an engine.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Metrics {
     messages: Family<TransformLabels, Counter>,
     bytes: Family<TransformLabels, Counter>,
@@ -91,7 +93,7 @@ pub struct Metrics {
     inserts: Counter,
     insert_rows: Counter,
     insert_bytes: Counter,
-    insert_seconds: Seconds,
+    insert_times: Family<TransformLabels, Histogram>,
     insert_failures: Family<CauseLabels, Counter>,
     inserts_waiting: Gauge,
     totals: Mutex<Totals>,
@@ -106,8 +108,6 @@ pub struct InsertTotals {
     pub rows: u64,
     /// Their bytes.
     pub bytes: u64,
-    /// Time they took, attempts that failed included.
-    pub seconds: f64,
     /// Blocks that wait for the server now.
     pub waiting: u64,
     /// Failed attempts, by cause.
@@ -136,6 +136,36 @@ pub struct Totals {
 pub struct LaneMetrics {
     all: Arc<Metrics>,
     labels: TransformLabels,
+}
+
+/// From 1 ms to about 16 s: a good insert takes tens of milliseconds, a waiting one as long as the server is away.
+fn insert_times() -> Histogram {
+    Histogram::new(exponential_buckets(0.001, 2.0, 15))
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        Self {
+            messages: Family::default(),
+            bytes: Family::default(),
+            rows_in: Family::default(),
+            rows_out: Family::default(),
+            no_ops: Family::default(),
+            dead: Family::default(),
+            epochs: Family::default(),
+            errors: Family::default(),
+            stages: Family::default(),
+            lag: Family::default(),
+            states: Family::default(),
+            inserts: Counter::default(),
+            insert_rows: Counter::default(),
+            insert_bytes: Counter::default(),
+            insert_times: Family::new_with_constructor(insert_times),
+            insert_failures: Family::default(),
+            inserts_waiting: Gauge::default(),
+            totals: Mutex::default(),
+        }
+    }
 }
 
 impl Metrics {
@@ -183,7 +213,6 @@ impl Metrics {
         raise(&self.inserts, totals.inserts);
         raise(&self.insert_rows, totals.rows);
         raise(&self.insert_bytes, totals.bytes);
-        raise_to(&self.insert_seconds, totals.seconds);
         self.inserts_waiting.set(i64::try_from(totals.waiting).unwrap_or(i64::MAX));
         for &(cause, count) in &totals.failures {
             raise(&self.insert_failures.get_or_create(&CauseLabels { cause }), count);
@@ -207,7 +236,8 @@ impl Metrics {
         registry.register("inserts", "Blocks inserted", self.inserts.clone());
         registry.register("insert_rows", "Rows of those blocks", self.insert_rows.clone());
         registry.register_with_unit("insert", "Bytes of those blocks", Unit::Bytes, self.insert_bytes.clone());
-        registry.register_with_unit("insert_time", "Time inserts took", Unit::Seconds, self.insert_seconds.clone());
+        let help = "Time from a block's first attempt to its success";
+        registry.register_with_unit("insert_time", help, Unit::Seconds, self.insert_times.clone());
         registry.register("inserts_waiting", "Blocks that wait for the server now", self.inserts_waiting.clone());
         registry.register("insert_failures", "Failed attempts to insert, by cause", self.insert_failures.clone());
         registry
@@ -263,6 +293,11 @@ impl LaneMetrics {
             all.stages.get_or_create(&StageLabels { stage }).inc_by(time.0.as_secs_f64());
         }
         all.totals.lock().unwrap_or_else(PoisonError::into_inner).add(tally);
+    }
+
+    /// Notes how long a block took until it was in its table.
+    pub fn inserted(&self, time: Duration) {
+        self.all.insert_times.get_or_create(&self.labels).observe(time.as_secs_f64());
     }
 
     /// Counts an error that stopped the lane.

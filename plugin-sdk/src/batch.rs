@@ -82,7 +82,7 @@ pub fn process_batch<I, O, P, F>(
     batch: &RawBatch<'_>,
     ctx: &Ctx<P>,
     host: &mut dyn Host,
-    transform: F,
+    transform: &F,
 ) -> Result<Vec<RejectedRow>, String>
 where
     I: Row,

@@ -49,3 +49,62 @@ pub use row::{Builders, Change, Op, Row, process_rows};
 pub use table::{Origin, Outputs, Table, Writer};
 pub use time::{Date, Micros, Millis, Nanos, Seconds, Time, Timestamp, Utc, Wall, WallClock};
 pub use uuid::Uuid;
+
+/// The README's code is compiled and run with the tests.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+pub struct Readme;
+
+/// What does not compile, and says why.
+///
+/// A field that is no column:
+/// ```compile_fail
+/// #[derive(plugin_sdk::Row)]
+/// struct In { when: std::time::SystemTime }
+/// ```
+/// Text that would be copied for each row:
+/// ```compile_fail
+/// #[derive(plugin_sdk::Row)]
+/// struct In { name: String }
+/// ```
+/// A table without a kind:
+/// ```compile_fail
+/// #[derive(plugin_sdk::Table)]
+/// #[table(name = "t")]
+/// struct Out { id: i64 }
+/// ```
+/// Two columns of one name:
+/// ```compile_fail
+/// #[derive(plugin_sdk::Row)]
+/// struct In { id: i64, #[column(name = "id")] again: i64 }
+/// ```
+/// A decimal that 128 bits do not hold:
+/// ```compile_fail
+/// use plugin_sdk::Row;
+/// #[derive(Row)]
+/// struct In { amount: plugin_sdk::Decimal<39, 2> }
+/// In::describe(&mut Vec::new());
+/// ```
+/// A function of another form than `export!` says:
+/// ```compile_fail
+/// #[derive(plugin_sdk::Row)]
+/// struct In { id: i64 }
+/// #[derive(plugin_sdk::Table)]
+/// #[table(name = "t", kind = "append")]
+/// struct Out { id: i64 }
+/// fn clean(row: In) -> Out { Out { id: row.id } }
+/// plugin_sdk::export! { plugin: P, input: In, output: Out, row: clean }
+/// ```
+/// The same with a function that fits:
+/// ```
+/// #[derive(plugin_sdk::Row)]
+/// struct In { id: i64 }
+/// #[derive(plugin_sdk::Table)]
+/// #[table(name = "t", kind = "append")]
+/// struct Out { id: i64 }
+/// fn clean(row: In, _: &plugin_sdk::Ctx) -> Result<Out, plugin_sdk::Reject> { Ok(Out { id: row.id }) }
+/// plugin_sdk::export! { plugin: P, input: In, output: Out, row: clean }
+/// # fn main() {}
+/// ```
+#[cfg(doctest)]
+pub struct CompileErrors;

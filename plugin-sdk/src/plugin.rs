@@ -5,24 +5,20 @@ use crate::{Outputs, Parameters, RawBatch, RejectedRow, Row};
 
 /// A plugin. Implemented by [`export!`](crate::export).
 pub trait Plugin {
-    /// Parameters and clock, kept for the life of an instance.
-    type Context: Send + Sync + 'static;
     /// What the plugin reads and writes.
     ///
     /// # Errors
     /// Its types contradict each other.
     fn description() -> Result<Description, Contradiction>;
-    /// Reads the parameters.
+    /// Reads the parameters; what comes back transforms batches with them.
     ///
     /// # Errors
     /// One of them is wrong.
-    fn start(parameters: &[String], now_ms: i64) -> Result<Self::Context, String>;
-    /// Transforms a batch.
-    ///
-    /// # Errors
-    /// The batch as a whole fails.
-    fn process(context: &Self::Context, batch: &RawBatch<'_>, host: &mut dyn Host) -> Result<Vec<RejectedRow>, String>;
+    fn start(parameters: &[String], now_ms: i64) -> Result<Process, String>;
 }
+
+/// Transforms a batch: gives rows to the host, and back the rejected ones. An error fails the batch as a whole.
+pub type Process = Box<dyn Fn(&RawBatch<'_>, &mut dyn Host) -> Result<Vec<RejectedRow>, String> + Send + Sync>;
 
 /// The plugin's one way out, beside what it returns.
 pub trait Host {
@@ -97,8 +93,6 @@ pub fn describe<I: Row, O: Outputs, P: Parameters>(
 macro_rules! export {
     (@format) => { $crate::Format::Envelope };
     (@format $format:ident) => { $crate::Format::$format };
-    (@parameters) => { () };
-    (@parameters $parameters:ty) => { $parameters };
     (@process row $($call:tt)*) => { $crate::process_rows $($call)* };
     (@process batch $($call:tt)*) => { $crate::process_batch $($call)* };
     (@process $style:ident $($call:tt)*) => {
@@ -109,7 +103,7 @@ macro_rules! export {
         $(format: $format:ident,)?
         input: $input:ty,
         output: $output:ty,
-        $(parameters: $parameters:ty,)?
+        parameters: $parameters:ty,
         $style:ident: $function:path $(,)?
     ) => {
         #[doc = concat!("The plugin `", env!("CARGO_PKG_NAME"), "`.")]
@@ -117,31 +111,43 @@ macro_rules! export {
         pub struct $plugin;
 
         impl $crate::Plugin for $plugin {
-            type Context = $crate::Ctx<$crate::export!(@parameters $($parameters)?)>;
-
             fn description() -> ::core::result::Result<$crate::Description, $crate::Contradiction> {
-                $crate::plugin::describe::<$input, $output, $crate::export!(@parameters $($parameters)?)>(
+                $crate::plugin::describe::<$input, $output, $parameters>(
                     (env!("CARGO_PKG_NAME"), env!("CARGO_PKG_VERSION")),
                     $crate::export!(@format $($format)?),
                 )
             }
 
-            fn start(parameters: &[String], now_ms: i64) -> ::core::result::Result<Self::Context, String> {
-                let parameters = $crate::Parameters::parse(parameters)?;
-                Ok($crate::Ctx { parameters, now: $crate::Timestamp::new(now_ms) })
-            }
-
-            fn process(
-                context: &Self::Context,
-                batch: &$crate::RawBatch<'_>,
-                host: &mut dyn $crate::Host,
-            ) -> ::core::result::Result<Vec<$crate::RejectedRow>, String> {
-                $crate::export!(@process $style ::<$input, $output, _, _>(batch, context, host, $function))
+            fn start(
+                parameters: &[String],
+                now_ms: i64,
+            ) -> ::core::result::Result<$crate::plugin::Process, String> {
+                let parameters: $parameters = $crate::Parameters::parse(parameters)?;
+                let context = $crate::Ctx { parameters, now: $crate::Timestamp::new(now_ms) };
+                Ok(Box::new(move |batch: &$crate::RawBatch<'_>, host: &mut dyn $crate::Host| {
+                    $crate::export!(@process $style ::<$input, $output, _, _>(batch, &context, host, &$function))
+                }))
             }
         }
 
         #[cfg(target_family = "wasm")]
         $crate::export_plugin!($plugin);
+    };
+    (
+        plugin: $plugin:ident,
+        $(format: $format:ident,)?
+        input: $input:ty,
+        output: $output:ty,
+        $style:ident: $function:path $(,)?
+    ) => {
+        $crate::export! {
+            plugin: $plugin,
+            $(format: $format,)?
+            input: $input,
+            output: $output,
+            parameters: (),
+            $style: $function,
+        }
     };
     ($($other:tt)*) => {
         compile_error!(

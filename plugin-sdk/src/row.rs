@@ -222,7 +222,7 @@ pub fn process_rows<I, O, P, F>(
     batch: &RawBatch<'_>,
     ctx: &Ctx<P>,
     host: &mut dyn Host,
-    transform: F,
+    transform: &F,
 ) -> Result<Vec<RejectedRow>, String>
 where
     I: Row,

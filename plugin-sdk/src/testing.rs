@@ -125,8 +125,8 @@ impl<P: Plugin> Harness<P> {
 
         let input = self.input::<R>(rows, &buffers);
         let mut host = TestHost { description: &self.description, rows, input, tables: BTreeMap::new() };
-        let context = P::start(&self.parameter_values()?, self.now_ms)?;
-        let rejected = P::process(&context, &RawBatch::new(rows, &buffers), &mut host)?;
+        let process = P::start(&self.parameter_values()?, self.now_ms)?;
+        let rejected = process(&RawBatch::new(rows, &buffers), &mut host)?;
         assert!(rejected.iter().all(|rejected| rejected.row < rows), "a row was rejected that the batch does not have");
         Ok(Answer { tables: host.tables, rejected })
     }

@@ -23,7 +23,9 @@ for name in "${names[@]}"; do
 done
 
 toolchain=$(plugin-sdk/toolchain/wasm-target.sh)
+# simd128 saves a tenth of the time per row; every engine since 2021 runs it.
 RUSTUP_TOOLCHAIN=$toolchain CARGO_TARGET_DIR=$target_dir \
+  CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUSTFLAGS="-C target-feature=+simd128" \
   cargo build --quiet --locked --profile plugin --lib --target wasm32-unknown-unknown "${packages[@]}"
 
 for name in "${names[@]}"; do

@@ -6,6 +6,8 @@
 //! return, at a panic, or when the test process is killed.
 //! **Assumed.** Linux (parent-death signals) and what `tests/stack` brings; the parts fetch it themselves at first use.
 //! Nothing here sleeps for a result: everything waits for a condition, with a bound ([`wait`]).
+//!
+//! [`simulation`] needs none of the parts: the engine runs between simulated twins of them.
 
 pub mod clickhouse;
 pub mod connect;
@@ -17,4 +19,5 @@ pub mod place;
 pub mod postgres;
 pub mod process;
 pub mod rows;
+pub mod simulation;
 pub mod wait;

@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use clap::{ArgAction, Parser, Subcommand};
 
+use super::demo::DemoArgs;
+
 /// Streaming transformation engine: Kafka CDC topics through WebAssembly plugins into ClickHouse, exactly once.
 #[derive(Debug, Parser)]
 #[command(name = "engine", version, args_conflicts_with_subcommands = true, after_help = EXAMPLES)]
@@ -32,6 +34,8 @@ pub enum Command {
     Run(RunArgs),
     /// Say what would run and what is wrong, without reading or writing a row.
     Check(RunArgs),
+    /// The whole path on this machine, with nothing installed, and a proof of the outcome.
+    Demo(DemoArgs),
     /// Let a lane that lost its place in a topic go on elsewhere: starts a new generation.
     Recover(RecoverArgs),
 }
@@ -83,7 +87,8 @@ pub struct RecoverArgs {
     /// The partition; all of the topic by default.
     #[arg(long, value_name = "N")]
     pub partition: Option<i32>,
-    /// Where to go on: an offset, or `start` for where plugin.toml lets a new lane begin.
+    /// Where to go on: an offset, `start` for where plugin.toml lets a new lane begin, or `here` to raise the generation
+    /// alone, so that what is read from now on wins over all rows so far.
     #[arg(long, value_name = "OFFSET")]
     pub from: String,
     /// Journal and artifacts.
@@ -104,7 +109,10 @@ impl RunArgs {
             ("--listen", "listen", &self.listen),
         ];
         let named = named.into_iter().filter_map(|(flag, key, value)| Some((flag, key, value.as_deref()?)));
-        let set = self.set.iter().map(|pair| pair.split_once('=').map_or(("--set", pair.as_str(), ""), |(k, v)| ("--set", k, v)));
+        let set = self
+            .set
+            .iter()
+            .map(|pair| pair.split_once('=').map_or(("--set", pair.as_str(), ""), |(k, v)| ("--set", k, v)));
         set.chain(named).map(|(flag, key, value)| (flag.to_owned(), key.to_owned(), value.to_owned())).collect()
     }
 }

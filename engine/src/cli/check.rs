@@ -50,8 +50,12 @@ fn show(deployed: &Deployed) {
         (Kind::Plugin, Some(plugin)) => {
             let description = plugin.description();
             println!("  plugin    {} {} ({})", description.name, description.version, &plugin.digest()[..12]);
-            let columns: Vec<_> =
-                description.input.fields().iter().map(|field| format!("{} {}", field.name(), field.data_type())).collect();
+            let columns: Vec<_> = description
+                .input
+                .fields()
+                .iter()
+                .map(|field| format!("{} {}", field.name(), field.data_type()))
+                .collect();
             println!("  reads     {}", columns.join(", "));
         }
     }

@@ -2,6 +2,7 @@
 
 mod args;
 mod check;
+mod demo;
 mod recover;
 mod run;
 
@@ -10,6 +11,7 @@ use std::process::ExitCode;
 use clap::Parser;
 
 pub use args::{Args, Command, RunArgs};
+pub use demo::DemoArgs;
 pub use run::{Running, RunningError, start};
 
 use crate::config::{Config, Overlay, Problems};
@@ -22,6 +24,7 @@ pub fn main() -> ExitCode {
     match args.command.unwrap_or(Command::Run(args.run)) {
         Command::Run(args) => with_config(&args, run::run),
         Command::Check(args) => with_config(&args, check::check),
+        Command::Demo(args) => demo::demo(&args),
         Command::Recover(args) => recover::recover(&args),
     }
 }
@@ -40,6 +43,7 @@ fn overlay(args: &RunArgs) -> Overlay {
         flags: args.flags(),
         environment: std::env::vars().collect(),
         source_files: args.source.clone(),
+        ignore_default_file: false,
         until_idle: args.until_idle,
     }
 }

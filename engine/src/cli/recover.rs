@@ -8,14 +8,25 @@ use crate::disposition::in_words;
 use crate::journal::{Journal, JournalError, LocalJournal, Position};
 use crate::offsets::LaneId;
 
+/// Where a lane goes on.
+#[derive(Clone, Copy)]
+enum From {
+    /// Where a new lane begins.
+    Start,
+    /// Where it stands; only its generation is raised.
+    Here,
+    Offset(i64),
+}
+
 /// The command.
 pub(super) fn recover(args: &RecoverArgs) -> ExitCode {
-    let next_offset = match args.from.as_str() {
-        "start" => None,
+    let from = match args.from.as_str() {
+        "start" => From::Start,
+        "here" => From::Here,
         offset => match offset.parse::<i64>() {
-            Ok(offset) if offset >= 0 => Some(offset),
+            Ok(offset) if offset >= 0 => From::Offset(offset),
             Ok(_) | Err(_) => {
-                eprintln!("flag --from: neither an offset nor `start`");
+                eprintln!("flag --from: neither an offset nor `start` nor `here`");
                 return ExitCode::from(2);
             }
         },
@@ -27,9 +38,14 @@ pub(super) fn recover(args: &RecoverArgs) -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    match runtime.block_on(restart_lanes(args, next_offset)) {
+    match runtime.block_on(restart_lanes(args, from)) {
         Ok(0) => {
-            eprintln!("the journal in {} knows no lane of plugin {} on topic {}", args.data_dir.display(), args.plugin, args.topic);
+            eprintln!(
+                "the journal in {} knows no lane of plugin {} on topic {}",
+                args.data_dir.display(),
+                args.plugin,
+                args.topic
+            );
             ExitCode::from(2)
         }
         Ok(_) => ExitCode::SUCCESS,
@@ -40,7 +56,7 @@ pub(super) fn recover(args: &RecoverArgs) -> ExitCode {
     }
 }
 
-async fn restart_lanes(args: &RecoverArgs, next_offset: Option<i64>) -> Result<usize, JournalError> {
+async fn restart_lanes(args: &RecoverArgs, from: From) -> Result<usize, JournalError> {
     let journal = LocalJournal::open(&journal_folder(&args.data_dir))?;
     let meant = |lane: &LaneId| {
         lane.plugin == args.plugin
@@ -49,9 +65,15 @@ async fn restart_lanes(args: &RecoverArgs, next_offset: Option<i64>) -> Result<u
     };
     let lanes: Vec<_> = journal.lanes()?.into_iter().filter(|(lane, ..)| meant(lane)).collect();
     for (lane, old, open) in &lanes {
+        let next_offset = match from {
+            From::Start => None,
+            From::Here => old.next_offset,
+            From::Offset(offset) => Some(offset),
+        };
         let new = Position { generation: old.generation.saturating_add(1), next_offset, epoch: 0, ..old.clone() };
         journal.restart(lane, new.clone()).await?;
-        let place = |offset: Option<i64>| offset.map_or_else(|| "its start".to_owned(), |offset| format!("offset {offset}"));
+        let place =
+            |offset: Option<i64>| offset.map_or_else(|| "its start".to_owned(), |offset| format!("offset {offset}"));
         println!(
             "{lane}: generation {} → {}, {} → {}; {open} open epochs given up",
             old.generation,

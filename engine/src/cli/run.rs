@@ -6,7 +6,9 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use serde::Serialize;
+use tokio::runtime::Runtime;
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::Semaphore;
 
 use crate::artifacts::{ArtifactError, Artifacts};
 use crate::clock::SystemClock;
@@ -15,7 +17,7 @@ use crate::cpu::Cpu;
 use crate::disposition::in_words;
 use crate::engine::{Deployed, Engine, EngineError, Lanes};
 use crate::journal::{JournalError, LocalJournal};
-use crate::lane::Surroundings;
+use crate::lane::{MAX_RECOVERIES, Surroundings};
 use crate::metrics::{Metrics, Totals};
 use crate::plugin::{Host, HostError, HostSettings};
 use crate::server::{Shown, cpu_seconds, listen};
@@ -78,7 +80,8 @@ pub(super) fn load_plugins(config: &Config, host: &Host) -> Result<Vec<Deployed>
         match load(host, &file) {
             Ok(transform) => deployed.push(Deployed { file, transform }),
             Err((path, message)) => {
-                let hint = (!path.exists()).then(|| "build it: make plugins, or cargo build for wasm32-unknown-unknown".to_owned());
+                let hint = (!path.exists())
+                    .then(|| "build it: make plugins, or cargo build for wasm32-unknown-unknown".to_owned());
                 problems.of_path(&path, message, hint);
             }
         }
@@ -123,10 +126,10 @@ pub fn start(config: Config, stop: Stop) -> Result<Running, RunningError> {
         host,
         cpu: Cpu::start(cores()).map_err(RunningError::Threads)?,
         clock: Arc::new(SystemClock),
+        recoveries: Arc::new(Semaphore::new(MAX_RECOVERIES)),
     };
     let shown = Shown { lanes: Lanes::default(), metrics: Arc::new(Metrics::default()), clickhouse };
-    let engine =
-        Engine::new(Arc::new(config), around, deployed, shown.metrics.clone(), shown.lanes.clone(), stop);
+    let engine = Engine::new(Arc::new(config), around, deployed, shown.metrics.clone(), shown.lanes.clone(), stop);
     Ok(Running { engine, shown })
 }
 
@@ -139,14 +142,14 @@ fn cores() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from)
 }
 
+/// Threads for I/O. Their name is how their CPU time is told from that of the transforms.
+pub(super) fn engine_runtime() -> io::Result<Runtime> {
+    tokio::runtime::Builder::new_multi_thread().worker_threads(cores()).thread_name("engine-io").enable_all().build()
+}
+
 /// The command.
 pub(super) fn run(config: Config) -> ExitCode {
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(cores())
-        .thread_name("engine-io")
-        .enable_all()
-        .build();
-    let outcome = match runtime {
+    let outcome = match engine_runtime() {
         Ok(runtime) => {
             let outcome = runtime.block_on(run_until_stopped(config));
             runtime.shutdown_background(); // an insert that a stop left open must not hold the process up
@@ -197,7 +200,8 @@ async fn run_until_stopped(config: Config) -> Result<(), Failure> {
 
 /// The first signal ends the open epochs, the second ends the process.
 async fn stop_at_signal(stopper: Stopper) {
-    let (Ok(mut interrupt), Ok(mut terminate)) = (signal(SignalKind::interrupt()), signal(SignalKind::terminate())) else {
+    let (Ok(mut interrupt), Ok(mut terminate)) = (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
+    else {
         tracing::warn!("signals can't be caught: a stop will be a crash, from which the next start recovers");
         return;
     };

@@ -68,6 +68,8 @@ pub struct Overlay {
     pub environment: BTreeMap<String, String>,
     /// Recorded messages in place of Kafka.
     pub source_files: Vec<PathBuf>,
+    /// Leave `engine.toml` alone although it is there.
+    pub ignore_default_file: bool,
     /// End when idle.
     pub until_idle: bool,
 }
@@ -81,7 +83,9 @@ impl Config {
         let mut settings = Settings::default();
         match &overlay.file {
             Some(path) => settings.read_file(path),
-            None if Path::new(DEFAULT_FILE).exists() => settings.read_file(Path::new(DEFAULT_FILE)),
+            None if !overlay.ignore_default_file && Path::new(DEFAULT_FILE).exists() => {
+                settings.read_file(Path::new(DEFAULT_FILE))
+            }
             None => {}
         }
         overlay_environment(&mut settings, &overlay.environment);
@@ -170,7 +174,9 @@ fn clickhouse(settings: &mut Settings) -> ClickHouseSettings {
     if let Some((file, place)) = settings.text("clickhouse.password_file") {
         match std::fs::read_to_string(&file) {
             Ok(password) => clickhouse.password = password.trim_end_matches(['\r', '\n']).to_owned().into(),
-            Err(error) => settings.problems.add(place, format!("clickhouse.password_file: {file} can't be read: {error}"), None),
+            Err(error) => {
+                settings.problems.add(place, format!("clickhouse.password_file: {file} can't be read: {error}"), None)
+            }
         }
     }
     let compressions = [("none", Compression::None), ("lz4", Compression::Lz4)];

@@ -37,30 +37,40 @@ pub(super) struct Settings {
 }
 
 impl Settings {
-    /// Reads a TOML file. Syntax errors are noted; what could be read all the same is there.
+    /// Reads a TOML file. Syntax errors are noted; what stands on other lines is there all the same.
     pub(super) fn read_file(&mut self, path: &Path) {
         let text = match fs::read_to_string(path) {
             Ok(text) => text,
             Err(error) => return self.problems.of_path(path, format!("can't be read: {error}"), None),
         };
-        let file = File { path, text: &text };
+        let mut file = File { path, text: &text, broken_lines: Vec::new() };
         let (table, errors) = DeTable::parse_recoverable(&text);
         for error in errors {
-            self.problems.add(file.place(error.span().unwrap_or_default()), error.message(), None);
+            let span = error.span().unwrap_or_default();
+            file.broken_lines.push(file.line(&span));
+            self.problems.add(file.place(span), error.message(), None);
         }
         self.flatten(&file, "", table.get_ref());
     }
 
     fn flatten(&mut self, file: &File<'_>, prefix: &str, table: &DeTable<'_>) {
         for (key, value) in table {
-            let dotted = if prefix.is_empty() { key.get_ref().to_string() } else { format!("{prefix}.{}", key.get_ref()) };
+            if file.broken_lines.contains(&file.line(&key.span())) {
+                continue;
+            }
+            let dotted =
+                if prefix.is_empty() { key.get_ref().to_string() } else { format!("{prefix}.{}", key.get_ref()) };
             match value.get_ref() {
                 DeValue::Table(inner) => self.flatten(file, &dotted, inner),
                 DeValue::Array(items) => {
                     let items = items.iter().map(|item| text_of(file, item)).collect();
                     self.set(dotted, file.place(key.span()), Value::List(items));
                 }
-                DeValue::String(_) | DeValue::Integer(_) | DeValue::Float(_) | DeValue::Boolean(_) | DeValue::Datetime(_) => {
+                DeValue::String(_)
+                | DeValue::Integer(_)
+                | DeValue::Float(_)
+                | DeValue::Boolean(_)
+                | DeValue::Datetime(_) => {
                     self.set(dotted, file.place(key.span()), Value::Text(text_of(file, value)));
                 }
             }
@@ -126,10 +136,7 @@ impl Settings {
         self.asked.push(key.to_owned());
         let prefix = format!("{key}.");
         let below: Vec<_> = self.given.keys().filter(|given| given.starts_with(&prefix)).cloned().collect();
-        below
-            .into_iter()
-            .filter_map(|given| Some((given[prefix.len()..].to_owned(), self.text(&given)?.0)))
-            .collect()
+        below.into_iter().filter_map(|given| Some((given[prefix.len()..].to_owned(), self.text(&given)?.0))).collect()
     }
 
     /// Where a key was given, or nowhere.
@@ -141,6 +148,11 @@ impl Settings {
     pub(super) fn finish(mut self) -> Problems {
         for (key, Given { place, .. }) in &self.given {
             let hint = did_you_mean(key, self.asked.iter().map(String::as_str));
+            // The environment is shared: a cluster that has a service named `engine` sets ENGINE_PORT by itself. So what
+            // is like no key is not for us.
+            if matches!(place, Place::Environment(_)) && hint.is_none() {
+                continue;
+            }
             self.problems.add(place.clone(), format!("{key}: there is no such key"), hint);
         }
         self.problems
@@ -170,12 +182,18 @@ fn text_of(file: &File<'_>, value: &Spanned<DeValue<'_>>) -> String {
 struct File<'a> {
     path: &'a Path,
     text: &'a str,
+    /// Lines with syntax errors: what the parser made of them is a guess.
+    broken_lines: Vec<usize>,
 }
 
 impl File<'_> {
+    fn line(&self, span: &Range<usize>) -> usize {
+        self.text.get(..span.start).unwrap_or(self.text).matches('\n').count() + 1
+    }
+
     fn place(&self, span: Range<usize>) -> Place {
         let before = self.text.get(..span.start).unwrap_or(self.text);
-        let line = before.matches('\n').count() + 1;
+        let line = self.line(&span);
         let column = before.rsplit('\n').next().map_or(0, |line| line.chars().count()) + 1;
         Place::File { path: PathBuf::from(self.path), line, column }
     }

@@ -9,3 +9,6 @@ mod problem;
 pub use engine_file::{Config, Input, Overlay};
 pub use plugin_file::{PluginFile, read_plugins};
 pub use problem::{Place, Problem, Problems};
+
+#[cfg(test)]
+mod tests;

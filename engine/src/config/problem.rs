@@ -96,12 +96,16 @@ impl fmt::Display for Problems {
 
 impl std::error::Error for Problems {}
 
+/// Jaro-Winkler similarity from which a word is taken for a misspelt one: `broker` and `brokers` have 0.97, `port` and
+/// `path` 0.85.
+const LIKENESS: f64 = 0.88;
+
 /// The known word that was probably meant.
 pub(super) fn did_you_mean<'a>(given: &str, known: impl IntoIterator<Item = &'a str>) -> Option<String> {
     known
         .into_iter()
         .map(|word| (strsim::jaro_winkler(given, word), word))
-        .filter(|(likeness, _)| *likeness > 0.75)
+        .filter(|(likeness, _)| *likeness > LIKENESS)
         .max_by(|a, b| a.0.total_cmp(&b.0))
         .map(|(_, word)| format!("did you mean {word}?"))
 }

@@ -69,9 +69,9 @@ impl ChangeLog {
             source_ts: TimestampMillisecondArray::new(source_ts, self.source_ts_known.finish()),
         };
         let indices = std::mem::take(&mut self.message);
-        let columns = wanted.iter().map(|(place, column, data_type)| {
-            (*place, self.column(*column, data_type, &changes, messages, &indices))
-        });
+        let columns = wanted
+            .iter()
+            .map(|(place, column, data_type)| (*place, self.column(*column, data_type, &changes, messages, &indices)));
         let columns = columns.collect();
         (changes, columns)
     }

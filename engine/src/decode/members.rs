@@ -40,6 +40,7 @@ impl<T: Copy> Members<T> {
 
     /// Takes the next key and its colon, and says what it means; `look_up` is asked for keys met for the first time.
     /// `next` counts through the order of one object, from 0.
+    #[inline]
     pub(super) fn take(
         &mut self,
         cursor: &mut Cursor<'_>,
@@ -59,12 +60,7 @@ impl<T: Copy> Members<T> {
     }
 
     #[cold]
-    fn search(
-        &mut self,
-        cursor: &mut Cursor<'_>,
-        next: &mut usize,
-        look_up: impl FnOnce(&[u8]) -> T,
-    ) -> Read<T> {
+    fn search(&mut self, cursor: &mut Cursor<'_>, next: &mut usize, look_up: impl FnOnce(&[u8]) -> T) -> Read<T> {
         let rest = cursor.rest();
         let ahead = self.order.iter().enumerate().skip(*next).take(LOOKAHEAD);
         if let Some((index, expected)) = ahead.into_iter().find(|(_, expected)| expected.is_at(rest)) {
@@ -111,9 +107,9 @@ impl<T> Expected<T> {
     }
 
     /// Whether the text begins with this key. Near the text's end it says no: the search finds the key as well.
+    #[inline]
     fn is_at(&self, text: &[u8]) -> bool {
         let Some((head, rest)) = text.split_first_chunk::<HEAD>() else { return false };
-        u128::from_le_bytes(*head) & self.mask == self.head
-            && (self.tail.is_empty() || rest.starts_with(&self.tail))
+        u128::from_le_bytes(*head) & self.mask == self.head && (self.tail.is_empty() || rest.starts_with(&self.tail))
     }
 }

@@ -22,7 +22,7 @@
 //! say more than the key.
 //!
 //! A key that occurs twice, among the columns asked for or on the envelope's own level, is a reject. What is skipped
-//! is not looked into (see [`scan`]).
+//! is checked for its quotes and brackets alone (see `scan`).
 //!
 //! ```text
 //! message ──schema──► payload ──envelope | flat──► rows ──columns──► Arrow arrays
@@ -65,7 +65,7 @@ pub use reject::RejectCode;
 #[derive(Debug)]
 pub struct Decoder {
     input: Input,
-    change_columns: Vec<(usize, ChangeColumn, DataType)>,
+    change_columns: Vec<MadeColumn>,
     rows: Rows,
     changes: ChangeLog,
     keys: Keys,
@@ -197,10 +197,13 @@ impl Decoder {
     }
 }
 
+/// A column that is read from rows: its index in the input, its name, and whether it may be null.
 type RowColumn = (usize, String, bool, Box<dyn Column>);
+/// A column that is made of the changes: its index in the input, and its declared type.
+type MadeColumn = (usize, ChangeColumn, DataType);
 
 /// The columns that are read from rows, and those that are made of the changes.
-fn plan(input: &Input) -> Result<(Vec<RowColumn>, Vec<(usize, ChangeColumn, DataType)>), InputError> {
+fn plan(input: &Input) -> Result<(Vec<RowColumn>, Vec<MadeColumn>), InputError> {
     let (mut columns, mut change_columns, mut problems) = (Vec::new(), Vec::new(), Vec::new());
     for (index, field) in input.columns.fields().iter().enumerate() {
         let name = field.name();

@@ -86,8 +86,7 @@ pub(super) const SURROGATE: &Refusal =
     &Refusal { code: RejectCode::InvalidJson, reason: "a string holds half of a surrogate pair" };
 pub(super) const NUMBER: &Refusal =
     &Refusal { code: RejectCode::InvalidJson, reason: "a number is not written as JSON wants it" };
-pub(super) const UTF8: &Refusal =
-    &Refusal { code: RejectCode::InvalidUtf8, reason: "the bytes are not UTF-8" };
+pub(super) const UTF8: &Refusal = &Refusal { code: RejectCode::InvalidUtf8, reason: "the bytes are not UTF-8" };
 pub(super) const DUPLICATE: &Refusal =
     &Refusal { code: RejectCode::DuplicateKey, reason: "a key occurs twice in one object" };
 pub(super) const MISSING_VALUE: &Refusal =

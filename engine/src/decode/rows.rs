@@ -118,6 +118,7 @@ impl Rows {
         }
     }
 
+    #[inline]
     fn cell(&mut self, index: usize, cursor: &mut Cursor<'_>, wires: &[Wire]) -> Result<(), Refused> {
         let slot = &mut self.slots[index];
         let place = Place::Column(slot.place);

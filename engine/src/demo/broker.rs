@@ -119,3 +119,6 @@ impl ProducerContext for Deliveries {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -6,13 +6,12 @@
 //! The messages carry no headers; Debezium's own tell of the connector and have no effect on rows.
 
 mod orders;
-mod random;
 mod users;
 #[cfg(test)]
 mod tests;
 
+pub use crate::random::Random;
 pub use orders::{Bad, Order, Orders};
-pub use random::Random;
 pub use users::{User, Users};
 
 /// A message about one row.

@@ -21,16 +21,17 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 pub use broker::{Broker, BrokerError, IN_FLIGHT, MAX_MESSAGE_BYTES};
 pub use changes::{Bad, Change, Mix, Order, Orders, Random, User, Users};
 pub use clickhouse::{ClickHouse, ClickHouseError};
 
-use feed::{Fed, PARTITIONS, Tables};
+use feed::{Fed, Tables};
 use proof::{Client, Freshness};
 use screen::Screen;
+
+use crate::stop::Stopper;
 
 /// Any error of the engine.
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
@@ -72,7 +73,7 @@ pub struct EngineSettings {
     pub database: String,
     /// The plugins folder.
     pub plugins: PathBuf,
-    /// An empty folder for the journal.
+    /// A folder for the journal, not there yet.
     pub data_dir: PathBuf,
 }
 
@@ -80,8 +81,8 @@ pub struct EngineSettings {
 pub struct EngineHandle {
     /// Asks how far it is; called some hundred times a second.
     pub progress: ProgressOf,
-    /// True asks it to finish the open epochs and end.
-    pub stop: watch::Sender<bool>,
+    /// Asks it to finish the open epochs and end.
+    pub stop: Stopper,
     /// The engine; it ends before it is asked to only if it fails.
     pub task: JoinHandle<Result<(), BoxError>>,
 }
@@ -141,6 +142,15 @@ pub enum Verdict {
     Different,
 }
 
+impl Verdict {
+    fn words(self) -> &'static str {
+        match self {
+            Self::AsExpected => "✓ ClickHouse holds exactly what the source tables hold.\n",
+            Self::Different => "✗ ClickHouse does not hold what it must.\n",
+        }
+    }
+}
+
 /// Why the demo could not be finished.
 #[derive(Debug, thiserror::Error)]
 pub enum DemoError {
@@ -181,7 +191,8 @@ pub async fn run(
 ) -> Result<Verdict, DemoError> {
     let folder = tempfile::Builder::new().prefix("engine-demo-").tempdir().map_err(DemoError::Folder)?;
     let mut screen = Screen::new();
-    let broker = Arc::new(Broker::start(&[(feed::ORDERS, PARTITIONS), (feed::USERS, PARTITIONS)])?);
+    let broker =
+        Arc::new(Broker::start(&[(feed::ORDERS, feed::ORDERS_PARTITIONS), (feed::USERS, feed::USERS_PARTITIONS)])?);
     let server = ClickHouse::start(folder.path())?;
     screen.opening(broker.addresses(), &server.url(), plugins);
 
@@ -221,6 +232,7 @@ async fn feed_and_drain(
 ) -> Result<(Tables, EngineHandle), DemoError> {
     let amount = options.events.map_or(Amount::Seconds(options.seconds), Amount::Changes);
     let fed = Arc::new(Fed::default());
+    let _ends_with_us = StopFeed(fed.clone());
     let feeder = std::thread::spawn({
         let (broker, fed, progress) = (broker.clone(), fed.clone(), engine.progress.clone());
         let (tables, rate) = (Tables::new(options.seed), options.rate);
@@ -233,7 +245,7 @@ async fn feed_and_drain(
         tokio::select! {
             _ = ticks.tick() => {
                 let progress = (engine.progress)();
-                stall.check(&progress)?;
+                stall.check(&fed, &progress)?;
                 screen.progress(&fed, &progress);
                 freshness.sample(client).await;
             }
@@ -248,7 +260,7 @@ async fn feed_and_drain(
         tokio::select! {
             _ = ticks.tick() => {
                 let progress = (engine.progress)();
-                stall.check(&progress)?;
+                stall.check(&fed, &progress)?;
                 screen.progress(&fed, &progress);
             }
             ended = &mut engine.task => return Err(ended_early(ended)),
@@ -258,8 +270,7 @@ async fn feed_and_drain(
 }
 
 async fn stop(engine: EngineHandle) -> Result<(), DemoError> {
-    // Nobody listening means that the engine has ended, which the task tells better.
-    let _ = engine.stop.send(true);
+    engine.stop.tell();
     engine.task.await.map_err(|panic| DemoError::Engine(panic.into()))?.map_err(DemoError::Engine)
 }
 
@@ -271,9 +282,18 @@ fn ended_early(ended: Result<Result<(), BoxError>, tokio::task::JoinError>) -> D
     }
 }
 
+/// The feed ends when nobody waits for it any more, whichever way that came.
+struct StopFeed(Arc<Fed>);
+
+impl Drop for StopFeed {
+    fn drop(&mut self) {
+        self.0.stop.store(true, Ordering::Relaxed);
+    }
+}
+
 /// Notices an engine that no longer moves.
 struct Stall {
-    committed: i64,
+    committed: u64,
     since: Instant,
 }
 
@@ -282,11 +302,37 @@ impl Stall {
         Self { committed: 0, since: Instant::now() }
     }
 
-    fn check(&mut self, progress: &Progress) -> Result<(), DemoError> {
-        let committed = progress.positions.iter().map(|(_, _, offset)| offset).sum();
-        if committed != self.committed || progress.lag == 0 {
+    fn check(&mut self, fed: &Fed, progress: &Progress) -> Result<(), DemoError> {
+        let committed = progress.positions.iter().map(|(_, _, offset)| offset.unsigned_abs()).sum();
+        let left = fed.messages.load(Ordering::Relaxed).saturating_sub(committed);
+        if committed != self.committed || left == 0 {
             *self = Self { committed, since: Instant::now() };
         }
-        if self.since.elapsed() < STALL_TIMEOUT { Ok(()) } else { Err(DemoError::Stalled { left: progress.lag }) }
+        if self.since.elapsed() < STALL_TIMEOUT { Ok(()) } else { Err(DemoError::Stalled { left }) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_slowest_lane_of_a_partition_counts() {
+        let positions = vec![("t".into(), 0, 7), ("t".into(), 1, 3), ("t".into(), 0, 5), ("u".into(), 0, 1)];
+        let progress = Progress { positions, ..Progress::default() };
+        assert_eq!((progress.position("t", 0), progress.position("t", 1), progress.position("t", 2)), (5, 3, 0));
+    }
+
+    #[test]
+    fn the_feed_waits_for_the_engine_and_the_end_for_every_partition() {
+        let mut tables = Tables::new(1);
+        let mut progress = Progress::default();
+        assert!(tables.has_room(&progress) && tables.are_done(&progress));
+        tables.order_ends[3] = IN_FLIGHT;
+        assert!(!tables.has_room(&progress) && !tables.are_done(&progress));
+        progress.positions.push((feed::ORDERS.into(), 3, IN_FLIGHT - 1));
+        assert!(tables.has_room(&progress) && !tables.are_done(&progress));
+        progress.positions[0].2 = IN_FLIGHT;
+        assert!(tables.are_done(&progress));
     }
 }

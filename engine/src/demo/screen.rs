@@ -74,9 +74,7 @@ impl Screen {
     pub(super) fn how_to_query_on(&self, clickhouse: &str, tcp: u16, database: &str, keep: bool) {
         if keep {
             println!("ClickHouse keeps running until Ctrl-C. Ask it:");
-            println!(
-                "  curl '{clickhouse}/?database={database}' -d 'SELECT * FROM orders_current LIMIT 5 FORMAT Vertical'"
-            );
+            println!("  curl '{clickhouse}/?database={database}' -d 'SELECT * FROM orders_current LIMIT 3'");
             println!("  clickhouse client --port {tcp} --database {database}");
         } else {
             println!("To look around in the tables afterwards: engine demo --keep");

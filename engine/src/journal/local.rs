@@ -142,6 +142,20 @@ impl Store {
         value.map(|value| parse(&key, &value)).transpose()
     }
 
+    /// A lane that was never taken. Where its topic was deleted and made again, its generation is above those of the
+    /// former topic's lanes: its offsets begin anew, and its versions must be the greater ones all the same.
+    fn new_lane(&self, lane: &LaneId) -> Result<LaneRecord, JournalError> {
+        let mut position = Position::default();
+        for entry in self.lanes.prefix(topic_key(lane)) {
+            let (key, value) = entry.into_inner().map_err(storage("reading lanes"))?;
+            let former: LaneRecord = parse(&key, &value)?;
+            if former.lane.topic_id != lane.topic_id {
+                position.generation = position.generation.max(former.position.generation.saturating_add(1));
+            }
+        }
+        Ok(LaneRecord { lane: lane.clone(), owner: Owner(0), position })
+    }
+
     fn open_intents(&self, lane: &LaneId) -> Result<Vec<Intent>, JournalError> {
         self.intents
             .prefix(lane_key(lane))
@@ -192,11 +206,10 @@ impl Writer {
         let lane = &request.lane;
         let mut record = match self.known.get(lane) {
             Some(record) => record.clone(),
-            None => self.store.lane(lane)?.unwrap_or_else(|| LaneRecord {
-                lane: lane.clone(),
-                owner: Owner(0),
-                position: Position::default(),
-            }),
+            None => match self.store.lane(lane)? {
+                Some(record) => record,
+                None => self.store.new_lane(lane)?,
+            },
         };
         match &request.write {
             Write::Take => record.owner.0 += 1,
@@ -237,7 +250,14 @@ fn fence(record: &LaneRecord, mine: Owner) -> Result<(), JournalError> {
 /// Names can't hold a zero byte (Kafka's topic names, folder names), so it ends each part, and no lane's key is the
 /// beginning of another's.
 fn lane_key(lane: &LaneId) -> Vec<u8> {
-    format!("{}\0{}\0{}\0{}\0{}\0", lane.tenant, lane.plugin, lane.topic, lane.topic_id, lane.partition).into_bytes()
+    let mut key = topic_key(lane);
+    key.extend_from_slice(format!("{}\0{}\0", lane.topic_id, lane.partition).as_bytes());
+    key
+}
+
+/// The beginning that the keys of all lanes of a transform on a topic share, whatever the topic's id.
+fn topic_key(lane: &LaneId) -> Vec<u8> {
+    format!("{}\0{}\0{}\0", lane.tenant, lane.plugin, lane.topic).into_bytes()
 }
 
 /// Big-endian, so that a lane's intents are read in epoch order.

@@ -14,6 +14,7 @@
 //! *Invariant:* commits of a lane are made in epoch order, and each begins where the one before it ended.
 
 mod local;
+mod simulated;
 
 use futures::future::BoxFuture;
 use serde::{Deserialize, Serialize};
@@ -21,6 +22,7 @@ use serde::{Deserialize, Serialize};
 use crate::offsets::{LaneId, OffsetRange};
 
 pub use local::LocalJournal;
+pub use simulated::{SimulatedDisk, SimulatedJournal};
 
 /// Grows by one each time a process takes the lane.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -10,7 +10,7 @@ use wasmtime::StoreContextMut;
 use wasmtime::component::WasmList;
 
 use super::frame::{self, FrameError};
-use super::sandbox::{Call, Sandbox};
+use super::sandbox::Sandbox;
 use super::{Emitted, Fault, Origin, Output, Rows, contract};
 
 /// Charged for each call of `emit`, so that a million empty ones don't fill the host: its own bookkeeping.
@@ -183,10 +183,4 @@ fn made_columns(plan: &OutputPlan, rows: usize, mut lists: &[&[u8]]) -> Result<R
     }
     let options = RecordBatchOptions::new().with_row_count(Some(rows));
     RecordBatch::try_new_with_options(plan.made.clone(), columns, &options).map_err(|error| error.to_string())
-}
-
-impl Call {
-    pub(super) fn new(input: RecordBatch, output_bytes: usize) -> Self {
-        Self { input, emitted: Vec::new(), bytes_left: output_bytes }
-    }
 }

@@ -1,7 +1,7 @@
 //! From what wasmtime says to what happened.
 
 use rustc_demangle::demangle;
-use wasmtime::{PoolConcurrencyLimitError, Trap, WasmBacktrace};
+use wasmtime::{Trap, WasmBacktrace};
 
 use super::Fault;
 use super::sandbox::{Sandbox, printable};
@@ -19,9 +19,6 @@ const MESSAGE_BYTES: usize = 2 << 10;
 pub(super) fn fault(error: &wasmtime::Error, sandbox: &mut Sandbox) -> Fault {
     if let Some(fault) = sandbox.fault.take() {
         return fault;
-    }
-    if let Some(exhausted) = error.downcast_ref::<PoolConcurrencyLimitError>() {
-        return Fault::Engine { message: format!("too many plugin instances at a time: {exhausted}") };
     }
     let backtrace = error.downcast_ref::<WasmBacktrace>();
     match error.downcast_ref::<Trap>() {

@@ -2,6 +2,7 @@
 
 use std::num::NonZeroUsize;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use wasmtime::component::{Linker, WasmStr};
 use wasmtime::{
@@ -10,10 +11,10 @@ use wasmtime::{
 };
 
 use super::contract::{self, Level};
-use super::emit;
 use super::fault::FRAMES_COLLECTED;
-use super::sandbox::{CORE_INSTANCES, MEMORIES, Sandbox, TABLE_ELEMENTS, TABLES};
+use super::sandbox::{CORE_INSTANCES, GuestLog, MEMORIES, Sandbox, TABLE_ELEMENTS, TABLES};
 use super::ticker::Ticker;
+use super::{Fault, emit};
 
 /// Memory of a slot that stays with the host between two instances. It covers the working set of batches of about
 /// 8,192 rows; what is above is given back and costs page faults next time.
@@ -48,6 +49,8 @@ pub(super) struct Shared {
     pub(super) engine: Engine,
     pub(super) linker: Linker<Sandbox>,
     pub(super) settings: HostSettings,
+    /// Instances that live.
+    instances: AtomicU32,
     _ticker: Ticker,
 }
 
@@ -66,13 +69,37 @@ impl Host {
     /// Starts the WebAssembly engine and the clock of its deadlines.
     ///
     /// # Errors
-    /// If this machine can't run it. Where only the pool of prepared memories is impossible (a container with a limit
-    /// of address space), it does without: instances then cost about twice as much, and the log says so.
+    /// If this machine can't run it. Where only the pool of prepared memories is impossible (a limit of address
+    /// space), it does without, which costs about half the speed, and the log says so.
     pub fn new(settings: HostSettings) -> Result<Self, HostError> {
         let engine = engine(settings).map_err(HostError::Engine)?;
         let linker = linker(&engine).map_err(HostError::Engine)?;
         let ticker = Ticker::start(&engine).map_err(HostError::Ticker)?;
-        Ok(Self { shared: Arc::new(Shared { engine, linker, settings, _ticker: ticker }) })
+        Ok(Self {
+            shared: Arc::new(Shared { engine, linker, settings, instances: AtomicU32::new(0), _ticker: ticker }),
+        })
+    }
+}
+
+/// Permission for one instance, given back when dropped: the limit holds with and without a pool.
+pub(super) struct Slot {
+    shared: Arc<Shared>,
+}
+
+impl Slot {
+    pub(super) fn take(shared: &Arc<Shared>) -> Result<Self, Fault> {
+        let limit = shared.settings.instances;
+        let one_more = |live: u32| (live < limit).then_some(live + 1);
+        match shared.instances.fetch_update(Ordering::AcqRel, Ordering::Acquire, one_more) {
+            Ok(_) => Ok(Self { shared: shared.clone() }),
+            Err(_) => Err(Fault::Engine { message: format!("{limit} plugin instances live already") }),
+        }
+    }
+}
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        self.shared.instances.fetch_sub(1, Ordering::AcqRel);
     }
 }
 
@@ -83,12 +110,21 @@ fn engine(settings: HostSettings) -> wasmtime::Result<Engine> {
         tracing::warn!(
             error = format!("{error:#}"),
             instances = settings.instances,
-            "no address space for a pool of plugin memories: each instance maps its own, which is slower. \
+            "no address space for a pool of plugin memories: plugins will run at about half their speed. \
              Raise the limit of virtual memory (ulimit -v) or lower the number of instances"
         );
-        config.allocation_strategy(InstanceAllocationStrategy::OnDemand);
-        Engine::new(&config)
+        Engine::new(without_address_space(&mut config))
     })
+}
+
+/// Where a pool is not possible, 4 GiB for each instance are not either: memories as large as they are, which move
+/// when they grow, and a check in front of each access in place of guard pages.
+fn without_address_space(config: &mut Config) -> &Config {
+    config
+        .allocation_strategy(InstanceAllocationStrategy::OnDemand)
+        .memory_reservation(0)
+        .memory_reservation_for_growth(4 << 20)
+        .memory_guard_size(64 << 10)
 }
 
 fn pool(settings: HostSettings) -> PoolingAllocationConfig {
@@ -147,7 +183,7 @@ fn linker(engine: &Engine) -> wasmtime::Result<Linker<Sandbox>> {
 }
 
 fn log(mut store: StoreContextMut<'_, Sandbox>, (level, message): (Level, WasmStr)) -> wasmtime::Result<()> {
-    let message = message.to_str(&store)?.into_owned();
-    store.data_mut().log.line(level, &message);
+    let line = GuestLog::cut(&message.to_str(&store)?);
+    store.data_mut().log.line(level, line);
     Ok(())
 }

@@ -4,11 +4,12 @@ use std::sync::Arc;
 
 use arrow_array::RecordBatch;
 use arrow_buffer::Buffer;
-use wasmtime::Store;
 use wasmtime::component::{ComponentNamedList, Func, Lift, Lower};
+use wasmtime::{Store, Trap};
 
 use super::emit::OutputPlan;
 use super::fault::fault;
+use super::host::Slot;
 use super::load::{Exports, Plugin};
 use super::sandbox::{Call, Sandbox, printable};
 use super::ticker::ticks;
@@ -25,6 +26,8 @@ const REASON_BYTES: usize = 1 << 10;
 pub(super) struct Cell {
     pub(super) store: Store<Sandbox>,
     pub(super) instance: wasmtime::component::Instance,
+    /// After the store: only then is its memory back in the pool.
+    _slot: Slot,
 }
 
 impl Cell {
@@ -34,13 +37,16 @@ impl Cell {
         outputs: &Arc<[OutputPlan]>,
         limits: Limits,
     ) -> Result<Self, Fault> {
-        let mut store = Store::new(exports.engine(), Sandbox::new(name.clone(), outputs.clone(), limits));
+        let slot = Slot::take(&exports.shared)?;
+        let mut store = Store::new(&exports.shared.engine, Sandbox::new(name.clone(), outputs.clone(), limits));
         store.limiter(|sandbox| sandbox);
         store.set_epoch_deadline(ticks(limits.call_ms));
         store.set_hostcall_fuel(limits.output_bytes.max(MIN_HOSTCALL_BYTES));
         match exports.pre.instantiate(&mut store) {
-            Ok(instance) => Ok(Self { store, instance }),
-            Err(error) => Err(fault(&error, store.data_mut())),
+            Ok(instance) => Ok(Self { store, instance, _slot: slot }),
+            // Nothing has crossed the border yet: what is no trap is the system's refusal.
+            Err(error) if error.is::<Trap>() || store.data().fault.is_some() => Err(fault(&error, store.data_mut())),
+            Err(error) => Err(Fault::Engine { message: format!("no sandbox for an instance: {error:#}") }),
         }
     }
 

@@ -97,7 +97,7 @@ pub(super) struct Exports {
     start: ComponentExportIndex,
     process: ComponentExportIndex,
     /// Keeps the clock of the deadlines running for as long as there is something to stop.
-    shared: Arc<Shared>,
+    pub(super) shared: Arc<Shared>,
 }
 
 impl Host {
@@ -178,10 +178,6 @@ impl Exports {
         };
         let pre = host.shared.linker.instantiate_pre(component).map_err(|error| other_types(&error))?;
         Ok(Self { pre, describe, start, process, shared: host.shared.clone() })
-    }
-
-    pub(super) fn engine(&self) -> &Engine {
-        &self.shared.engine
     }
 
     pub(super) fn start(&self, cell: &mut Cell) -> Result<Func, Fault> {

@@ -45,6 +45,12 @@ pub(super) struct Call {
     pub(super) bytes_left: usize,
 }
 
+impl Call {
+    pub(super) fn new(input: RecordBatch, output_bytes: usize) -> Self {
+        Self { input, emitted: Vec::new(), bytes_left: output_bytes }
+    }
+}
+
 impl Sandbox {
     pub(super) fn new(plugin: Arc<str>, outputs: Arc<[OutputPlan]>, limits: Limits) -> Self {
         let log = GuestLog { plugin, lines_left: LOG_LINES, suppressed: 0, last_error: None };
@@ -103,8 +109,12 @@ pub(super) struct GuestLog {
 }
 
 impl GuestLog {
-    pub(super) fn line(&mut self, level: Level, message: &str) {
-        let line = printable(message, LOG_BYTES);
+    /// What of a message becomes the line: the guest's text may be megabytes.
+    pub(super) fn cut(message: &str) -> String {
+        printable(message, LOG_BYTES)
+    }
+
+    pub(super) fn line(&mut self, level: Level, line: String) {
         self.write(level, &line);
         if level == Level::Error {
             self.last_error = Some(line);

@@ -60,7 +60,6 @@ fn insert_totals(clickhouse: &ClickHouse) -> InsertTotals {
         inserts: totals.inserts,
         rows: totals.rows,
         bytes: totals.bytes,
-        seconds: totals.time.as_secs_f64(),
         waiting: totals.waiting,
         failures: stats.failures().map(|(cause, count)| (cause.as_str(), count)).collect(),
     }
@@ -70,9 +69,9 @@ fn insert_totals(clickhouse: &ClickHouse) -> InsertTotals {
 async fn health(State(shown): State<Shown>) -> Response {
     let lanes = shown.lanes.all();
     let views: Vec<_> = lanes.iter().map(|lane| (lane.id.to_string(), lane.view())).collect();
-    let troubled = views
-        .iter()
-        .any(|(_, view)| matches!(view.state, LaneState::Waiting { .. } | LaneState::Halted { .. }) || view.trouble.is_some());
+    let troubled = views.iter().any(|(_, view)| {
+        matches!(view.state, LaneState::Waiting { .. } | LaneState::Halted { .. }) || view.trouble.is_some()
+    });
     let waiting = shown.clickhouse.stats().totals().waiting;
     let lanes: Vec<_> = views
         .iter()

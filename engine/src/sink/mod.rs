@@ -10,6 +10,7 @@ mod clickhouse;
 mod dead_letter;
 mod messages;
 mod range;
+mod simulated;
 
 use futures::future::BoxFuture;
 
@@ -17,12 +18,11 @@ use crate::batch::Block;
 use crate::table::Table;
 
 pub use bronze::{bronze_block, bronze_table};
-pub use clickhouse::{
-    Backoff, Cause, ClickHouse, ClickHouseSettings, Compression, Password, SinkStats, SinkTotals,
-};
+pub use clickhouse::{Backoff, Cause, ClickHouse, ClickHouseSettings, Compression, Password, SinkStats, SinkTotals};
 pub use dead_letter::{DeadLetter, dead_letter_block, dead_letter_table};
 pub use messages::Provenance;
 pub use range::{OutOfRange, out_of_range};
+pub use simulated::{InsertFault, SimulatedSink, SimulatedTables};
 
 /// What a repeated insert into a table does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

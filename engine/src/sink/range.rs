@@ -8,8 +8,8 @@
 use arrow_array::cast::AsArray;
 use arrow_array::types::{
     ArrowPrimitiveType, Date32Type, Decimal128Type, Decimal256Type, DecimalType, Time32MillisecondType,
-    Time32SecondType, Time64MicrosecondType, Time64NanosecondType, TimestampMicrosecondType,
-    TimestampMillisecondType, TimestampNanosecondType, TimestampSecondType,
+    Time32SecondType, Time64MicrosecondType, Time64NanosecondType, TimestampMicrosecondType, TimestampMillisecondType,
+    TimestampNanosecondType, TimestampSecondType,
 };
 use arrow_array::{Array, ArrayRef, PrimitiveArray, RecordBatch};
 use arrow_buffer::{ArrowNativeType, NullBuffer, i256};
@@ -59,7 +59,9 @@ fn misfits(array: &ArrayRef, base: &Base) -> Option<Misfits> {
             (decimals(array, *precision)?, "out_of_range", reason)
         }
         Base::Json => (texts(array, is_json_object)?, "invalid_json", "the text is not a JSON object".into()),
-        Base::Uuid => (texts(array, is_uuid)?, "invalid_uuid", "the text is not a UUID like 8-4-4-4-12 hex digits".into()),
+        Base::Uuid => {
+            (texts(array, is_uuid)?, "invalid_uuid", "the text is not a UUID like 8-4-4-4-12 hex digits".into())
+        }
         Base::Bool
         | Base::Int(_)
         | Base::UInt(_)
@@ -73,23 +75,24 @@ fn misfits(array: &ArrayRef, base: &Base) -> Option<Misfits> {
 }
 
 /// Days from 1970-01-01 to 1900-01-01 and to the last days of `Date` and `Date32`.
-const DAY_1900: i64 = -25_567;
-const DAY_2149: i64 = 65_535;
-const DAY_2299: i64 = 120_529;
-const SECONDS_OF_DAY: i64 = 86_400;
+const DAY_1900: i32 = -25_567;
+const DAY_2149: i32 = 65_535;
+const DAY_2299: i32 = 120_529;
+/// Seconds from 1970 to the beginning of 1900 and of 2300.
+const YEAR_1900: i64 = DAY_1900 as i64 * 86_400;
+const YEAR_2300: i64 = (DAY_2299 as i64 + 1) * 86_400;
 /// `Time64` holds ±999:59:59 and a fraction.
-const SECONDS_OF_TIME: i64 = 1000 * 3600;
+const TIME: i32 = 1000 * 3600;
 
 /// Rows outside the range of a date or time, and the range in words.
 fn times(array: &ArrayRef, base: &Base) -> Option<(Vec<usize>, &'static str)> {
-    let seconds = |ticks: i64| (DAY_1900 * SECONDS_OF_DAY * ticks, (DAY_2299 + 1) * SECONDS_OF_DAY * ticks - 1);
-    let clock = |ticks: i64| (1 - SECONDS_OF_TIME * ticks, SECONDS_OF_TIME * ticks - 1);
-    let small = |(low, high): (i64, i64)| (low as i32, high as i32);
+    let seconds = |ticks: i64| (YEAR_1900 * ticks, YEAR_2300 * ticks - 1);
+    let clock = |ticks: i64| (1 - i64::from(TIME) * ticks, i64::from(TIME) * ticks - 1);
     let all = "1900-01-01 to 2299-12-31";
     let hours = "-999:59:59 to 999:59:59";
     Some(match (array.data_type(), base) {
-        (DataType::Date32, Base::Date) => (outside::<Date32Type>(array, small((0, DAY_2149))), "1970-01-01 to 2149-06-06"),
-        (DataType::Date32, _) => (outside::<Date32Type>(array, small((DAY_1900, DAY_2299))), all),
+        (DataType::Date32, Base::Date) => (outside::<Date32Type>(array, (0, DAY_2149)), "1970-01-01 to 2149-06-06"),
+        (DataType::Date32, _) => (outside::<Date32Type>(array, (DAY_1900, DAY_2299)), all),
         (DataType::Timestamp(TimeUnit::Second, _), Base::DateTime) => {
             (outside::<TimestampSecondType>(array, (0, i64::from(u32::MAX))), "1970-01-01 to 2106-02-07")
         }
@@ -99,18 +102,21 @@ fn times(array: &ArrayRef, base: &Base) -> Option<(Vec<usize>, &'static str)> {
             TimeUnit::Microsecond => (outside::<TimestampMicrosecondType>(array, seconds(1_000_000)), all),
             // 64 bits of nanoseconds end in 2262 by themselves.
             TimeUnit::Nanosecond => {
-                let low = DAY_1900 * SECONDS_OF_DAY * 1_000_000_000;
+                let low = YEAR_1900 * 1_000_000_000;
                 (outside::<TimestampNanosecondType>(array, (low, i64::MAX)), "1900-01-01 to 2262-04-11")
             }
         },
-        (DataType::Time32(TimeUnit::Second), _) => (outside::<Time32SecondType>(array, small(clock(1))), hours),
+        (DataType::Time32(TimeUnit::Second), _) => (outside::<Time32SecondType>(array, (1 - TIME, TIME - 1)), hours),
         (DataType::Time32(_), _) => (outside::<Time32MillisecondType>(array, (-i32::MAX, i32::MAX)), hours),
-        (DataType::Time64(TimeUnit::Microsecond), _) => (outside::<Time64MicrosecondType>(array, clock(1_000_000)), hours),
+        (DataType::Time64(TimeUnit::Microsecond), _) => {
+            (outside::<Time64MicrosecondType>(array, clock(1_000_000)), hours)
+        }
         (DataType::Time64(_), _) => (outside::<Time64NanosecondType>(array, clock(1_000_000_000)), hours),
         _ => return None,
     })
 }
 
+#[expect(clippy::wildcard_enum_match_arm, reason = "the two decimals that a table can have")]
 fn decimals(array: &ArrayRef, precision: u8) -> Option<Vec<usize>> {
     match array.data_type() {
         DataType::Decimal128(..) => {
@@ -158,7 +164,10 @@ fn is_json_object(text: &str) -> bool {
 fn is_uuid(text: &str) -> bool {
     let dash = |index: usize| matches!(index, 8 | 13 | 18 | 23);
     text.len() == 36
-        && text.bytes().enumerate().all(|(index, byte)| if dash(index) { byte == b'-' } else { byte.is_ascii_hexdigit() })
+        && text
+            .bytes()
+            .enumerate()
+            .all(|(index, byte)| if dash(index) { byte == b'-' } else { byte.is_ascii_hexdigit() })
 }
 
 #[cfg(test)]

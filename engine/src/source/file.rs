@@ -88,7 +88,9 @@ impl Source for FileSource {
             let position = match start {
                 Start::Earliest => first,
                 Start::Latest => end,
-                Start::Offset(wanted) if wanted > end => return Err(SourceError::OffsetAhead { partition, wanted, end }),
+                Start::Offset(wanted) if wanted > end => {
+                    return Err(SourceError::OffsetAhead { partition, wanted, end });
+                }
                 Start::Offset(wanted) => wanted,
             };
             let next = places.partition_point(|place| place.offset < position);

@@ -8,6 +8,7 @@
 
 mod file;
 mod kafka;
+mod simulated;
 mod topics;
 
 use std::sync::Arc;
@@ -20,6 +21,7 @@ use crate::offsets::TopicPartition;
 
 pub use file::FileSource;
 pub use kafka::{KafkaMessage, KafkaSettings, KafkaSource};
+pub use simulated::{SimulatedSource, SimulatedTopics};
 
 /// A partition that exists at the source.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -104,7 +106,8 @@ pub enum SourceError {
     /// The position is not there any more: retention or compaction went past it. The lane stops.
     #[error(
         "{partition}: offset {wanted} is gone, the topic now holds [{earliest}, {end}): {lost} offsets were deleted \
-         before they were read. Nothing was skipped. To go on behind the gap, run `engine recover --from earliest`"
+         before they were read. Nothing was skipped. To go on behind the gap: engine recover --plugin NAME --topic {} --partition {} --from {earliest}",
+        partition.topic, partition.partition
     )]
     OffsetGone {
         /// The partition.
@@ -122,7 +125,9 @@ pub enum SourceError {
     /// topic's. The lane stops.
     #[error(
         "{partition}: offset {wanted} was never written, the partition ends at {end}: the broker lost messages (unclean \
-         leader election, restored disk), or the topic was created again. To go on anyway, run `engine recover`"
+         leader election, restored disk), or the topic was created again. To go on anyway: engine recover --plugin NAME --topic {} --partition {} \
+         --from OFFSET",
+        partition.topic, partition.partition
     )]
     OffsetAhead {
         /// The partition.

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use arrow_array::cast::AsArray;
 use arrow_array::types::{Int64Type, TimestampMillisecondType, UInt8Type};
 use arrow_array::{
-    ArrayRef, BooleanArray, Int32Array, RecordBatch, StringArray, TimestampMillisecondArray, UInt8Array, UInt32Array, UInt64Array,
+    ArrayRef, BooleanArray, Int32Array, RecordBatch, StringArray, TimestampMillisecondArray, UInt8Array, UInt32Array,
+    UInt64Array,
 };
 use arrow_schema::ArrowError;
 use arrow_select::filter::filter;
@@ -101,7 +102,8 @@ fn letter(op: u8) -> &'static str {
 }
 
 fn ordinal(row: usize) -> u32 {
-    u32::try_from(row).expect("a block has less than 2^32 rows: epochs are bounded in messages and call output in bytes")
+    u32::try_from(row)
+        .expect("a block has less than 2^32 rows: epochs are bounded in messages and call output in bytes")
 }
 
 fn repeated(text: &str, rows: usize) -> StringArray {

@@ -36,11 +36,8 @@ impl<'a> Sandboxed<'a> {
             CallLimits::Enforced => settings.limits.call_ms,
             CallLimits::Replay => REPLAY_CALL_MS,
         };
-        let limits = Limits {
-            memory_bytes: settings.limits.memory_bytes,
-            call_ms,
-            output_bytes: settings.limits.output_bytes,
-        };
+        let limits =
+            Limits { memory_bytes: settings.limits.memory_bytes, call_ms, output_bytes: settings.limits.output_bytes };
         let context = Context { parameters: Arc::from(parameters), now_ms: epoch.clock_ms };
         Self { plugin, context, limits, instance: None }
     }

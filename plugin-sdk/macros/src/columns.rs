@@ -167,12 +167,13 @@ fn column(field: &syn::Field, allowed: &[&str]) -> Result<Column> {
             Ok(())
         })?;
     }
-    let elided = match &column.ty {
-        Type::Reference(reference) if reference.lifetime.is_none() => Some(reference.and_token.span()),
-        _ => None,
-    };
-    match elided {
-        Some(span) => Err(Error::new(span, "the reference needs the struct's lifetime, such as &'a str")),
-        None => Ok(column),
+    if let Type::Reference(reference) = &column.ty
+        && reference.lifetime.is_none()
+    {
+        return Err(Error::new(
+            reference.and_token.span(),
+            "the reference needs the struct's lifetime, such as &'a str",
+        ));
     }
+    Ok(column)
 }

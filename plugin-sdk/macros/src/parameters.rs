@@ -57,12 +57,10 @@ fn no_struct(input: &DeriveInput) -> Error {
 
 /// The doc comment's lines, joined.
 fn doc(attributes: &[Attribute]) -> String {
-    let lines = attributes.iter().filter_map(|attribute| match &attribute.meta {
-        Meta::NameValue(meta) if meta.path.is_ident("doc") => match &meta.value {
-            Expr::Lit(ExprLit { lit: Lit::Str(line), .. }) => Some(line.value().trim().to_owned()),
-            _ => None,
-        },
-        Meta::Path(_) | Meta::List(_) | Meta::NameValue(_) => None,
+    let lines = attributes.iter().filter_map(|attribute| {
+        let Meta::NameValue(meta) = &attribute.meta else { return None };
+        let Expr::Lit(ExprLit { lit: Lit::Str(line), .. }) = &meta.value else { return None };
+        meta.path.is_ident("doc").then(|| line.value().trim().to_owned())
     });
     lines.collect::<Vec<_>>().join(" ").trim().to_owned()
 }

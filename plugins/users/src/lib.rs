@@ -41,7 +41,9 @@ fn clean<'a>(change: Change<UserIn<'a>>, _: &Ctx) -> Result<User<'a>, Reject> {
 /// allows beyond that (quoted names, address literals) nothing is seen in practice but typing errors.
 fn is_email(text: &str) -> bool {
     // 254: the longest address that fits an SMTP path.
-    let plausible = text.len() <= 254 && !text.chars().any(|c| c.is_whitespace() || c.is_control());
+    let plausible = text.len() <= 254
+        && !text.bytes().any(|byte| byte.is_ascii_whitespace() || byte.is_ascii_control())
+        && (text.is_ascii() || !text.chars().any(|c| c.is_whitespace() || c.is_control()));
     let Some((name, domain)) = text.split_once('@').filter(|_| plausible) else { return false };
     let label = |label: &str| !label.is_empty() && !label.starts_with('-') && !label.ends_with('-');
     !name.is_empty() && !domain.contains('@') && domain.contains('.') && domain.split('.').all(label)

@@ -44,6 +44,8 @@ fn what_is_no_address_is_rejected() {
         "a b@example.com",
         "ada@-example.com",
         "ada@example..com",
+        "ada\u{a0}b@example.com",
+        "ada\u{7f}@example.com",
         &long,
     ];
     let answer = Harness::<Users>::new().run(bad.map(|email| Change::update(user("Ada", email))));

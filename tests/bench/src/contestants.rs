@@ -1,4 +1,4 @@
-//! The two consumers, as commands that read a whole topic into ClickHouse and end.
+//! The consumers, as commands that read a whole topic into ClickHouse and end.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -56,9 +56,10 @@ pub(crate) struct Counts {
     pub(crate) bad: u64,
 }
 
-/// The hand-written consumer.
-pub(crate) fn naive(options: &Options, target: &Target<'_>) -> Result<(Ended, Counts), Failure> {
+/// The hand-written consumer; with `history` it writes both of the plugin's tables.
+pub(crate) fn naive(options: &Options, target: &Target<'_>, history: bool) -> Result<(Ended, Counts), Failure> {
     let mut command = Command::new(&options.naive);
+    command.args(history.then_some("--history"));
     command.args(["--kafka", &options.kafka, "--topic", target.topic]);
     command.args(["--clickhouse", target.clickhouse, "--database", target.database]);
     let ended = run(&mut command)?;

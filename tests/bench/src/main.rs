@@ -45,7 +45,7 @@ struct Options {
     #[arg(long, default_value_t = 3)]
     runs: u32,
     /// Which consumers run
-    #[arg(long, value_delimiter = ',', default_value = "engine,naive")]
+    #[arg(long, value_delimiter = ',', default_value = "engine,naive,naive-history")]
     only: Vec<Contestant>,
     /// Where the figures are written
     #[arg(long, default_value = "target/bench.json")]
@@ -54,8 +54,12 @@ struct Options {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 enum Contestant {
+    /// The engine with the plugin `orders`, which writes current state and history.
     Engine,
+    /// The hand-written consumer, which writes the current state alone: less than the engine does.
     Naive,
+    /// The hand-written consumer doing the same as the engine.
+    NaiveHistory,
 }
 
 impl Contestant {
@@ -64,6 +68,7 @@ impl Contestant {
         match self {
             Self::Engine => "e2e_engine",
             Self::Naive => "naive",
+            Self::NaiveHistory => "naive_history",
         }
     }
 }
@@ -140,6 +145,11 @@ impl Bench<'_> {
         let per_event = |cpu: Duration| cpu.as_secs_f64() * 1e6 / events;
         let own = measured.cpu.saturating_sub(startup);
         figures.add(format!("{prefix}_cpu_us_per_event"), "us", per_event(own));
+        if !measured.stages.is_empty() {
+            let known: f64 = measured.stages.iter().map(|(_, seconds)| seconds).sum();
+            let other = (own.as_secs_f64() - known) * 1e6 / events;
+            figures.add(format!("{prefix}_other_cpu_us_per_event"), "us", other);
+        }
         for (stage, seconds) in &measured.stages {
             figures.add(format!("{prefix}_{stage}_cpu_us_per_event"), "us", seconds * 1e6 / events);
         }
@@ -161,8 +171,9 @@ impl Bench<'_> {
                 let seconds = |stage| summary.stage_cpu_seconds.get(stage).map(|seconds| (stage, *seconds));
                 (ended, STAGES.into_iter().filter_map(seconds).collect(), "orders")
             }
-            Contestant::Naive => {
-                let (ended, counts) = contestants::naive(self.options, &target)?;
+            Contestant::Naive | Contestant::NaiveHistory => {
+                let history = self.contestant == Contestant::NaiveHistory;
+                let (ended, counts) = contestants::naive(self.options, &target, history)?;
                 let right = (topic.messages, topic.messages - topic.bad, topic.bad);
                 if (counts.messages, counts.rows, counts.bad) != right {
                     return Err(format!("naive counted {counts:?}, right is {right:?}").into());
@@ -196,12 +207,12 @@ fn ask(url: &str, query: &str) -> Result<String, Failure> {
 }
 
 fn print_ratios(figures: &Figures) {
-    for shape in ["", "_schema"] {
-        let engine = figures.median(&format!("e2e_engine{shape}_cpu_us_per_event"));
-        let naive = figures.median(&format!("naive{shape}_cpu_us_per_event"));
-        if let (Some(engine), Some(naive)) = (engine, naive) {
-            let what = if shape.is_empty() { "plain" } else { "with embedded schema" };
-            println!("\n{what}: the engine takes {:.2} of the hand-written consumer's CPU time", engine / naive);
+    for (shape, words) in [("", "plain"), ("_schema", "with embedded schema")] {
+        let Some(engine) = figures.median(&format!("e2e_engine{shape}_cpu_us_per_event")) else { continue };
+        for (naive, what) in [("naive", "the hand-written consumer"), ("naive_history", "the same with history")] {
+            if let Some(naive) = figures.median(&format!("{naive}{shape}_cpu_us_per_event")) {
+                println!("{words}: the engine takes {:.2} of the CPU time of {what}", engine / naive);
+            }
         }
     }
 }

@@ -9,8 +9,7 @@ use crate::decode::reject::{Read, Refusal, RejectCode};
 
 const NOT_BASE64: &Refusal = &Refusal { code: RejectCode::InvalidValue, reason: "expected base64" };
 const EMPTY: &Refusal = &Refusal { code: RejectCode::InvalidValue, reason: "expected base64 of at least one byte" };
-const TOO_LONG: &Refusal =
-    &Refusal { code: RejectCode::OutOfRange, reason: "expected a number of at most 256 bits" };
+const TOO_LONG: &Refusal = &Refusal { code: RejectCode::OutOfRange, reason: "expected a number of at most 256 bits" };
 
 /// Appends the bytes.
 pub(super) fn append(text: &[u8], out: &mut Vec<u8>) -> Read<()> {
@@ -20,16 +19,14 @@ pub(super) fn append(text: &[u8], out: &mut Vec<u8>) -> Read<()> {
 /// An integer of at most 128 bits, which most are: read without a buffer. Declines what is longer or malformed.
 pub(super) fn small_integer(text: &[u8]) -> Option<i128> {
     let data = text.strip_suffix(b"==").or_else(|| text.strip_suffix(b"=")).unwrap_or(text);
-    if text.len() % 4 != 0 || data.is_empty() || data.len() > 21 {
+    if !text.len().is_multiple_of(4) || data.is_empty() || data.len() > 20 {
         return None;
     }
-    let mut bits = 0_u128;
-    for letter in data {
-        let value = SEXTETS[usize::from(*letter)];
-        if value > 63 {
-            return None;
-        }
-        bits = bits << 6 | u128::from(value);
+    // Ten letters fill 60 bits: one register does for most amounts of money.
+    let (first, others) = data.split_at(data.len().min(10));
+    let mut bits = u128::from(sextets_of(first)?);
+    if !others.is_empty() {
+        bits = bits << (6 * others.len()) | u128::from(sextets_of(others)?);
     }
     let spare = data.len() * 6 % 8;
     if bits & ((1 << spare) - 1) != 0 {
@@ -37,6 +34,17 @@ pub(super) fn small_integer(text: &[u8]) -> Option<i128> {
     }
     let unused = 128 - (data.len() * 6 - spare);
     Some((bits >> spare << unused).cast_signed() >> unused)
+}
+
+/// The bits of at most ten letters.
+fn sextets_of(letters: &[u8]) -> Option<u64> {
+    let (mut bits, mut seen) = (0, 0);
+    for letter in letters {
+        let value = SEXTETS[usize::from(*letter)];
+        seen |= value;
+        bits = bits << 6 | u64::from(value & 63);
+    }
+    (seen < 64).then_some(bits)
 }
 
 /// An integer of at most 256 bits.

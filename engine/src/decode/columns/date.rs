@@ -20,8 +20,7 @@ const NOT_A_DATE: &Refusal = &Refusal {
     code: RejectCode::WrongType,
     reason: "expected a date: a number of days since 1970-01-01, or text like 2025-07-21",
 };
-const NOT_ISO: &Refusal =
-    &Refusal { code: RejectCode::InvalidValue, reason: "expected a date like 2025-07-21" };
+const NOT_ISO: &Refusal = &Refusal { code: RejectCode::InvalidValue, reason: "expected a date like 2025-07-21" };
 const OUT_OF_RANGE: &Refusal =
     &Refusal { code: RejectCode::OutOfRange, reason: "expected a date within 32 bits of days" };
 const NOT_MIDNIGHT: &Refusal =

@@ -12,10 +12,8 @@ use crate::decode::reject::{NUMBER, Read, Refusal, RejectCode};
 use crate::decode::scan::Cursor;
 use crate::decode::schema::Wire;
 
-const NOT_A_FLOAT: &Refusal = &Refusal {
-    code: RejectCode::WrongType,
-    reason: "expected a number, \"NaN\", \"Infinity\" or \"-Infinity\"",
-};
+const NOT_A_FLOAT: &Refusal =
+    &Refusal { code: RejectCode::WrongType, reason: "expected a number, \"NaN\", \"Infinity\" or \"-Infinity\"" };
 const OUT_OF_RANGE: &Refusal =
     &Refusal { code: RejectCode::OutOfRange, reason: "expected a number that fits the column's type" };
 

@@ -52,18 +52,15 @@ impl<A> Integer<A> {
     #[cold]
     fn wide(&mut self, value: &mut Cursor<'_>, wire: Wire) -> Read<i128> {
         if value.at_number() {
-            return decimal::from_text(value.number()?, 0).map_err(|refusal| match refusal.code {
-                RejectCode::Inexact => NOT_WHOLE,
-                _ => refusal,
-            });
+            let whole = decimal::from_text(value.number()?, 0);
+            return whole.map_err(|refusal| if refusal.code == RejectCode::Inexact { NOT_WHOLE } else { refusal });
         }
-        match wire {
-            Wire::Decimal { scale } if value.at_string() => {
-                let unscaled = base64::integer(value.raw_string()?.text(&mut self.scratch)?)?;
-                decimal::rescale(unscaled, scale, 0)
-            }
-            _ => Err(NOT_WHOLE),
+        let Wire::Decimal { scale } = wire else { return Err(NOT_WHOLE) };
+        if !value.at_string() {
+            return Err(NOT_WHOLE);
         }
+        let unscaled = base64::integer(value.raw_string()?.text(&mut self.scratch)?)?;
+        decimal::rescale(unscaled, scale, 0)
     }
 }
 

@@ -58,6 +58,7 @@ pub(super) trait Column: Debug + Send {
 }
 
 /// The column for a field of an input; an error names the field and what is possible instead.
+#[expect(clippy::wildcard_enum_match_arm, reason = "Arrow has more types than can be decoded, and gets more")]
 pub(super) fn column(field: &Field, decimals: Decimals) -> Result<Box<dyn Column>, String> {
     let data_type = field.data_type();
     let extension = field.metadata().get(EXTENSION_NAME).map(String::as_str);
@@ -95,7 +96,6 @@ pub(super) fn column(field: &Field, decimals: Decimals) -> Result<Box<dyn Column
             let cell = decimal::Decimal::<arrow::Decimal256Type>::new(*precision, *scale, decimals);
             Box::new(Primitive::new(cell, data_type))
         }
-        #[expect(clippy::wildcard_enum_match_arm, reason = "Arrow has more types than can be decoded, and gets more")]
         _ => return Err(not_decodable(field)),
     })
 }

@@ -20,10 +20,8 @@ use crate::decode::reject::{Read, Refusal, RejectCode};
 use crate::decode::scan::Cursor;
 use crate::decode::schema::Wire;
 
-const NOT_A_TIME: &Refusal = &Refusal {
-    code: RejectCode::WrongType,
-    reason: "expected a time of day: a number, or text like 12:34:56.789",
-};
+const NOT_A_TIME: &Refusal =
+    &Refusal { code: RejectCode::WrongType, reason: "expected a time of day: a number, or text like 12:34:56.789" };
 const NOT_ISO: &Refusal =
     &Refusal { code: RejectCode::InvalidValue, reason: "expected a time of day like 12:34:56.789" };
 const OUT_OF_RANGE: &Refusal =

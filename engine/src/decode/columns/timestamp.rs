@@ -26,10 +26,8 @@ const NOT_A_TIMESTAMP: &Refusal = &Refusal {
     code: RejectCode::WrongType,
     reason: "expected a point in time: a number, or text like 2025-07-21T12:34:56.789Z",
 };
-const NOT_ISO: &Refusal = &Refusal {
-    code: RejectCode::InvalidValue,
-    reason: "expected a point in time like 2025-07-21T12:34:56.789Z",
-};
+const NOT_ISO: &Refusal =
+    &Refusal { code: RejectCode::InvalidValue, reason: "expected a point in time like 2025-07-21T12:34:56.789Z" };
 const NO_OFFSET: &Refusal = &Refusal {
     code: RejectCode::InvalidValue,
     reason: "expected an offset from UTC (Z, +02:00) behind the time, because the column has a zone",
@@ -57,9 +55,6 @@ impl<A> Timestamp<A> {
     }
 
     fn number(&self, number: i64, wire: Wire) -> Read<i64> {
-        if INFINITIES.contains(&number) {
-            return Err(INFINITE);
-        }
         match wire {
             Wire::Timestamp(unit) => convert(number, unit, self.unit),
             Wire::Unknown | Wire::Text | Wire::Bytes | Wire::Decimal { .. } => Ok(number),
@@ -87,10 +82,14 @@ where
     type Arrow = A;
 
     fn read(&mut self, value: &mut Cursor<'_>, wire: Wire) -> Read<i64> {
-        if value.at_string() {
+        if let Some(number) = value.plain_integer() {
+            self.number(number, wire)
+        } else if value.at_string() {
             self.text(value)
         } else if value.at_number() {
-            self.number(int64(value)?, wire)
+            // The infinities have 19 digits, so they come here.
+            let number = int64(value)?;
+            if INFINITIES.contains(&number) { Err(INFINITE) } else { self.number(number, wire) }
         } else {
             Err(NOT_A_TIMESTAMP)
         }

@@ -115,9 +115,8 @@ mod scalar {
     use super::{BLOCK, Masks, STEP, stops_plain};
 
     pub(super) fn masks(block: &[u8; BLOCK]) -> Masks {
-        let mask = |wanted: fn(u8) -> bool| {
-            block.iter().rev().fold(0_u64, |bits, byte| bits << 1 | u64::from(wanted(*byte)))
-        };
+        let mask =
+            |wanted: fn(u8) -> bool| block.iter().rev().fold(0_u64, |bits, byte| bits << 1 | u64::from(wanted(*byte)));
         Masks {
             quotes: mask(|byte| byte == b'"'),
             backslashes: mask(|byte| byte == b'\\'),
@@ -203,6 +202,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::decode::tests::random;
 
     /// The definition, byte by byte: quotes that are not escaped toggle, brackets count outside of them.
     fn by_bytes(bytes: &[u8], start: usize, mut depth: usize) -> Option<usize> {
@@ -226,7 +226,15 @@ mod tests {
 
     fn noise() -> impl Strategy<Value = Vec<u8>> {
         let byte = prop_oneof![
-            Just(b'"'), Just(b'\\'), Just(b'{'), Just(b'}'), Just(b'['), Just(b']'), Just(b'a'), Just(b'\n'), any::<u8>()
+            Just(b'"'),
+            Just(b'\\'),
+            Just(b'{'),
+            Just(b'}'),
+            Just(b'['),
+            Just(b']'),
+            Just(b'a'),
+            Just(b'\n'),
+            any::<u8>()
         ];
         prop::collection::vec(byte, 0..400).prop_map(|mut bytes| {
             bytes.insert(0, b'{');
@@ -235,7 +243,7 @@ mod tests {
     }
 
     proptest! {
-        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(3000) })]
+        #![proptest_config(random(3000))]
 
         #[test]
         fn the_fast_loops_agree_with_their_definition(bytes in noise(), depth in 0_usize..3) {

@@ -32,6 +32,7 @@ impl<'m> Cursor<'m> {
     }
 
     /// The next byte that is not white space, not taken yet.
+    #[inline]
     pub(super) fn peek(&mut self) -> Option<u8> {
         let mut byte = *self.bytes.get(self.at)?;
         while matches!(byte, b' ' | b'\t' | b'\n' | b'\r') {
@@ -61,6 +62,7 @@ impl<'m> Cursor<'m> {
     }
 
     /// Takes `null` if it is next.
+    #[inline]
     pub(super) fn take_null(&mut self) -> bool {
         self.peek() == Some(b'n') && self.take_literal(b"null")
     }
@@ -75,6 +77,7 @@ impl<'m> Cursor<'m> {
     }
 
     /// After a member of an object: whether another one follows, or the object is closed.
+    #[inline]
     pub(super) fn another_member(&mut self) -> Read<bool> {
         match self.peek() {
             Some(b',') => {

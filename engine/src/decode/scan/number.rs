@@ -32,6 +32,7 @@ impl<'m> Cursor<'m> {
     }
 
     /// Takes a whole number of at most 18 digits in its plain form; anything else is left where it is.
+    #[inline]
     pub(in crate::decode) fn plain_integer(&mut self) -> Option<i64> {
         let negative = self.peek()? == b'-';
         let digits = self.rest().get(usize::from(negative)..)?;
@@ -52,6 +53,9 @@ impl<'m> Cursor<'m> {
 
     fn digits(&mut self) -> Read<()> {
         let start = self.at;
+        while self.rest().first_chunk::<8>().is_some_and(|eight| are_digits(u64::from_le_bytes(*eight) ^ ZEROS)) {
+            self.at += 8;
+        }
         while self.bytes.get(self.at).is_some_and(u8::is_ascii_digit) {
             self.at += 1;
         }
@@ -60,6 +64,7 @@ impl<'m> Cursor<'m> {
 }
 
 /// The value and the count of the digits that the text begins with. More than 19 digits: the value means nothing.
+#[inline]
 fn leading_digits(text: &[u8]) -> (u64, usize) {
     let (mut value, mut length) = (0_u64, 0);
     while length < 16
@@ -81,14 +86,21 @@ fn leading_digits(text: &[u8]) -> (u64, usize) {
 /// Eight digits at once: bytes are added up to pairs, pairs to fours, fours to eight (after Lemire, "Quickly parsing
 /// eight digits", 2018).
 fn eight_digits(text: [u8; 8]) -> Option<u64> {
-    let bytes = u64::from_le_bytes(text);
-    let digits = bytes ^ 0x3030_3030_3030_3030;
-    if (digits | digits.wrapping_add(0x0606_0606_0606_0606)) & 0xf0f0_f0f0_f0f0_f0f0 != 0 {
+    let digits = u64::from_le_bytes(text) ^ ZEROS;
+    if !are_digits(digits) {
         return None;
     }
     let pairs = digits.wrapping_mul(10).wrapping_add(digits >> 8) & 0x00ff_00ff_00ff_00ff;
     let fours = pairs.wrapping_mul(100).wrapping_add(pairs >> 16) & 0x0000_ffff_0000_ffff;
     Some(fours.wrapping_mul(10_000).wrapping_add(fours >> 32) & 0xffff_ffff)
+}
+
+/// Eight times the digit 0.
+const ZEROS: u64 = 0x3030_3030_3030_3030;
+
+/// Whether eight bytes, less the digit 0 each, are all below 10.
+fn are_digits(bytes: u64) -> bool {
+    (bytes | bytes.wrapping_add(0x0606_0606_0606_0606)) & 0xf0f0_f0f0_f0f0_f0f0 == 0
 }
 
 #[cfg(test)]

@@ -11,11 +11,11 @@ use std::fmt;
 use base64::display::Base64Display;
 use base64::prelude::BASE64_STANDARD;
 
-use super::random::Random;
 use super::{Change, Mix};
+use crate::random::Random;
 
 /// Every status that an order can have, in the order of its life.
-const STATUSES: [&str; 5] = ["PENDING", "CONFIRMED", "SHIPPED", "DELIVERED", "CANCELLED"];
+pub(super) const STATUSES: [&str; 5] = ["PENDING", "CONFIRMED", "SHIPPED", "DELIVERED", "CANCELLED"];
 /// How applications wrote the same words before the source checked them: what cleaning is there for.
 const UNTIDY: [&str; 5] = ["pending", " CONFIRMED", "Shipped ", "delivered", " cancelled "];
 const MICROSECONDS_PER_DAY: i64 = 86_400_000_000;
@@ -94,6 +94,7 @@ pub struct Orders {
     rows: Vec<Order>,
     next_id: i32,
     lsn: u64,
+    good: u64,
     deleted: u64,
     bad: [u64; Bad::ALL.len()],
 }
@@ -104,13 +105,19 @@ impl Orders {
     pub fn new(seed: u64, snapshot: u32, mix: Mix) -> Self {
         let random = Random::new(seed);
         let bad = [0; Bad::ALL.len()];
-        Self { random, mix, snapshot, rows: Vec::new(), next_id: 1, lsn: 36_062_424, deleted: 0, bad }
+        Self { random, mix, snapshot, rows: Vec::new(), next_id: 1, lsn: 36_062_424, good: 0, deleted: 0, bad }
     }
 
     /// The rows as they are now, in no order.
     #[must_use]
     pub fn rows(&self) -> &[Order] {
         &self.rows
+    }
+
+    /// Changes so far that are no bad ones.
+    #[must_use]
+    pub fn good(&self) -> u64 {
+        self.good
     }
 
     /// Rows that were deleted so far.
@@ -128,12 +135,13 @@ impl Orders {
     /// Changes the table once and gives the messages that tell of it. `now`: microseconds since 1970-01-01.
     pub fn change(&mut self, now: i64, out: &mut Vec<Change>) {
         self.lsn += 56 + u64::from(self.random.below(400));
-        if self.snapshot > 0 {
-            return self.read(now, out);
-        }
         let roll = self.random.below(1_000);
-        if roll < self.mix.bad {
-            self.spoil(now, out);
+        if self.snapshot == 0 && roll < self.mix.bad {
+            return self.spoil(now, out);
+        }
+        self.good += 1;
+        if self.snapshot > 0 {
+            self.read(now, out);
         } else if roll < self.mix.bad + self.mix.deletes && !self.rows.is_empty() {
             self.delete(now, out);
         } else if roll < self.mix.bad + self.mix.deletes + self.mix.updates && !self.rows.is_empty() {
@@ -157,7 +165,7 @@ impl Orders {
     fn update(&mut self, now: i64, out: &mut Vec<Change>) {
         let index = self.random.index(self.rows.len());
         let before = self.rows[index].clone();
-        let mut after = Order { updated_at: now, ..before.clone() };
+        let mut after = Order { updated_at: now, ..before };
         if self.random.below(4) == 0 {
             after.quantity = self.quantity();
         } else {
@@ -289,7 +297,7 @@ impl fmt::Display for Envelope<'_> {
 }
 
 /// A decimal of any scale as Kafka Connect writes it: base64 of the shortest big-endian two's complement.
-struct Decimal(i64);
+pub(super) struct Decimal(pub(super) i64);
 
 impl fmt::Display for Decimal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -3,8 +3,8 @@
 
 use std::fmt;
 
-use super::random::Random;
 use super::{Change, Mix};
+use crate::random::Random;
 
 /// As JSON text: Kafka's converter writes characters beyond the BMP as escaped surrogate pairs.
 const FIRST: [&str; 10] =
@@ -160,7 +160,7 @@ fn message(op: char, user: &User, now: i64) -> Change {
 }
 
 /// Microseconds since 1970-01-01 as `2026-11-20T12:29:43.836554Z`: Debezium's `ZonedTimestamp`.
-struct Zoned(i64);
+pub(super) struct Zoned(pub(super) i64);
 
 impl fmt::Display for Zoned {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -110,6 +110,37 @@ fn lanes_do_not_see_each_other() {
     assert_eq!(journal.lanes().unwrap().len(), 2);
 }
 
+/// GIVEN a lane of a topic, WHEN the topic is made again, THEN the new lane begins anew, in a greater generation.
+#[test]
+fn a_topic_made_again_has_a_greater_generation() {
+    let folder = tempfile::tempdir().unwrap();
+    let journal = LocalJournal::open(folder.path()).unwrap();
+    let first = LaneId { topic_id: "one".into(), ..lane("a") };
+    let owner = block_on(journal.take(&first)).unwrap().owner;
+    block_on(journal.commit(&first, owner, commit(7, 1000))).unwrap();
+    let again = LaneId { topic_id: "two".into(), ..lane("a") };
+    let taken = block_on(journal.take(&again)).unwrap();
+    assert_eq!((taken.position.generation, taken.position.epoch, taken.position.next_offset), (2, 0, None));
+    let other_topic = LaneId { topic: "orders2".into(), ..again };
+    assert_eq!(block_on(journal.take(&other_topic)).unwrap().position.generation, 1);
+}
+
+/// GIVEN a lane with an open epoch, WHEN an operator restarts it, THEN it goes on there in a new generation, nothing open,
+/// and the former owner is shut out.
+#[test]
+fn a_restart_gives_up_what_is_open() {
+    let folder = tempfile::tempdir().unwrap();
+    let journal = LocalJournal::open(folder.path()).unwrap();
+    let owner = block_on(journal.take(&lane("a"))).unwrap().owner;
+    block_on(journal.intend(&lane("a"), owner, &intent(1, 0, 10))).unwrap();
+    let position = Position { generation: 2, next_offset: Some(5), ..Position::default() };
+    block_on(journal.restart(&lane("a"), position.clone())).unwrap();
+    let refused = block_on(journal.commit(&lane("a"), owner, commit(1, 10)));
+    assert!(matches!(refused, Err(JournalError::Fenced { .. })), "{refused:?}");
+    let taken = block_on(journal.take(&lane("a"))).unwrap();
+    assert_eq!((taken.position, taken.open), (position, vec![]));
+}
+
 /// GIVEN an open journal, WHEN a second one is opened on its folder, THEN it is refused by name.
 #[test]
 fn a_folder_has_one_journal() {

@@ -415,8 +415,21 @@ fn more_instances_than_there_are_slots_is_the_engines_fault_and_passes() {
     let held = [instance(&plugin), instance(&plugin)];
     let fault = plugin.instance(&context(), LIMITS).err().unwrap();
     assert!(matches!(fault, Fault::Engine { .. }), "{fault:?}");
+    let error = host.load(Guest::new().module()).err().unwrap();
+    assert!(matches!(error, LoadError::Describe(Fault::Engine { .. })), "{error:?}");
     drop(held);
     instance(&plugin).process(&numbers(&plugin, vec![1])).unwrap();
+}
+
+#[test]
+fn without_address_space_for_a_pool_plugins_run_all_the_same() {
+    // 4 PiB of address space are more than any machine has.
+    let host = Host::new(HostSettings { instances: 1 << 20, ..HostSettings::default() }).unwrap();
+    let plugin = host.load(Guest::echo(vec![Field::new("n", DataType::Int64, false)]).module()).unwrap();
+    let batch = numbers(&plugin, (0..100_000).collect());
+    assert_eq!(instance(&plugin).process(&batch).unwrap().emitted[0].made.columns(), batch.columns());
+    let wild = host.load(Guest::new().process("(drop (i32.load (i32.const -4)))").module()).unwrap();
+    assert!(matches!(instance(&wild).process(&batch), Err(Fault::Trap { .. })));
 }
 
 #[test]

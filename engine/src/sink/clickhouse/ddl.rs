@@ -67,16 +67,17 @@ impl<'a> Plan<'a> {
         // Versions of one row never meet across partitions: an update would leave the old row behind.
         for column in self.partition_by.iter().flat_map(|key| &key.columns) {
             if !sorted.contains(&column) {
-                wrong.push(format!("a current-state table can't be partitioned by `{column}`, which is not in its sort key"));
+                wrong.push(format!(
+                    "a current-state table can't be partitioned by `{column}`, which is not in its sort key"
+                ));
             }
         }
         wrong
     }
 
-    /// The sort key as an SQL list.
+    /// The sort key as an SQL list, without parentheses.
     pub(super) fn order_by(&self) -> String {
-        let keys: Vec<&str> = self.sort_key.iter().map(|key| key.sql.as_str()).collect();
-        format!("({})", keys.join(", "))
+        self.sort_key.iter().map(|key| key.sql.as_str()).collect::<Vec<_>>().join(", ")
     }
 
     pub(super) fn create_database(&self) -> String {
@@ -91,7 +92,7 @@ impl<'a> Plan<'a> {
             TableKind::Current => "ReplacingMergeTree(_version, _deleted)",
         };
         format!(
-            "CREATE TABLE IF NOT EXISTS {}\n(\n{}\n)\nENGINE = {engine}\n{partition}ORDER BY {}\n\
+            "CREATE TABLE IF NOT EXISTS {}\n(\n{}\n)\nENGINE = {engine}\n{partition}ORDER BY ({})\n\
              SETTINGS non_replicated_deduplication_window = {WINDOW_PARTS}",
             self.table.quoted(),
             columns.join(",\n"),

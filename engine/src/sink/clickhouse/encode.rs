@@ -7,7 +7,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use arrow_array::cast::AsArray;
-use arrow_array::types::{TimestampMicrosecondType, TimestampMillisecondType, TimestampNanosecondType, TimestampSecondType};
+use arrow_array::types::{
+    TimestampMicrosecondType, TimestampMillisecondType, TimestampNanosecondType, TimestampSecondType,
+};
 use arrow_array::{Array, ArrayRef, RecordBatch};
 use arrow_ipc::writer::StreamWriter;
 use arrow_schema::{ArrowError, DataType, Field, Schema, SchemaRef, TimeUnit};
@@ -109,11 +111,9 @@ fn wire_schema(schema: &Schema) -> SchemaRef {
 }
 
 fn wire_field(field: &Field) -> Field {
-    let data_type = match field.data_type() {
-        DataType::Timestamp(unit, _) => DataType::Timestamp(*unit, Some("UTC".into())),
-        other => other.clone(),
-    };
-    Field::new(field.name(), data_type, field.is_nullable())
+    let wire = Field::new(field.name(), field.data_type().clone(), field.is_nullable());
+    let DataType::Timestamp(unit, _) = field.data_type() else { return wire };
+    wire.with_data_type(DataType::Timestamp(*unit, Some("UTC".into())))
 }
 
 fn wire_batch(schema: &SchemaRef, batch: &RecordBatch) -> Result<RecordBatch, ArrowError> {

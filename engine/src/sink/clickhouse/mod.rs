@@ -170,8 +170,11 @@ impl ClickHouse {
     }
 
     async fn prepare_table(&self, table: &Table) -> Result<Guarantee, SinkError> {
-        let plan = Plan::new(table)
-            .map_err(|mismatch| SinkError::Table { table: table.quoted(), mismatch, statement: None })?;
+        let plan = Plan::new(table).map_err(|mismatch| SinkError::Table {
+            table: table.quoted(),
+            mismatch,
+            statement: None,
+        })?;
         let _turn = self.preparing.lock().await;
         let mut existing = self.find(table, &table.name).await?;
         if existing.is_none() {
@@ -197,8 +200,14 @@ impl ClickHouse {
     async fn create(&self, plan: &Plan<'_>) -> Result<(), SinkError> {
         let table = plan.table;
         // Asked first: a user who may not create databases may well use one that is there.
-        let found: Vec<serde_json::Value> =
-            self.rows(table, "find the database", "SELECT 1 AS found FROM system.databases WHERE name = {database:String} FORMAT JSONEachRow", "").await?;
+        let found: Vec<serde_json::Value> = self
+            .rows(
+                table,
+                "find the database",
+                "SELECT 1 AS found FROM system.databases WHERE name = {database:String} FORMAT JSONEachRow",
+                "",
+            )
+            .await?;
         if found.is_empty() {
             self.run(table, "create the database", &plan.create_database()).await?;
         }
@@ -273,7 +282,10 @@ impl ClickHouse {
             }
             Err(trouble) => Err(SinkError::Table {
                 table: quoted,
-                mismatch: format!("the server refused to {what}: {} (ClickHouse code {})", trouble.message, trouble.code),
+                mismatch: format!(
+                    "the server refused to {what}: {} (ClickHouse code {})",
+                    trouble.message, trouble.code
+                ),
                 statement: Some(statement.to_owned()),
             }),
         }
@@ -327,10 +339,8 @@ impl ClickHouse {
 /// For statements a code that is not known ends it: they have no rows to lose, and most codes mean that the statement
 /// itself is refused.
 fn statement_trouble(trouble: Trouble) -> Trouble {
-    match trouble.cause {
-        Cause::UnknownCode => Trouble { cause: Cause::TableChanged, ..trouble },
-        _ => trouble,
-    }
+    let cause = if trouble.cause == Cause::UnknownCode { Cause::TableChanged } else { trouble.cause };
+    Trouble { cause, ..trouble }
 }
 
 fn insert_error(trouble: Trouble, table: String, rows: usize) -> SinkError {

@@ -6,9 +6,9 @@ use std::time::{Duration, Instant};
 use tokio::sync::Semaphore;
 use twox_hash::XxHash3_64;
 
+use super::Cause;
 use super::stats::SinkStats;
 use super::trouble::{Decision, Trouble};
-use super::Cause;
 
 /// Repeats under way to one server. When it comes back, a thousand lanes wait for it: they come in through this door,
 /// or the server goes down again under what it missed.
@@ -41,7 +41,8 @@ impl Backoff {
     /// name of what is repeated, so lanes that failed together come back apart, and a test can foresee it.
     fn pause(self, failures: u32, name: &str) -> Duration {
         let whole = self.first.saturating_mul(2_u32.saturating_pow(failures.saturating_sub(1))).min(self.most);
-        let fraction = XxHash3_64::oneshot_with_seed(failures.into(), name.as_bytes()) as u32;
+        let hash = XxHash3_64::oneshot_with_seed(failures.into(), name.as_bytes());
+        let fraction = u32::try_from(hash >> 32).unwrap_or(0);
         whole / 2 + (whole / 2).mul_f64(f64::from(fraction) / f64::from(u32::MAX))
     }
 }
@@ -128,7 +129,34 @@ impl Patience {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
     use super::*;
+
+    #[tokio::test]
+    async fn a_server_that_is_back_is_not_overrun() {
+        const LANES: usize = 200;
+        let patience = Patience::new(Backoff { first: Duration::from_nanos(1), most: Duration::from_nanos(1) });
+        let (stats, now, most) = (SinkStats::default(), AtomicUsize::new(0), AtomicUsize::new(0));
+        let what = What { table: "t", name: "lane" };
+        let attempt = |attempt: Attempt| {
+            let (now, most) = (&now, &most);
+            async move {
+                if attempt.number > 1 {
+                    most.fetch_max(now.fetch_add(1, Ordering::Relaxed) + 1, Ordering::Relaxed);
+                    tokio::task::yield_now().await;
+                    now.fetch_sub(1, Ordering::Relaxed);
+                }
+                let trouble = Trouble { cause: Cause::Connect, code: 0, message: String::new() };
+                if attempt.number > 3 { Ok(()) } else { Err(trouble) }
+            }
+        };
+        let lanes = (0..LANES).map(|_| patience.until_settled(&stats, what, Duration::ZERO, attempt));
+        let settled = futures::future::join_all(lanes).await;
+        assert!(settled.iter().all(|settled| matches!(settled, Ok(((), 4)))));
+        assert_eq!(most.into_inner(), REPEATS_AT_ONCE);
+        assert_eq!(stats.totals().waiting, 0);
+    }
 
     #[test]
     fn pauses_grow_to_their_limit_and_differ() {

@@ -112,12 +112,9 @@ impl Cause {
             | Self::Busy
             | Self::ReadOnly
             | Self::Quota => Decision::NotNow,
-            Self::Timeout
-            | Self::Broken
-            | Self::NoVerdict
-            | Self::Short
-            | Self::Cancelled
-            | Self::UnknownCode => Decision::Unknown,
+            Self::Timeout | Self::Broken | Self::NoVerdict | Self::Short | Self::Cancelled | Self::UnknownCode => {
+                Decision::Unknown
+            }
             Self::Login | Self::Grants | Self::Redirect => Decision::Denied,
             Self::TableChanged => Decision::Table,
             Self::Rows | Self::TooManyPartitions => Decision::Refused,

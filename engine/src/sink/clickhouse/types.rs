@@ -18,6 +18,8 @@
 //! | Decimal128(p, s), Decimal256(p, s) | Decimal(p, s) | |
 //! | List, Struct | Array, Tuple | |
 //!
+//! Time64 needs ClickHouse 25.6, a UUID of 16 bytes 26.3.
+//!
 //! Any of them may be declared `LowCardinality(…)` where ClickHouse allows it, or as a wider type.
 
 use std::fmt;
@@ -78,13 +80,17 @@ pub(crate) fn declared(field: &Field) -> Result<ColumnType, String> {
 
 /// Types that hold not every value, but those that [`crate::sink::out_of_range`] lets through.
 fn on_request(arrow: &DataType, wanted: &Base) -> bool {
-    match (arrow, wanted) {
-        (DataType::Utf8, Base::Uuid | Base::Json) | (DataType::FixedSizeBinary(16), Base::Uuid) => true,
-        (DataType::Date32, Base::Date) | (DataType::Timestamp(TimeUnit::Second, _), Base::DateTime) => true,
-        _ => false,
-    }
+    matches!(
+        (arrow, wanted),
+        (DataType::Utf8, Base::Uuid | Base::Json)
+            | (DataType::FixedSizeBinary(16), Base::Uuid)
+            | (DataType::Date32, Base::Date)
+            | (DataType::Timestamp(TimeUnit::Second, _), Base::DateTime)
+    )
 }
 
+/// The default type: the first two columns of the table above.
+#[expect(clippy::wildcard_enum_match_arm, reason = "what is not in the table is refused")]
 fn natural(field: &Field) -> Result<ColumnType, String> {
     let base = match field.data_type() {
         DataType::Boolean => Base::Bool,
@@ -206,7 +212,8 @@ impl Base {
     fn parse_with_arguments(text: &str) -> Option<Self> {
         let (name, rest) = text.split_once('(')?;
         let arguments = split(rest.strip_suffix(')')?)?;
-        let zone = |text: &str| text.len() > 2 && text.starts_with('\'') && text.ends_with('\'') && !text.contains('\\');
+        let inside = |text: &str| text.strip_prefix('\'')?.strip_suffix('\'').map(str::to_owned);
+        let zone = |text: &str| inside(text).is_some_and(|zone| !zone.contains(['\'', '\\']));
         let digits = |text: &str| text.parse().ok().filter(|digits| *digits <= 9);
         match (name, arguments.as_slice()) {
             ("DateTime", [tz]) if zone(tz) => Some(Self::DateTime),

@@ -12,7 +12,8 @@ use super::*;
 use crate::table::CLICKHOUSE_TYPE;
 
 fn one(array: impl Array + 'static, declared: Option<&str>) -> Vec<usize> {
-    let metadata = declared.map(|declared| (CLICKHOUSE_TYPE.to_owned(), declared.to_owned())).into_iter().collect();
+    let metadata: std::collections::HashMap<_, _> =
+        declared.map(|declared| (CLICKHOUSE_TYPE.to_owned(), declared.to_owned())).into_iter().collect();
     let field = Field::new("c", array.data_type().clone(), true).with_metadata(metadata);
     let batch = RecordBatch::try_new(Arc::new(Schema::new(vec![field])), vec![Arc::new(array)]).unwrap();
     out_of_range(&batch).into_iter().map(|value| value.row).collect()

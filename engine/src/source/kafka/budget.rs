@@ -36,6 +36,12 @@ impl Budget {
         self.held.load(Ordering::Relaxed)
     }
 
+    /// Most bytes to hold.
+    #[cfg(test)]
+    pub(super) fn limit(&self) -> usize {
+        self.limit
+    }
+
     fn free(&self) -> usize {
         self.limit.saturating_sub(self.held())
     }

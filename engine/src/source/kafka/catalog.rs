@@ -42,21 +42,45 @@ impl Catalog {
 
     /// The names of all topics.
     pub(super) fn names(&self) -> Result<Vec<String>, SourceError> {
+        let metadata = self.metadata(true)?;
+        let topics = metadata.get();
+        let count = usize::try_from(topics.topic_cnt).unwrap_or(0);
+        if count == 0 {
+            return Ok(Vec::new());
+        }
+        // SAFETY: as many topics as are counted; names are C strings. All are copied while the answer lives.
+        let names = unsafe {
+            let topics = std::slice::from_raw_parts(topics.topics, count).iter();
+            topics.map(|topic| CStr::from_ptr(topic.topic).to_string_lossy().into_owned()).collect()
+        };
+        Ok(names)
+    }
+
+    /// The id of a broker that is up, which shows that the cluster answers.
+    pub(super) fn broker(&self) -> Result<i32, SourceError> {
+        let metadata = self.metadata(false)?;
+        let metadata = metadata.get();
+        if metadata.orig_broker_id >= 0 {
+            return Ok(metadata.orig_broker_id);
+        }
+        // A bootstrap address answered, which has no id: the first broker on its list of those that are up.
+        if metadata.broker_cnt > 0 && !metadata.brokers.is_null() {
+            // SAFETY: there is one.
+            return Ok(unsafe { (*metadata.brokers).id });
+        }
+        Err(self.unavailable("no broker", Code::RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN))
+    }
+
+    fn metadata(&self, all_topics: bool) -> Result<Metadata, SourceError> {
         let mut metadata: *const sys::rd_kafka_metadata = ptr::null();
         // SAFETY: a valid client and a place for the answer.
         let code = unsafe {
-            sys::rd_kafka_metadata(self.0.native(), 1, ptr::null_mut(), &raw mut metadata, millis(PATIENCE))
+            let all = all_topics.into();
+            sys::rd_kafka_metadata(self.0.native(), all, ptr::null_mut(), &raw mut metadata, millis(PATIENCE))
         };
-        if code != Code::RD_KAFKA_RESP_ERR_NO_ERROR {
-            return Err(self.unavailable("topics could not be listed", code));
-        }
-        // SAFETY: a valid answer, freed after its last use; names are C strings.
-        unsafe {
-            let count = usize::try_from((*metadata).topic_cnt).unwrap_or(0);
-            let topics = if count == 0 { &[] } else { std::slice::from_raw_parts((*metadata).topics, count) };
-            let names = topics.iter().map(|topic| CStr::from_ptr(topic.topic).to_string_lossy().into_owned()).collect();
-            sys::rd_kafka_metadata_destroy(metadata);
-            Ok(names)
+        match NonNull::new(metadata.cast_mut()) {
+            Some(metadata) if code == Code::RD_KAFKA_RESP_ERR_NO_ERROR => Ok(Metadata(metadata)),
+            _ => Err(self.unavailable("metadata", code)),
         }
     }
 
@@ -68,8 +92,10 @@ impl Catalog {
         let names: Vec<CString> = names.iter().map(|name| c_name(name)).collect();
         let mut pointers: Vec<*const c_char> = names.iter().map(|name| name.as_ptr()).collect();
         let admin = sys::rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_DESCRIBETOPICS;
+        let broker = self.broker()?; // any one knows; by itself the client would ask the controller
         // SAFETY: the collection copies the names, the request copies the collection.
         let answer = self.ask(admin, |rk, options, queue| unsafe {
+            sys::rd_kafka_AdminOptions_set_broker(options, broker, ptr::null_mut(), 0);
             let topics = sys::rd_kafka_TopicCollection_of_topic_names(pointers.as_mut_ptr(), pointers.len());
             sys::rd_kafka_DescribeTopics(rk, topics, options, queue);
             sys::rd_kafka_TopicCollection_destroy(topics);
@@ -147,11 +173,6 @@ impl Catalog {
         Ok(())
     }
 
-    /// Does the cluster answer?
-    pub(super) fn answers(&self) -> bool {
-        self.names().is_ok()
-    }
-
     /// Sends an admin request and waits for its answer.
     fn ask(
         &self,
@@ -176,7 +197,11 @@ impl Catalog {
         };
         // SAFETY: a valid event.
         let code = unsafe { sys::rd_kafka_event_error(answer.0.as_ptr()) };
-        if code == Code::RD_KAFKA_RESP_ERR_NO_ERROR { Ok(answer) } else { Err(self.unavailable("request failed", code)) }
+        if code == Code::RD_KAFKA_RESP_ERR_NO_ERROR {
+            Ok(answer)
+        } else {
+            Err(self.unavailable("request failed", code))
+        }
     }
 
     /// The error for a question without an answer: passing, unless the brokers don't let us in.
@@ -204,6 +229,23 @@ pub(super) fn refused(reason: &str) -> SourceError {
     let hint = "check security.protocol, sasl.* and ssl.* of the Kafka properties, and that the user may Read and \
                 Describe the topic";
     SourceError::Refused { message: format!("Kafka refuses access: {reason}; {hint}") }
+}
+
+/// A list of brokers and topics. Freed on drop.
+struct Metadata(NonNull<sys::rd_kafka_metadata>);
+
+impl Metadata {
+    fn get(&self) -> &sys::rd_kafka_metadata {
+        // SAFETY: valid until `drop`.
+        unsafe { self.0.as_ref() }
+    }
+}
+
+impl Drop for Metadata {
+    fn drop(&mut self) {
+        // SAFETY: owned, and not used after.
+        unsafe { sys::rd_kafka_metadata_destroy(self.0.as_ptr()) }
+    }
 }
 
 /// An answer of the client. Freed on drop.

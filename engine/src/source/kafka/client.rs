@@ -43,12 +43,7 @@ impl Client {
         // SAFETY: a valid configuration, which the client takes over; `events` is dropped after the client.
         let rk = unsafe {
             events.listen(conf.ptr());
-            sys::rd_kafka_new(
-                sys::rd_kafka_type_t::RD_KAFKA_CONSUMER,
-                conf.ptr(),
-                text.as_mut_ptr(),
-                text.len(),
-            )
+            sys::rd_kafka_new(sys::rd_kafka_type_t::RD_KAFKA_CONSUMER, conf.ptr(), text.as_mut_ptr(), text.len())
         };
         let Some(rk) = NonNull::new(rk) else {
             drop(ManuallyDrop::into_inner(conf)); // not taken over
@@ -92,7 +87,10 @@ impl Client {
     }
 
     /// Begins to fetch partitions at offsets. Messages of an earlier assignment of the same partition don't come after.
-    pub(super) fn assign<'a>(&self, partitions: impl IntoIterator<Item = (&'a TopicPartition, i64)>) -> Result<(), String> {
+    pub(super) fn assign<'a>(
+        &self,
+        partitions: impl IntoIterator<Item = (&'a TopicPartition, i64)>,
+    ) -> Result<(), String> {
         let list = offsets(partitions);
         if list.count() == 0 {
             return Ok(());

@@ -49,6 +49,11 @@ impl Events {
         self.fatal.load(Ordering::Acquire)
     }
 
+    /// The client said, in place of a message, that it can't go on.
+    pub(super) fn failed(&self) {
+        self.fatal.store(true, Ordering::Release);
+    }
+
     /// Topics and their ids that the client has learnt since the last call.
     pub(super) fn take_ids(&self) -> Vec<(String, String)> {
         if !self.ids_changed.swap(false, Ordering::AcqRel) {
@@ -71,7 +76,7 @@ impl Events {
 
     fn error(&self, code: Code, reason: &str) {
         if code == Code::RD_KAFKA_RESP_ERR__FATAL {
-            self.fatal.store(true, Ordering::Release);
+            self.failed();
         } else if code == Code::RD_KAFKA_RESP_ERR__AUTHENTICATION {
             *lock(&self.refused) = Some(reason.into());
         } else if lock(&self.trouble).replace(reason.into()).is_none() {
@@ -98,9 +103,8 @@ unsafe extern "C" fn on_log(rk: *const sys::rd_kafka_t, level: c_int, facility: 
         return; // no client yet
     }
     // SAFETY: the opaque pointer is an `Events` that outlives the client; the texts are C strings.
-    let (events, facility, line) = unsafe {
-        (&*sys::rd_kafka_opaque(rk).cast::<Events>(), CStr::from_ptr(facility), CStr::from_ptr(line))
-    };
+    let (events, facility, line) =
+        unsafe { (&*sys::rd_kafka_opaque(rk).cast::<Events>(), CStr::from_ptr(facility), CStr::from_ptr(line)) };
     if level <= 4 || facility.to_bytes() == b"METADATA" {
         events.log(level, &facility.to_string_lossy(), &line.to_string_lossy());
     }

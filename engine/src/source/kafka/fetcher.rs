@@ -231,6 +231,9 @@ impl Work {
         let mut full = Vec::new();
         let mut taken = taken.into_iter().peekable();
         while let Some(first) = taken.next() {
+            if first.error() == Code::RD_KAFKA_RESP_ERR__FATAL {
+                client.events().failed();
+            }
             let Some(inbox) = self.find(first.topic(), first.partition()) else { continue };
             if first.error() != Code::RD_KAFKA_RESP_ERR_NO_ERROR {
                 told(inbox, &first, now);

@@ -100,7 +100,13 @@ impl Inbox {
             progress: now,
         };
         let c_topic = c_name(&found.partition.topic);
-        Arc::new(Self { found, c_topic, account: Account::new(budget), state: Mutex::new(state), arrived: Notify::new() })
+        Arc::new(Self {
+            found,
+            c_topic,
+            account: Account::new(budget),
+            state: Mutex::new(state),
+            arrived: Notify::new(),
+        })
     }
 
     pub(super) fn partition(&self) -> &TopicPartition {

@@ -1,9 +1,9 @@
-//! The work beside the messages, on one thread that may block: mirrored positions, the watchdog, and the question
-//! whether a broker that was gone is back.
+//! The work beside the messages, on one thread that may block: mirrored positions, the watchdog, and the questions
+//! whether a broker that was gone is back and whether the topics are still there.
 //!
 //! Best effort: nothing here is needed for a row to arrive once, and nothing here can hold a row up.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
@@ -13,11 +13,14 @@ use tokio::time::Instant;
 
 use super::Pool;
 use super::catalog::Catalog;
-use super::inbox::lock;
+use super::inbox::{Failure, lock};
 use crate::offsets::TopicPartition;
 
 /// How often positions are written, at most.
 const ROUND: Duration = Duration::from_secs(1);
+
+/// How often the topics that are read are looked up. A deleted topic is given up after it was missed twice.
+const LOOK_UP: Duration = Duration::from_secs(5);
 
 /// How long a partition may be without a sign of life before its end is asked for.
 const STALL: Duration = Duration::from_secs(30);
@@ -37,7 +40,8 @@ impl Keeper {
     pub(super) fn start(catalog: Arc<Catalog>, pool: Arc<Pool>) -> std::io::Result<Self> {
         let positions: Arc<Mutex<Positions>> = Arc::default();
         let (stop, stopped) = channel();
-        let work = Work { positions: positions.clone(), catalog, pool };
+        let work =
+            Work { positions: positions.clone(), catalog, pool, looked_up: Instant::now(), missed: HashSet::new() };
         let thread = std::thread::Builder::new().name("kafka-keep".into()).spawn(move || work.run(&stopped))?;
         Ok(Self { positions, stop: Some(stop), thread: Some(thread) })
     }
@@ -61,13 +65,17 @@ struct Work {
     positions: Arc<Mutex<Positions>>,
     catalog: Arc<Catalog>,
     pool: Arc<Pool>,
+    looked_up: Instant,
+    /// Topics that were not there at the last look-up.
+    missed: HashSet<String>,
 }
 
 impl Work {
-    fn run(self, stopped: &Receiver<()>) {
+    fn run(mut self, stopped: &Receiver<()>) {
         while stopped.recv_timeout(ROUND) == Err(RecvTimeoutError::Timeout) {
             self.write_positions();
             self.look_for_brokers();
+            self.look_topics_up();
             self.look_for_stalls();
         }
         self.write_positions();
@@ -87,9 +95,36 @@ impl Work {
     fn look_for_brokers(&self) {
         let troubled = self.pool.fetchers().into_iter().filter(|it| it.client().events().trouble().is_some());
         let troubled: Vec<_> = troubled.collect();
-        if !troubled.is_empty() && self.catalog.answers() {
+        if !troubled.is_empty() && self.catalog.broker().is_ok() {
             troubled.iter().for_each(|fetcher| fetcher.client().events().clear_trouble());
         }
+    }
+
+    /// Are the topics that are read still there, and still the same ones? The client says nothing of a topic that was
+    /// deleted while its end was being waited for, and this is the second look-out for one that was created again (the first: `events`).
+    fn look_topics_up(&mut self) {
+        if self.looked_up.elapsed() < LOOK_UP {
+            return;
+        }
+        self.looked_up = Instant::now();
+        let fetchers = self.pool.fetchers();
+        let inboxes: Vec<_> = fetchers.iter().flat_map(|fetcher| fetcher.inboxes()).collect();
+        let names: BTreeSet<&str> = inboxes.iter().map(|inbox| &*inbox.partition().topic).collect();
+        let names: Vec<&str> = names.into_iter().collect();
+        let Ok(topics) = self.catalog.describe(&names) else { return };
+        for topic in topics.iter().filter(|topic| !topic.id.is_empty()) {
+            fetchers.iter().for_each(|fetcher| fetcher.topic_is(&topic.name, &topic.id));
+        }
+        let there: HashSet<&str> = topics.iter().map(|topic| topic.name.as_str()).collect();
+        let missing: HashSet<String> =
+            names.iter().filter(|name| !there.contains(*name)).map(|&it| it.into()).collect();
+        for inbox in &inboxes {
+            let topic = &*inbox.partition().topic;
+            if missing.contains(topic) && self.missed.contains(topic) {
+                inbox.fail(Failure::Missing); // the reader asks once more
+            }
+        }
+        self.missed = missing;
     }
 
     /// A partition whose end moves on while nothing comes in is taken up anew: seen with clients after a broker's

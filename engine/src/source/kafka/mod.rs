@@ -59,8 +59,11 @@ pub struct KafkaSource {
     catalog: Arc<Catalog>,
     pool: Arc<Pool>,
     keeper: Keeper,
-    discovered: Mutex<HashMap<Vec<String>, (Instant, Vec<Found>)>>,
+    discovered: Mutex<HashMap<Vec<String>, Discovered>>,
 }
+
+/// A list of partitions, and when it was made.
+type Discovered = (Instant, Vec<Found>);
 
 /// The clients that fetch, and the budget that they share.
 #[derive(Debug)]

@@ -46,7 +46,9 @@ impl KafkaReader {
         self.same_topic().await?;
         self.position = match start {
             Start::Offset(offset) if offset < 0 => {
-                return Err(SourceError::Refused { message: format!("{}: no offset {offset}", self.inbox.partition()) });
+                return Err(SourceError::Refused {
+                    message: format!("{}: no offset {offset}", self.inbox.partition()),
+                });
             }
             Start::Offset(offset) => offset,
             Start::Earliest => self.bounds().await?.0,

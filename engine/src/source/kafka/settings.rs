@@ -134,8 +134,14 @@ mod tests {
     #[test]
     fn properties_that_change_what_is_delivered_are_refused_with_the_reason() {
         for key in [
-            "enable.auto.commit", "auto.offset.reset", "isolation.level", "group.id", "group.instance.id",
-            "auto.commit.interval.ms", "enable.auto.offset.store", "fetch.max.bytes",
+            "enable.auto.commit",
+            "auto.offset.reset",
+            "isolation.level",
+            "group.id",
+            "group.instance.id",
+            "auto.commit.interval.ms",
+            "enable.auto.offset.store",
+            "fetch.max.bytes",
         ] {
             let message = settings(key).client_config().unwrap_err().to_string();
             assert!(message.starts_with(&format!("Kafka property {key} can't be set: ")), "{message}");

@@ -36,6 +36,9 @@ struct Options {
     /// Database of the table `naive_orders`; both are created.
     #[arg(long)]
     database: String,
+    /// Also write each change to `naive_orders_final`, as the plugin does.
+    #[arg(long)]
+    history: bool,
 }
 
 /// With an embedded schema the envelope is under `payload`, without one it is the message.
@@ -65,14 +68,14 @@ struct Source {
 struct Order<'a> {
     id: i32,
     #[serde(borrow)]
-    order_number: Cow<'a, str>,
+    order_number: Option<Cow<'a, str>>,
     order_date: i32,
     order_time: Option<i64>,
     purchaser: i32,
     quantity: i32,
     product_id: i32,
     #[serde(borrow)]
-    unit_price: Cow<'a, str>,
+    unit_price: Option<Cow<'a, str>>,
     #[serde(borrow)]
     total_amount: Option<Cow<'a, str>>,
     #[serde(borrow)]
@@ -81,19 +84,19 @@ struct Order<'a> {
     updated_at: Option<i64>,
 }
 
-/// A row of the table, in the order of its columns.
+/// A row of `naive_orders`, in the order of its columns.
 #[derive(Row, Serialize)]
 struct Silver<'a> {
     id: i32,
-    order_number: &'a str,
+    order_number: Option<&'a str>,
     order_date: i32,
     order_time: Option<i64>,
     purchaser: i32,
     quantity: i32,
     product_id: i32,
-    unit_price: i64,
-    total_amount: i64,
-    status: &'a str,
+    unit_price: Option<i64>,
+    total_amount: Option<i64>,
+    status: Option<&'a str>,
     created_at: Option<i64>,
     updated_at: Option<i64>,
     _op: &'a str,
@@ -104,13 +107,38 @@ struct Silver<'a> {
     _offset: i64,
 }
 
-const TABLE: &str = "CREATE TABLE IF NOT EXISTS naive_orders (
-    id Int32, order_number String, order_date Date32, order_time Nullable(DateTime64(6, 'UTC')),
-    purchaser Int32, quantity Int32, product_id Int32, unit_price Decimal(10, 2), total_amount Decimal(12, 2),
-    status LowCardinality(String), created_at Nullable(DateTime64(6, 'UTC')), updated_at Nullable(DateTime64(6, 'UTC')),
-    _op LowCardinality(String), _deleted UInt8, _version UInt64, _source_ts DateTime64(3, 'UTC'),
-    _partition Int32, _offset Int64
-) ENGINE = ReplacingMergeTree(_version, _deleted) ORDER BY id";
+/// A row of `naive_orders_final`: the same, and what was done in two more forms.
+#[derive(Row, Serialize)]
+struct Historic<'a> {
+    id: i32,
+    order_number: Option<&'a str>,
+    order_date: i32,
+    order_time: Option<i64>,
+    purchaser: i32,
+    quantity: i32,
+    product_id: i32,
+    unit_price: Option<i64>,
+    total_amount: Option<i64>,
+    status: Option<&'a str>,
+    created_at: Option<i64>,
+    updated_at: Option<i64>,
+    operation: &'a str,
+    operation_name: &'a str,
+    _op: &'a str,
+    _deleted: u8,
+    _version: u64,
+    _source_ts: i64,
+    _partition: i32,
+    _offset: i64,
+}
+
+const OWN_COLUMNS: &str = "id Int32, order_number Nullable(String), order_date Date32,
+    order_time Nullable(DateTime64(6, 'UTC')), purchaser Int32, quantity Int32, product_id Int32,
+    unit_price Nullable(Decimal(10, 2)), total_amount Nullable(Decimal(12, 2)),
+    status LowCardinality(Nullable(String)), created_at Nullable(DateTime64(6, 'UTC')),
+    updated_at Nullable(DateTime64(6, 'UTC'))";
+const CHANGE_COLUMNS: &str = "_op LowCardinality(String), _deleted UInt8, _version UInt64,
+    _source_ts DateTime64(3, 'UTC'), _partition Int32, _offset Int64";
 
 #[derive(Default)]
 struct Counts {
@@ -132,7 +160,7 @@ async fn main() -> Result<(), Failure> {
         .create()?;
     let partitions = partitions(&consumer, &options.topic)?;
     consumer.subscribe(&[&options.topic])?;
-    let counts = consume(&consumer, partitions, &clickhouse).await?;
+    let counts = consume(&consumer, partitions, &clickhouse, options.history).await?;
     println!("{{\"messages\":{},\"rows\":{},\"bad\":{}}}", counts.messages, counts.rows, counts.bad);
     Ok(())
 }
@@ -146,7 +174,17 @@ async fn prepare(options: &Options) -> Result<Client, Failure> {
         .with_setting("async_insert", "0");
     client.query(&format!("CREATE DATABASE IF NOT EXISTS `{}` ENGINE = Atomic", options.database)).execute().await?;
     let client = client.with_database(&options.database);
-    client.query(TABLE).execute().await?;
+    let current = format!(
+        "CREATE TABLE naive_orders ({OWN_COLUMNS}, {CHANGE_COLUMNS}) \
+         ENGINE = ReplacingMergeTree(_version, _deleted) ORDER BY id"
+    );
+    let history = format!(
+        "CREATE TABLE naive_orders_final ({OWN_COLUMNS}, operation LowCardinality(String), \
+         operation_name LowCardinality(String), {CHANGE_COLUMNS}) \
+         ENGINE = MergeTree PARTITION BY toYYYYMM(order_date) ORDER BY (order_date, id)"
+    );
+    client.query(&current).execute().await?;
+    client.query(&history).execute().await?;
     Ok(client)
 }
 
@@ -155,11 +193,18 @@ fn partitions(consumer: &StreamConsumer, topic: &str) -> Result<usize, Failure> 
     Ok(metadata.topics().iter().map(|topic| topic.partitions().len()).sum())
 }
 
-async fn consume(consumer: &StreamConsumer, partitions: usize, clickhouse: &Client) -> Result<Counts, Failure> {
+async fn consume(
+    consumer: &StreamConsumer,
+    partitions: usize,
+    clickhouse: &Client,
+    history: bool,
+) -> Result<Counts, Failure> {
     let mut counts = Counts::default();
     let mut ended = 0;
     while ended < partitions {
-        let mut insert = clickhouse.insert::<Silver<'_>>("naive_orders").await?;
+        let mut current = clickhouse.insert::<Silver<'_>>("naive_orders").await?;
+        let mut changes =
+            if history { Some(clickhouse.insert::<Historic<'_>>("naive_orders_final").await?) } else { None };
         let mut rows = 0;
         while rows < BLOCK_ROWS && ended < partitions {
             let message = match consumer.recv().await {
@@ -172,20 +217,23 @@ async fn consume(consumer: &StreamConsumer, partitions: usize, clickhouse: &Clie
             };
             counts.messages += 1;
             let Some(payload) = message.payload() else { continue };
-            match parse(payload) {
-                Some((envelope, order)) if is_good(&order) => {
-                    let Some(silver) = clean(&envelope, &order, message.partition(), message.offset()) else {
-                        counts.bad += 1;
-                        continue;
-                    };
-                    insert.write(&silver).await?;
-                    rows += 1;
-                }
-                _ => counts.bad += 1,
+            let parsed = parse(payload);
+            let clean = |(envelope, order)| clean(envelope, order, message.partition(), message.offset());
+            let Some(silver) = parsed.as_ref().map(|(envelope, order)| (envelope, order)).and_then(clean) else {
+                counts.bad += 1;
+                continue;
+            };
+            current.write(&silver).await?;
+            if let Some(changes) = &mut changes {
+                changes.write(&historic(&silver)).await?;
             }
+            rows += 1;
         }
         if rows > 0 {
-            insert.end().await?;
+            current.end().await?;
+            if let Some(changes) = changes {
+                changes.end().await?;
+            }
             consumer.commit_consumer_state(CommitMode::Async)?;
         }
         counts.rows += rows;
@@ -205,21 +253,31 @@ fn parse(payload: &[u8]) -> Option<(Envelope<'_>, Order<'_>)> {
     Some((envelope, order))
 }
 
-fn is_good(order: &Order<'_>) -> bool {
-    order.quantity > 0
-}
-
+/// The clean row; nothing if the change is bad. Deletes are never bad.
 fn clean<'a>(envelope: &'a Envelope<'_>, order: &'a Order<'_>, partition: i32, offset: i64) -> Option<Silver<'a>> {
-    let status = order.status.as_deref().unwrap_or("PENDING").trim();
-    let status = STATUSES.into_iter().find(|known| status.eq_ignore_ascii_case(known))?;
-    let unit_price = decimal(&order.unit_price)?;
+    let deleted = envelope.op == "d";
+    if !deleted && order.quantity <= 0 {
+        return None;
+    }
+    let status = match order.status.as_deref() {
+        Some(text) => match known_status(text) {
+            Some(known) => Some(known),
+            None if deleted => Some(text),
+            None => return None,
+        },
+        None => None,
+    };
+    let unit_price = match &order.unit_price {
+        Some(text) => Some(decimal(text)?),
+        None => None,
+    };
     let total_amount = match &order.total_amount {
-        Some(text) => decimal(text)?,
-        None => unit_price * i64::from(order.quantity),
+        Some(text) => Some(decimal(text)?),
+        None => unit_price.map(|price| price * i64::from(order.quantity)),
     };
     Some(Silver {
         id: order.id,
-        order_number: order.order_number.trim(),
+        order_number: order.order_number.as_deref(),
         order_date: order.order_date,
         order_time: order.order_time,
         purchaser: order.purchaser,
@@ -231,12 +289,48 @@ fn clean<'a>(envelope: &'a Envelope<'_>, order: &'a Order<'_>, partition: i32, o
         created_at: order.created_at,
         updated_at: order.updated_at,
         _op: &envelope.op,
-        _deleted: u8::from(envelope.op == "d"),
+        _deleted: u8::from(deleted),
         _version: offset.cast_unsigned(),
         _source_ts: envelope.source.ts_ms,
         _partition: partition,
         _offset: offset,
     })
+}
+
+fn known_status(text: &str) -> Option<&'static str> {
+    let text = text.trim();
+    STATUSES.into_iter().find(|known| text.eq_ignore_ascii_case(known))
+}
+
+fn historic<'a>(row: &Silver<'a>) -> Historic<'a> {
+    let operation_name = match row._op {
+        "c" => "INSERT",
+        "u" => "UPDATE",
+        "d" => "DELETE",
+        _ => "READ",
+    };
+    Historic {
+        id: row.id,
+        order_number: row.order_number,
+        order_date: row.order_date,
+        order_time: row.order_time,
+        purchaser: row.purchaser,
+        quantity: row.quantity,
+        product_id: row.product_id,
+        unit_price: row.unit_price,
+        total_amount: row.total_amount,
+        status: row.status,
+        created_at: row.created_at,
+        updated_at: row.updated_at,
+        operation: row._op,
+        operation_name,
+        _op: row._op,
+        _deleted: row._deleted,
+        _version: row._version,
+        _source_ts: row._source_ts,
+        _partition: row._partition,
+        _offset: row._offset,
+    }
 }
 
 /// Base64 of a big-endian two's complement number of up to 8 bytes.

@@ -40,8 +40,7 @@ fn what_the_engine_never_writes_is_not_read() {
         "Decimal(77, 3)",
         "AggregateFunction(sum, UInt64)",
     ] {
-        let read = ColumnType::parse(text);
-        assert!(read.is_none_or(|read| !read.to_string().contains('|') && read.to_string() != text), "{text} is read");
+        assert_eq!(ColumnType::parse(text), None, "{text} is read");
     }
 }
 

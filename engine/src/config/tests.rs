@@ -1,0 +1,131 @@
+#![expect(clippy::unwrap_used, reason = "tests")]
+
+use std::fs;
+use std::path::Path;
+use std::time::Duration;
+
+use super::*;
+use crate::source::Start;
+use crate::transform::Kind;
+
+fn flag(flag: &str, key: &str, value: &str) -> (String, String, String) {
+    (flag.into(), key.into(), value.into())
+}
+
+/// Reads settings from this file's text, this environment and these flags.
+fn read(text: &str, environment: &[(&str, &str)], flags: &[(String, String, String)]) -> Result<Config, Vec<String>> {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("engine.toml");
+    fs::write(&file, text).unwrap();
+    let overlay = Overlay {
+        file: Some(file),
+        flags: flags.to_vec(),
+        environment: environment.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect(),
+        ..Overlay::default()
+    };
+    let folder = format!("{}/", folder.path().display());
+    Config::read(&overlay).map_err(|problems| problems.0.iter().map(|p| p.to_string().replace(&folder, "")).collect())
+}
+
+#[test]
+fn flags_win_over_the_environment_which_wins_over_the_file() {
+    let text = "data_dir = 'file'\nplugins = 'file'\n[kafka]\nbrokers = 'file:1'";
+    let environment = [("ENGINE_KAFKA_BROKERS", "env:1"), ("ENGINE_PLUGINS", "env")];
+    let config = read(text, &environment, &[flag("--kafka", "kafka.brokers", "flag:1")]).unwrap();
+    let Input::Kafka(kafka) = config.input else { panic!("{:?}", config.input) };
+    assert_eq!(kafka.brokers, "flag:1");
+    assert_eq!(config.plugins, Path::new("env"));
+    assert_eq!(config.data_dir, Path::new("file"));
+}
+
+#[test]
+fn all_mistakes_are_reported_at_once_with_their_places() {
+    let text = "[kafka]\nbroker = 'x:1'\n[clickhouse]\ncompression = 'lz5'\n  [batch]\nlinger_ms = 'soon'\n";
+    let problems = read(text, &[], &[flag("--set", "listen", "nowhere")]).unwrap_err();
+    let expected = [
+        "settings: kafka.brokers: not given\n  hint: give --kafka HOST:PORT, ENGINE_KAFKA_BROKERS, or brokers below \
+         [kafka] in engine.toml; or recorded messages with --source FILE",
+        "engine.toml:4:1: clickhouse.compression: not one of none, lz4",
+        "flag --set: listen: not an address and port, such as 127.0.0.1:8080",
+        "engine.toml:6:1: batch.linger_ms: not a number of ms",
+        "engine.toml:2:1: kafka.broker: there is no such key\n  hint: did you mean kafka.brokers?",
+    ];
+    assert_eq!(problems, expected);
+}
+
+#[test]
+fn a_syntax_error_has_its_line() {
+    let problems = read("listen = \nplugins = 'p'\n[kafka]\nbrokers = 'x:1'", &[], &[]).unwrap_err();
+    assert_eq!(problems.len(), 1, "{problems:?}");
+    assert!(problems[0].starts_with("engine.toml:1:"), "{problems:?}");
+}
+
+/// A cluster sets variables of its own for a service that is called `engine`.
+#[test]
+fn variables_of_others_are_left_alone_and_misspelt_ones_are_not() {
+    let brokers = ("ENGINE_KAFKA_BROKERS", "x:1");
+    let others = [brokers, ("ENGINE_PORT", "tcp://10.0.0.1:80"), ("ENGINE_SERVICE_HOST", "10.0.0.1")];
+    assert!(read("", &others, &[]).is_ok());
+    let problems = read("", &[brokers, ("ENGINE_CLICKHOUSE_PASWORD", "x")], &[]).unwrap_err();
+    assert_eq!(
+        problems,
+        ["environment ENGINE_CLICKHOUSE_PASWORD: clickhouse.pasword: there is no such key\n  hint: did you mean \
+          clickhouse.password?"]
+    );
+}
+
+#[test]
+fn kafka_properties_come_from_the_environment_too() {
+    let environment = [("ENGINE_KAFKA_BROKERS", "x:1"), ("ENGINE_KAFKA_PROPERTIES_SASL_PASSWORD", "secret")];
+    let config = read("[kafka.properties]\n'security.protocol' = 'SASL_SSL'", &environment, &[]).unwrap();
+    let Input::Kafka(kafka) = &config.input else { panic!("{:?}", config.input) };
+    assert_eq!(kafka.properties["sasl.password"], "secret");
+    assert_eq!(kafka.properties["security.protocol"], "SASL_SSL");
+    assert!(!format!("{config:?}").contains("secret"));
+}
+
+#[test]
+fn many_lanes_wait_longer_for_fuller_blocks() {
+    let config = read("[kafka]\nbrokers = 'x:1'", &[], &[]).unwrap();
+    assert_eq!(config.linger(1), Duration::from_millis(200));
+    assert_eq!(config.linger(100), Duration::from_secs(5));
+    assert_eq!(config.linger(100_000), Duration::from_secs(30));
+}
+
+#[test]
+fn a_plugin_has_its_settings_from_its_folder() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::create_dir(folder.path().join("orders")).unwrap();
+    fs::create_dir(folder.path().join(".git")).unwrap();
+    let text = "topics = ['a', '^b']\nstart = 'latest'\n[tables]\norders = 'o'\n[parameters]\nlimit = 7\n[limits]\nmemory_mib = 1";
+    fs::write(folder.path().join("orders/plugin.toml"), text).unwrap();
+    let [plugin] = <[PluginFile; 1]>::try_from(read_plugins(folder.path(), "db").unwrap()).unwrap();
+    assert_eq!(plugin.topics, ["a", "^b"]);
+    assert_eq!(plugin.start, Start::Latest);
+    assert_eq!((plugin.settings.name.as_str(), plugin.settings.database.as_str()), ("orders", "db"));
+    assert_eq!(plugin.settings.kind, Kind::Plugin);
+    assert_eq!(plugin.settings.tables["orders"], "o");
+    assert_eq!(plugin.settings.parameters["limit"], "7");
+    assert_eq!(plugin.settings.limits.memory_bytes, 1 << 20);
+}
+
+#[test]
+fn mistakes_of_all_plugins_are_reported_at_once() {
+    let folder = tempfile::tempdir().unwrap();
+    for name in ["a", "b", "c"] {
+        fs::create_dir(folder.path().join(name)).unwrap();
+    }
+    fs::write(folder.path().join("a/plugin.toml"), "topic = ['x']\n").unwrap();
+    fs::write(folder.path().join("b/plugin.toml"), "topics = ['x']\n[limits]\nmemory_mib = 5000\n").unwrap();
+    let problems = read_plugins(folder.path(), "db").unwrap_err().to_string();
+    let root = format!("{}/", folder.path().display());
+    let expected = "\
+a/plugin.toml: topics: not given
+  hint: topics = [\"server.schema.table\"], or a regular expression that begins with ^
+a/plugin.toml:1:1: topic: there is no such key
+  hint: did you mean topics?
+b/plugin.toml:3:1: limits.memory_mib: not between 1 and 4096
+c: there is no plugin.toml
+  hint: a plugin is a folder with plugin.toml and plugin.wasm";
+    assert_eq!(problems.replace(&root, ""), expected);
+}

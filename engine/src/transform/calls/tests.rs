@@ -1,0 +1,118 @@
+#![expect(clippy::unwrap_used, reason = "tests")]
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use arrow_array::cast::AsArray;
+use arrow_array::types::Int64Type;
+use arrow_array::{ArrayRef, Int64Array};
+
+use super::*;
+
+/// A plugin that traps on some values, and remembers what it was called with.
+#[derive(Default)]
+struct Trapping {
+    on: BTreeSet<i64>,
+    alive: bool,
+    calls: Vec<Vec<i64>>,
+    faults: usize,
+    renewals: usize,
+}
+
+impl Trapping {
+    fn on(values: impl IntoIterator<Item = i64>) -> Self {
+        Self { on: values.into_iter().collect(), ..Self::default() }
+    }
+}
+
+impl Caller for Trapping {
+    fn renew(&mut self) -> Result<(), Fault> {
+        self.alive = true;
+        self.renewals += 1;
+        Ok(())
+    }
+
+    fn call(&mut self, rows: &RecordBatch) -> Result<Answer, Fault> {
+        assert!(self.alive, "a dead instance was called");
+        let values = rows.column(0).as_primitive::<Int64Type>().values().to_vec();
+        if values.iter().any(|value| self.on.contains(value)) {
+            self.alive = false;
+            self.faults += 1;
+            return Err(Fault::Trap { message: "poison".into() });
+        }
+        self.calls.push(values);
+        Ok(Answer::default())
+    }
+}
+
+fn rows(values: impl IntoIterator<Item = i64>) -> RecordBatch {
+    let column: Int64Array = values.into_iter().collect();
+    RecordBatch::try_from_iter([("n", Arc::new(column) as ArrayRef)]).unwrap()
+}
+
+fn discover(caller: &mut Trapping, chunks: &[RecordBatch]) -> Result<Discovery, CallError> {
+    let mut discovery = Discovery::default();
+    for (number, chunk) in (0..).zip(chunks) {
+        let offset_of = |row| chunk.column(0).as_primitive::<Int64Type>().value(row);
+        discovery.chunk(caller, number, chunk, offset_of)?;
+    }
+    Ok(discovery)
+}
+
+/// GIVEN no faults, THEN each chunk is one call, and all share one instance.
+#[test]
+fn an_epoch_without_faults_is_one_call_a_chunk_in_one_instance() {
+    let mut caller = Trapping::default();
+    let found = discover(&mut caller, &[rows(0..10), rows(10..15)]).unwrap();
+    let plan = [Call { chunk: 0, start: 0, end: 10, fresh: true }, Call { chunk: 1, start: 0, end: 5, fresh: false }];
+    assert_eq!(found.plan, plan);
+    assert!(found.poison.is_empty());
+    assert_eq!(caller.renewals, 1);
+}
+
+/// GIVEN one poison row among 8,192, THEN it alone is set aside, after log2(n) + 1 faults, and every other row is
+/// called exactly once, in order.
+#[test]
+fn one_poison_row_is_found_by_halving() {
+    for poison in [0, 1, 4095, 4096, 8191] {
+        let mut caller = Trapping::on([poison]);
+        let found = discover(&mut caller, &[rows(0..8192)]).unwrap();
+        assert_eq!(found.poison.iter().map(|poison| poison.offset).collect::<Vec<_>>(), [poison]);
+        assert_eq!(caller.faults, 14);
+        let expected: Vec<_> = (0..8192).filter(|value| *value != poison).collect();
+        assert_eq!(caller.calls.concat(), expected);
+    }
+}
+
+/// GIVEN the plan of a first run, WHEN it is followed, THEN the same calls are made in the same instances.
+#[test]
+fn a_plan_is_followed_call_by_call() {
+    let chunks = [rows(0..100), rows(100..200)];
+    let mut first = Trapping::on([3, 4, 77, 150]);
+    let found = discover(&mut first, &chunks).unwrap();
+    let mut again = Trapping::on([3, 4, 77, 150]);
+    for (number, chunk) in (0..).zip(&chunks) {
+        follow(&mut again, &found.plan, number, chunk).unwrap();
+    }
+    assert_eq!(again.calls, first.calls);
+    assert_eq!(again.faults, 0);
+    assert_eq!(again.renewals, found.plan.iter().filter(|call| call.fresh).count());
+}
+
+/// GIVEN a plugin that fails on everything, THEN the epoch fails after a bounded number of faults, and no row is blamed.
+#[test]
+fn a_broken_plugin_is_not_blamed_on_the_rows() {
+    let mut caller = Trapping::on(0..8192);
+    let failed = discover(&mut caller, &[rows(0..8192)]);
+    assert!(matches!(failed, Err(CallError::Broken(Fault::Trap { .. }))));
+    assert!(caller.faults < 4 * MAX_POISON, "{} faults", caller.faults);
+}
+
+/// GIVEN a call that succeeded when the plan was made, WHEN it faults in the replay, THEN that is an error of its own.
+#[test]
+fn a_replay_that_faults_is_not_bisected() {
+    let mut caller = Trapping::on([5]);
+    let plan = [Call { chunk: 0, start: 0, end: 10, fresh: true }];
+    let failed = follow(&mut caller, &plan, 0, &rows(0..10));
+    assert!(matches!(failed, Err(CallError::Replay(_))));
+}

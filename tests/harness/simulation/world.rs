@@ -1,0 +1,308 @@
+//! The world, and the process in it.
+
+use std::path::Path;
+use std::sync::{Arc, LazyLock, Mutex, PoisonError};
+use std::time::Duration;
+
+use bytes::Bytes;
+use engine::artifacts::Artifacts;
+use engine::clock::SimulatedClock;
+use engine::config::{Config, Input, PluginFile};
+use engine::cpu::Cpu;
+use engine::engine::{Deployed, Engine, EngineError, Lanes};
+use engine::journal::{Intent, Position, SimulatedDisk};
+use engine::lane::{MAX_RECOVERIES, Surroundings};
+use engine::metrics::Metrics;
+use engine::offsets::{LaneId, TopicPartition};
+use engine::plugin::{Host, HostSettings};
+use engine::simulation::{Chance, Process};
+use engine::sink::{ClickHouseSettings, SimulatedTables};
+use engine::source::{BatchLimits, SimulatedTopics, Start};
+use engine::stop::{Stopper, stop};
+use engine::transform::{Kind, Transform, TransformSettings};
+use tempfile::TempDir;
+use tokio::sync::Semaphore;
+use tokio::task::JoinHandle;
+use tokio::time::{sleep, timeout};
+
+/// No run takes longer, in its own time: what does is stuck.
+const LONGEST_RUN: Duration = Duration::from_secs(30 * 60);
+
+/// One WebAssembly engine for all worlds: it has no state that a run could see.
+static HOST: LazyLock<Host> = LazyLock::new(|| {
+    let settings = HostSettings { instances: 4, ..HostSettings::default() };
+    Host::new(settings).expect("this machine runs WebAssembly")
+});
+
+/// Partition `partition` of topic `t`.
+#[must_use]
+pub fn partition(partition: i32) -> TopicPartition {
+    TopicPartition { topic: "t".into(), partition }
+}
+
+/// Runs a scenario in a world of its own.
+///
+/// # Panics
+/// If the scenario panics, or is stuck.
+pub fn simulate<T>(seed: u64, window: usize, scenario: impl AsyncFnOnce(&mut World) -> T) -> T {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
+    runtime.expect("a runtime without I/O").block_on(async {
+        let mut world = World::new(seed, window);
+        let run = timeout(LONGEST_RUN, scenario(&mut world)).await;
+        run.unwrap_or_else(|_| panic!("stuck: {:?}", world.running.as_ref().map(|it| it.process.last_step())))
+    })
+}
+
+/// How a process ended.
+#[derive(Debug)]
+pub enum End {
+    /// It crashed.
+    Crashed,
+    /// The engine ended: everything was idle, it was told to stop, or by an error.
+    Itself(Result<(), EngineError>),
+}
+
+/// Everything, and at most one process in it.
+pub struct World {
+    /// Decides what nobody else does.
+    pub chance: Chance,
+    /// The source.
+    pub topics: SimulatedTopics,
+    /// The sink.
+    pub tables: SimulatedTables,
+    /// The journal's disk.
+    pub disk: SimulatedDisk,
+    /// The time of day.
+    pub clock: SimulatedClock,
+    /// When an epoch is collected.
+    pub batch: BatchLimits,
+    /// The process ends when everything is committed.
+    pub until_idle: bool,
+    pub(super) violations: Arc<Mutex<Vec<String>>>,
+    pub(super) transform: Transform,
+    /// Every table that rows were sent to, quoted.
+    pub(super) used: Vec<String>,
+    data: TempDir,
+    running: Option<Running>,
+}
+
+struct Running {
+    process: Process,
+    stopper: Stopper,
+    engine: JoinHandle<Result<(), EngineError>>,
+    lanes: Lanes,
+}
+
+impl World {
+    fn new(seed: u64, window: usize) -> Self {
+        let chance = Chance::new(seed);
+        let data = tempfile::tempdir().expect("a temporary folder");
+        let mut world = Self {
+            topics: SimulatedTopics::new(chance.clone()),
+            tables: SimulatedTables::new(window, chance.clone()),
+            disk: SimulatedDisk::new(chance.clone()),
+            clock: SimulatedClock::default(),
+            batch: BatchLimits { max_messages: 5, max_bytes: 1 << 20, linger: Duration::from_millis(20) },
+            until_idle: true,
+            violations: Arc::default(),
+            transform: bronze("rows"),
+            used: Vec::new(),
+            data,
+            running: None,
+            chance,
+        };
+        world.deploy(bronze("rows"));
+        world.watch_inserts();
+        world
+    }
+
+    /// Replaces the transform: the next start runs this one.
+    pub fn deploy(&mut self, transform: Transform) {
+        for table in transform.tables() {
+            if !self.used.contains(&table.quoted()) {
+                self.used.push(table.quoted());
+            }
+        }
+        self.transform = transform;
+    }
+
+    /// Messages as they are, into this table.
+    pub fn deploy_bronze(&mut self, table: &str) {
+        self.deploy(bronze(table));
+    }
+
+    /// A plugin.
+    pub fn deploy_plugin(&mut self, wasm: Bytes) {
+        let settings = TransformSettings::new("default", "plugin", Kind::Plugin, "db");
+        self.deploy(Transform::build(&HOST, settings, Some(wasm)).expect("a plugin"));
+    }
+
+    /// *Invariant:* no block is sent before the intent that names it is durable.
+    fn watch_inserts(&self) {
+        let (disk, violations) = (self.disk.clone(), self.violations.clone());
+        self.tables.watch(move |block, token| {
+            let digest = format!("{:032x}", block.digest);
+            let named = |intent: &Intent| intent.blocks.iter().any(|planned| planned.digest == digest);
+            if !disk.intents().iter().any(|(_, intent)| named(intent)) {
+                let mut violations = violations.lock().unwrap_or_else(PoisonError::into_inner);
+                violations.push(format!("{token} was sent before its intent was durable"));
+            }
+        });
+    }
+
+    /// The lane of a partition of topic `t`, as it is now.
+    #[must_use]
+    pub fn lane(&self, partition: i32) -> LaneId {
+        let found = self.topics.partitions().into_iter().find(|it| it.partition.partition == partition);
+        let topic_id = found.map_or_else(String::new, |found| found.topic_id.to_string());
+        let settings = self.transform.settings();
+        LaneId {
+            tenant: settings.tenant.clone(),
+            plugin: settings.name.clone(),
+            topic: "t".into(),
+            topic_id,
+            partition,
+        }
+    }
+
+    /// Position and open epochs of a lane.
+    #[must_use]
+    pub fn journal(&self, partition: i32) -> (Position, Vec<Intent>) {
+        self.disk.lane(&self.lane(partition))
+    }
+
+    /// Appends messages whose values say where they lie.
+    pub fn produce(&self, to: i32, messages: usize) {
+        for _ in 0..messages {
+            let number = self.topics.messages(&partition(to)).len();
+            self.topics.produce(&partition(to), Some(b"key"), Some(format!("{to}/{number}").as_bytes()));
+        }
+    }
+
+    /// Starts a process.
+    pub fn start(&mut self, process: Process) {
+        let (stopper, stopped) = stop();
+        let lanes = Lanes::default();
+        let engine = self.engine(&process, lanes.clone(), stopped);
+        self.running = Some(Running { engine: tokio::spawn(engine.run()), process, stopper, lanes });
+    }
+
+    fn engine(&self, process: &Process, lanes: Lanes, stopped: engine::stop::Stop) -> Engine {
+        let around = Surroundings {
+            source: Arc::new(self.topics.open(process.clone())),
+            sink: Arc::new(self.tables.open(process.clone())),
+            journal: Arc::new(self.disk.open(process.clone())),
+            artifacts: Artifacts::open(self.data.path()).expect("a temporary folder"),
+            host: HOST.clone(),
+            cpu: Cpu::in_place(),
+            clock: Arc::new(self.clock.clone()),
+            recoveries: Arc::new(Semaphore::new(MAX_RECOVERIES)),
+        };
+        let settings = self.transform.settings().clone();
+        let file = PluginFile { folder: "".into(), topics: vec!["^t$".into()], start: Start::Earliest, settings };
+        let deployed = vec![Deployed { file, transform: self.transform.clone() }];
+        Engine::new(Arc::new(self.config()), around, deployed, Arc::new(Metrics::default()), lanes, stopped)
+    }
+
+    fn config(&self) -> Config {
+        Config {
+            input: Input::Files(Vec::new()),
+            clickhouse: ClickHouseSettings::new("http://unused"),
+            database: "db".into(),
+            plugins: "".into(),
+            data_dir: "".into(),
+            listen: None,
+            batch: self.batch,
+            inserts_per_second: 20,
+            until_idle: self.until_idle,
+        }
+    }
+
+    /// The folder of the artifacts and all else that a process keeps on disk.
+    #[must_use]
+    pub fn data(&self) -> &Path {
+        self.data.path()
+    }
+
+    /// The running process's lanes.
+    ///
+    /// # Panics
+    /// If there is no process.
+    #[must_use]
+    pub fn lanes(&self) -> Lanes {
+        self.running.as_ref().expect("a process").lanes.clone()
+    }
+
+    /// Waits until the process ends.
+    ///
+    /// # Panics
+    /// If there is no process, or the engine panicked.
+    pub async fn ended(&mut self) -> End {
+        let running = self.running.as_mut().expect("a process");
+        tokio::select! {
+            biased;
+            () = running.process.ended() => {}
+            outcome = &mut running.engine => {
+                self.running = None;
+                return End::Itself(outcome.expect("the engine does not panic"));
+            }
+        }
+        self.crash().await;
+        End::Crashed
+    }
+
+    /// Ends the process now, as a power cut would.
+    pub async fn crash(&mut self) {
+        let Some(running) = self.running.take() else { return };
+        running.process.end();
+        running.engine.abort();
+        drop(running.engine.await);
+        // The lanes are aborted with the engine; each is dropped at its next turn.
+        sleep(Duration::from_millis(1)).await;
+    }
+
+    /// Tells the process to stop, and waits until it has.
+    pub async fn stop(&mut self) -> End {
+        if let Some(running) = &self.running {
+            running.stopper.tell();
+        }
+        self.ended().await
+    }
+
+    /// Starts a process without faults and waits until everything is committed.
+    ///
+    /// # Panics
+    /// If that does not come to pass.
+    pub async fn finish(&mut self) {
+        self.tables.script([]);
+        self.tables.trouble(0);
+        self.tables.release();
+        self.topics.trouble(0);
+        self.disk.fail_after(None);
+        self.until_idle = true;
+        self.start(Process::default());
+        match self.ended().await {
+            End::Itself(Ok(())) => {}
+            end @ (End::Crashed | End::Itself(Err(_))) => panic!("not everything was committed: {end:?}"),
+        }
+        // What is still on its way to the tables arrives.
+        sleep(Duration::from_secs(60)).await;
+    }
+
+    /// Starts a process that must end by an error of a lane; gives the error in words.
+    ///
+    /// # Panics
+    /// If it ends otherwise.
+    pub async fn halts(&mut self) -> String {
+        self.start(Process::default());
+        match self.ended().await {
+            End::Itself(Err(error)) => engine::disposition::in_words(&error),
+            end @ (End::Crashed | End::Itself(Ok(()))) => panic!("the lane did not halt: {end:?}"),
+        }
+    }
+}
+
+fn bronze(table: &str) -> Transform {
+    let settings = TransformSettings::new("default", "plugin", Kind::Bronze { table: table.into() }, "db");
+    Transform::build(&HOST, settings, None).expect("bronze needs nothing")
+}

@@ -1,0 +1,7 @@
+//! Claims about lane and engine, each in a simulated world. `seeds.rs` beside this runs them all together, at random.
+
+mod crashes;
+mod halts;
+mod outages;
+mod plugins;
+mod twins;
