@@ -33,7 +33,13 @@ impl World {
         producer.flush();
         assert_eq!(kafka.ends(orders::TOPIC).iter().sum::<i64>(), orders);
         println!("{orders} orders produced in {:.1?}", start.elapsed());
-        let setup = Setup::new(&clickhouse.http_url(), DATABASE).with(&["--kafka", &kafka.address()]);
+        // Small epochs: an interruption is to find some committed, some decided and some not begun.
+        let setup = Setup::new(&clickhouse.http_url(), DATABASE).with(&[
+            "--kafka",
+            &kafka.address(),
+            "--set",
+            "batch.max_messages=10000",
+        ]);
         Self { kafka, clickhouse, setup, orders }
     }
 

@@ -232,7 +232,14 @@ impl Engine {
     /// # Panics
     /// When it does not within `bound`.
     pub fn wait(&mut self, bound: Duration) -> ExitStatus {
-        self.process.wait(bound)
+        wait_for("end of the engine", bound, || self.process.exited().ok_or_else(|| self.health()))
+    }
+
+    /// `GET /health` as text; where it does not answer, why.
+    #[must_use]
+    pub fn health(&self) -> String {
+        let answer = reqwest::blocking::get(format!("{}/health", self.url)).and_then(|response| response.text());
+        answer.unwrap_or_else(|error| error.to_string())
     }
 
     /// Whether it runs.
