@@ -4,6 +4,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::thread;
+use std::time::Duration;
 
 use tokio::sync::oneshot;
 
@@ -63,4 +64,16 @@ impl Cpu {
 /// Waits for work; `None` when there will be none. The lock is held while waiting: the others wait for it instead.
 fn next(work: &Mutex<mpsc::Receiver<Work>>) -> Option<Work> {
     work.lock().unwrap_or_else(PoisonError::into_inner).recv().ok()
+}
+
+/// CPU time of the calling thread: unlike the time of day it does not count what other threads did meanwhile.
+#[must_use]
+pub fn thread_time() -> Duration {
+    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: `time` is a valid timespec for the call to fill.
+    let failed = unsafe { libc::clock_gettime(libc::CLOCK_THREAD_CPUTIME_ID, &raw mut time) } != 0;
+    if failed {
+        return Duration::ZERO;
+    }
+    Duration::new(time.tv_sec.unsigned_abs(), u32::try_from(time.tv_nsec).unwrap_or(0))
 }

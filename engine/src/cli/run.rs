@@ -20,7 +20,7 @@ use crate::journal::{JournalError, LocalJournal};
 use crate::lane::{MAX_RECOVERIES, Surroundings};
 use crate::metrics::{Metrics, Totals};
 use crate::plugin::{Host, HostError, HostSettings};
-use crate::server::{Shown, cpu_seconds, listen};
+use crate::server::{Shown, listen};
 use crate::sink::{ClickHouse, SinkError};
 use crate::source::{FileSource, KafkaSource, Source, SourceError};
 use crate::stop::{Stop, Stopper};
@@ -227,7 +227,7 @@ fn print_summary(shown: &Shown) {
         stage_cpu_seconds: std::collections::BTreeMap<&'static str, f64>,
     }
     let totals = shown.metrics.totals();
-    let mut stages: std::collections::BTreeMap<_, _> = cpu_seconds().into_iter().collect();
+    let mut stages: std::collections::BTreeMap<_, _> = shown.thread_stages().into_iter().collect();
     stages.extend(shown.metrics.stage_seconds());
     let summary = Summary { totals, stage_cpu_seconds: stages };
     println!("{}", serde_json::to_string(&summary).expect("numbers under text keys"));

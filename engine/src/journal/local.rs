@@ -67,9 +67,11 @@ enum Write {
 impl LocalJournal {
     /// Opens the journal in this folder, or makes it. Fails at once if another process has it open.
     pub fn open(folder: &Path) -> Result<Self, JournalError> {
-        let database = Database::builder(folder).open().map_err(|source| match source {
-            fjall::Error::Locked => JournalError::Locked { path: folder.display().to_string() },
-            source => JournalError::Storage { action: "opening the store", source },
+        let database = Database::builder(folder).open().map_err(|source| {
+            if matches!(source, fjall::Error::Locked) {
+                return JournalError::Locked { path: folder.display().to_string() };
+            }
+            JournalError::Storage { action: "opening the store", source }
         })?;
         let keyspace = |name| {
             database
@@ -221,7 +223,7 @@ impl Writer {
             Write::Commit(owner, commit) => {
                 fence(&record, *owner)?;
                 if commit.epoch <= record.position.epoch || commit.position.epoch != commit.epoch {
-                    return Err(JournalError::OutOfOrder { lane: lane.clone(), epoch: commit.epoch });
+                    return Err(JournalError::OutOfOrder { lane: Box::new(lane.clone()), epoch: commit.epoch });
                 }
                 record.position = commit.position.clone();
                 batch.remove(&self.store.intents, intent_key(lane, commit.epoch));
@@ -244,7 +246,7 @@ fn fence(record: &LaneRecord, mine: Owner) -> Result<(), JournalError> {
     if record.owner == mine {
         return Ok(());
     }
-    Err(JournalError::Fenced { lane: record.lane.clone(), mine: mine.0, now: record.owner.0 })
+    Err(JournalError::Fenced { lane: Box::new(record.lane.clone()), mine: mine.0, now: record.owner.0 })
 }
 
 /// Names can't hold a zero byte (Kafka's topic names, folder names), so it ends each part, and no lane's key is the

@@ -185,7 +185,7 @@ pub enum JournalError {
     #[error("lane {lane} was taken by another owner ({now}, this one is {mine})")]
     Fenced {
         /// The lane.
-        lane: LaneId,
+        lane: Box<LaneId>,
         /// The owner that tried to write.
         mine: u64,
         /// The owner now.
@@ -195,7 +195,7 @@ pub enum JournalError {
     #[error("lane {lane}: commit of epoch {epoch} does not follow the last commit")]
     OutOfOrder {
         /// The lane.
-        lane: LaneId,
+        lane: Box<LaneId>,
         /// The epoch that was to be committed.
         epoch: u64,
     },

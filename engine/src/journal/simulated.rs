@@ -123,7 +123,7 @@ impl State {
     fn apply(&mut self, id: &LaneId, write: &Write) -> Result<(), JournalError> {
         let lane = self.lanes.entry(id.clone()).or_default();
         let fence = |mine: Owner| {
-            let fenced = JournalError::Fenced { lane: id.clone(), mine: mine.0, now: lane.owner.0 };
+            let fenced = JournalError::Fenced { lane: Box::new(id.clone()), mine: mine.0, now: lane.owner.0 };
             if mine == lane.owner { Ok(()) } else { Err(fenced) }
         };
         match write {
@@ -135,7 +135,7 @@ impl State {
             Write::Commit(owner, commit) => {
                 fence(*owner)?;
                 if commit.epoch <= lane.position.epoch || commit.position.epoch != commit.epoch {
-                    return Err(JournalError::OutOfOrder { lane: id.clone(), epoch: commit.epoch });
+                    return Err(JournalError::OutOfOrder { lane: Box::new(id.clone()), epoch: commit.epoch });
                 }
                 lane.position = commit.position.clone();
                 lane.open.remove(&commit.epoch);

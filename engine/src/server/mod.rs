@@ -18,7 +18,7 @@ use crate::lane_status::LaneState;
 use crate::metrics::{InsertTotals, Metrics};
 use crate::sink::ClickHouse;
 
-pub use threads::cpu_seconds;
+use threads::cpu_seconds;
 
 /// What the server shows.
 #[derive(Clone)]
@@ -47,8 +47,23 @@ pub async fn listen(address: SocketAddr, shown: Shown) -> std::io::Result<Socket
     Ok(bound)
 }
 
+impl Shown {
+    /// CPU seconds of the stages that run on threads of their own: fetch, encode and insert. Encoding is done by the
+    /// threads that insert.
+    #[must_use]
+    pub fn thread_stages(&self) -> Vec<(&'static str, f64)> {
+        let encode = self.clickhouse.stats().encode_time().as_secs_f64();
+        let mut stages = cpu_seconds();
+        if let Some((_, insert)) = stages.iter_mut().find(|(stage, _)| *stage == "insert") {
+            *insert = (*insert - encode).max(0.0);
+        }
+        stages.push(("encode", encode));
+        stages
+    }
+}
+
 async fn metrics(State(shown): State<Shown>) -> Response {
-    let text = shown.metrics.render(&shown.lanes.all(), &insert_totals(&shown.clickhouse), &cpu_seconds());
+    let text = shown.metrics.render(&shown.lanes.all(), &insert_totals(&shown.clickhouse), &shown.thread_stages());
     let content_type = "application/openmetrics-text; version=1.0.0; charset=utf-8";
     ([(header::CONTENT_TYPE, content_type)], text).into_response()
 }

@@ -11,7 +11,7 @@ const TICKS_PER_SECOND: f64 = 100.0;
 
 /// CPU seconds so far of the stages that run on threads of their own.
 #[must_use]
-pub fn cpu_seconds() -> Vec<(&'static str, f64)> {
+pub(super) fn cpu_seconds() -> Vec<(&'static str, f64)> {
     let mut fetch_insert = [("fetch", 0.0), ("insert", 0.0)];
     let Ok(tasks) = fs::read_dir("/proc/self/task") else { return Vec::new() };
     for task in tasks.flatten() {

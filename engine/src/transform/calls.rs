@@ -140,9 +140,8 @@ pub(super) fn follow(
 }
 
 fn renew(caller: &mut impl Caller) -> Result<(), CallError> {
-    caller.renew().map_err(|fault| match fault {
-        Fault::Engine { .. } => CallError::Engine(fault),
-        fault => CallError::Start(fault),
+    caller.renew().map_err(|fault| {
+        if matches!(fault, Fault::Engine { .. }) { CallError::Engine(fault) } else { CallError::Start(fault) }
     })
 }
 

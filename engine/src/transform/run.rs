@@ -94,8 +94,11 @@ impl<'a> Run<'a> {
     }
 
     fn account_for(&mut self, decoded: &Decoded) {
-        self.input.write(&digest(std::slice::from_ref(&decoded.rows)).to_le_bytes());
-        decoded.changes.offset.values().iter().for_each(|offset| self.input.write(&offset.to_le_bytes()));
+        let input = &mut self.input;
+        self.tally.times.assemble.of(|| {
+            input.write(&digest(std::slice::from_ref(&decoded.rows)).to_le_bytes());
+            input.write(decoded.changes.offset.values().inner().as_slice());
+        });
         self.tally.rows_in += decoded.rows.num_rows();
         for (_, kind) in &decoded.no_ops {
             *self.tally.no_ops.entry(*kind).or_default() += 1;
@@ -115,12 +118,9 @@ impl<'a> Run<'a> {
         let of = self.provenance();
         for emitted in &answered.answer.emitted {
             let (output, filling) = (&outputs[emitted.output], &mut self.filling[emitted.output]);
-            let batch = self
-                .tally
-                .times
-                .assemble
-                .of(|| assemble(emitted, output, &filling.table, &rows, &changes, of, filling.rows))?;
-            let (batch, unfit) = set_unfit_aside(batch)?;
+            let (batch, unfit) = self.tally.times.assemble.of(|| {
+                set_unfit_aside(assemble(emitted, output, &filling.table, &rows, &changes, of, filling.rows)?)
+            })?;
             self.rejects.extend(unfit);
             filling.rows += batch.num_rows();
             filling.batches.push(batch);

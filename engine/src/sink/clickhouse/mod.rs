@@ -320,7 +320,7 @@ impl ClickHouse {
         ];
         let fixed = INSERT.iter().map(|(name, value)| (*name, (*value).to_owned()));
         let settings: Vec<(&str, String)> = fixed.chain(own).collect();
-        let (body, encoding, sent) = encode::body(block, self.compression);
+        let (body, encoding, sent) = encode::body(block, self.compression, self.stats.encoding());
         let answer = self.http.post(query, &settings, Some((body, encoding)), attempt.timeout).await?;
         let trouble = |cause, message| Err(Trouble { cause, code: 0, message });
         if !answer.text.trim().is_empty() {

@@ -1,5 +1,6 @@
 //! What the sink did so far, for metrics.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -13,6 +14,7 @@ pub struct SinkStats {
     bytes: AtomicU64,
     nanoseconds: AtomicU64,
     waiting: AtomicU64,
+    encoding: Arc<AtomicU64>,
     causes: [AtomicU64; Cause::ALL.len()],
 }
 
@@ -39,6 +41,7 @@ impl Default for SinkStats {
             bytes: AtomicU64::new(0),
             nanoseconds: AtomicU64::new(0),
             waiting: AtomicU64::new(0),
+            encoding: Arc::default(),
             causes: std::array::from_fn(|_| AtomicU64::new(0)),
         }
     }
@@ -55,6 +58,17 @@ impl SinkStats {
             time: Duration::from_nanos(self.nanoseconds.load(Ordering::Relaxed)),
             waiting: self.waiting.load(Ordering::Relaxed),
         }
+    }
+
+    /// CPU time of writing blocks into request bodies.
+    #[must_use]
+    pub fn encode_time(&self) -> Duration {
+        Duration::from_nanos(self.encoding.load(Ordering::Relaxed))
+    }
+
+    /// Where that time is counted, in nanoseconds.
+    pub(super) fn encoding(&self) -> &Arc<AtomicU64> {
+        &self.encoding
     }
 
     /// Attempts without success, by cause.
