@@ -3,7 +3,7 @@
 //!
 //! Each seam has a real part and a simulated one with the same promises. A twin comes in two halves: what lies outside
 //! and survives (topics, tables, a disk), and a process's way to it, which ends with the process. All of it runs on one
-//! thread, in paused time, so a run is a function of its seed.
+//! thread, in paused time.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 

@@ -11,7 +11,7 @@ use std::time::Duration;
 use arrow_array::RecordBatch;
 use futures::FutureExt;
 use futures::future::BoxFuture;
-use tokio::sync::{oneshot, watch};
+use tokio::sync::{Notify, oneshot};
 use tokio::time::sleep;
 
 use super::{Guarantee, Inserted, Sink, SinkError};
@@ -45,7 +45,7 @@ pub enum InsertFault {
 #[derive(Clone)]
 pub struct SimulatedTables {
     state: Arc<Mutex<State>>,
-    released: watch::Sender<()>,
+    released: Arc<Notify>,
     window: usize,
     chance: Chance,
 }
@@ -74,7 +74,7 @@ impl SimulatedTables {
     /// A server whose tables know the tokens of the last `window` blocks.
     #[must_use]
     pub fn new(window: usize, chance: Chance) -> Self {
-        Self { state: Arc::default(), released: watch::channel(()).0, window, chance }
+        Self { state: Arc::default(), released: Arc::default(), window, chance }
     }
 
     /// A process's way to the server.
@@ -95,7 +95,7 @@ impl SimulatedTables {
 
     /// Lets hanging attempts go on, and so fail.
     pub fn release(&self) {
-        self.released.send_replace(());
+        self.released.notify_waiters();
     }
 
     /// Sees each block with its token when its client begins to send it.
@@ -189,8 +189,7 @@ impl SimulatedSink {
             }
             Some(InsertFault::Late) => drop(self.tables.send(block, token, self.tables.within(DELAY_MS))),
             Some(InsertFault::Hang) => {
-                // An error would mean that the server is gone for good: it is not, this process holds it.
-                drop(self.tables.released.subscribe().changed().await);
+                self.tables.released.notified().await;
             }
             Some(InsertFault::Refused) => return Err(refusal(block)),
         }

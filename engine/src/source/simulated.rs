@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use futures::FutureExt;
 use futures::future::BoxFuture;
-use tokio::sync::watch;
+use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until, timeout_at};
 
 use super::topics::matching;
@@ -25,7 +25,7 @@ const SLOW_FETCH: Duration = Duration::from_millis(30);
 #[derive(Clone, Debug)]
 pub struct SimulatedTopics {
     state: Arc<Mutex<State>>,
-    changed: watch::Sender<()>,
+    changed: Arc<Notify>,
     chance: Chance,
 }
 
@@ -52,7 +52,7 @@ impl SimulatedTopics {
     /// No topics.
     #[must_use]
     pub fn new(chance: Chance) -> Self {
-        Self { state: Arc::default(), changed: watch::channel(()).0, chance }
+        Self { state: Arc::default(), changed: Arc::default(), chance }
     }
 
     /// A process's way to them.
@@ -72,7 +72,7 @@ impl SimulatedTopics {
             state.partitions.insert(TopicPartition { topic: topic.into(), partition }, log);
         }
         drop(state);
-        self.changed.send_replace(());
+        self.changed.notify_waiters();
     }
 
     /// Appends a message; gives its offset.
@@ -151,7 +151,7 @@ impl SimulatedTopics {
     /// If there is no such partition: whoever writes a scenario knows its topics.
     fn with<T>(&self, partition: &TopicPartition, change: impl FnOnce(&mut Log) -> T) -> T {
         let result = change(locked(&self.state).partitions.get_mut(partition).expect("a partition of the scenario"));
-        self.changed.send_replace(());
+        self.changed.notify_waiters();
         result
     }
 }
@@ -229,13 +229,13 @@ impl SimulatedReader {
     }
 
     async fn next(&mut self, limits: BatchLimits) -> Result<RawBatch, SourceError> {
-        let mut changed = self.topics.changed.subscribe();
+        let changes = self.topics.changed.clone();
         loop {
-            changed.borrow_and_update();
+            let changed = changes.notified();
             self.bounds(Start::Offset(self.position))?;
             let waiting = self.waiting(limits.max_messages);
             if waiting == 0 {
-                drop(changed.changed().await);
+                changed.await;
                 continue;
             }
             let since = *self.since.get_or_insert_with(Instant::now);
@@ -251,7 +251,7 @@ impl SimulatedReader {
                 }
                 break;
             }
-            drop(timeout_at(deadline, changed.changed()).await);
+            drop(timeout_at(deadline, changed).await);
         }
         self.process.step(Step::Batch).await;
         Ok(self.give_out(limits))

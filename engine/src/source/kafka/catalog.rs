@@ -1,4 +1,4 @@
-//! What a cluster holds: topics, their ids, partitions and ends. And the one thing that is written to it: positions.
+//! What a cluster holds: topics, their ids, partitions and ends.
 //!
 //! A client of its own, so that a question never waits behind messages. Every call blocks, for at most
 //! [`PATIENCE`]: callers are threads that may.
@@ -11,7 +11,7 @@ use rdkafka::ClientConfig;
 use rdkafka::bindings as sys;
 use sys::rd_kafka_resp_err_t as Code;
 
-use super::client::{Client, c_name, millis, offsets, words};
+use super::client::{Client, c_name, millis, words};
 use super::events::printed_id;
 use crate::offsets::TopicPartition;
 use crate::source::SourceError;
@@ -156,21 +156,6 @@ impl Catalog {
         } else {
             Err(self.unavailable(&partition.to_string(), code))
         }
-    }
-
-    /// Writes positions of a group that nobody has joined.
-    pub(super) fn commit(&self, group: &str, positions: &[(TopicPartition, i64)]) -> Result<(), SourceError> {
-        let list = offsets(positions.iter().map(|(partition, offset)| (partition, *offset)));
-        let group = c_name(group);
-        let admin = sys::rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_ALTERCONSUMERGROUPOFFSETS;
-        // SAFETY: the request copies what it is given.
-        let answer = self.ask(admin, |rk, options, queue| unsafe {
-            let mut request = sys::rd_kafka_AlterConsumerGroupOffsets_new(group.as_ptr(), list.ptr());
-            sys::rd_kafka_AlterConsumerGroupOffsets(rk, &raw mut request, 1, options, queue);
-            sys::rd_kafka_AlterConsumerGroupOffsets_destroy(request);
-        })?;
-        drop(answer);
-        Ok(())
     }
 
     /// Sends an admin request and waits for its answer.

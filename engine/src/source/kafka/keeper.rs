@@ -14,6 +14,7 @@ use tokio::time::Instant;
 use super::Pool;
 use super::catalog::Catalog;
 use super::inbox::{Failure, lock};
+use super::mirror::Mirror;
 use crate::offsets::TopicPartition;
 
 /// How often positions are written, at most.
@@ -40,8 +41,8 @@ impl Keeper {
     pub(super) fn start(catalog: Arc<Catalog>, pool: Arc<Pool>) -> std::io::Result<Self> {
         let positions: Arc<Mutex<Positions>> = Arc::default();
         let (stop, stopped) = channel();
-        let work =
-            Work { positions: positions.clone(), catalog, pool, looked_up: Instant::now(), missed: HashSet::new() };
+        let (mirrors, missed) = (HashMap::new(), HashSet::new());
+        let work = Work { positions: positions.clone(), catalog, pool, mirrors, looked_up: Instant::now(), missed };
         let thread = std::thread::Builder::new().name("kafka-keep".into()).spawn(move || work.run(&stopped))?;
         Ok(Self { positions, stop: Some(stop), thread: Some(thread) })
     }
@@ -65,6 +66,7 @@ struct Work {
     positions: Arc<Mutex<Positions>>,
     catalog: Arc<Catalog>,
     pool: Arc<Pool>,
+    mirrors: HashMap<String, Mirror>,
     looked_up: Instant,
     /// Topics that were not there at the last look-up.
     missed: HashSet<String>,
@@ -81,14 +83,22 @@ impl Work {
         self.write_positions();
     }
 
-    fn write_positions(&self) {
+    fn write_positions(&mut self) {
         let positions = std::mem::take(&mut *lock(&self.positions));
         for (group, positions) in positions {
             let positions: Vec<_> = positions.into_iter().collect();
-            if let Err(error) = self.catalog.commit(&group, &positions) {
-                tracing::warn!(group, %error, "positions were not mirrored; lag tools show old ones");
+            if let Err(error) = self.mirror(&group).and_then(|mirror| mirror.commit(&positions)) {
+                tracing::warn!(group, error, "positions were not mirrored; lag tools show old ones");
             }
         }
+    }
+
+    fn mirror(&mut self, group: &str) -> Result<&Mirror, String> {
+        if !self.mirrors.contains_key(group) {
+            let mirror = Mirror::start(&self.pool.config, group).map_err(|error| error.to_string())?;
+            self.mirrors.insert(group.to_owned(), mirror);
+        }
+        Ok(&self.mirrors[group])
     }
 
     /// A quiet client does not notice that its brokers are back.

@@ -23,6 +23,7 @@ mod fetcher;
 mod inbox;
 mod keeper;
 mod message;
+mod mirror;
 mod reader;
 mod settings;
 #[cfg(test)]
