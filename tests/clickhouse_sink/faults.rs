@@ -121,7 +121,7 @@ fn a_server_that_is_killed_gets_every_block_once_when_it_is_back() {
         })
         .collect();
     wait_until("all lanes wait", Duration::from_secs(30), || sink.stats().totals().waiting == LANES as u64);
-    server.start_again();
+    server.restart();
     for lane in lanes {
         runtime.block_on(lane).unwrap().unwrap();
     }
