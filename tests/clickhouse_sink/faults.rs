@@ -83,7 +83,8 @@ fn answers_that_say_nothing_certain_are_no_success_and_no_refusal() {
     assert_eq!(inserted.attempts, 7);
     let expected =
         [Cause::Unavailable, Cause::Resources, Cause::NoVerdict, Cause::NoVerdict, Cause::Short, Cause::UnknownCode];
-    assert_eq!(met.iter().flat_map(|(cause, count)| vec![*cause; *count as usize]).collect::<Vec<_>>(), expected);
+    let met: Vec<_> = met.iter().flat_map(|(cause, count)| (0..*count).map(|_| *cause)).collect();
+    assert_eq!(met, expected);
 }
 
 #[test]
