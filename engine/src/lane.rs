@@ -154,11 +154,12 @@ impl Lane {
                     let epoch = in_flight.pop_front().expect("its front was just awaited");
                     self.commit(owner, &epoch).await?;
                 }
+                // Before the next batch: a source that is never empty must not keep the lane from hearing it.
+                () = stop.told(), if collecting => collecting = false,
                 raw = reader.next_batch(self.limits), if collecting && in_flight.len() < MAX_IN_FLIGHT => match raw? {
                     Some(raw) => in_flight.push_back(self.decide(owner, &mut ahead, raw).await?),
                     None => collecting = false,
                 },
-                () = stop.told(), if collecting => collecting = false,
                 _ = status_tick.tick() => {}
             }
             self.status.show_progress(&*reader, in_flight.len());
@@ -169,10 +170,7 @@ impl Lane {
 
     /// Transforms a batch and writes down what will be sent, then begins to send it.
     async fn decide(&self, owner: Owner, ahead: &mut Position, raw: RawBatch) -> Result<Inserting, LaneError> {
-        debug_assert!(
-            ahead.next_offset.is_none_or(|next| next == raw.range.start),
-            "an epoch begins where the last ended"
-        );
+        assert!(ahead.next_offset.is_none_or(|next| next == raw.range.start), "an epoch begins where the last ended");
         let epoch = Epoch {
             generation: ahead.generation,
             number: ahead.epoch + 1,
