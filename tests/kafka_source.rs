@@ -2,12 +2,13 @@
 #![expect(clippy::unwrap_used, reason = "tests")]
 
 use std::collections::BTreeMap;
-use std::process::Command;
+use std::sync::{LazyLock, Mutex};
 use std::time::{Duration, Instant};
 
 use engine::batch::RawBatch;
 use engine::offsets::TopicPartition;
 use engine::source::{BatchLimits, Found, KafkaSettings, KafkaSource, Lag, Reader, Source, SourceError, Start};
+use harness::kafka::Kafka;
 use rdkafka::admin::{AdminClient, AdminOptions, NewPartitions, NewTopic, TopicReplication};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
@@ -19,15 +20,13 @@ const MIB: usize = 1 << 20;
 const LIMITS: BatchLimits =
     BatchLimits { max_messages: 10_000, max_bytes: 16 * MIB, linger: Duration::from_millis(20) };
 
-/// The bootstrap address of a broker that the tests may fill and restart.
-fn broker() -> String {
-    std::env::var("ENGINE_TEST_KAFKA").expect("ENGINE_TEST_KAFKA must hold the address of a Kafka broker")
-}
+/// One broker for all tests of this file. It dies with the process.
+static BROKER: LazyLock<Mutex<Kafka>> = LazyLock::new(|| Mutex::new(Kafka::start()));
+/// The tests take turns: one of them kills the broker.
+static TURN: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
 
-/// Runs a command that kills or starts the broker.
-fn control(variable: &str) {
-    let command = std::env::var(variable).unwrap_or_else(|_| panic!("{variable} must hold a shell command"));
-    assert!(Command::new("sh").args(["-c", &command]).status().unwrap().success(), "{command}");
+fn broker() -> String {
+    BROKER.lock().unwrap().address()
 }
 
 fn client() -> ClientConfig {
@@ -163,6 +162,7 @@ fn resident() -> usize {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_million_messages_arrive_once_in_order() {
+    let _turn = TURN.lock().await;
     let topic = fresh("million");
     create(&topic, 4, &[]).await;
     produce(&topic, 4, 0..250_000, 1024);
@@ -200,6 +200,7 @@ async fn a_million_messages_arrive_once_in_order() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn aborted_transactions_are_not_seen_and_their_holes_stop_nothing() {
+    let _turn = TURN.lock().await;
     let topic = fresh("transactions");
     create(&topic, 1, &[]).await;
     let producer: BaseProducer = client().set("transactional.id", &topic).create().unwrap();
@@ -240,6 +241,7 @@ async fn aborted_transactions_are_not_seen_and_their_holes_stop_nothing() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_compacted_topic_is_read_over_its_holes_from_wherever_it_begins() {
+    let _turn = TURN.lock().await;
     let topic = fresh("compacted");
     let settings = [
         ("cleanup.policy", "compact"),
@@ -283,6 +285,7 @@ async fn a_compacted_topic_is_read_over_its_holes_from_wherever_it_begins() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn reading_begins_at_an_offset_at_the_beginning_or_at_the_end() {
+    let _turn = TURN.lock().await;
     let topic = fresh("starts");
     create(&topic, 1, &[]).await;
     produce(&topic, 1, 0..100, 20);
@@ -306,6 +309,7 @@ async fn reading_begins_at_an_offset_at_the_beginning_or_at_the_end() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn messages_deleted_before_they_were_read_are_an_error_with_the_range() {
+    let _turn = TURN.lock().await;
     let topic = fresh("deleted-records");
     create(&topic, 1, &[]).await;
     produce(&topic, 1, 0..100, 20);
@@ -327,6 +331,7 @@ async fn messages_deleted_before_they_were_read_are_an_error_with_the_range() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn new_partitions_are_found() {
+    let _turn = TURN.lock().await;
     let topic = fresh("growing");
     create(&topic, 1, &[]).await;
     let source = source(64 * MIB);
@@ -345,6 +350,7 @@ async fn new_partitions_are_found() {
 /// The new topic is longer than the old reader's position when the reader meets it: nothing but the id tells them apart.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_topic_deleted_and_created_again_ends_its_readers_and_gives_them_none_of_its_messages() {
+    let _turn = TURN.lock().await;
     for round in 0..3 {
         let topic = fresh("replaced");
         create(&topic, 1, &[]).await;
@@ -392,6 +398,7 @@ async fn failure_without_messages(reader: &mut Box<dyn Reader>) -> SourceError {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_deleted_topic_ends_its_readers() {
+    let _turn = TURN.lock().await;
     let topic = fresh("deleted");
     create(&topic, 1, &[]).await;
     produce(&topic, 1, 0..10, 20);
@@ -407,6 +414,7 @@ async fn a_deleted_topic_ends_its_readers() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn slow_readers_hold_no_more_than_the_budget_and_lose_nothing() {
+    let _turn = TURN.lock().await;
     let topic = fresh("slow");
     create(&topic, 8, &[]).await;
     produce(&topic, 8, 0..20_000, 1024);
@@ -444,6 +452,7 @@ async fn slow_readers_hold_no_more_than_the_budget_and_lose_nothing() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_broker_killed_and_started_again_costs_no_message() {
+    let _turn = TURN.lock().await;
     let topic = fresh("killed");
     create(&topic, 2, &[("flush.messages", "1")]).await; // acknowledged means on disk: kill -9 must not lose it
     produce(&topic, 2, 0..2000, 500);
@@ -454,14 +463,14 @@ async fn a_broker_killed_and_started_again_costs_no_message() {
         readers.push(source.open(found, Start::Earliest).await.unwrap());
     }
     let first = next(&mut readers[0]).await.unwrap();
-    control("ENGINE_TEST_KAFKA_KILL");
+    BROKER.lock().unwrap().kill();
     let seen = async {
         while readers[0].trouble().is_none() {
             sleep(Duration::from_millis(50)).await;
         }
     };
     timeout(BOUND, seen).await.expect("the trouble is seen");
-    control("ENGINE_TEST_KAFKA_START");
+    BROKER.lock().unwrap().restart();
     let admin_is_back = async { while source.discover(std::slice::from_ref(&topic)).await.is_err() {} };
     timeout(BOUND, admin_is_back).await.unwrap();
     produce(&topic, 2, 2000..3000, 500);
