@@ -35,7 +35,8 @@ impl Metrics {
             sample.name == name
                 && labels.iter().all(|(key, value)| sample.labels.get(*key).is_some_and(|found| found == value))
         };
-        self.samples.iter().filter(fits).map(|sample| sample.value).sum()
+        // Not `sum`: of nothing that is -0.0.
+        self.samples.iter().filter(fits).fold(0.0, |sum, sample| sum + sample.value)
     }
 
     /// Whether there is a sample of this name.
