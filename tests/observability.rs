@@ -30,7 +30,8 @@ fn health(engine: &Engine) -> Value {
 #[test]
 fn metrics_add_up_to_the_messages_of_each_plugin() {
     let clickhouse = ClickHouse::start();
-    let mut engine = setup(&clickhouse.http_url()).start();
+    let setup = setup(&clickhouse.http_url());
+    let mut engine = setup.start();
     engine.wait_for_count("engine_epochs_total", 2.0, BOUND);
     let metrics = engine.metrics().expect("metrics");
     let of = |name: &str, plugin: &str| metrics.sum(name, &[("plugin", plugin), ("tenant", "default")]);
@@ -65,7 +66,8 @@ fn same(a: f64, b: f64) -> bool {
 #[test]
 fn a_server_that_is_not_there_is_seen_in_health() {
     let nowhere = format!("http://127.0.0.1:{}", place::free_port());
-    let mut engine = setup(&nowhere).start();
+    let setup = setup(&nowhere);
+    let mut engine = setup.start();
     engine.wait_until_up();
     wait_for("health to say that it waits", BOUND, || {
         let health = health(&engine);
