@@ -7,7 +7,7 @@
 //!
 //! | module | is about |
 //! |---|---|
-//! | [`column`] | which Rust types are columns |
+//! | [`mod@column`] | which Rust types are columns |
 //! | [`view`], [`builder`] | reading and writing columns: batch style works with them directly |
 //! | [`row`], [`table`], [`batch`] | row style, output, batch style |
 //! | [`description`], [`plugin`] | what the host is told, the entry |
