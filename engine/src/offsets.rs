@@ -54,14 +54,6 @@ pub struct LaneId {
     pub partition: i32,
 }
 
-impl LaneId {
-    /// The partition that the lane reads.
-    #[must_use]
-    pub fn topic_partition(&self) -> TopicPartition {
-        TopicPartition { topic: self.topic.as_str().into(), partition: self.partition }
-    }
-}
-
 impl fmt::Display for LaneId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}/{}/{}/{}", self.tenant, self.plugin, self.topic, self.partition)
