@@ -1,4 +1,4 @@
-//! The border to the host in WebAssembly: the bindings of `schemas/wit/transform.wit`, and the way between them and a
+//! The border to the host in WebAssembly: the bindings of `schemas/wit/0.1/transform.wit`, and the way between them and a
 //! [`Plugin`]. Nothing else in the SDK knows the target.
 
 use crate::description::{self, DataType, TimeUnit};
@@ -9,7 +9,7 @@ use crate::{Host, Plugin, RawBatch, RowsFrom};
 #[allow(missing_docs, clippy::all, clippy::pedantic, unused_qualifications, reason = "generated code")]
 pub mod bindings {
     wit_bindgen::generate!({
-        path: "../schemas/wit",
+        path: "../schemas/wit/0.1",
         world: "transform",
         // Lists go out as they lie in memory: no copy before the host's.
         ownership: Borrowing { duplicate_if_necessary: true },

@@ -1,4 +1,4 @@
-//! What a plugin says of itself: the description of `schemas/wit/transform.wit`, in plain Rust, put together from the
+//! What a plugin says of itself: the description of `schemas/wit/0.1/transform.wit`, in plain Rust, put together from the
 //! derived types of a plugin.
 
 use std::collections::BTreeSet;

@@ -1,4 +1,4 @@
-//! The types of `schemas/wit/transform.wit` as they cross the border.
+//! The types of `schemas/wit/0.1/transform.wit` as they cross the border.
 //!
 //! Written out, not generated: what a guest *emits* is lifted as [`WasmList`], a checked range of guest memory that
 //! nothing has been copied from yet. So the host can refuse too much before it allocates, and copy once into buffers

@@ -5,7 +5,7 @@ use bytes::Bytes;
 use wit_component::{StringEncoding, embed_component_metadata};
 use wit_parser::Resolve;
 
-const WIT: &str = include_str!("../../../schemas/wit/transform.wit");
+const WIT: &str = include_str!("../../../schemas/wit/0.1/transform.wit");
 
 /// Address of the guest's data.
 const DATA: u32 = 1024;

@@ -11,7 +11,7 @@ use wit_parser::Resolve;
 use crate::plugin::Origin;
 use crate::table::{EXTENSION_NAME, TableKind};
 
-pub(super) const WIT: &str = include_str!("../../../../schemas/wit/transform.wit");
+pub(super) const WIT: &str = include_str!("../../../../schemas/wit/0.1/transform.wit");
 
 /// Address of 16 zero bytes: `ok` of either result, with an empty list.
 pub(super) const OK: u32 = 16;
