@@ -1,6 +1,6 @@
 //! What a plugin reads: columns by name and type, and how the messages are written.
 
-use arrow_schema::{DataType, Field, SchemaRef, TimeUnit};
+use arrow_schema::{DataType, Field, FieldRef, SchemaRef, TimeUnit};
 use serde::{Deserialize, Serialize};
 
 /// How Debezium wrote the messages of a topic.
@@ -49,8 +49,35 @@ pub struct Input {
     pub decimals: Decimals,
 }
 
+/// One column that a plugin reads.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct InputColumn {
+    /// Under the name that the plugin gives it, which is unique. A null for a column that is not nullable sets the
+    /// message aside, but for deletes that carry their key alone: there it is the type's zero.
+    pub field: FieldRef,
+    /// Where its values come from.
+    pub source: Source,
+    /// Whether a message is set aside whose row does not name the field at all. If not, such a field is null. Of the
+    /// key-only row of a delete nothing is required.
+    pub required: bool,
+}
+
+/// Where the values of a column come from.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Source {
+    /// This field of the row: as it is after the change; of a delete, the row that was deleted.
+    Row(String),
+    /// This field of the row as it was before the change, where the message has one, else null. Envelopes only;
+    /// the column is nullable.
+    Before(String),
+    /// The value of the last header of this name; the column is nullable, Utf8 or Binary.
+    Header(String),
+    /// What is known of the change beside its row.
+    Change(ChangeColumn),
+}
+
 /// Reserved column names that are filled from the message itself and not from its row.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum ChangeColumn {
     /// `_op` UInt8: letter of the [`crate::batch::Op`].
     Op,

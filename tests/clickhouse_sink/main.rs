@@ -55,6 +55,7 @@ fn table(database: &str, fields: Vec<Field>) -> Table {
         schema: Arc::new(Schema::new(fields)),
         sort_key: vec![],
         partition_by: None,
+        indexes: vec![],
     }
 }
 

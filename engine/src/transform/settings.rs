@@ -9,7 +9,7 @@ use sha2::{Digest, Sha256};
 
 use crate::input::{Decimals, Format, Input, Tombstone};
 use crate::offsets::TopicPartition;
-use crate::plugin::Description;
+use crate::plugin::{Description, Parameter};
 use crate::table::{Table, with_engine_columns};
 
 /// The version of everything here that shapes rows: decoder, assembly, engine's columns, digests. Raised when a new
@@ -82,11 +82,20 @@ pub enum SettingsError {
     #[error("there is no plugin.wasm beside plugin.toml")]
     NoPlugin,
     /// Each problem on a line.
-    #[error("{}", problems.join("\n"))]
+    #[error("{}", problems.iter().map(|misfit| misfit.message.as_str()).collect::<Vec<_>>().join("\n"))]
     Misfit {
-        /// In words, with what is possible.
-        problems: Vec<String>,
+        /// All of them.
+        problems: Vec<Misfit>,
     },
+}
+
+/// One setting that does not fit the plugin.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Misfit {
+    /// Its key in plugin.toml, whether it is there or missing, such as `parameters.rate`.
+    pub key: String,
+    /// In words, with what is possible.
+    pub message: String,
 }
 
 impl TransformSettings {
@@ -140,17 +149,24 @@ impl TransformSettings {
         let mut problems = Vec::new();
         let mut values = Vec::new();
         for parameter in &description.parameters {
-            match self.parameters.get(&parameter.name).or(parameter.default.as_ref()) {
-                Some(value) => values.push(value.clone()),
-                None => problems.push(format!(
-                    "parameter {} is not set and has no default ({}): set it below [parameters]",
-                    parameter.name, parameter.doc
-                )),
+            match self.parameter(parameter) {
+                Ok(value) => values.push(value.clone()),
+                Err(message) => problems.push(Misfit { key: format!("parameters.{}", parameter.name), message }),
             }
         }
         let known: Vec<_> = description.parameters.iter().map(|parameter| parameter.name.as_str()).collect();
         problems.extend(unknown(self.parameters.keys(), &known, "parameter"));
         if problems.is_empty() { Ok(values) } else { Err(SettingsError::Misfit { problems }) }
+    }
+
+    /// The value that is set, or the default; the default's type was checked when the plugin was loaded.
+    fn parameter<'a>(&'a self, described: &'a Parameter) -> Result<&'a String, String> {
+        let Parameter { name, doc, kind, .. } = described;
+        match self.parameters.get(name).or(described.default.as_ref()) {
+            Some(value) if kind.accepts(value) => Ok(value),
+            Some(_) => Err(format!("parameter {name} is not {} ({doc})", kind.words())),
+            None => Err(format!("parameter {name} is not set and has no default ({doc}): set it below [parameters]")),
+        }
     }
 
     /// The plugin's output tables, by the names that these settings give them.
@@ -169,17 +185,22 @@ impl TransformSettings {
                 schema: with_engine_columns(output.columns.iter().map(|(field, _)| field.clone())),
                 sort_key: output.sort_key.clone(),
                 partition_by: output.partition_by.clone(),
+                indexes: output.indexes.clone(),
             })
         };
         Ok(description.outputs.iter().map(table).collect())
     }
 }
 
-fn unknown<'a>(given: impl Iterator<Item = &'a String>, known: &[&str], what: &str) -> Vec<String> {
+/// Keys below `[parameters]` or `[tables]` that are none of the plugin's.
+fn unknown<'a>(given: impl Iterator<Item = &'a String>, known: &[&str], what: &str) -> Vec<Misfit> {
     let list = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
     given
         .filter(|name| !known.contains(&name.as_str()))
-        .map(|name| format!("{what} {name} is not one of the plugin's, which are: {list}"))
+        .map(|name| Misfit {
+            key: format!("{what}s.{name}"),
+            message: format!("{what} {name} is not one of the plugin's, which are: {list}"),
+        })
         .collect()
 }
 
