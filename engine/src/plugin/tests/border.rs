@@ -4,13 +4,16 @@ use std::sync::Arc;
 
 use arrow_array::cast::AsArray;
 use arrow_array::types::Int64Type;
-use arrow_array::{Array, ArrayRef, BooleanArray, Int64Array, RecordBatch, StringArray, UInt32Array, make_array};
-use arrow_buffer::{Buffer, MutableBuffer};
+use arrow_array::{
+    Array, ArrayRef, BooleanArray, Int64Array, ListArray, MapArray, RecordBatch, StringArray, StructArray, UInt32Array,
+    make_array,
+};
+use arrow_buffer::{Buffer, MutableBuffer, NullBuffer, OffsetBuffer};
 use arrow_data::ArrayData;
 use arrow_schema::{DataType, Field, Schema, TimeUnit};
 use proptest::prelude::*;
 
-use super::guest::{Guest, Output};
+use super::guest::{Guest, Output, key_and_value};
 use super::{HOST, instance};
 use crate::plugin::frame::{buffer_count, column, push_buffers};
 use crate::plugin::{Emitted, Origin, Rows};
@@ -44,6 +47,7 @@ pub(super) fn every_type(nullable: bool) -> Vec<Field> {
         DataType::Time64(TimeUnit::Microsecond),
         DataType::Time64(TimeUnit::Nanosecond),
     ];
+    types.extend(nested_types());
     types.extend(units.map(|unit| DataType::Timestamp(unit, None)));
     types.extend(units.map(|unit| DataType::Timestamp(unit, Some("UTC".into()))));
     let extension = |name: &str| [(EXTENSION_NAME.to_owned(), name.to_owned())];
@@ -56,6 +60,26 @@ pub(super) fn every_type(nullable: bool) -> Vec<Field> {
     };
     let json = Field::new("json", DataType::Utf8, nullable).with_metadata(extension("arrow.json"));
     types.into_iter().enumerate().map(field).chain([json]).collect()
+}
+
+/// Lists and maps, with nulls in them and without.
+fn nested_types() -> Vec<DataType> {
+    let item = |data_type, nullable| DataType::List(Arc::new(Field::new_list_field(data_type, nullable)));
+    let map = |key, value, nullable| {
+        let (key, value) = (Field::new("key", key, false), Field::new("value", value, nullable));
+        let entries = Field::new("entries", DataType::Struct(vec![key, value].into()), false);
+        DataType::Map(Arc::new(entries), false)
+    };
+    vec![
+        item(DataType::Utf8, true),
+        item(DataType::Utf8, false),
+        item(DataType::Boolean, true),
+        item(DataType::Decimal128(5, 2), false),
+        item(DataType::Timestamp(TimeUnit::Microsecond, None), true),
+        map(DataType::Utf8, DataType::Utf8, true),
+        map(DataType::Int32, DataType::Binary, false),
+        map(DataType::FixedSizeBinary(16), DataType::Boolean, true),
+    ]
 }
 
 /// A small generator: the seed is the case.
@@ -84,6 +108,9 @@ impl Random {
 
 /// Any array of the field's type.
 pub(super) fn random_array(field: &Field, rows: usize, random: &mut Random) -> ArrayRef {
+    if field.data_type().is_nested() {
+        return random_nested(field, rows, random);
+    }
     let validity = field.is_nullable().then(|| Buffer::from(random.bytes(rows.div_ceil(8))));
     let buffers = match field.data_type() {
         DataType::Boolean => vec![random.bytes(rows.div_ceil(8)).into()],
@@ -112,6 +139,25 @@ pub(super) fn random_array(field: &Field, rows: usize, random: &mut Random) -> A
     let buffers = buffers.iter().map(|buffer: &Buffer| aligned(buffer)).collect();
     let data = ArrayData::try_new(field.data_type().clone(), rows, validity, 0, buffers, vec![]).unwrap();
     make_array(data)
+}
+
+fn random_nested(field: &Field, rows: usize, random: &mut Random) -> ArrayRef {
+    let nulls = field.is_nullable().then(|| NullBuffer::from_iter((0..rows).map(|_| random.below(4) > 0)));
+    let offsets = OffsetBuffer::<i32>::from_lengths((0..rows).map(|_| random.below(4)));
+    let children = usize::try_from(offsets[rows]).unwrap();
+    match field.data_type() {
+        DataType::List(item) => {
+            let items = random_array(item, children, random);
+            Arc::new(ListArray::try_new(item.clone(), offsets, items, nulls).unwrap())
+        }
+        DataType::Map(entries, _) => {
+            let (key, value) = key_and_value(entries);
+            let columns = [key, value].map(|field| random_array(field, children, random)).to_vec();
+            let pairs = StructArray::try_new(vec![key.clone(), value.clone()].into(), columns, None).unwrap();
+            Arc::new(MapArray::try_new(entries.clone(), offsets, pairs, nulls, false).unwrap())
+        }
+        other => panic!("{other} is not nested"),
+    }
 }
 
 fn aligned(buffer: &Buffer) -> Buffer {
@@ -268,7 +314,7 @@ fn picking(rows: (u32, &[u8], u32), made: &[i64]) -> Result<Emitted, String> {
     let text = Field::new("text", DataType::Utf8, false);
     let made_field = Field::new("m", DataType::Int64, false);
     let mut guest = Guest::with(vec![text.clone()], vec![(text, Origin::Input(0)), (made_field, Origin::Made)]);
-    guest.input[0].1 = false;
+    guest.stay = vec![0];
     let made: Vec<u8> = made.iter().flat_map(|value| value.to_le_bytes()).collect();
     guest.process = guest.emit(0, rows, &[&[], &made]);
     let plugin = HOST.load(guest.module()).unwrap();
@@ -316,9 +362,7 @@ fn rows_outside_of_the_batch_are_refused() {
 fn a_column_that_does_not_cross_has_no_buffers() {
     let fields = every_type(true);
     let mut guest = Guest::with(fields.clone(), vec![(Field::new("n", DataType::Int32, false), Origin::Made)]);
-    for (_, crosses) in guest.input.iter_mut().skip(1) {
-        *crosses = false;
-    }
+    guest.stay = (1..fields.len()).collect();
     // Traps unless the first column's two buffers alone are there.
     guest.process = "(if (i32.ne (local.get $count) (i32.const 2)) (then (unreachable)))".to_owned();
     let plugin = HOST.load(guest.module()).unwrap();
