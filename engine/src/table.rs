@@ -5,14 +5,14 @@ use std::sync::Arc;
 
 use arrow_schema::{DataType, Field, Schema, SchemaRef, TimeUnit};
 
+pub use debezium_decode::EXTENSION_NAME;
+
 /// Metadata key of a field: the ClickHouse type to use in place of the default one for its Arrow type.
 pub const CLICKHOUSE_TYPE: &str = "clickhouse_type";
 /// Metadata key of a field: ClickHouse's `CODEC` of the column, without the word.
 pub const CLICKHOUSE_CODEC: &str = "clickhouse_codec";
 /// Metadata key of a field: what the column means, its comment in the table.
 pub const COMMENT: &str = "comment";
-/// Metadata key of a field: Arrow's canonical extension name, such as `arrow.json` or `arrow.uuid`.
-pub const EXTENSION_NAME: &str = "ARROW:extension:name";
 
 /// How rows of one sort key add up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

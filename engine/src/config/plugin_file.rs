@@ -130,7 +130,8 @@ fn read_plugin(folder: &Path, database: &str) -> (PluginFile, Problems) {
     settings.tables = given.table("tables");
     settings.parameters = given.table("parameters");
     settings.limits = limits(&mut given);
-    let plugin = PluginFile { folder: folder.to_owned(), topics, start: start.unwrap_or(Start::Earliest), settings, places };
+    let plugin =
+        PluginFile { folder: folder.to_owned(), topics, start: start.unwrap_or(Start::Earliest), settings, places };
     (plugin, given.finish())
 }
 

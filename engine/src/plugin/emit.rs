@@ -10,8 +10,8 @@ use wasmtime::StoreContextMut;
 use wasmtime::component::WasmList;
 
 use super::frame::{self, FrameError};
-use super::sandbox::Sandbox;
 use super::rows::Given;
+use super::sandbox::Sandbox;
 use super::{Emitted, Fault, Origin, Output, Rows, contract};
 
 /// Charged for each call of `emit`, so that a million empty ones don't fill the host: its own bookkeeping.

@@ -10,11 +10,11 @@ use wasmtime::Engine;
 use wasmtime::component::{Component, ComponentExportIndex, Func, InstancePre, Lift};
 use wit_component::ComponentEncoder;
 
+use super::contract::{self, Version, v0_1, v0_2};
 use super::emit::OutputPlan;
 use super::host::{Host, Shared};
 use super::instance::{Cell, Instance};
 use super::sandbox::Sandbox;
-use super::contract::{self, Version, v0_1, v0_2};
 use super::{Context, Description, Fault, Limits, describe};
 
 /// Limits of `describe`, which does nothing but build a small value.
@@ -277,9 +277,7 @@ fn core_imports(module: &[u8]) -> Result<Vec<(String, String)>, wasmparser::Bina
 
 /// Refuses imports outside the contract, and those of a version of it that is not here. Each is where it comes from, and
 /// its name. Answers which version they are of; none where there are no imports.
-fn refuse_foreign<'a>(
-    imports: impl Iterator<Item = (&'a str, String)> + Clone,
-) -> Result<Option<Version>, LoadError> {
+fn refuse_foreign<'a>(imports: impl Iterator<Item = (&'a str, String)> + Clone) -> Result<Option<Version>, LoadError> {
     let foreign = imports.clone().filter(|(from, _)| !from.starts_with(contract::PACKAGE));
     let names: Vec<String> = foreign.map(|(_, name)| name).collect();
     if !names.is_empty() {

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use crate::input::{Decimals, Format, Input, Tombstone};
+use crate::input::{Decimals, Input, Tombstone};
 use crate::offsets::TopicPartition;
 use crate::plugin::{Description, Parameter};
 use crate::table::{Table, with_engine_columns};
@@ -132,14 +132,11 @@ impl TransformSettings {
 
     /// The plugin's input as these settings read it.
     pub(super) fn input(&self, description: &Description) -> Input {
-        let by_format = match description.format {
-            Format::Envelope => Tombstone::Ignore,
-            Format::Flat => Tombstone::Delete,
-        };
+        let format = description.format;
         Input {
-            columns: description.input.clone(),
-            format: description.format,
-            tombstone: self.tombstone.unwrap_or(by_format),
+            columns: description.columns.clone(),
+            format,
+            tombstone: self.tombstone.unwrap_or_else(|| Tombstone::by_default(format)),
             decimals: self.decimals,
         }
     }

@@ -152,7 +152,12 @@ fn check_indexes(of: &str, output: &Output, problems: &mut Vec<String>) {
     for index in &output.indexes {
         check_name(&format!("{of} index name"), &index.name, problems);
         let what = format!("{of} index {}", quoted(&index.name));
-        check_expression(&format!("{what}: expression {}", quoted(&index.expression)), &index.expression, output, problems);
+        check_expression(
+            &format!("{what}: expression {}", quoted(&index.expression)),
+            &index.expression,
+            output,
+            problems,
+        );
         if index.kind.trim().is_empty() {
             problems.push(format!("{what}: its kind is empty"));
         }

@@ -30,7 +30,14 @@ pub(super) struct Output {
 
 impl Output {
     pub(super) fn append(table: &str, columns: Vec<(Field, Origin)>) -> Self {
-        Self { table: table.to_owned(), kind: TableKind::Append, columns, sort_key: vec![], partition_by: None, indexes: vec![] }
+        Self {
+            table: table.to_owned(),
+            kind: TableKind::Append,
+            columns,
+            sort_key: vec![],
+            partition_by: None,
+            indexes: vec![],
+        }
     }
 }
 

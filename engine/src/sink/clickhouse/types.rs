@@ -240,9 +240,7 @@ impl Base {
                 (precision <= 76 && scale <= precision).then_some(Self::Decimal { precision, scale })
             }
             ("Array", [element]) => Some(Self::Array(Box::new(ColumnType::parse(element)?))),
-            ("Map", [key, value]) => {
-                Some(Self::Map(Box::new((ColumnType::parse(key)?, ColumnType::parse(value)?))))
-            }
+            ("Map", [key, value]) => Some(Self::Map(Box::new((ColumnType::parse(key)?, ColumnType::parse(value)?)))),
             ("Tuple", members) => members.iter().map(|text| member(text)).collect::<Option<_>>().map(Self::Tuple),
             _ => None,
         }
