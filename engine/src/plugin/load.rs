@@ -15,7 +15,7 @@ use super::emit::OutputPlan;
 use super::host::{Host, Shared};
 use super::instance::{Cell, Instance};
 use super::sandbox::Sandbox;
-use super::{Context, Description, Fault, Limits, describe};
+use super::{Context, Description, Fault, Limits, describe, metadata};
 
 /// Limits of `describe`, which does nothing but build a small value.
 /// 16 MiB of description are a hundred times what the largest that is accepted needs: so it is refused in words.
@@ -256,6 +256,11 @@ fn compile(engine: &Engine, bytes: &[u8]) -> Result<(Component, Version), LoadEr
 fn wrap(module: &[u8]) -> Result<Vec<u8>, LoadError> {
     let imports = core_imports(module).map_err(|error| LoadError::Invalid { message: error.to_string() })?;
     refuse_foreign(imports.iter().map(|(module, name)| (module.as_str(), format!("{module}/{name}"))))?;
+    let packages = metadata::packages(module).map_err(|error| LoadError::Invalid { message: error.to_string() })?;
+    if packages.len() > 1 {
+        let message = format!("its metadata speaks of several packages: {}", packages.join(", "));
+        return Err(LoadError::NotAPlugin { message });
+    }
     let encoded = ComponentEncoder::default().module(module).and_then(|encoder| encoder.encode());
     encoded.map_err(|error| LoadError::NotAPlugin {
         message: format!("its module can't be made a component; was it built with the engine's SDK? {error:#}"),

@@ -9,6 +9,7 @@
 mod host;
 mod ticker;
 mod load;
+mod metadata;
 mod describe;
 mod contract;
 mod instance;

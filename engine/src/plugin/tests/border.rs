@@ -19,8 +19,17 @@ use crate::plugin::frame::{buffer_count, column, push_buffers};
 use crate::plugin::{Emitted, Origin, Rows};
 use crate::table::EXTENSION_NAME;
 
-/// A field of every type of the contract.
+/// A field of every type of the contract that a table may have: lists and maps are never null there.
 pub(super) fn every_type(nullable: bool) -> Vec<Field> {
+    let of_table = |field: Field| {
+        let nullable = field.is_nullable() && !field.data_type().is_nested();
+        field.with_nullable(nullable)
+    };
+    every_field(nullable).into_iter().map(of_table).collect()
+}
+
+/// A field of every type of the contract.
+fn every_field(nullable: bool) -> Vec<Field> {
     let units = [TimeUnit::Second, TimeUnit::Millisecond, TimeUnit::Microsecond, TimeUnit::Nanosecond];
     let mut types = vec![
         DataType::Boolean,
@@ -208,7 +217,7 @@ proptest! {
     #[test]
     fn any_slice_of_any_array_comes_back_equal(seed: u64, rows in 0_usize..200, from in 0_usize..40) {
         let mut random = Random::new(seed);
-        for field in [every_type(true), every_type(false)].concat() {
+        for field in [every_field(true), every_field(false)].concat() {
             let array = random_array(&field, rows + from, &mut random).slice(from, rows);
             let buffers = buffers_of(&array);
             prop_assert_eq!(buffers.len(), buffer_count(field.data_type()));
@@ -221,7 +230,7 @@ proptest! {
     #[test]
     fn damaged_buffers_are_refused_or_harmless(seed: u64, rows in 0_usize..100, damages in 1_usize..4) {
         let mut random = Random::new(seed);
-        for field in [every_type(true), every_type(false)].concat() {
+        for field in [every_field(true), every_field(false)].concat() {
             let array = random_array(&field, rows, &mut random);
             let mut buffers = buffers_of(&array);
             for _ in 0..damages {
@@ -239,7 +248,7 @@ proptest! {
     #[test]
     fn any_number_of_any_buffers_is_refused_or_harmless(seed: u64, rows in 0_usize..20, count in 0_usize..5) {
         let mut random = Random::new(seed);
-        for field in every_type(true) {
+        for field in every_field(true) {
             let buffers: Vec<Buffer> = (0..count).map(|_| { let n = random.below(90); random.bytes(n).into() }).collect();
             if let Ok(array) = back(&field, rows, &buffers) {
                 prop_assert!(array.to_data().validate_full().is_ok());
@@ -253,7 +262,7 @@ fn each_lie_about_a_column_has_its_error() {
     let text = |nullable| Field::new("c", DataType::Utf8, nullable);
     let offsets = |of: &[i32]| of.iter().flat_map(|at| at.to_le_bytes()).collect::<Vec<u8>>();
     let decimal = Field::new("c", DataType::Decimal128(2, 0), false);
-    let cases: Vec<(&str, Field, usize, Vec<Vec<u8>>)> = vec![
+    let cases: Vec<Lie> = vec![
         ("0 buffers", text(true), 1, vec![]),
         ("2 buffers", text(true), 1, vec![vec![], vec![]]),
         ("offsets has 4 bytes where 1 rows need 8", text(true), 1, vec![vec![], offsets(&[0]), vec![]]),
@@ -275,11 +284,78 @@ fn each_lie_about_a_column_has_its_error() {
         ("more than 2 digits", decimal.clone(), 1, vec![vec![], 100_i128.to_le_bytes().to_vec()]),
         ("more than 2 digits", decimal, 1, vec![vec![], i128::MIN.to_le_bytes().to_vec()]),
     ];
-    for (expected, field, rows, buffers) in cases {
+    for (expected, field, rows, buffers) in cases.into_iter().chain(lies_about_lists_and_maps()) {
         let buffers: Vec<Buffer> = buffers.into_iter().map(Buffer::from).collect();
         let error = back(&field, rows, &buffers).unwrap_err().to_string();
         assert!(error.contains(expected), "{error:?} should say {expected:?}");
     }
+}
+
+type Lie = (&'static str, Field, usize, Vec<Vec<u8>>);
+
+fn lies_about_lists_and_maps() -> Vec<Lie> {
+    let words = |of: &[i32]| of.iter().flat_map(|word| word.to_le_bytes()).collect::<Vec<u8>>();
+    let none = Vec::new;
+    let list = |nullable| Field::new_list("c", Field::new_list_field(DataType::Int32, nullable), false);
+    let map = |value| {
+        let pair = vec![Field::new("key", DataType::Utf8, false), Field::new("value", value, true)];
+        let entries = Field::new("entries", DataType::Struct(pair.into()), false);
+        Field::new("c", DataType::Map(Arc::new(entries), false), false)
+    };
+    let bad_text = vec![0xc3, 0x28];
+    vec![
+        ("4 buffers where", list(true), 1, vec![none()]),
+        ("elements: 1 buffers where the described columns have 2", list(true), 1, vec![none(), words(&[0, 0]), none()]),
+        ("offsets has 4 bytes where 1 rows need 8", list(true), 1, vec![none(), words(&[0]), none(), none()]),
+        ("do not begin at 0", list(true), 1, vec![none(), words(&[1, 1]), none(), words(&[7])]),
+        ("go back", list(true), 2, vec![none(), words(&[0, 1, 0]), none(), none()]),
+        ("go back", list(true), 1, vec![none(), words(&[0, i32::MIN]), none(), none()]),
+        // Offsets beyond the elements, far beyond them, and elements beyond the offsets.
+        (
+            "elements: values has 4 bytes where 2 rows need 8",
+            list(true),
+            1,
+            vec![none(), words(&[0, 2]), none(), words(&[7])],
+        ),
+        (
+            "elements: values has 4 bytes where 2147483647 rows need 8589934588",
+            list(true),
+            1,
+            vec![none(), words(&[0, i32::MAX]), none(), words(&[7])],
+        ),
+        (
+            "elements: values has 8 bytes where 1 rows need 4",
+            list(true),
+            1,
+            vec![none(), words(&[0, 1]), none(), words(&[7, 8])],
+        ),
+        ("1 nulls in a column that is not nullable", list(true), 1, vec![vec![0], words(&[0, 0]), none(), none()]),
+        (
+            "elements: 1 nulls in a column that is not nullable",
+            list(false),
+            1,
+            vec![none(), words(&[0, 1]), vec![0], words(&[7])],
+        ),
+        (
+            "keys: 1 nulls in a column that is not nullable",
+            map(DataType::Int8),
+            1,
+            vec![none(), words(&[0, 1]), vec![0], words(&[0, 0]), none(), none(), vec![1]],
+        ),
+        (
+            "keys: text is not UTF-8",
+            map(DataType::Int8),
+            1,
+            vec![none(), words(&[0, 1]), none(), words(&[0, 2]), bad_text, none(), vec![1]],
+        ),
+        (
+            "values: values has 1 bytes where 2 rows need 2",
+            map(DataType::Int8),
+            1,
+            vec![none(), words(&[0, 2]), none(), words(&[0, 0, 0]), none(), none(), vec![1]],
+        ),
+        ("keys: 0 buffers", map(DataType::Int8), 1, vec![none(), words(&[0, 0])]),
+    ]
 }
 
 #[test]
