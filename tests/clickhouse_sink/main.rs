@@ -2,6 +2,7 @@
 
 mod faults;
 mod messages;
+mod nested;
 mod tables;
 mod types;
 mod volume;

@@ -205,3 +205,61 @@ fn unknown<'a>(given: impl Iterator<Item = &'a String>, known: &[&str], what: &s
 pub(super) fn any_partition() -> TopicPartition {
     TopicPartition { topic: "any".into(), partition: 0 }
 }
+
+#[cfg(test)]
+mod tests {
+    use arrow_schema::Schema;
+
+    use super::*;
+    use crate::input::Format;
+    use crate::plugin::ParameterType;
+
+    fn described(parameters: &[(&str, ParameterType, Option<&str>)]) -> Description {
+        let parameter = |(name, kind, default): &(&str, ParameterType, Option<&str>)| Parameter {
+            name: (*name).to_owned(),
+            doc: format!("the {name}"),
+            kind: *kind,
+            default: default.map(str::to_owned),
+        };
+        Description {
+            name: "p".to_owned(),
+            version: "1".to_owned(),
+            contract: "0.2",
+            input: Arc::new(Schema::empty()),
+            columns: vec![],
+            crosses: vec![],
+            format: Format::Flat,
+            outputs: vec![],
+            parameters: parameters.iter().map(parameter).collect(),
+        }
+    }
+
+    #[test]
+    fn a_parameter_has_the_type_that_the_plugin_says() {
+        let description = described(&[
+            ("most", ParameterType::Integer, Some("7")),
+            ("share", ParameterType::Number, None),
+            ("strict", ParameterType::Boolean, Some("false")),
+            ("zone", ParameterType::Text, None),
+        ]);
+        let mut settings = TransformSettings::new("t", "p", Kind::Plugin, "d");
+        let set = |settings: &mut TransformSettings, pairs: &[(&str, &str)]| {
+            settings.parameters = pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        };
+        set(&mut settings, &[("share", "0.25"), ("zone", ""), ("strict", "true")]);
+        let values = settings.parameters(&description).expect("they fit");
+        assert_eq!(values, ["7", "0.25", "true", ""]);
+
+        set(&mut settings, &[("most", "7.5"), ("share", "NaN"), ("strict", "yes"), ("zones", "x")]);
+        let Err(SettingsError::Misfit { problems }) = settings.parameters(&description) else { panic!("they fit") };
+        let said: Vec<_> = problems.iter().map(|misfit| (misfit.key.as_str(), misfit.message.as_str())).collect();
+        let expected = [
+            ("parameters.most", "parameter most is not a decimal integer of 64 bits (the most)"),
+            ("parameters.share", "parameter share is not a decimal number (the share)"),
+            ("parameters.strict", "parameter strict is not true or false (the strict)"),
+            ("parameters.zone", "parameter zone is not set and has no default (the zone): set it below [parameters]"),
+            ("parameters.zones", "parameter zones is not one of the plugin's, which are: most, share, strict, zone"),
+        ];
+        assert_eq!(said, expected);
+    }
+}

@@ -3,9 +3,9 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use arrow_array::RecordBatch;
 use arrow_array::cast::AsArray;
 use arrow_array::types::Decimal128Type;
-use arrow_array::{Array, RecordBatch};
 use arrow_schema::{DataType, Field};
 
 use super::guest::{Guest, Output, column, parameter};
@@ -77,7 +77,7 @@ fn orders(plugin: &Plugin) -> RecordBatch {
                "created_at":1700000000000000,"updated_at":null}}"#
         );
         let value = format!(r#"{{"before":null,"after":{row},"source":{{"ts_ms":1700000000000}},"op":"c"}}"#);
-        crate::decode::message::OwnedMessage::new(offset, None, Some(value.into_bytes()))
+        crate::batch::Message::owned(offset, None, None, Some(value.into_bytes()), vec![])
     };
     let messages = [order(1, 2, "\"5.00\"", " shipped "), order(2, 3, "null", "PENDING"), order(3, 1, "null", "lost")];
     let decoded = decoder.decode(&messages);
