@@ -75,7 +75,9 @@ fn every_field(nullable: bool) -> Vec<Field> {
 fn nested_types() -> Vec<DataType> {
     let item = |data_type, nullable| DataType::List(Arc::new(Field::new_list_field(data_type, nullable)));
     let map = |key, value, nullable| {
-        let (key, value) = (Field::new("key", key, false), Field::new("value", value, nullable));
+        let uuid = (key == DataType::FixedSizeBinary(16)).then(|| (EXTENSION_NAME.to_owned(), "arrow.uuid".to_owned()));
+        let key = Field::new("key", key, false).with_metadata(uuid.into_iter().collect());
+        let value = Field::new("value", value, nullable);
         let entries = Field::new("entries", DataType::Struct(vec![key, value].into()), false);
         DataType::Map(Arc::new(entries), false)
     };
@@ -304,7 +306,7 @@ fn lies_about_lists_and_maps() -> Vec<Lie> {
     };
     let bad_text = vec![0xc3, 0x28];
     vec![
-        ("4 buffers where", list(true), 1, vec![none()]),
+        ("1 buffers where the described columns have 4", list(true), 1, vec![none()]),
         ("elements: 1 buffers where the described columns have 2", list(true), 1, vec![none(), words(&[0, 0]), none()]),
         ("offsets has 4 bytes where 1 rows need 8", list(true), 1, vec![none(), words(&[0]), none(), none()]),
         ("do not begin at 0", list(true), 1, vec![none(), words(&[1, 1]), none(), words(&[7])]),
