@@ -4,7 +4,7 @@
 //! The engine's own files are compiled into this target: nothing of the border is public for its sake.
 #![no_main]
 
-#[path = "../../src/plugin/frame.rs"]
+#[path = "../../src/plugin/frame/mod.rs"]
 mod frame;
 #[expect(dead_code, unreachable_pub, reason = "public in the engine, and used there")]
 #[path = "../../src/plugin/rows.rs"]

@@ -1,5 +1,6 @@
 //! What crosses the border: every type, both ways, and no bytes that could do harm.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use arrow_array::cast::AsArray;
@@ -76,7 +77,7 @@ fn nested_types() -> Vec<DataType> {
     let item = |data_type, nullable| DataType::List(Arc::new(Field::new_list_field(data_type, nullable)));
     let map = |key, value, nullable| {
         let uuid = (key == DataType::FixedSizeBinary(16)).then(|| (EXTENSION_NAME.to_owned(), "arrow.uuid".to_owned()));
-        let key = Field::new("key", key, false).with_metadata(uuid.into_iter().collect());
+        let key = Field::new("key", key, false).with_metadata(uuid.into_iter().collect::<HashMap<_, _>>());
         let value = Field::new("value", value, nullable);
         let entries = Field::new("entries", DataType::Struct(vec![key, value].into()), false);
         DataType::Map(Arc::new(entries), false)
