@@ -9,6 +9,10 @@ pub use debezium_decode::EXTENSION_NAME;
 
 /// Metadata key of a field: the ClickHouse type to use in place of the default one for its Arrow type.
 pub const CLICKHOUSE_TYPE: &str = "clickhouse_type";
+/// Metadata key of a field: ClickHouse's `CODEC` of the column, without the word.
+pub const CLICKHOUSE_CODEC: &str = "clickhouse_codec";
+/// Metadata key of a field: what the column means, its comment in the table.
+pub const COMMENT: &str = "comment";
 
 /// How rows of one sort key add up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,6 +38,19 @@ pub struct Table {
     pub sort_key: Vec<String>,
     /// A ClickHouse expression.
     pub partition_by: Option<String>,
+    /// Data skipping indexes.
+    pub indexes: Vec<Index>,
+}
+
+/// A data skipping index.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Index {
+    /// Unique in its table.
+    pub name: String,
+    /// A ClickHouse expression over the columns.
+    pub expression: String,
+    /// Such as `minmax`, `set(100)`, `bloom_filter(0.01)`.
+    pub kind: String,
 }
 
 impl Table {

@@ -2,6 +2,7 @@
 
 mod faults;
 mod messages;
+mod nested;
 mod tables;
 mod types;
 mod volume;
@@ -55,6 +56,7 @@ fn table(database: &str, fields: Vec<Field>) -> Table {
         schema: Arc::new(Schema::new(fields)),
         sort_key: vec![],
         partition_by: None,
+        indexes: vec![],
     }
 }
 

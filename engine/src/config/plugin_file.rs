@@ -16,6 +16,7 @@
 //! output_mib = 64
 //! ```
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -41,6 +42,8 @@ pub struct PluginFile {
     pub start: Start,
     /// What decides its output.
     pub settings: TransformSettings,
+    /// Where the settings stand that only the plugin can judge: by key, such as `parameters.rate`.
+    pub places: BTreeMap<String, Place>,
 }
 
 impl PluginFile {
@@ -48,6 +51,12 @@ impl PluginFile {
     #[must_use]
     pub fn artifact(&self) -> PathBuf {
         self.folder.join("plugin.wasm")
+    }
+
+    /// Where a setting stands: that which is missing, in the file as a whole.
+    #[must_use]
+    pub fn place(&self, key: &str) -> Place {
+        self.places.get(key).cloned().unwrap_or_else(|| Place::Path(self.folder.join("plugin.toml")))
     }
 }
 
@@ -117,10 +126,12 @@ fn read_plugin(folder: &Path, database: &str) -> (PluginFile, Problems) {
     if let Some((table, _)) = given.text("dead_letters") {
         settings.dead_letters = table;
     }
+    let places = ["tables.", "parameters."].into_iter().flat_map(|prefix| given.places(prefix)).collect();
     settings.tables = given.table("tables");
     settings.parameters = given.table("parameters");
     settings.limits = limits(&mut given);
-    let plugin = PluginFile { folder: folder.to_owned(), topics, start: start.unwrap_or(Start::Earliest), settings };
+    let plugin =
+        PluginFile { folder: folder.to_owned(), topics, start: start.unwrap_or(Start::Earliest), settings, places };
     (plugin, given.finish())
 }
 

@@ -27,6 +27,7 @@ pub fn bronze_table(database: &str, name: &str) -> Table {
         schema: with_engine_columns(message_fields()),
         sort_key: ["_topic", "_partition", "_offset"].map(String::from).to_vec(),
         partition_by: None,
+        indexes: vec![],
     }
 }
 

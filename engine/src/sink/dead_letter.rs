@@ -53,6 +53,7 @@ pub fn dead_letter_table(database: &str, name: &str) -> Table {
         schema: Arc::new(Schema::new(fields)),
         sort_key: ["topic", "partition", "offset"].map(String::from).to_vec(),
         partition_by: None,
+        indexes: vec![],
     }
 }
 

@@ -199,7 +199,13 @@ impl World {
             recoveries: Arc::new(Semaphore::new(MAX_RECOVERIES)),
         };
         let settings = self.transform.settings().clone();
-        let file = PluginFile { folder: "".into(), topics: vec!["^t$".into()], start: Start::Earliest, settings };
+        let file = PluginFile {
+            folder: "".into(),
+            topics: vec!["^t$".into()],
+            start: Start::Earliest,
+            settings,
+            places: [].into(),
+        };
         let deployed = vec![Deployed { file, transform: self.transform.clone() }];
         Engine::new(Arc::new(self.config()), around, deployed, Arc::new(Metrics::default()), lanes, stopped)
     }

@@ -3,7 +3,7 @@
 use arrow_schema::Field;
 use serde::Deserialize;
 
-use super::ddl::Plan;
+use super::ddl::{Column, Plan};
 use super::types::ColumnType;
 use crate::sink::Guarantee;
 use crate::table::{TableKind, quote};
@@ -73,7 +73,7 @@ impl Existing {
             return Fit::Never { mismatch, statement: Some(statement) };
         }
         let (mut lacks, mut wrong, mut changes) = (Vec::new(), Vec::new(), Vec::new());
-        for (name, wanted) in &plan.columns {
+        for Column { name, column_type: wanted, .. } in &plan.columns {
             match self.columns.iter().find(|column| column.name == *name) {
                 None => lacks.push(*name),
                 Some(column) => match column.problem(wanted) {

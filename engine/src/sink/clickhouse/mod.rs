@@ -20,6 +20,7 @@ mod http;
 mod prepare;
 mod retry;
 mod stats;
+mod storage;
 mod trouble;
 pub(crate) mod types;
 
