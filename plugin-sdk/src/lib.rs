@@ -7,7 +7,7 @@
 //!
 //! | module | is about |
 //! |---|---|
-//! | [`mod@column`] | which Rust types are columns |
+//! | [`mod@column`], [`mod@list`] | which Rust types are columns |
 //! | [`view`], [`builder`] | reading and writing columns: batch style works with them directly |
 //! | [`row`], [`table`], [`batch`] | row style, output, batch style |
 //! | [`description`], [`plugin`] | what the host is told, the entry |
@@ -27,6 +27,7 @@ pub mod column;
 pub mod context;
 pub mod decimal;
 pub mod description;
+pub mod list;
 pub mod plugin;
 pub mod row;
 pub mod table;
@@ -39,13 +40,16 @@ mod wide;
 
 pub use batch::{Batch, Emit, RawBatch, process_batch};
 pub use builder::{Bits, Builder, FixedBuilder, Lowercase, Uppercase};
-pub use column::{ColumnType, Json, Pass, ReadColumn, WriteColumn, pass};
+pub use column::{ColumnType, Json, JsonString, Pass, ReadColumn, WriteColumn, pass};
 pub use context::{Ctx, Parameters, Reject, RejectedRow};
 pub use decimal::{Decimal, Decimal256};
-pub use description::{Contradiction, DataType, Description, Format, TableKind, TimeUnit};
+pub use description::{
+    ChangeColumn, Contradiction, DataType, Description, Format, ParameterType, ScalarType, Source, TableKind, TimeUnit,
+};
+pub use list::{Elements, List, Map};
 pub use plugin::{Host, Plugin, RowsFrom};
 pub use plugin_sdk_macros::{Parameters, Row, Table};
-pub use row::{Builders, Change, Op, Row, process_rows};
+pub use row::{Builders, Change, Op, Row, process_row, process_rows};
 pub use table::{Origin, Outputs, Table, Writer};
 pub use time::{Date, Micros, Millis, Nanos, Seconds, Time, Timestamp, Utc, Wall, WallClock};
 pub use uuid::Uuid;
