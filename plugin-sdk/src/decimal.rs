@@ -122,6 +122,14 @@ impl<const P: u8, const S: i8> Decimal<P, S> {
     }
 }
 
+/// Reads a parameter's text, as [`Decimal::parse`] does.
+impl<const P: u8, const S: i8> std::str::FromStr for Decimal<P, S> {
+    type Err = String;
+    fn from_str(text: &str) -> Result<Self, String> {
+        Self::parse(text).ok_or_else(|| format!("`{text}` is no number of {P} digits, {S} of them behind the point"))
+    }
+}
+
 impl<const P: u8, const S: i8> PartialOrd for Decimal<P, S> {
     fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
         Some(self.cmp(other))

@@ -118,33 +118,30 @@ pub struct Change<R, B = ()> {
     pub before: B,
 }
 
-impl<R, B: Default> Change<R, B> {
+impl<R> Change<R> {
     /// A row that was inserted.
     pub fn create(row: R) -> Self {
-        Self { op: Op::Create, row, before: B::default() }
+        Self { op: Op::Create, row, before: () }
     }
 
     /// A row that was changed.
     pub fn update(row: R) -> Self {
-        Self { op: Op::Update, row, before: B::default() }
+        Self { op: Op::Update, row, before: () }
     }
 
     /// A row that was deleted.
     pub fn delete(row: R) -> Self {
-        Self { op: Op::Delete, row, before: B::default() }
+        Self { op: Op::Delete, row, before: () }
     }
 
     /// A row that a snapshot found.
     pub fn read(row: R) -> Self {
-        Self { op: Op::Read, row, before: B::default() }
+        Self { op: Op::Read, row, before: () }
     }
-}
 
-impl<R, B> Change<R, Option<B>> {
-    /// The same change with the row that was there before it.
-    #[must_use]
-    pub fn with_before(self, before: B) -> Self {
-        Self { before: Some(before), ..self }
+    /// The same change for a plugin that asks for the row before it.
+    pub fn with_before<B>(self, before: Option<B>) -> Change<R, Option<B>> {
+        Change { op: self.op, row: self.row, before }
     }
 }
 

@@ -12,6 +12,10 @@ use std::ops::Deref;
 ///
 /// # Safety
 /// Any bit pattern, all zero among them, must be a valid value; no padding; alignment at most 8.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` can't be read from a column",
+    note = "text is read as &str, bytes as &[u8], lists as List, so that no row is copied; Option<T> is a nullable column"
+)]
 pub unsafe trait Plain: Copy + 'static {
     /// The value of a slot that has none: zero bits.
     const ZERO: Self;

@@ -1,7 +1,8 @@
 //! `#[derive(Row)]`.
 
 use proc_macro2::TokenStream;
-use quote::{format_ident, quote};
+use quote::{format_ident, quote, quote_spanned};
+use syn::spanned::Spanned;
 use syn::{DeriveInput, Lifetime, Result};
 
 use crate::columns::{Column, Struct, replace_lifetimes, static_type};
@@ -66,7 +67,7 @@ fn columns(row: &Struct<'_>) -> (proc_macro2::Ident, TokenStream) {
     let fields = row.columns.iter().map(|column| {
         let (field, ty, doc) = (&column.field, &column.ty, format!("Reads `{}`.", column.name.value()));
         let ty = replace_lifetimes(quote!(#ty), &lifetime);
-        quote!(#[doc = #doc] #vis #field: <#ty as ::plugin_sdk::ReadColumn>::View<'row>)
+        quote_spanned!(column.ty.span()=> #[doc = #doc] #vis #field: <#ty as ::plugin_sdk::ReadColumn>::View<'row>)
     });
     let tokens = quote! {
         #[doc = #doc]
