@@ -182,8 +182,8 @@ fn compile(sdk: &Path, source: &str) -> Option<String> {
     let mut rustc = Command::new(env::var_os("RUSTC").unwrap_or_else(|| "rustc".into()));
     rustc
         .args(["--edition=2024", "--verbose", "--crate-type=lib", "--crate-name=case", "--emit=metadata", "-Adead_code", "-"])
-        .arg("-o")
-        .arg("/dev/null")
+        .arg("--out-dir")
+        .arg(env!("CARGO_TARGET_TMPDIR"))
         .arg("--extern")
         .arg(format!("plugin_sdk={}", sdk.display()))
         .arg("-L")
