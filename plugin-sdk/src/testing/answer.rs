@@ -96,6 +96,15 @@ impl Answer {
         &self.ignored
     }
 
+    /// Adds what was made of another batch.
+    #[cfg(feature = "testing")]
+    pub(super) fn add(&mut self, other: Self) {
+        for ((_, rows), (_, more)) in self.tables.iter_mut().zip(other.tables) {
+            rows.extend(more);
+        }
+        self.rejected.extend(other.rejected);
+    }
+
     fn names(&self) -> String {
         self.tables.iter().map(|(name, _)| format!("`{name}`")).collect::<Vec<_>>().join(", ")
     }

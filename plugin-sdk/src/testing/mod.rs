@@ -17,6 +17,9 @@
 //! ");
 //! assert_eq!(answer.rejects(), [(1, "empty")]);
 //! ```
+//!
+//! With the feature `testing` messages are fed as well, bytes as Debezium wrote them, through the engine's own decoder:
+//! `Message`, `recording`, `Harness::run_messages`.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -30,9 +33,15 @@ use crate::{Builders, Description, Host, Plugin, RawBatch, ReadColumn, Row, Rows
 
 mod answer;
 mod cells;
+#[cfg(feature = "testing")]
+mod decoding;
 mod grid;
+#[cfg(feature = "testing")]
+mod messages;
 
 pub use answer::{Answer, Rejected, TableRow};
+#[cfg(feature = "testing")]
+pub use messages::{Message, recording};
 
 use cells::{Cells, cells};
 
@@ -169,8 +178,7 @@ impl<P: Plugin> Harness<P> {
             (input.column.name.clone(), cells)
         });
         let input = input.collect();
-        let tables = self.description.outputs.iter().map(|output| (output.table, Vec::new())).collect();
-        let mut host = TestHost { description: &self.description, fed, input, tables };
+        let mut host = TestHost { description: &self.description, fed, input, tables: self.empty_answer().tables };
         let process = P::start(&self.parameter_values()?, self.now_ms)?;
         let rejected = process(&RawBatch::new(fed.rows, fed.buffers), &mut host)?;
         let tables = host.tables;
@@ -180,6 +188,11 @@ impl<P: Plugin> Harness<P> {
             reason: rejected.reject.reason.into_owned(),
         });
         Ok(Answer { tables, rejected: rejected.collect(), ignored: Vec::new() })
+    }
+
+    fn empty_answer(&self) -> Answer {
+        let tables = self.description.outputs.iter().map(|output| (output.table, Vec::new())).collect();
+        Answer { tables, rejected: Vec::new(), ignored: Vec::new() }
     }
 
     fn parameter_values(&self) -> Result<Vec<String>, String> {
