@@ -132,6 +132,58 @@ fn flat_rows_are_messages_too() {
     );
 }
 
+#[derive(Clone, Copy, Row)]
+struct Plan<'a> {
+    id: i32,
+    #[column(required)]
+    plan: Option<&'a str>,
+}
+
+#[derive(Table)]
+#[table(name = "plans", kind = "append")]
+struct PlanChange<'a> {
+    id: i32,
+    from: Option<&'a str>,
+    to: Option<&'a str>,
+    known: bool,
+    #[column(header = "trace-id")]
+    trace: Pass<Option<&'a str>>,
+    #[column(name = "before_id", before = "id")]
+    old: Pass<Option<i32>>,
+}
+
+#[expect(clippy::unnecessary_wraps, reason = "the form of a row function")]
+fn plan<'a>(change: Change<Plan<'a>, Option<Plan<'a>>>, _: &Ctx) -> Result<PlanChange<'a>, Reject> {
+    let Change { row, before, .. } = change;
+    let from = before.and_then(|before| before.plan);
+    Ok(PlanChange { id: row.id, from, to: row.plan, known: before.is_some(), trace: pass(), old: pass() })
+}
+
+plugin_sdk::export! { plugin: Plans, input: Change<Plan, Option<Plan>>, output: PlanChange, row: plan }
+
+#[test]
+fn the_row_before_headers_and_required_fields_come_from_messages() {
+    let update = |before: &str, after: &str| {
+        Message::new(format!(r#"{{"before":{before},"after":{after},"source":{{"ts_ms":1}},"op":"u"}}"#))
+    };
+    let answer = Harness::<Plans>::new().run_messages([
+        update(r#"{"id":1,"plan":"free"}"#, r#"{"id":1,"plan":"pro"}"#).header("trace-id", "a").header("trace-id", "b"),
+        update("null", r#"{"id":1,"plan":"pro"}"#),
+        update(r#"{"id":1,"plan":null}"#, r#"{"id":1,"plan":null}"#),
+        update("null", r#"{"id":1}"#),
+    ]);
+    answer.assert_table(
+        "plans",
+        "
+        id | from | to   | known | trace | before_id
+        1  | free | pro  | true  | b     | 1
+        1  | null | pro  | false | null  | null
+        1  | null | null | true  | null  | 1
+        ",
+    );
+    assert_eq!(answer.rejects().iter().map(|it| it.0).collect::<Vec<_>>(), [3]);
+}
+
 #[test]
 #[should_panic(expected = "table `flat` is not as expected (- expected, + there):
     name | op

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use arrow_array::{Array, RecordBatch};
 use arrow_buffer::Buffer;
 use arrow_data::ArrayData;
-use arrow_schema::{DataType as Arrow, Field, Schema, TimeUnit as ArrowUnit};
-use debezium_decode::input::{Decimals, EXTENSION_NAME, Format as ArrowFormat, Tombstone};
+use arrow_schema::{DataType as Arrow, Field, TimeUnit as ArrowUnit};
+use debezium_decode::input::{self as decode, Decimals, EXTENSION_NAME, Tombstone};
 use debezium_decode::{Decoded, Decoder, Input, OwnedMessage, TopicPartition};
 
 use super::cells::cells;
@@ -105,31 +105,40 @@ fn partitions(messages: impl IntoIterator<Item = Message>) -> Vec<(TopicPartitio
 
 /// What the decoder is asked for, with the settings that `plugin.toml` has by default.
 fn input(description: &Description) -> Input {
-    let fields = description.input.iter().map(field).collect::<Vec<_>>();
-    let (format, tombstone) = match description.format {
-        Format::Envelope => (ArrowFormat::Envelope, Tombstone::Ignore),
-        Format::Flat => (ArrowFormat::Flat, Tombstone::Delete),
+    let format = match description.format {
+        Format::Envelope => decode::Format::Envelope,
+        Format::Flat => decode::Format::Flat,
     };
-    Input { columns: Arc::new(Schema::new(fields)), format, tombstone, decimals: Decimals::Precise }
+    Input {
+        columns: description.input.iter().map(column).collect(),
+        format,
+        tombstone: Tombstone::by_default(format),
+        decimals: Decimals::Precise,
+    }
 }
 
-fn field(input: &InputColumn) -> Field {
-    let Column { data_type, nullable, .. } = input.column;
-    let name = match input.source {
-        Source::Row(name) => name,
-        Source::Change(change) => match change {
-            ChangeColumn::Op => "_op",
-            ChangeColumn::Deleted => "_deleted",
-            ChangeColumn::Version => "_version",
-            ChangeColumn::SourceTimestamp => "_source_ts",
-            ChangeColumn::Topic => "_topic",
-            ChangeColumn::Partition => "_partition",
-            ChangeColumn::Offset => "_offset",
-            ChangeColumn::Key => "_key",
-        },
-        Source::Before(_) | Source::Header(_) => unimplemented!("{:?}", input.source),
+fn column(input: &InputColumn) -> decode::InputColumn {
+    let source = match input.source {
+        Source::Row(field) => decode::Source::Row(field.into()),
+        Source::Before(field) => decode::Source::Before(field.into()),
+        Source::Header(name) => decode::Source::Header(name.into()),
+        Source::Change(change) => decode::Source::Change(match change {
+            ChangeColumn::Op => decode::ChangeColumn::Op,
+            ChangeColumn::Deleted => decode::ChangeColumn::Deleted,
+            ChangeColumn::Version => decode::ChangeColumn::Version,
+            ChangeColumn::SourceTimestamp => decode::ChangeColumn::SourceTs,
+            ChangeColumn::Topic => decode::ChangeColumn::Topic,
+            ChangeColumn::Partition => decode::ChangeColumn::Partition,
+            ChangeColumn::Offset => decode::ChangeColumn::Offset,
+            ChangeColumn::Key => decode::ChangeColumn::Key,
+        }),
     };
-    match data_type {
+    decode::InputColumn { field: Arc::new(field(&input.column)), source, required: input.required }
+}
+
+fn field(column: &Column) -> Field {
+    let (name, nullable) = (&*column.name, column.nullable);
+    match column.data_type {
         DataType::Scalar(scalar) => named(name, scalar, nullable),
         DataType::List { element, nullable: elements } => {
             Field::new_list(name, named("item", element, elements), nullable)
