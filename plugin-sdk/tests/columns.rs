@@ -68,18 +68,18 @@ fn lists_and_maps_are_read_in_place_and_written_from_what_yields_them() {
         "articles",
         r#"
         tags               | upper              | words        | prices       | days                     | pair
-        [two words, , ü]   | [TWO WORDS, , Ü]   | [two, words] | [1.50, null] | [1970-01-02, 1970-01-01] | [3, -1]
-        []                 | []                 | []           | []           | null                     | [0, -1]
-        [two words, , ü]   | [TWO WORDS, , Ü]   | [two, words] | [1.50, null] | [1970-01-02, 1970-01-01] | [3, -1]
+        [two words,,ü]   | [TWO WORDS,,Ü]   | [two,words] | [1.50,null] | [1970-01-02,1970-01-01] | [3,-1]
+        []                 | []                 | []           | []           | null                     | [0,-1]
+        [two words,,ü]   | [TWO WORDS,,Ü]   | [two,words] | [1.50,null] | [1970-01-02,1970-01-01] | [3,-1]
         "#,
     );
     answer.assert_table(
         "articles",
         "
         attributes               | lengths    | untouched
-        {color: red, size: null} | {color: 3} | [1, 2]
+        {color:red,size:null} | {color:3} | [1,2]
         {}                       | {}         | []
-        {color: red, size: null} | {color: 3} | [3]
+        {color:red,size:null} | {color:3} | [3]
         ",
     );
 }
@@ -128,7 +128,7 @@ plugin_sdk::export! { plugin: Baskets, input: Basket, output: Sum, batch: add }
 fn batch_style_sees_the_elements_of_all_rows() {
     let answer =
         Harness::<Baskets>::new().run([vec![1, 2], vec![], vec![3]].map(|prices| Basket { prices: list(prices) }));
-    answer.assert_table("baskets", "sum | twice\n 3 | [2, 4]\n 0 | []\n 3 | [6]");
+    answer.assert_table("baskets", "sum | twice\n 3 | [2,4]\n 0 | []\n 3 | [6]");
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Row)]

@@ -15,6 +15,9 @@ pub struct Answer {
     pub(super) tables: Vec<(&'static str, Vec<TableRow>)>,
     pub(super) rejected: Vec<Rejected>,
     pub(super) ignored: Vec<(usize, &'static str)>,
+    /// The letter of the operation of each message that is a row.
+    #[cfg(feature = "testing")]
+    pub(super) ops: BTreeMap<usize, u8>,
 }
 
 /// A row or message that was set aside: a row of the dead-letter table.
@@ -22,8 +25,12 @@ pub struct Answer {
 pub struct Rejected {
     /// Which of those fed.
     pub index: usize,
+    /// Where: `decode`, or `transform` for the plugin's own.
+    pub stage: &'static str,
     /// The word to count and search by.
     pub code: String,
+    /// The column to blame, where the decoder names one.
+    pub column: Option<String>,
     /// What is wrong, in words.
     pub reason: String,
 }
@@ -155,7 +162,7 @@ impl fmt::Display for Answer {
 }
 
 /// A row of a table: the values as text, dates and decimals as they are written, bytes in hexadecimal digits, lists as
-/// `[a, b]`, maps as `{key: value}`.
+/// `[a,b]`, maps as `{key:value}`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TableRow {
     /// Which of the rows or messages fed it was made from.

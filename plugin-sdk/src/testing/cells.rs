@@ -1,7 +1,7 @@
 //! Columns as text: what assertions compare and failures show.
 //!
-//! Numbers, dates, times and decimals are as they are written, bytes in hexadecimal digits, lists `[a, b]`, maps
-//! `{key: value}`.
+//! Numbers, dates, times and decimals are as they are written, bytes in hexadecimal digits, lists `[a,b]`, maps
+//! `{key:value}`.
 
 use crate::column::Json;
 use crate::decimal::scaled_text;
@@ -26,7 +26,7 @@ pub(super) fn cells(column: &Column, buffers: &mut Buffers<'_>) -> Result<Cells,
             let rows = Ranges::take(column.nullable, buffers)?;
             let keys = buffers.elements(rows.count, |buffers| scalars(key, false, buffers))?;
             let values = buffers.elements(rows.count, |buffers| scalars(value, nullable, buffers))?;
-            let entry = |index: usize| format!("{}: {}", text(&keys[index]), text(&values[index]));
+            let entry = |index: usize| format!("{}:{}", text(&keys[index]), text(&values[index]));
             Ok(rows.cells(|row| format!("{{{}}}", joined(row.map(entry)))))
         }
     }
@@ -38,7 +38,7 @@ pub(super) fn text(cell: &Option<String>) -> &str {
 }
 
 fn joined(texts: impl Iterator<Item = String>) -> String {
-    texts.collect::<Vec<_>>().join(", ")
+    texts.collect::<Vec<_>>().join(",")
 }
 
 /// Which elements belong to each row of lists or maps.

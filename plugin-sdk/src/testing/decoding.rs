@@ -34,7 +34,9 @@ impl<P: Plugin> Harness<P> {
     /// # Panics
     /// The plugin asks for columns that can't be decoded, or breaks the contract.
     pub fn try_run_messages(&self, messages: impl IntoIterator<Item = Message>) -> Result<Answer, String> {
-        let input = input(self.description());
+        let mut input = input(self.description());
+        input.tombstone = self.tombstone.unwrap_or(input.tombstone);
+        input.decimals = self.decimals.unwrap_or(input.decimals);
         let mut answer = self.empty_answer();
         for (partition, messages) in partitions(messages) {
             let mut decoder =
@@ -47,12 +49,15 @@ impl<P: Plugin> Harness<P> {
             };
             let rejected = decoded.rejects.iter().map(|reject| Rejected {
                 index: index_of(reject.offset),
+                stage: reject.stage.as_str(),
                 code: reject.code.clone(),
+                column: reject.column.clone(),
                 reason: reject.reason.clone(),
             });
             answer.rejected.extend(rejected);
             answer.ignored.extend(decoded.no_ops.iter().map(|(offset, what)| (index_of(*offset), what.as_str())));
             let rows: Vec<_> = decoded.changes.offset.values().iter().map(|offset| index_of(*offset)).collect();
+            answer.ops.extend(rows.iter().copied().zip(decoded.changes.op.values().iter().copied()));
             answer.add(self.decoded(&decoded, &rows)?);
         }
         answer.rejected.sort_by_key(|rejected| rejected.index);

@@ -19,7 +19,7 @@
 //! ```
 //!
 //! With the feature `testing` messages are fed as well, bytes as Debezium wrote them, through the engine's own decoder:
-//! `Message`, `recording`, `Harness::run_messages`.
+//! `Message`, `recording`, `Harness::run_messages`; and `run_cases` runs the case folders of `engine plugin test`.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -32,6 +32,8 @@ use crate::view::{Buffers, View, bit};
 use crate::{Builders, Description, Host, Plugin, RawBatch, ReadColumn, Row, RowsFrom};
 
 mod answer;
+#[cfg(feature = "testing")]
+mod cases;
 mod cells;
 #[cfg(feature = "testing")]
 mod decoding;
@@ -40,6 +42,8 @@ mod grid;
 mod messages;
 
 pub use answer::{Answer, Rejected, TableRow};
+#[cfg(feature = "testing")]
+pub use cases::run_cases;
 #[cfg(feature = "testing")]
 pub use messages::{Message, recording};
 
@@ -53,6 +57,10 @@ pub struct Harness<P> {
     parameters: BTreeMap<String, String>,
     now_ms: i64,
     passed: BTreeMap<Cow<'static, str>, Cells>,
+    #[cfg(feature = "testing")]
+    tombstone: Option<debezium_decode::input::Tombstone>,
+    #[cfg(feature = "testing")]
+    decimals: Option<debezium_decode::input::Decimals>,
     plugin: std::marker::PhantomData<P>,
 }
 
@@ -77,6 +85,10 @@ impl<P: Plugin> Harness<P> {
             parameters,
             now_ms: 1_735_689_600_000,
             passed: BTreeMap::new(),
+            #[cfg(feature = "testing")]
+            tombstone: None,
+            #[cfg(feature = "testing")]
+            decimals: None,
             plugin: std::marker::PhantomData,
         }
     }
@@ -184,15 +196,23 @@ impl<P: Plugin> Harness<P> {
         let tables = host.tables;
         let rejected = rejected.into_iter().map(|rejected| Rejected {
             index: *fed.indices.get(rejected.row).expect("a row was rejected that the batch does not have"),
+            stage: "transform",
             code: rejected.reject.code.into_owned(),
+            column: None,
             reason: rejected.reject.reason.into_owned(),
         });
-        Ok(Answer { tables, rejected: rejected.collect(), ignored: Vec::new() })
+        Ok(Answer { tables, rejected: rejected.collect(), ..self.empty_answer() })
     }
 
     fn empty_answer(&self) -> Answer {
         let tables = self.description.outputs.iter().map(|output| (output.table, Vec::new())).collect();
-        Answer { tables, rejected: Vec::new(), ignored: Vec::new() }
+        Answer {
+            tables,
+            rejected: Vec::new(),
+            ignored: Vec::new(),
+            #[cfg(feature = "testing")]
+            ops: BTreeMap::new(),
+        }
     }
 
     fn parameter_values(&self) -> Result<Vec<String>, String> {

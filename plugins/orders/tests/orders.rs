@@ -79,3 +79,8 @@ fn four_columns_cross_and_two_tables_are_described() {
     assert_eq!(tables, [("orders", TableKind::Current, 12), ("orders_final", TableKind::Append, 14)]);
     assert_eq!(description.outputs[1].partition_by, Some("toYYYYMM(order_date)"));
 }
+
+#[test]
+fn cases() {
+    plugin_sdk::testing::run_cases::<Orders>("cases");
+}
