@@ -54,7 +54,25 @@ pub use table::{Origin, Outputs, Table, Writer};
 pub use time::{Date, Micros, Millis, Nanos, Seconds, Time, Timestamp, Utc, Wall, WallClock};
 pub use uuid::Uuid;
 
-/// The README's code is compiled and run with the tests.
+/// The guide's code is compiled and run with the tests.
 #[cfg(doctest)]
-#[doc = include_str!("../README.md")]
-pub struct Readme;
+mod guide {
+    #[doc = include_str!("../README.md")]
+    struct Readme;
+    #[doc = include_str!("../guide/batch.md")]
+    struct Batch;
+    #[doc = include_str!("../guide/changes.md")]
+    struct Changes;
+    #[doc = include_str!("../guide/outputs.md")]
+    struct Outputs;
+    #[doc = include_str!("../guide/parameters.md")]
+    struct Parameters;
+    #[doc = include_str!("../guide/performance.md")]
+    struct Performance;
+    #[doc = include_str!("../guide/rejects.md")]
+    struct Rejects;
+    #[doc = include_str!("../guide/testing.md")]
+    struct Testing;
+    #[doc = include_str!("../guide/types.md")]
+    struct Types;
+}
