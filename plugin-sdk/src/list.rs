@@ -119,9 +119,7 @@ impl<'a, K: ReadColumn, V: ReadColumn> Map<'a, K, V> {
 
     /// Keys and values, in order.
     #[inline]
-    pub fn iter(
-        &self,
-    ) -> impl ExactSizeIterator<Item = (K::Of<'a>, V::Of<'a>)> + DoubleEndedIterator + use<'a, K, V> {
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = (K::Of<'a>, V::Of<'a>)> + DoubleEndedIterator + use<'a, K, V> {
         let (keys, values) = (self.keys, self.values);
         (self.start..self.end).map(move |index| (keys.get(index), values.get(index)))
     }

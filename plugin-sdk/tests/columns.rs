@@ -61,9 +61,8 @@ fn full<'a>() -> Article<'a> {
 #[test]
 fn lists_and_maps_are_read_in_place_and_written_from_what_yields_them() {
     let empty = Article { tags: list([]), prices: list([]), days: None, attributes: map([]) };
-    let answer = Harness::<Articles>::new()
-        .passed("untouched", [vec![1_i64, 2], vec![], vec![3]])
-        .run([full(), empty, full()]);
+    let answer =
+        Harness::<Articles>::new().passed("untouched", [vec![1_i64, 2], vec![], vec![3]]).run([full(), empty, full()]);
     answer.assert_table(
         "articles",
         r#"
@@ -257,11 +256,8 @@ fn a_row_whose_columns_may_all_be_null_is_there_where_one_is_not() {
 fn columns_are_described_with_their_sources() {
     let harness = Harness::<Plans>::new();
     let description = harness.description();
-    let input: Vec<_> = description
-        .input
-        .iter()
-        .map(|it| (it.source, it.column.nullable, it.required, it.crosses))
-        .collect();
+    let input: Vec<_> =
+        description.input.iter().map(|it| (it.source, it.column.nullable, it.required, it.crosses)).collect();
     assert_eq!(
         input,
         [
@@ -399,7 +395,10 @@ fn an_iterator_of_rows_borrows_from_the_row_and_the_parameters() {
     assert_eq!(answer.rows("words").iter().map(|row| row.from).collect::<Vec<_>>(), [0, 0, 0, 0, 1, 1]);
     let answer = harness.parameter("first", "drop").parameter("times", "1").run(lines);
     assert_eq!(answer.table("words"), ["word=b prefix=-"]);
-    assert_eq!(Harness::<Words>::new().parameter("loud", "true").run(lines).rejects(), [(0, "unasked"), (1, "unasked")]);
+    assert_eq!(
+        Harness::<Words>::new().parameter("loud", "true").run(lines).rejects(),
+        [(0, "unasked"), (1, "unasked")]
+    );
 }
 
 #[test]

@@ -107,7 +107,10 @@ const CASES: &[(&str, &str, &[&str])] = &[
          #[derive(Table)] #[table(name = \"t\", kind = \"append\")] struct Out { id: i64 }
          fn clean(change: Change<In>, _: &Ctx) -> Result<Out, Reject> { Ok(Out { id: change.row.id }) }
          plugin_sdk::export! { plugin: P, input: In, output: Out, row: clean }",
-        &["expected function signature `fn(In, &plugin_sdk::Ctx) -> _`", "found function signature `fn(plugin_sdk::Change<In>,"],
+        &[
+            "expected function signature `fn(In, &plugin_sdk::Ctx) -> _`",
+            "found function signature `fn(plugin_sdk::Change<In>,",
+        ],
     ),
     (
         "a function that gives back something else",
@@ -163,14 +166,15 @@ fn what_does_not_compile_says_what_is_wrong() {
     assert!(good.is_none(), "{good:?}");
     let wrong: Vec<String> = std::thread::scope(|scope| {
         let cases: Vec<_> = CASES.iter().map(|case| (case, scope.spawn(|| compile(case.1)))).collect();
-        let failure = |((name, _, expected), compiled): (&(&str, &str, &[&str]), std::thread::ScopedJoinHandle<'_, _>)| {
-            let said: Option<String> = compiled.join().expect("no panic");
-            match said {
-                None => Some(format!("{name}: compiles")),
-                Some(said) if expected.iter().all(|words| said.contains(words)) => None,
-                Some(said) => Some(format!("{name}: {expected:?} is not in\n{said}")),
-            }
-        };
+        let failure =
+            |((name, _, expected), compiled): (&(&str, &str, &[&str]), std::thread::ScopedJoinHandle<'_, _>)| {
+                let said: Option<String> = compiled.join().expect("no panic");
+                match said {
+                    None => Some(format!("{name}: compiles")),
+                    Some(said) if expected.iter().all(|words| said.contains(words)) => None,
+                    Some(said) => Some(format!("{name}: {expected:?} is not in\n{said}")),
+                }
+            };
         cases.into_iter().filter_map(failure).collect()
     });
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
@@ -181,7 +185,15 @@ fn compile(sdk: &Path, source: &str) -> Option<String> {
     let dependencies = sdk.parent().expect("a file lies in a folder");
     let mut rustc = Command::new(env::var_os("RUSTC").unwrap_or_else(|| "rustc".into()));
     rustc
-        .args(["--edition=2024", "--verbose", "--crate-type=lib", "--crate-name=case", "--emit=metadata", "-Adead_code", "-"])
+        .args([
+            "--edition=2024",
+            "--verbose",
+            "--crate-type=lib",
+            "--crate-name=case",
+            "--emit=metadata",
+            "-Adead_code",
+            "-",
+        ])
         .arg("--out-dir")
         .arg(env!("CARGO_TARGET_TMPDIR"))
         .arg("--extern")

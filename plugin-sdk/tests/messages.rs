@@ -1,7 +1,9 @@
 //! Raw messages and recordings through the engine's decoder into a plugin.
 
 use plugin_sdk::testing::{Harness, Message, recording};
-use plugin_sdk::{Change, Ctx, Date, Decimal, Json, Micros, Millis, Pass, Reject, Row, Table, Timestamp, WallClock, pass};
+use plugin_sdk::{
+    Change, Ctx, Date, Decimal, Json, Micros, Millis, Pass, Reject, Row, Table, Timestamp, WallClock, pass,
+};
 
 #[derive(Clone, Copy, Row)]
 struct OrderIn<'a> {

@@ -2,8 +2,8 @@
 
 use plugin_sdk::testing::Harness;
 use plugin_sdk::{
-    Batch, Bits, Change, ChangeColumn, Ctx, Decimal, Decimal256, Emit, Json, Millis, Op, Origin, Parameters, Pass, Reject,
-    Row, Seconds, Source, Table, Time, Timestamp, Uppercase, Uuid, pass,
+    Batch, Bits, Change, ChangeColumn, Ctx, Decimal, Decimal256, Emit, Json, Millis, Op, Origin, Parameters, Pass,
+    Reject, Row, Seconds, Source, Table, Time, Timestamp, Uppercase, Uuid, pass,
 };
 
 /// Every type, once not null and once nullable where that is another view.

@@ -73,9 +73,8 @@ impl<P: Plugin> Harness<P> {
         let stays = |input: &InputColumn| {
             let place = self.description().input_index(input.source).expect("it is one of them");
             let buffers: Vec<_> = columns[place].iter().map(Buffer::as_slice).collect();
-            cells(&input.column, &mut Buffers::new(rows, &buffers)).unwrap_or_else(|mismatch| {
-                panic!("the decoder's column `{}`: {mismatch}", input.column.name)
-            })
+            cells(&input.column, &mut Buffers::new(rows, &buffers))
+                .unwrap_or_else(|mismatch| panic!("the decoder's column `{}`: {mismatch}", input.column.name))
         };
         self.process(&Fed { rows, buffers: &buffers, indices }, stays)
     }

@@ -175,11 +175,7 @@ impl<P: Plugin> Harness<P> {
     }
 
     /// Runs the plugin over the columns of one batch; `stays` has those that do not cross, as text.
-    fn process(
-        &self,
-        fed: &Fed<'_>,
-        stays: impl Fn(&InputColumn) -> Cells,
-    ) -> Result<Answer, String> {
+    fn process(&self, fed: &Fed<'_>, stays: impl Fn(&InputColumn) -> Cells) -> Result<Answer, String> {
         let mut read = Buffers::new(fed.rows, fed.buffers);
         let input = self.description.input.iter().map(|input| {
             let cells = if input.crosses {
@@ -325,4 +321,3 @@ impl TestHost<'_> {
         }
     }
 }
-

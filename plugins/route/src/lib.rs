@@ -109,8 +109,13 @@ pub struct Routing {
 }
 
 /// A row for one of the tables.
-type Tables<'a> =
-    (Option<Signup<'a>>, Option<PageView<'a>>, Option<Purchase<'a>>, Option<PaymentFailure<'a>>, Option<OtherEvent<'a>>);
+type Tables<'a> = (
+    Option<Signup<'a>>,
+    Option<PageView<'a>>,
+    Option<Purchase<'a>>,
+    Option<PaymentFailure<'a>>,
+    Option<OtherEvent<'a>>,
+);
 
 fn route<'a>(event: EventIn<'a>, ctx: &Ctx<Routing>) -> Result<Tables<'a>, Reject> {
     let properties = event.properties.map_or("{}", |json| json.0);
@@ -121,8 +126,7 @@ fn route<'a>(event: EventIn<'a>, ctx: &Ctx<Routing>) -> Result<Tables<'a>, Rejec
         "purchase" => tables.2 = Some(purchase(properties)?),
         "payment_failed" => tables.3 = Some(payment_failure(properties)?),
         _ if ctx.parameters.unknown == Unknown::Keep => {
-            tables.4 =
-                Some(OtherEvent { event_id: pass(), event_type: pass(), timestamp: pass(), properties: pass() });
+            tables.4 = Some(OtherEvent { event_id: pass(), event_type: pass(), timestamp: pass(), properties: pass() });
         }
         _ => return Err(Reject::new("unknown_type", "there is no table for this type of event")),
     }
