@@ -53,10 +53,7 @@ pub enum ScalarType {
 impl ScalarType {
     /// Buffers of a column of this type, validity among them.
     const fn buffers(self) -> usize {
-        match self {
-            Self::Utf8 | Self::Binary | Self::Json => 3,
-            _ => 2,
-        }
+        if matches!(self, Self::Utf8 | Self::Binary | Self::Json) { 3 } else { 2 }
     }
 }
 

@@ -125,7 +125,7 @@ impl<'a, K: ReadColumn, V: ReadColumn> Map<'a, K, V> {
     }
 
     /// The value of a key: of its first one, should it be there twice. Keys are looked at one after the other.
-    pub fn get<Q>(&self, key: Q) -> Option<V::Of<'a>>
+    pub fn get<Q: Copy>(&self, key: Q) -> Option<V::Of<'a>>
     where
         K::Of<'a>: PartialEq<Q>,
     {

@@ -26,7 +26,7 @@ struct Kept<'a> {
     days: Option<Vec<Date>>,
     pair: [i32; 2],
     attributes: Map<'a, &'a str, Option<&'a str>>,
-    lengths: BTreeMap<&'a str, u32>,
+    lengths: BTreeMap<&'a str, u64>,
     untouched: Pass<List<'a, i64>>,
 }
 
@@ -42,7 +42,7 @@ fn keep<'a>(article: Article<'a>, _: &Ctx) -> Result<Kept<'a>, Reject> {
         days,
         pair: [i32::try_from(article.tags.len()).unwrap_or(i32::MAX), -1],
         attributes: article.attributes,
-        lengths: article.attributes.iter().filter_map(|(key, value)| Some((key, value?.len() as u32))).collect(),
+        lengths: article.attributes.iter().filter_map(|(key, value)| Some((key, value?.len() as u64))).collect(),
         untouched: pass(),
     })
 }

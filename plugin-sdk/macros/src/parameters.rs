@@ -68,13 +68,14 @@ fn no_struct(input: &DeriveInput) -> Error {
     Error::new(input.ident.span(), "only a struct with named fields can be parameters: each field is one")
 }
 
+/// Whether a default is of its type.
+type Reads = fn(&str) -> bool;
+
 /// What the engine checks of the text. By the name of the type: every other type is text to the engine, and its
 /// `FromStr` says what it takes.
-fn parameter_type(ty: &Type) -> (&'static str, Option<fn(&str) -> bool>) {
-    let name = match ty {
-        Type::Path(path) => path.path.segments.last().map(|segment| segment.ident.to_string()).unwrap_or_default(),
-        _ => String::new(),
-    };
+fn parameter_type(ty: &Type) -> (&'static str, Option<Reads>) {
+    let path = if let Type::Path(path) = ty { path.path.segments.last() } else { None };
+    let name = path.map(|segment| segment.ident.to_string()).unwrap_or_default();
     macro_rules! reads {
         ($type:ty) => {
             Some(|text: &str| text.parse::<$type>().is_ok())
@@ -112,7 +113,9 @@ fn default(attributes: &[Attribute]) -> Result<Option<LitStr>> {
                 Lit::Int(number) => format!("{minus}{}", number.base10_digits()),
                 Lit::Float(number) => format!("{minus}{}", number.base10_digits()),
                 Lit::Bool(truth) => truth.value.to_string(),
-                other => return Err(Error::new_spanned(other, "a default is text, a number, true or false")),
+                Lit::ByteStr(_) | Lit::CStr(_) | Lit::Byte(_) | Lit::Char(_) | Lit::Verbatim(_) | _ => {
+                    return Err(Error::new_spanned(literal, "a default is text, a number, true or false"));
+                }
             };
             default = Some(LitStr::new(&text, literal.span()));
             Ok(())

@@ -155,12 +155,14 @@ fn field(column: &Column) -> Field {
 
 fn named(name: &str, scalar: ScalarType, nullable: bool) -> Field {
     let field = Field::new(name, arrow(scalar), nullable);
-    let extension = match scalar {
-        ScalarType::Json => "arrow.json",
-        ScalarType::Uuid => "arrow.uuid",
-        _ => return field,
-    };
-    field.with_metadata([(EXTENSION_NAME.to_owned(), extension.to_owned())])
+    let extension = |name: &str| [(EXTENSION_NAME.to_owned(), name.to_owned())];
+    if scalar == ScalarType::Json {
+        field.with_metadata(extension("arrow.json"))
+    } else if scalar == ScalarType::Uuid {
+        field.with_metadata(extension("arrow.uuid"))
+    } else {
+        field
+    }
 }
 
 fn arrow(scalar: ScalarType) -> Arrow {
@@ -211,10 +213,11 @@ fn collect(array: &ArrayData, buffers: &mut Vec<Buffer>) {
     assert_eq!(array.offset(), 0, "the decoder builds each column anew");
     let validity = array.nulls().filter(|nulls| nulls.null_count() > 0);
     buffers.push(validity.map_or_else(|| Buffer::from(&[]), |nulls| nulls.inner().sliced()));
-    let width = array.data_type().primitive_width().or(match array.data_type() {
-        Arrow::FixedSizeBinary(width) => usize::try_from(*width).ok(),
-        _ => None,
-    });
+    let width = if let Arrow::FixedSizeBinary(width) = array.data_type() {
+        usize::try_from(*width).ok()
+    } else {
+        array.data_type().primitive_width()
+    };
     let whole = |width| array.len() * width;
     let own = array.buffers().iter().enumerate().map(|(index, buffer)| match (width, index) {
         (Some(width), _) => buffer.slice_with_length(0, whole(width)),
@@ -224,9 +227,10 @@ fn collect(array: &ArrayData, buffers: &mut Vec<Buffer>) {
     buffers.extend(own);
     for child in array.child_data() {
         // A map's entries are a struct, which has a validity of its own that the contract leaves out.
-        match child.data_type() {
-            Arrow::Struct(_) => child.child_data().iter().for_each(|part| collect(part, buffers)),
-            _ => collect(child, buffers),
+        if matches!(child.data_type(), Arrow::Struct(_)) {
+            child.child_data().iter().for_each(|part| collect(part, buffers));
+        } else {
+            collect(child, buffers);
         }
     }
 }
