@@ -1,5 +1,7 @@
 //! Debezium's envelope: `before`, `after`, `source`, `op` and times.
 
+use serde::Deserialize;
+
 use super::key::Keys;
 use super::members::Members;
 use super::no_op;
@@ -190,6 +192,27 @@ impl Envelopes {
             }
         }
     }
+}
+
+/// Whether MySQL's or MariaDB's connector wrote the message. Reads all of it: for rare messages.
+pub(super) fn is_of_mysql(message: &[u8]) -> bool {
+    #[derive(Deserialize)]
+    struct Source<'m> {
+        connector: &'m str,
+    }
+    #[derive(Deserialize)]
+    struct Envelope<'m> {
+        #[serde(borrow)]
+        source: Option<Source<'m>>,
+        #[serde(borrow)]
+        payload: Option<Box<Envelope<'m>>>,
+    }
+    let source = |envelope: Envelope<'_>| {
+        let inner = envelope.payload.and_then(|payload| payload.source.map(|source| source.connector.to_owned()));
+        envelope.source.map(|source| source.connector.to_owned()).or(inner)
+    };
+    let connector = serde_json::from_slice::<Envelope<'_>>(message).ok().and_then(source);
+    matches!(connector.as_deref(), Some("mysql" | "mariadb"))
 }
 
 fn part(key: &[u8]) -> Part {

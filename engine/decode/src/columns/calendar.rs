@@ -9,7 +9,7 @@
 
 use arrow_schema::TimeUnit;
 
-use crate::reject::{Read, Refusal, RejectCode};
+use crate::reject::{ABOVE, BELOW, NEGATIVE_INFINITY, POSITIVE_INFINITY, Read, Refusal, RejectCode};
 
 pub(super) const DAY_SECONDS: i64 = 86_400;
 
@@ -73,19 +73,12 @@ impl<'t> Iso<'t> {
         rest.is_some()
     }
 
-    /// A date, as days since 1970-01-01.
-    pub(super) fn date(&mut self) -> Option<i64> {
+    /// A date's numbers, whatever they are.
+    pub(super) fn year_month_day(&mut self) -> Option<(i64, i64, i64)> {
         let year = self.year()?;
         let month = self.take(b'-').then(|| self.two())??;
         let day = self.take(b'-').then(|| self.two())??;
-        let last = match month {
-            1 | 3 | 5 | 7 | 8 | 10 | 12 => 31,
-            4 | 6 | 9 | 11 => 30,
-            2 if year % 4 == 0 && (year % 100 != 0 || year % 400 == 0) => 29,
-            2 => 28,
-            _ => return None,
-        };
-        (1..=last).contains(&day).then(|| days(year, month, day))
+        Some((year, month, day))
     }
 
     /// A time of day, as seconds and nanoseconds.
@@ -148,6 +141,54 @@ impl<'t> Iso<'t> {
         }
         self.text = self.text.get(length..)?;
         (length > 0).then_some((value, u32::try_from(length).ok()?))
+    }
+}
+
+/// Days since 1970-01-01 of a date, if there is such a day.
+pub(super) fn days_of(year: i64, month: i64, day: i64) -> Option<i64> {
+    let last = match month {
+        1 | 3 | 5 | 7 | 8 | 10 | 12 => 31,
+        4 | 6 | 9 | 11 => 30,
+        2 if year % 4 == 0 && (year % 100 != 0 || year % 400 == 0) => 29,
+        2 => 28,
+        _ => return None,
+    };
+    (1..=last).contains(&day).then(|| days(year, month, day))
+}
+
+/// Days that no database has: PostgreSQL's dates, the widest, go from 4713 BC to 5874897 AD. What a text holds beyond
+/// comes from the connector's constants for infinity.
+const LAST_DAY: i64 = 2_145_042_905;
+const FIRST_DAY: i64 = -2_440_915;
+
+/// A day number from text, unless it stands for infinity.
+pub(super) fn finite(days: i64) -> Read<i64> {
+    if days > LAST_DAY {
+        Err(POSITIVE_INFINITY)
+    } else if days < FIRST_DAY {
+        Err(NEGATIVE_INFINITY)
+    } else {
+        Ok(days)
+    }
+}
+
+/// What text means that is no date: PostgreSQL's infinities by name.
+pub(super) fn special(text: &[u8]) -> Option<&'static Refusal> {
+    match text {
+        b"infinity" => Some(POSITIVE_INFINITY),
+        b"-infinity" => Some(NEGATIVE_INFINITY),
+        _ => None,
+    }
+}
+
+/// Refuses what is outside of a range.
+pub(super) fn within(value: i64, (low, high): (i64, i64)) -> Read<()> {
+    if value < low {
+        Err(BELOW)
+    } else if value > high {
+        Err(ABOVE)
+    } else {
+        Ok(())
     }
 }
 
