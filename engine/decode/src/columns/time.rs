@@ -60,7 +60,11 @@ where
             convert(int64(value)?, unit, self.unit)?
         } else if value.at_string() {
             let mut scratch = Vec::new();
-            let (seconds, nanos) = iso(value.raw_string()?.text(&mut scratch)?).ok_or(NOT_ISO)?;
+            let text = value.raw_string()?.text(&mut scratch)?;
+            if text.starts_with(b"24:00:00") {
+                return Err(OUT_OF_RANGE);
+            }
+            let (seconds, nanos) = iso(text).ok_or(NOT_ISO)?;
             in_unit(seconds, nanos, self.unit)?
         } else if value.peek() == Some(b'{') {
             let parts = Parts::read(value)?;
