@@ -41,6 +41,7 @@ mod schema;
 mod members;
 mod columns;
 mod unavailable;
+mod extended;
 mod rows;
 mod key;
 mod no_op;

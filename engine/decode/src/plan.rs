@@ -3,7 +3,7 @@
 use arrow_schema::{DataType, Field};
 
 use crate::columns;
-use crate::input::{ChangeColumn, Format, Input, InputColumn, Source};
+use crate::input::{ChangeColumn, EXTENSION_NAME, Format, Input, InputColumn, Source};
 use crate::rows::RowColumn;
 use crate::unavailable;
 
@@ -83,6 +83,7 @@ fn row_column(place: usize, column: &InputColumn, field: &str, input: &Input) ->
     column.reading.check(&column.field)?;
     Ok(RowColumn {
         place,
+        verbatim: column.field.metadata().get(EXTENSION_NAME).is_some_and(|name| name == "arrow.json"),
         reading: column.reading.clone(),
         unavailable: unavailable::forms(&column.field, &input.placeholder),
         field: field.to_owned(),

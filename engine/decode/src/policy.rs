@@ -155,6 +155,16 @@ impl Reading {
         self.policies.get(&case).copied()
     }
 
+    /// Adds policies for cases that have none yet, as far as they make sense for the column.
+    pub fn add_defaults(&mut self, policies: &BTreeMap<Case, Policy>, field: &Field) {
+        for (case, policy) in policies {
+            let alone = Self { encoding: None, policies: BTreeMap::from([(*case, *policy)]) };
+            if alone.check(field).is_ok() {
+                self.policies.entry(*case).or_insert(*policy);
+            }
+        }
+    }
+
     /// What of this makes no sense for a column, in words.
     pub(super) fn check(&self, field: &Field) -> Result<(), String> {
         let name = field.name();

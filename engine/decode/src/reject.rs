@@ -20,6 +20,8 @@ pub enum RejectCode {
     UnknownOp,
     /// A change without the row that its kind must have.
     MissingRow,
+    /// An update that says what changed, and not what the row is now.
+    PartialUpdate,
     /// A delete whose row can only be told by the message's key, and there is none.
     MissingKey,
     /// The message's key is needed, and it can't be read.
@@ -58,6 +60,7 @@ impl RejectCode {
             Self::InvalidSchema => "invalid_schema",
             Self::UnknownOp => "unknown_op",
             Self::MissingRow => "missing_row",
+            Self::PartialUpdate => "partial_update",
             Self::MissingKey => "missing_key",
             Self::InvalidKey => "invalid_key",
             Self::MissingValue => "missing_value",
@@ -172,6 +175,7 @@ impl Refusal {
             | RejectCode::InvalidSchema
             | RejectCode::UnknownOp
             | RejectCode::MissingRow
+            | RejectCode::PartialUpdate
             | RejectCode::MissingKey
             | RejectCode::InvalidKey
             | RejectCode::MissingValue

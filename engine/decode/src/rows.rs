@@ -5,10 +5,12 @@
 //! behind its row.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use arrow_array::ArrayRef;
 
 use super::columns::{Column, int64};
+use super::extended;
 use super::members::Members;
 use super::policy::{Case, Policy, Reading};
 use super::reject::{BELOW, DUPLICATE, MISSING_FIELD, MISSING_VALUE, Place, Read, Refusal, Refused, UNAVAILABLE};
@@ -25,6 +27,8 @@ pub(super) struct RowColumn {
     pub(super) nullable: bool,
     /// Whether the row must name the field.
     pub(super) required: bool,
+    /// Whether it takes a value's text as it stands.
+    pub(super) verbatim: bool,
     pub(super) reading: Reading,
     /// The JSON values that stand for one that was not in the source's log.
     pub(super) unavailable: Vec<Box<[u8]>>,
@@ -39,6 +43,7 @@ struct Slot {
     nullable: bool,
     required: bool,
     column: Box<dyn Column>,
+    verbatim: bool,
     reading: Reading,
     unavailable: Vec<Box<[u8]>>,
     /// Another column that is read from the same field.
@@ -68,6 +73,9 @@ pub(super) struct Meaning<M> {
 pub(super) struct Rows {
     slots: Vec<Slot>,
     names: HashMap<Box<[u8]>, usize>,
+    /// How the columns are written in extended JSON.
+    plain: Arc<[Wire]>,
+    scratch: Vec<u8>,
     /// Rows kept.
     kept: usize,
     /// Counts attempts at rows, from 1.
@@ -98,14 +106,37 @@ impl Rows {
         let mut names: HashMap<Box<[u8]>, usize> = HashMap::new();
         let mut slots = Vec::with_capacity(columns.len());
         for (index, column) in columns.into_iter().enumerate() {
-            let RowColumn { place, field, nullable, required, reading, mut unavailable, column } = column;
+            let RowColumn { place, field, nullable, required, verbatim, reading, mut unavailable, column } = column;
             if reading.policy(Case::Unavailable) == Some(Policy::Keep) {
                 unavailable.clear();
             }
             let twin = names.insert(field.into_bytes().into(), index);
-            slots.push(Slot { place, nullable, required, column, reading, unavailable, twin, met: 0, filled: 0 });
+            slots.push(Slot {
+                place,
+                nullable,
+                required,
+                column,
+                verbatim,
+                reading,
+                unavailable,
+                twin,
+                met: 0,
+                filled: 0,
+            });
         }
-        Self { slots, names, kept: 0, row: 1, filled: 0, reading: 0, read: false, wraps: false }
+        let plain = vec![Wire::Plain; slots.len()].into();
+        Self {
+            slots,
+            names,
+            plain,
+            scratch: Vec::new(),
+            kept: 0,
+            row: 1,
+            filled: 0,
+            reading: 0,
+            read: false,
+            wraps: false,
+        }
     }
 
     /// Whether no column is to be read.
@@ -162,6 +193,34 @@ impl Rows {
         }
     }
 
+    /// Reads a document of extended JSON into the slots, as [`Rows::read`] does an object.
+    pub(super) fn read_document(
+        &mut self,
+        members: &mut Members<Meaning<()>>,
+        cursor: &mut Cursor<'_>,
+    ) -> Result<(), Refused> {
+        let plain = self.plain.clone();
+        self.read(members, cursor, &plain, |_| None, |(), _| Ok(()))?;
+        Ok(cursor.end()?)
+    }
+
+    /// Fills one column from one value of extended JSON; false: there is no such column.
+    pub(super) fn read_extended(&mut self, field: &[u8], text: &[u8]) -> Result<bool, Refused> {
+        let Some(slot) = self.names.get(field).copied() else { return Ok(false) };
+        self.reading += 1;
+        self.read = true;
+        let plain = self.plain.clone();
+        let mut cursor = Cursor::new(text, 0);
+        self.cells(slot, &mut cursor, &plain)?;
+        cursor.end()?;
+        Ok(true)
+    }
+
+    /// Whether a column is read from this field.
+    pub(super) fn has(&self, field: &[u8]) -> bool {
+        self.names.contains_key(field)
+    }
+
     /// The cell of a column, and those of its twins.
     #[inline]
     fn cells(&mut self, index: usize, cursor: &mut Cursor<'_>, wires: &[Wire]) -> Result<(), Refused> {
@@ -193,7 +252,18 @@ impl Rows {
             return Ok(());
         }
         let start = *cursor;
-        let read = if slot.is_unavailable(cursor) { Err(UNAVAILABLE) } else { slot.column.read(cursor, &wires[index]) };
+        let read = if slot.is_unavailable(cursor) {
+            Err(UNAVAILABLE)
+        } else if matches!(wires[index], Wire::Plain) && !slot.verbatim && matches!(cursor.peek(), Some(b'{' | b'[')) {
+            self.scratch.clear();
+            match extended::plain(cursor, &mut self.scratch) {
+                Ok(()) if self.scratch == b"null" => return Ok(()),
+                Ok(()) => slot.column.read(&mut Cursor::new(&self.scratch, 0), &Wire::Plain),
+                Err(refusal) => Err(refusal),
+            }
+        } else {
+            slot.column.read(cursor, &wires[index])
+        };
         if let Err(refusal) = read {
             *cursor = start;
             return self.settle(index, cursor, refusal);

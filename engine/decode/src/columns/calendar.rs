@@ -202,3 +202,53 @@ fn days(year: i64, month: i64, day: i64) -> i64 {
     let day_of_era = year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year;
     era * 146_097 + day_of_era - 719_468
 }
+
+/// ISO 8601 text of milliseconds since 1970-01-01: any year, in UTC. The inverse of [`days`], by the same eras.
+pub(crate) fn date_text(ms: i64) -> String {
+    let (days, ms) = (ms.div_euclid(DAY_SECONDS * 1000), ms.rem_euclid(DAY_SECONDS * 1000));
+    let days = days + 719_468;
+    let (era, day_of_era) = (days.div_euclid(146_097), days.rem_euclid(146_097));
+    let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let shifted = (5 * day_of_year + 2) / 153;
+    let day = day_of_year - (153 * shifted + 2) / 5 + 1;
+    let month = if shifted < 10 { shifted + 3 } else { shifted - 9 };
+    let year = year_of_era + era * 400 + i64::from(month <= 2);
+    let sign = if year > 9999 {
+        "+"
+    } else if year < 0 {
+        "-"
+    } else {
+        ""
+    };
+    let (seconds, ms) = (ms / 1000, ms % 1000);
+    let (hour, minute, second) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
+    format!("{sign}{:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{ms:03}Z", year.abs())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn dates_are_written_as_they_are_read() {
+        for ms in [
+            0,
+            -1,
+            1,
+            1_753_101_296_789,
+            -62_135_596_800_001,
+            253_402_300_800_000,
+            8_640_000_000_000_000,
+            -8_640_000_000_000_000,
+        ] {
+            let text = date_text(ms);
+            let mut iso = Iso::new(text.as_bytes());
+            let (year, month, day) = iso.year_month_day().expect("a date");
+            let days = days_of(year, month, day).expect("a day");
+            assert!(iso.take(b'T'));
+            let (seconds, nanos) = iso.time().expect("a time");
+            assert_eq!((days * DAY_SECONDS + seconds) * 1000 + nanos / 1_000_000, ms, "{text}");
+        }
+    }
+}

@@ -31,6 +31,7 @@ use arrow_array::ArrayRef;
 use arrow_array::types as arrow;
 use arrow_schema::{DataType, Field, TimeUnit};
 
+pub(super) use self::calendar::date_text;
 pub(super) use self::integer::int64;
 
 use self::bytes::Variable;

@@ -5,6 +5,7 @@
 mod malformed;
 mod matrix;
 mod messages;
+mod mongo;
 mod oracle;
 mod recordings;
 
