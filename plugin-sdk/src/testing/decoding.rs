@@ -6,8 +6,8 @@ use std::sync::Arc;
 use arrow_array::{Array, RecordBatch};
 use arrow_buffer::Buffer;
 use arrow_data::ArrayData;
-use arrow_schema::{DataType as Arrow, Field, TimeUnit as ArrowUnit};
-use debezium_decode::input::{self as decode, Decimals, EXTENSION_NAME, Tombstone};
+use arrow_schema::{DataType as Arrow, Field, Schema, TimeUnit as ArrowUnit};
+use debezium_decode::input::{self as decode, EXTENSION_NAME};
 use debezium_decode::{Decoded, Decoder, Input, OwnedMessage, TopicPartition};
 
 use super::cells::cells;
@@ -113,16 +113,18 @@ fn input(description: &Description) -> Input {
         Format::Envelope => decode::Format::Envelope,
         Format::Flat => decode::Format::Flat,
     };
-    Input {
-        columns: description.input.iter().map(column).collect(),
-        format,
-        tombstone: Tombstone::by_default(format),
-        decimals: Decimals::Precise,
+    // By names first, so that whatever else there is to set is as it is by default.
+    let fields: Vec<_> = description.input.iter().map(|input| field(&input.column)).collect();
+    let mut decoded = Input::by_names(&Schema::new(fields), format);
+    for (decoded, input) in decoded.columns.iter_mut().zip(&description.input) {
+        decoded.source = source(input.source);
+        decoded.required = input.required;
     }
+    decoded
 }
 
-fn column(input: &InputColumn) -> decode::InputColumn {
-    let source = match input.source {
+fn source(source: Source) -> decode::Source {
+    match source {
         Source::Row(field) => decode::Source::Row(field.into()),
         Source::Before(field) => decode::Source::Before(field.into()),
         Source::Header(name) => decode::Source::Header(name.into()),
@@ -136,8 +138,7 @@ fn column(input: &InputColumn) -> decode::InputColumn {
             ChangeColumn::Offset => decode::ChangeColumn::Offset,
             ChangeColumn::Key => decode::ChangeColumn::Key,
         }),
-    };
-    decode::InputColumn { field: Arc::new(field(&input.column)), source, required: input.required }
+    }
 }
 
 fn field(column: &Column) -> Field {
