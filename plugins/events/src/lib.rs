@@ -75,15 +75,12 @@ fn clean<'a>(change: Change<EventIn<'a>>, ctx: &Ctx<Limits>) -> Result<Option<Ev
     }))
 }
 
-/// The text in a document's `_id`: of `{"$oid": "…"}` and of `"…"` what stands in quotes, of a number its digits.
-/// An id in quotes that has escapes keeps them: it stays as unique as it was.
+/// The text in a document's `_id`: of `{"$oid": "…"}`, `{"$numberInt": "…"}` and `"…"` what stands in quotes, of a number
+/// its digits. An id in quotes that has escapes keeps them: it stays as unique as it was.
 fn id_text(json: &str) -> &str {
     let json = json.trim();
-    let inner = json.strip_prefix('{').and_then(|json| json.strip_suffix('}')).and_then(|member| {
-        let value = member.trim().strip_prefix("\"$oid\"")?.trim_start().strip_prefix(':')?;
-        Some(value.trim())
-    });
-    let text = inner.unwrap_or(json);
+    let typed = json.strip_prefix("{\"$").and_then(|rest| rest.strip_suffix('}')).and_then(|rest| rest.split_once(':'));
+    let text = typed.map_or(json, |(_, value)| value.trim());
     text.strip_prefix('"').and_then(|text| text.strip_suffix('"')).unwrap_or(text)
 }
 

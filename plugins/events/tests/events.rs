@@ -19,7 +19,8 @@ fn event<'a>(id: &'a str, event_type: &'a str, timestamp: i64) -> EventIn<'a> {
 
 #[test]
 fn ids_of_every_kind_become_text() {
-    let ids = ["{\"$oid\" : \"65a1\"}", "{\"$oid\":\"65a2\"}", "7", "\"order-7\"", "{\"a\":1}"];
+    let ids =
+        [r#"{"$oid" : "65a1"}"#, r#"{"$oid":"65a2"}"#, r#"{"$numberInt": "6"}"#, "7", r#""order-7""#, r#"{"a":1}"#];
     let answer = Harness::<Events>::new().run(ids.map(|id| Change::create(event(id, " Click ", 0))));
     answer.assert_table(
         "silver_events",
@@ -27,6 +28,7 @@ fn ids_of_every_kind_become_text() {
         event_id  | event_type | timestamp
         65a1      | click      | 1970-01-01T00:00:00.000Z
         65a2      | click      | 1970-01-01T00:00:00.000Z
+        6         | click      | 1970-01-01T00:00:00.000Z
         7         | click      | 1970-01-01T00:00:00.000Z
         order-7   | click      | 1970-01-01T00:00:00.000Z
         \"{\\\"a\\\":1}\" | click      | 1970-01-01T00:00:00.000Z
