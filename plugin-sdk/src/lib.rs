@@ -76,3 +76,12 @@ mod guide {
     #[doc = include_str!("../guide/types.md")]
     struct Types;
 }
+
+#[cfg(test)]
+mod tests {
+    /// The SDK carries the contract within its own folder, so that it builds wherever it is copied.
+    #[test]
+    fn the_contract_is_the_repositorys() {
+        assert_eq!(include_str!("../wit/transform.wit"), include_str!("../../schemas/wit/0.2/transform.wit"));
+    }
+}

@@ -5,7 +5,7 @@ use plugin_sdk::{Change, Ctx, Json, Lowercase, Millis, Parameters, Pass, Reject,
 /// What is looked at.
 #[derive(Clone, Copy, Debug, Row)]
 pub struct EventIn<'a> {
-    /// An ObjectId, a number or a text: whatever the application chose.
+    /// An ObjectId or a number, as MongoDB's extended JSON writes it.
     #[column(name = "_id")]
     pub id: Json<'a>,
     /// As the application writes it.
@@ -28,7 +28,7 @@ pub struct EventIn<'a> {
     index(name = "by_type", expression = "event_type", kind = "set(100)")
 )]
 pub struct Event<'a> {
-    /// The document's _id: the digits of an ObjectId, or the number or text.
+    /// The document's _id: the digits of an ObjectId or number.
     event_id: &'a str,
     user_id: Pass<Option<i64>>,
     /// In lower case.
