@@ -31,6 +31,7 @@
 
 pub mod input;
 
+mod policy;
 mod message;
 mod partition;
 mod decoded;
@@ -39,6 +40,8 @@ mod reject;
 mod schema;
 mod members;
 mod columns;
+mod unavailable;
+mod extended;
 mod rows;
 mod key;
 mod no_op;
@@ -61,7 +64,7 @@ use flat::FlatRows;
 use headers::Headers;
 use key::Keys;
 use plan::{MadeColumn, Plan};
-use reject::{MALFORMED, Place, Refused};
+use reject::{MALFORMED, NEGATIVE_UNSIGNED, Place, Refused};
 use rows::{Absent, RowColumn, Rows};
 use schema::{Payload, Schemas, Shape};
 
@@ -70,6 +73,7 @@ pub use input::{EXTENSION_NAME, Input, InputColumn, Source};
 pub use message::{Header, Message, OwnedMessage, last_header};
 pub use partition::TopicPartition;
 pub use plan::InputError;
+pub use policy::{Case, Encoding, Policy, Reading};
 pub use reject::RejectCode;
 
 /// Decodes the messages of one partition for one input.
@@ -174,13 +178,36 @@ impl Decoder {
 
     /// Reads one message; if it is a row, each column has a cell for it, to be kept or rolled back.
     fn row(&mut self, message: &impl Message) -> Result<Outcome, Refused> {
-        let outcome = self.message(message.key(), message.value())?;
+        let outcome =
+            self.message(message.key(), message.value()).or_else(|refused| self.unsigned(message, refused))?;
         if let Outcome::Row(change) = outcome {
             self.rows.fill(change.absent)?;
             self.before.fill(Absent::Null)?;
             self.headers.check(message)?;
         }
         Ok(outcome)
+    }
+
+    /// MySQL's connectors write a `BIGINT UNSIGNED` beyond 2^63 as the negative number of the same bits, and an envelope
+    /// says which connector wrote it: such a message is read once more.
+    #[cold]
+    fn unsigned(&mut self, message: &impl Message, refused: Refused) -> Result<Outcome, Refused> {
+        let wraps = refused.refusal == NEGATIVE_UNSIGNED
+            && matches!(self.reader, Reader::Envelope(_))
+            && message.value().is_some_and(envelope::is_of_mysql);
+        if !wraps {
+            return Err(refused);
+        }
+        self.roll_back();
+        self.wrap(true);
+        let outcome = self.message(message.key(), message.value());
+        self.wrap(false);
+        outcome
+    }
+
+    fn wrap(&mut self, wraps: bool) {
+        self.rows.wrap(wraps);
+        self.before.wrap(wraps);
     }
 
     fn commit(&mut self, change: Change, message: &impl Message, index: usize) {

@@ -5,12 +5,15 @@
 //! behind its row.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use arrow_array::ArrayRef;
 
-use super::columns::Column;
+use super::columns::{Column, int64};
+use super::extended;
 use super::members::Members;
-use super::reject::{DUPLICATE, MISSING_FIELD, MISSING_VALUE, Place, Read, Refused};
+use super::policy::{Case, Policy, Reading};
+use super::reject::{BELOW, DUPLICATE, MISSING_FIELD, MISSING_VALUE, Place, Read, Refusal, Refused, UNAVAILABLE};
 use super::scan::Cursor;
 use super::schema::Wire;
 
@@ -24,6 +27,11 @@ pub(super) struct RowColumn {
     pub(super) nullable: bool,
     /// Whether the row must name the field.
     pub(super) required: bool,
+    /// Whether it takes a value's text as it stands.
+    pub(super) verbatim: bool,
+    pub(super) reading: Reading,
+    /// The JSON values that stand for one that was not in the source's log.
+    pub(super) unavailable: Vec<Box<[u8]>>,
     pub(super) column: Box<dyn Column>,
 }
 
@@ -35,12 +43,22 @@ struct Slot {
     nullable: bool,
     required: bool,
     column: Box<dyn Column>,
+    verbatim: bool,
+    reading: Reading,
+    unavailable: Vec<Box<[u8]>>,
     /// Another column that is read from the same field.
     twin: Option<usize>,
     /// The reading in which its key was met last.
     met: u64,
     /// The row for which it has a value.
     filled: u64,
+}
+
+impl Slot {
+    #[inline]
+    fn is_unavailable(&self, cursor: &Cursor<'_>) -> bool {
+        !self.unavailable.is_empty() && self.unavailable.iter().any(|form| cursor.rest().starts_with(form))
+    }
 }
 
 /// What the keys of a row mean.
@@ -55,6 +73,9 @@ pub(super) struct Meaning<M> {
 pub(super) struct Rows {
     slots: Vec<Slot>,
     names: HashMap<Box<[u8]>, usize>,
+    /// How the columns are written in extended JSON.
+    plain: Arc<[Wire]>,
+    scratch: Vec<u8>,
     /// Rows kept.
     kept: usize,
     /// Counts attempts at rows, from 1.
@@ -65,6 +86,8 @@ pub(super) struct Rows {
     reading: u64,
     /// Whether an object was read in this attempt.
     read: bool,
+    /// Whether negative numbers for unsigned columns are taken for the unsigned ones of the same bits.
+    wraps: bool,
 }
 
 /// What fills the columns that a row has no value for.
@@ -82,11 +105,38 @@ impl Rows {
     pub(super) fn new(columns: Vec<RowColumn>) -> Self {
         let mut names: HashMap<Box<[u8]>, usize> = HashMap::new();
         let mut slots = Vec::with_capacity(columns.len());
-        for (index, RowColumn { place, field, nullable, required, column }) in columns.into_iter().enumerate() {
+        for (index, column) in columns.into_iter().enumerate() {
+            let RowColumn { place, field, nullable, required, verbatim, reading, mut unavailable, column } = column;
+            if reading.policy(Case::Unavailable) == Some(Policy::Keep) {
+                unavailable.clear();
+            }
             let twin = names.insert(field.into_bytes().into(), index);
-            slots.push(Slot { place, nullable, required, column, twin, met: 0, filled: 0 });
+            slots.push(Slot {
+                place,
+                nullable,
+                required,
+                column,
+                verbatim,
+                reading,
+                unavailable,
+                twin,
+                met: 0,
+                filled: 0,
+            });
         }
-        Self { slots, names, kept: 0, row: 1, filled: 0, reading: 0, read: false }
+        let plain = vec![Wire::Plain; slots.len()].into();
+        Self {
+            slots,
+            names,
+            plain,
+            scratch: Vec::new(),
+            kept: 0,
+            row: 1,
+            filled: 0,
+            reading: 0,
+            read: false,
+            wraps: false,
+        }
     }
 
     /// Whether no column is to be read.
@@ -143,6 +193,34 @@ impl Rows {
         }
     }
 
+    /// Reads a document of extended JSON into the slots, as [`Rows::read`] does an object.
+    pub(super) fn read_document(
+        &mut self,
+        members: &mut Members<Meaning<()>>,
+        cursor: &mut Cursor<'_>,
+    ) -> Result<(), Refused> {
+        let plain = self.plain.clone();
+        self.read(members, cursor, &plain, |_| None, |(), _| Ok(()))?;
+        Ok(cursor.end()?)
+    }
+
+    /// Fills one column from one value of extended JSON; false: there is no such column.
+    pub(super) fn read_extended(&mut self, field: &[u8], text: &[u8]) -> Result<bool, Refused> {
+        let Some(slot) = self.names.get(field).copied() else { return Ok(false) };
+        self.reading += 1;
+        self.read = true;
+        let plain = self.plain.clone();
+        let mut cursor = Cursor::new(text, 0);
+        self.cells(slot, &mut cursor, &plain)?;
+        cursor.end()?;
+        Ok(true)
+    }
+
+    /// Whether a column is read from this field.
+    pub(super) fn has(&self, field: &[u8]) -> bool {
+        self.names.contains_key(field)
+    }
+
     /// The cell of a column, and those of its twins.
     #[inline]
     fn cells(&mut self, index: usize, cursor: &mut Cursor<'_>, wires: &[Wire]) -> Result<(), Refused> {
@@ -173,10 +251,60 @@ impl Rows {
             cursor.skip()?;
             return Ok(());
         }
-        slot.column.read(cursor, wires[index]).map_err(refused)?;
+        let start = *cursor;
+        let read = if slot.is_unavailable(cursor) {
+            Err(UNAVAILABLE)
+        } else if matches!(wires[index], Wire::Plain) && !slot.verbatim && matches!(cursor.peek(), Some(b'{' | b'[')) {
+            self.scratch.clear();
+            match extended::plain(cursor, &mut self.scratch) {
+                Ok(()) if self.scratch == b"null" => return Ok(()),
+                Ok(()) => slot.column.read(&mut Cursor::new(&self.scratch, 0), &Wire::Plain),
+                Err(refusal) => Err(refusal),
+            }
+        } else {
+            slot.column.read(cursor, &wires[index])
+        };
+        if let Err(refusal) = read {
+            *cursor = start;
+            return self.settle(index, cursor, refusal);
+        }
         slot.filled = self.row;
         self.filled += 1;
         Ok(())
+    }
+
+    /// Does with a value that was refused what the column's policy says.
+    #[cold]
+    fn settle(&mut self, index: usize, cursor: &mut Cursor<'_>, refusal: &'static Refusal) -> Result<(), Refused> {
+        let slot = &mut self.slots[index];
+        let place = Place::Column(slot.place);
+        let refused = Err(Refused { place, refusal });
+        let Some(case) = refusal.case() else { return refused };
+        slot.column.truncate(self.kept);
+        let number = *cursor;
+        cursor.skip()?;
+        let settled = match (case, slot.reading.policy(case)) {
+            (_, Some(Policy::Null)) => return Ok(()),
+            (_, Some(Policy::Clamp)) => refusal.end().is_some_and(|end| slot.column.push_limit(end)),
+            (Case::Unsigned, Some(Policy::Reject)) => return Err(Refused { place, refusal: BELOW }),
+            (Case::Unsigned, policy) if self.wraps || policy == Some(Policy::Wrap) => {
+                let negative = int64(&mut { number }).map_err(|refusal| Refused { place, refusal })?;
+                slot.column.push_wrapped(negative)
+            }
+            _ => false,
+        };
+        if !settled {
+            return refused;
+        }
+        slot.filled = self.row;
+        self.filled += 1;
+        Ok(())
+    }
+
+    /// Whether negative numbers for unsigned columns are taken for the unsigned ones of the same bits, unless a policy
+    /// says otherwise.
+    pub(super) fn wrap(&mut self, wraps: bool) {
+        self.wraps = wraps;
     }
 
     /// Whether each column has a value.
@@ -202,6 +330,8 @@ impl Rows {
             }
             if slot.nullable {
                 slot.column.push_null();
+            } else if slot.reading.policy(Case::Missing) == Some(Policy::Zero) {
+                slot.column.push_zero();
             } else if absent == Absent::KeyAlone && !named {
                 slot.column.push_zero();
             } else {

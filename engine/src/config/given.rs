@@ -3,7 +3,7 @@
 //! Reading a key takes it out; what is left in the end was not known. So the list of known keys is the code that
 //! reads them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -143,6 +143,14 @@ impl Settings {
     pub(super) fn places(&self, prefix: &str) -> Vec<(String, Place)> {
         let given = self.given.iter().filter(|(key, _)| key.starts_with(prefix));
         given.map(|(key, given)| (key.clone(), given.place.clone())).collect()
+    }
+
+    /// The names of the tables below a key, which are the user's.
+    pub(super) fn names(&self, key: &str) -> Vec<String> {
+        let prefix = format!("{key}.");
+        let below = self.given.keys().filter_map(|given| given.strip_prefix(&prefix)?.rsplit_once('.'));
+        let names: BTreeSet<_> = below.map(|(name, _)| name.to_owned()).collect();
+        names.into_iter().collect()
     }
 
     /// Where a key was given, or nowhere.

@@ -13,6 +13,7 @@ use arrow_schema::{DataType, Field, FieldRef, Schema};
 
 use super::contract::{self, Version, v0_2};
 use super::{Description, Output, Parameter, ParameterType};
+use crate::decode::Reading;
 use crate::input::{ChangeColumn, Format, InputColumn, Source};
 
 /// Longest name of anything.
@@ -136,7 +137,7 @@ fn input_column(described: v0_2::InputColumn, problems: &mut Vec<String>) -> Inp
     };
     // Only the row names fields: there is nothing else that a message could lack.
     let required = described.required && matches!(source, Source::Row(_));
-    InputColumn { field, source, required }
+    InputColumn { field, source, required, reading: Reading::default() }
 }
 
 fn change_column(described: v0_2::ChangeColumn) -> ChangeColumn {

@@ -35,7 +35,7 @@ impl Column for Booleans {
         self.values.reserve(rows);
     }
 
-    fn read(&mut self, value: &mut Cursor<'_>, _: Wire) -> Read<()> {
+    fn read(&mut self, value: &mut Cursor<'_>, _: &Wire) -> Read<()> {
         let value = match value.take_bool() {
             Some(value) => value,
             None => match value.plain_integer() {

@@ -18,7 +18,7 @@ pub(super) trait Bytes: Debug + Send {
     type Arrow: ByteArrayType<Offset = i32>;
 
     /// Appends the value that the cursor is at, which is not null.
-    fn read(&mut self, value: &mut Cursor<'_>, wire: Wire, out: &mut Vec<u8>) -> Read<()>;
+    fn read(&mut self, value: &mut Cursor<'_>, wire: &Wire, out: &mut Vec<u8>) -> Read<()>;
 }
 
 /// A column of such values.
@@ -53,7 +53,7 @@ impl<B: Bytes> Column for Variable<B> {
         self.offsets.reserve(rows);
     }
 
-    fn read(&mut self, value: &mut Cursor<'_>, wire: Wire) -> Read<()> {
+    fn read(&mut self, value: &mut Cursor<'_>, wire: &Wire) -> Read<()> {
         self.cell.read(value, wire, &mut self.data)?;
         self.end_cell()?;
         self.nulls.append_non_null();

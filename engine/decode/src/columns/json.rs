@@ -32,7 +32,7 @@ pub(super) struct Json {
 impl Bytes for Json {
     type Arrow = Utf8Type;
 
-    fn read(&mut self, value: &mut Cursor<'_>, _: Wire, out: &mut Vec<u8>) -> Read<()> {
+    fn read(&mut self, value: &mut Cursor<'_>, _: &Wire, out: &mut Vec<u8>) -> Read<()> {
         let text = if value.at_string() { value.raw_string()?.text(&mut self.scratch)? } else { value.skip()? };
         // Ignoring does not recurse, so that serde_json's own limit does not count here.
         serde_json::from_slice::<IgnoredAny>(text).map_err(|_| NOT_JSON)?;

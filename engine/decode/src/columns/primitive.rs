@@ -9,7 +9,7 @@ use arrow_buffer::NullBufferBuilder;
 use arrow_schema::DataType;
 
 use super::Column;
-use crate::reject::Read;
+use crate::reject::{End, Read};
 use crate::scan::Cursor;
 use crate::schema::Wire;
 
@@ -19,7 +19,17 @@ pub(super) trait Cell: Debug + Send {
     type Arrow: ArrowPrimitiveType + Debug;
 
     /// Reads the value that the cursor is at, which is not null.
-    fn read(&mut self, value: &mut Cursor<'_>, wire: Wire) -> Read<<Self::Arrow as ArrowPrimitiveType>::Native>;
+    fn read(&mut self, value: &mut Cursor<'_>, wire: &Wire) -> Read<<Self::Arrow as ArrowPrimitiveType>::Native>;
+
+    /// The value at an end of what ClickHouse's type holds, for types that can be clamped.
+    fn limit(&self, _end: End) -> Option<<Self::Arrow as ArrowPrimitiveType>::Native> {
+        None
+    }
+
+    /// A negative number as the unsigned one of the same bits.
+    fn wrapped(&self, _negative: i64) -> Option<<Self::Arrow as ArrowPrimitiveType>::Native> {
+        None
+    }
 }
 
 /// A column of such values.
@@ -43,7 +53,7 @@ impl<C: Cell> Column for Primitive<C> {
         self.values.reserve(rows);
     }
 
-    fn read(&mut self, value: &mut Cursor<'_>, wire: Wire) -> Read<()> {
+    fn read(&mut self, value: &mut Cursor<'_>, wire: &Wire) -> Read<()> {
         let value = self.cell.read(value, wire)?;
         self.values.push(value);
         self.nulls.append_non_null();
@@ -58,6 +68,24 @@ impl<C: Cell> Column for Primitive<C> {
     fn push_zero(&mut self) {
         self.values.push(Default::default());
         self.nulls.append_non_null();
+    }
+
+    fn push_limit(&mut self, end: End) -> bool {
+        let limit = self.cell.limit(end);
+        if let Some(limit) = limit {
+            self.values.push(limit);
+            self.nulls.append_non_null();
+        }
+        limit.is_some()
+    }
+
+    fn push_wrapped(&mut self, negative: i64) -> bool {
+        let wrapped = self.cell.wrapped(negative);
+        if let Some(wrapped) = wrapped {
+            self.values.push(wrapped);
+            self.nulls.append_non_null();
+        }
+        wrapped.is_some()
     }
 
     fn truncate(&mut self, rows: usize) {

@@ -10,7 +10,7 @@ use arrow_schema::{DataType, Field};
 
 use super::guest::{Guest, Output, column, parameter};
 use super::{HOST, LIMITS, context, instance};
-use crate::decode::Decoder;
+use crate::decode::{Decoder, Reading};
 use crate::input::{ChangeColumn, Decimals, Format, Input, InputColumn, Source, Tombstone};
 use crate::offsets::TopicPartition;
 use crate::plugin::{Answer, Description, LoadError, Origin, Parameter, ParameterType, Plugin, Rows};
@@ -110,7 +110,7 @@ fn a_plugin_of_version_0_1_processes_rows() {
 
 #[test]
 fn what_version_0_2_adds_arrives() {
-    let of = |field: Field, source: Source, required: bool| InputColumn { field: field.into(), source, required };
+    let of = |field: Field, source: Source, required: bool| InputColumn { field: field.into(), source, required, reading: Reading::default() };
     let tags = Field::new_list("tags", Field::new_list_field(DataType::Utf8, true), false);
     let mut guest = Guest::new();
     guest.input = vec![
@@ -151,6 +151,7 @@ fn sources_that_can_not_fill_their_columns_are_refused() {
         field: Field::new(name, data_type, nullable).into(),
         source,
         required: false,
+        reading: Reading::default(),
     };
     let mut guest = Guest::new();
     guest.flat = true;

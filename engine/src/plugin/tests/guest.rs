@@ -8,6 +8,7 @@ use bytes::Bytes;
 use wit_component::{StringEncoding, embed_component_metadata};
 use wit_parser::Resolve;
 
+use crate::decode::Reading;
 use crate::input::{ChangeColumn, InputColumn, Source};
 use crate::plugin::{Origin, Parameter, ParameterType};
 use crate::table::{CLICKHOUSE_CODEC, CLICKHOUSE_TYPE, COMMENT, EXTENSION_NAME, Index, TableKind};
@@ -45,7 +46,7 @@ impl Output {
 pub(super) fn column(field: Field) -> InputColumn {
     let change = ChangeColumn::named(field.name());
     let source = change.map_or_else(|| Source::Row(field.name().clone()), Source::Change);
-    InputColumn { required: change.is_none() && !field.is_nullable(), field: field.into(), source }
+    InputColumn { required: change.is_none() && !field.is_nullable(), field: field.into(), source, reading: Reading::default() }
 }
 
 /// A parameter of type text.
