@@ -7,7 +7,9 @@ mod matrix;
 mod messages;
 mod mongo;
 mod oracle;
+mod policies;
 mod recordings;
+mod round_trip;
 
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
