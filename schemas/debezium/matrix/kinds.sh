@@ -42,7 +42,7 @@ sleep 6
 topics=(kinds-envelope.public.t kinds-envelope.transaction kinds-envelope.message __debezium-heartbeat.kinds-envelope kinds-mariadb kinds-mariadb.kinds.t)
 for mode in drop tombstone rewrite rewrite_with_tombstone delete_to_tombstone; do topics+=("kinds-$mode.public.t"); done
 "$stack/dump.sh" "${topics[@]}" >"${OUT:-$here}/kinds.all"
-# Of the heartbeats the first two.
-awk '/"topic":"__debezium-heartbeat/ && ++n > 2 { next } { print }' "${OUT:-$here}/kinds.all" >"${OUT:-$here}/kinds.jsonl"
+# Of heartbeats, transactions and changes of schema the first few.
+awk '/"topic":"(__debezium-heartbeat.kinds-envelope|kinds-envelope.transaction|kinds-mariadb)"/ { split($0, part, "\""); if (++n[part[4]] > 4) next } { print }' "${OUT:-$here}/kinds.all" >"${OUT:-$here}/kinds.jsonl"
 rm "${OUT:-$here}/kinds.all"
 wc -lc "${OUT:-$here}/kinds.jsonl"

@@ -2,6 +2,7 @@
 //! decimals with their point, bytes as hexadecimal digits.
 #![expect(clippy::unwrap_used, clippy::wildcard_enum_match_arm, reason = "tests")]
 
+mod kinds;
 mod malformed;
 mod matrix;
 mod messages;
