@@ -47,6 +47,7 @@ pub(super) struct Date {
 }
 
 impl Date {
+    #[inline]
     fn days(value: &mut Cursor<'_>, wire: &Wire) -> Read<i64> {
         if value.at_number() {
             let number = int64(value)?;

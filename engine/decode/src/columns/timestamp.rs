@@ -58,6 +58,7 @@ impl<A> Timestamp<A> {
         Self { unit, zoned, bounded, scratch: Vec::new(), of: PhantomData }
     }
 
+    #[inline]
     fn number(&self, number: i64, wire: &Wire) -> Read<i64> {
         match wire {
             Wire::Timestamp(unit) => convert(number, *unit, self.unit),
@@ -85,6 +86,7 @@ impl<A> Timestamp<A> {
         in_unit(parts.days()? * DAY_SECONDS + seconds, nanos, self.unit)
     }
 
+    #[inline]
     fn point(&mut self, value: &mut Cursor<'_>, wire: &Wire) -> Read<i64> {
         if let Some(number) = value.plain_integer() {
             return self.number(number, wire);
