@@ -371,7 +371,7 @@ fn duration(text: &str) -> BTreeMap<String, String> {
 }
 
 /// What is not exact about a column in a mode, with schema or without: by the row's id.
-fn deviations(database: &str, mode: &str, tested: &Tested, recorded: &Recorded, schema: bool) -> BTreeMap<i64, String> {
+fn deviations(mode: &str, tested: &Tested, recorded: &Recorded, schema: bool) -> BTreeMap<i64, String> {
     let (name, _, column) = tested;
     let mut input = input(Format::Envelope, vec![required("id", DataType::Int64)]);
     input.decimals = if mode == "string" { Decimals::String } else { Decimals::Precise };
@@ -451,7 +451,7 @@ fn every_type_in_every_mode_is_what_the_database_says() {
             for ((mode, _), recording) in modes.iter().zip(&recordings) {
                 let mut marks = Vec::new();
                 for schema in [true, false] {
-                    let found = deviations(database, mode, tested, recording, schema);
+                    let found = deviations(mode, tested, recording, schema);
                     match footnote(database, mode, tested, &found) {
                         Ok(notes) => {
                             used.extend(notes.iter().copied());
