@@ -29,6 +29,10 @@
 //!          (wrapper)                    └─ no_op   └ members (keys), scan (values)
 //! ```
 
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
+
 pub mod input;
 
 mod policy;

@@ -44,8 +44,9 @@ struct Slot {
     required: bool,
     column: Box<dyn Column>,
     verbatim: bool,
-    reading: Reading,
-    unavailable: Vec<Box<[u8]>>,
+    /// Apart, because it is rarely looked at.
+    reading: Box<Reading>,
+    unavailable: Box<[Box<[u8]>]>,
     /// Another column that is read from the same field.
     twin: Option<usize>,
     /// The reading in which its key was met last.
@@ -57,7 +58,9 @@ struct Slot {
 impl Slot {
     #[inline]
     fn is_unavailable(&self, cursor: &Cursor<'_>) -> bool {
-        !self.unavailable.is_empty() && self.unavailable.iter().any(|form| cursor.rest().starts_with(form))
+        let rest = cursor.rest();
+        // Two bytes tell nearly always, and need no call.
+        self.unavailable.iter().any(|form| form.first_chunk::<2>() == rest.first_chunk() && rest.starts_with(form))
     }
 }
 
@@ -73,8 +76,12 @@ pub(super) struct Meaning<M> {
 pub(super) struct Rows {
     slots: Vec<Slot>,
     names: HashMap<Box<[u8]>, usize>,
+    /// Whether a field is read into more than one column.
+    twins: bool,
     /// How the columns are written in extended JSON.
     plain: Arc<[Wire]>,
+    /// Whether what is read now is extended JSON.
+    extended: bool,
     scratch: Vec<u8>,
     /// Rows kept.
     kept: usize,
@@ -117,17 +124,20 @@ impl Rows {
                 required,
                 column,
                 verbatim,
-                reading,
-                unavailable,
+                reading: Box::new(reading),
+                unavailable: unavailable.into(),
                 twin,
                 met: 0,
                 filled: 0,
             });
         }
         let plain = vec![Wire::Plain; slots.len()].into();
+        let twins = slots.iter().any(|slot: &Slot| slot.twin.is_some());
         Self {
             slots,
             names,
+            twins,
+            extended: false,
             plain,
             scratch: Vec::new(),
             kept: 0,
@@ -200,7 +210,10 @@ impl Rows {
         cursor: &mut Cursor<'_>,
     ) -> Result<(), Refused> {
         let plain = self.plain.clone();
-        self.read(members, cursor, &plain, |_| None, |(), _| Ok(()))?;
+        self.extended = true;
+        let read = self.read(members, cursor, &plain, |_| None, |(), _| Ok(()));
+        self.extended = false;
+        read?;
         Ok(cursor.end()?)
     }
 
@@ -211,7 +224,10 @@ impl Rows {
         self.read = true;
         let plain = self.plain.clone();
         let mut cursor = Cursor::new(text, 0);
-        self.cells(slot, &mut cursor, &plain)?;
+        self.extended = true;
+        let read = self.cells(slot, &mut cursor, &plain);
+        self.extended = false;
+        read?;
         cursor.end()?;
         Ok(true)
     }
@@ -226,10 +242,14 @@ impl Rows {
     fn cells(&mut self, index: usize, cursor: &mut Cursor<'_>, wires: &[Wire]) -> Result<(), Refused> {
         let start = *cursor;
         self.cell(index, cursor, wires)?;
+        if self.twins { self.other_cells(index, start, wires) } else { Ok(()) }
+    }
+
+    #[cold]
+    fn other_cells(&mut self, index: usize, start: Cursor<'_>, wires: &[Wire]) -> Result<(), Refused> {
         let mut twin = self.slots[index].twin;
         while let Some(index) = twin {
-            *cursor = start;
-            self.cell(index, cursor, wires)?;
+            self.cell(index, &mut { start }, wires)?;
             twin = self.slots[index].twin;
         }
         Ok(())
@@ -254,7 +274,7 @@ impl Rows {
         let start = *cursor;
         let read = if slot.is_unavailable(cursor) {
             Err(UNAVAILABLE)
-        } else if matches!(wires[index], Wire::Plain) && !slot.verbatim && matches!(cursor.peek(), Some(b'{' | b'[')) {
+        } else if self.extended && !slot.verbatim && matches!(cursor.peek(), Some(b'{' | b'[')) {
             self.scratch.clear();
             match extended::plain(cursor, &mut self.scratch) {
                 Ok(()) if self.scratch == b"null" => return Ok(()),
@@ -328,11 +348,10 @@ impl Rows {
             if slot.required && self.read && !named && absent == Absent::Null {
                 return refused(MISSING_FIELD);
             }
+            let zero = absent == Absent::KeyAlone && !named || slot.reading.policy(Case::Missing) == Some(Policy::Zero);
             if slot.nullable {
                 slot.column.push_null();
-            } else if slot.reading.policy(Case::Missing) == Some(Policy::Zero) {
-                slot.column.push_zero();
-            } else if absent == Absent::KeyAlone && !named {
+            } else if zero {
                 slot.column.push_zero();
             } else {
                 return refused(MISSING_VALUE);

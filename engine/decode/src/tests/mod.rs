@@ -2,12 +2,15 @@
 //! decimals with their point, bytes as hexadecimal digits.
 #![expect(clippy::unwrap_used, clippy::wildcard_enum_match_arm, reason = "tests")]
 
+mod kinds;
 mod malformed;
 mod matrix;
 mod messages;
 mod mongo;
 mod oracle;
+mod policies;
 mod recordings;
+mod round_trip;
 
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;

@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::*;
 
 /// A recorded topic's messages, in offset order.
-fn recording(file: &str, topic: &str) -> Vec<OwnedMessage> {
+pub(super) fn recording(file: &str, topic: &str) -> Vec<OwnedMessage> {
     let path = format!("{}/../../schemas/debezium/{file}", env!("CARGO_MANIFEST_DIR"));
     let lines = std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{path}: {error}"));
     let lines = lines.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
@@ -15,7 +15,15 @@ fn recording(file: &str, topic: &str) -> Vec<OwnedMessage> {
         .filter(|line| line["topic"].as_str().unwrap().ends_with(topic))
         .map(|line| {
             let bytes = |field: &str| line[field].as_str().map(|text| text.as_bytes().to_vec());
-            OwnedMessage::new(line["offset"].as_i64().unwrap(), bytes("key"), bytes("value"))
+            let header = |header: &Value| {
+                let value = header["value"].as_str().map(|text| text.as_bytes().to_vec());
+                (header["key"].as_str().unwrap().to_owned(), value)
+            };
+            let headers = line["headers"].as_array().unwrap().iter().map(header).collect();
+            OwnedMessage {
+                headers,
+                ..OwnedMessage::new(line["offset"].as_i64().unwrap(), bytes("key"), bytes("value"))
+            }
         })
         .collect();
     assert!(!messages.is_empty(), "{file} has no topic {topic}");

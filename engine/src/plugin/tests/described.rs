@@ -67,6 +67,7 @@ fn orders(plugin: &Plugin) -> RecordBatch {
         format: description.format,
         tombstone: Tombstone::Ignore,
         decimals: Decimals::String,
+        placeholder: String::new(),
     };
     let partition = TopicPartition { topic: "shop.orders".into(), partition: 0 };
     let mut decoder = Decoder::new(&input, &partition, 1).unwrap();
