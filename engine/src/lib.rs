@@ -26,6 +26,7 @@ pub mod clock;
 pub mod cpu;
 pub mod stop;
 
+pub mod plan;
 pub mod config;
 pub mod metrics;
 pub mod server;

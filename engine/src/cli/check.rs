@@ -1,33 +1,61 @@
-//! `engine check`: what would run, and what is wrong, without reading or writing a row.
+//! `engine check`: what would run, how it fits topics and tables, and what is wrong, without writing a row or keeping a
+//! position.
 
 use std::process::ExitCode;
 
-use super::run::load_plugins;
+use super::run::{engine_runtime, load_plugins, source};
 use crate::config::{Config, Input};
 use crate::disposition::in_words;
 use crate::engine::Deployed;
+use crate::plan::{NoTable, Plan};
 use crate::plugin::{Host, HostSettings};
+use crate::sink::{ClickHouse, Guarantee, TablePlan};
+use crate::source::Found;
 use crate::table::TableKind;
-use crate::transform::Kind;
 
-/// The command.
+/// The command: 0 where everything fits, 1 where something would stop, 2 where the settings are wrong.
 #[expect(clippy::needless_pass_by_value, reason = "all commands take their settings")]
 pub(super) fn check(config: Config) -> ExitCode {
     let host = match Host::new(HostSettings::default()) {
         Ok(host) => host,
-        Err(error) => {
-            eprintln!("engine: {}", in_words(&error));
-            return ExitCode::FAILURE;
-        }
+        Err(error) => return failed(&error),
     };
-    match load_plugins(&config, &host) {
-        Ok(deployed) => {
-            show_settings(&config);
-            deployed.iter().for_each(show);
-            ExitCode::SUCCESS
+    let deployed = match load_plugins(&config, &host) {
+        Ok(deployed) => deployed,
+        Err(problems) => return super::mistaken(&problems),
+    };
+    show_settings(&config);
+    let plans = engine_runtime().map_err(|error| in_words(&error)).and_then(|runtime| {
+        let plans = runtime.block_on(plans(&config, &deployed));
+        runtime.shutdown_background();
+        plans
+    });
+    match plans {
+        Ok(plans) => {
+            deployed.iter().zip(&plans).for_each(|(deployed, plan)| show(deployed, plan));
+            if plans.iter().all(Plan::works) { ExitCode::SUCCESS } else { ExitCode::FAILURE }
         }
-        Err(problems) => super::mistaken(&problems),
+        Err(message) => {
+            eprintln!("engine: {message}");
+            ExitCode::FAILURE
+        }
     }
+}
+
+fn failed(error: &(dyn std::error::Error + 'static)) -> ExitCode {
+    eprintln!("engine: {}", in_words(error));
+    ExitCode::FAILURE
+}
+
+async fn plans(config: &Config, deployed: &[Deployed]) -> Result<Vec<Plan>, String> {
+    let source = source(config).map_err(|error| in_words(&error))?;
+    let sink = ClickHouse::new(config.clickhouse.clone()).map_err(|error| in_words(&error))?;
+    let plan = |one: &Deployed| {
+        let (topics, transform) = (one.file.topics.clone(), one.transform.clone());
+        let (source, sink) = (&source, &sink);
+        async move { Plan::make(&**source, sink, &topics, &transform).await }
+    };
+    Ok(futures::future::join_all(deployed.iter().map(plan)).await)
 }
 
 fn show_settings(config: &Config) {
@@ -41,29 +69,85 @@ fn show_settings(config: &Config) {
     println!("data        {}", config.data_dir.display());
 }
 
-fn show(deployed: &Deployed) {
+fn show(deployed: &Deployed, plan: &Plan) {
     let (file, transform) = (&deployed.file, &deployed.transform);
     println!("\n{}", file.settings.name);
-    println!("  topics    {}", file.topics.join(", "));
-    match (&file.settings.kind, transform.plugin()) {
-        (Kind::Bronze { .. }, _) | (_, None) => println!("  bronze    messages as they come"),
-        (Kind::Plugin, Some(plugin)) => {
+    println!("  topics    {}: {}", file.topics.join(", "), partitions(plan));
+    match transform.plugin() {
+        None => println!("  bronze    messages as they come"),
+        Some(plugin) => {
             let description = plugin.description();
             println!("  plugin    {} {} ({})", description.name, description.version, &plugin.digest()[..12]);
-            let columns: Vec<_> = description
-                .input
-                .fields()
-                .iter()
-                .map(|field| format!("{} {}", field.name(), field.data_type()))
-                .collect();
+            let columns = description.input.fields().iter();
+            let columns: Vec<_> = columns.map(|field| format!("{} {}", field.name(), field.data_type())).collect();
             println!("  reads     {}", columns.join(", "));
         }
     }
-    for table in transform.tables() {
+    if let Some(sample) = &plan.sample {
+        let schema = if sample.with_schema { "with" } else { "without" };
+        println!("  compared  {} newest messages, {schema} schema", sample.messages);
+    }
+    for finding in &plan.findings {
+        println!("  {:<9} {}", finding.weight.to_string(), finding.message);
+    }
+    for (table, planned) in &plan.tables {
         let kind = match table.kind {
             TableKind::Append => "append",
             TableKind::Current => "current state",
         };
         println!("  writes    {} ({kind}, by {})", table.quoted(), table.sort_key.join(", "));
+        show_table(planned);
+    }
+}
+
+fn partitions(plan: &Plan) -> String {
+    match &plan.partitions {
+        Ok(found) if found.is_empty() => "no such topic yet".to_owned(),
+        Ok(found) => {
+            let mut topics: Vec<&str> = found.iter().map(|Found { partition, .. }| &*partition.topic).collect();
+            topics.dedup();
+            format!("{} of {}", counted(found.len(), "partition"), topics.join(", "))
+        }
+        Err(message) => format!("not compared: {message}"),
+    }
+}
+
+fn counted(number: usize, what: &str) -> String {
+    format!("{number} {what}{}", if number == 1 { "" } else { "s" })
+}
+
+fn show_table(planned: &Result<TablePlan, NoTable>) {
+    match planned {
+        Ok(TablePlan::Create { statements, .. }) => {
+            println!("            not there yet; the first start runs:");
+            show_statements(statements);
+        }
+        Ok(TablePlan::Keep { adds, statements, guarantee }) => {
+            println!("            is there, {}", worth(*guarantee));
+            if !adds.is_empty() {
+                println!("            lacks {}", adds.join(", "));
+            }
+            if !statements.is_empty() {
+                println!("            the next start runs:");
+                show_statements(statements);
+            }
+        }
+        Err(NoTable::Refused(message)) => {
+            message.lines().for_each(|line| println!("  wrong     {}", line.trim_start()));
+        }
+        Err(NoTable::Unknown(message)) => println!("  unknown   {message}"),
+    }
+}
+
+fn worth(guarantee: Guarantee) -> String {
+    match guarantee {
+        Guarantee::Window { parts } => format!("repeats of its last {parts} parts have no effect"),
+        Guarantee::None => "without a deduplication window: a repeat after a crash may double rows".to_owned(),
+    }
+}
+
+fn show_statements(statements: &[String]) {
+    for statement in statements {
+        statement.lines().for_each(|line| println!("              {line}"));
     }
 }

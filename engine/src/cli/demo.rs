@@ -55,7 +55,7 @@ fn start_engine(settings: EngineSettings) -> Result<EngineHandle, BoxError> {
         ..Overlay::default()
     };
     let (stopper, stopped) = stop();
-    let Running { engine, shown } = start(Config::read(&overlay)?, stopped)?;
+    let Running { engine, shown, .. } = start(Config::read(&overlay)?, stopped)?;
     let task = tokio::spawn(async move { Ok(engine.run().await?) });
     Ok(EngineHandle { progress: Arc::new(move || progress(&shown)), stop: stopper, task })
 }

@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
+use futures::FutureExt;
+use futures::future::BoxFuture;
 use serde::Serialize;
 use tokio::runtime::Runtime;
 use tokio::signal::unix::{SignalKind, signal};
@@ -19,6 +21,7 @@ use crate::engine::{Deployed, Engine, EngineError, Lanes};
 use crate::journal::{JournalError, LocalJournal};
 use crate::lane::{MAX_RECOVERIES, Surroundings};
 use crate::metrics::{Metrics, Totals};
+use crate::plan::{Finding, Plan, Weight};
 use crate::plugin::{Host, HostError, HostSettings};
 use crate::server::{Shown, listen};
 use crate::sink::{ClickHouse, SinkError};
@@ -32,6 +35,8 @@ pub struct Running {
     pub engine: Engine,
     /// What it shows.
     pub shown: Shown,
+    /// Says how the plugins fit, once.
+    pub plans: BoxFuture<'static, ()>,
 }
 
 /// Why an engine can't be put together.
@@ -113,11 +118,10 @@ pub fn start(config: Config, stop: Stop) -> Result<Running, RunningError> {
     let deployed = load_plugins(&config, &host)?;
     let data_dir = &config.data_dir;
     std::fs::create_dir_all(data_dir).map_err(|source| RunningError::DataDir { path: data_dir.clone(), source })?;
-    let source: Arc<dyn Source> = match &config.input {
-        Input::Kafka(settings) => Arc::new(KafkaSource::new(settings)?),
-        Input::Files(files) => Arc::new(FileSource::new(files.clone())),
-    };
+    let source = source(&config)?;
     let clickhouse = Arc::new(ClickHouse::new(config.clickhouse.clone())?);
+    let plugins = deployed.iter().map(|deployed| (deployed.file.clone(), deployed.transform.clone())).collect();
+    let plans = say_plans(source.clone(), clickhouse.clone(), plugins).boxed();
     let around = Surroundings {
         source,
         sink: clickhouse.clone(),
@@ -130,7 +134,30 @@ pub fn start(config: Config, stop: Stop) -> Result<Running, RunningError> {
     };
     let shown = Shown { lanes: Lanes::default(), metrics: Arc::new(Metrics::default()), clickhouse };
     let engine = Engine::new(Arc::new(config), around, deployed, shown.metrics.clone(), shown.lanes.clone(), stop);
-    Ok(Running { engine, shown })
+    Ok(Running { engine, shown, plans })
+}
+
+/// The source of the settings. Nothing is asked of it yet.
+pub(super) fn source(config: &Config) -> Result<Arc<dyn Source>, SourceError> {
+    Ok(match &config.input {
+        Input::Kafka(settings) => Arc::new(KafkaSource::new(settings)?),
+        Input::Files(files) => Arc::new(FileSource::new(files.clone())),
+    })
+}
+
+/// Says in the log how each plugin fits its topics and tables, while the lanes begin: a lane refuses what it can't do
+/// by itself, but nobody should have to find out from its rows that a column is always null.
+async fn say_plans(source: Arc<dyn Source>, sink: Arc<ClickHouse>, deployed: Vec<(PluginFile, Transform)>) {
+    for (file, transform) in deployed {
+        let plan = Plan::make(&*source, &sink, &file.topics, &transform).await;
+        for Finding { weight, message } in plan.findings {
+            let plugin = &file.settings.name;
+            match weight {
+                Weight::Note | Weight::Unknown => tracing::info!(plugin, "{message}"),
+                Weight::Risk | Weight::Stops => tracing::warn!(plugin, "{message}"),
+            }
+        }
+    }
 }
 
 /// Where the journal lies in a data folder.
@@ -185,7 +212,8 @@ async fn run_until_stopped(config: Config) -> Result<(), Failure> {
     let (stopper, stopped) = crate::stop::stop();
     let address = config.listen;
     let until_idle = config.until_idle;
-    let Running { engine, shown } = start(config, stopped)?;
+    let Running { engine, shown, plans } = start(config, stopped)?;
+    tokio::spawn(plans);
     if let Some(address) = address {
         let bound = listen(address, shown.clone()).await.map_err(|source| Failure::Listen { address, source })?;
         tracing::info!(address = %bound, "serving /metrics and /health");

@@ -18,7 +18,9 @@ use crate::batch::Block;
 use crate::table::Table;
 
 pub use bronze::{bronze_block, bronze_table};
-pub use clickhouse::{Backoff, Cause, ClickHouse, ClickHouseSettings, Compression, Password, SinkStats, SinkTotals};
+pub use clickhouse::{
+    Backoff, Cause, ClickHouse, ClickHouseSettings, Compression, Password, SinkStats, SinkTotals, TablePlan,
+};
 pub use dead_letter::{DeadLetter, dead_letter_block, dead_letter_table};
 pub use messages::Provenance;
 pub use range::{OutOfRange, out_of_range};

@@ -100,6 +100,14 @@ impl Source for FileSource {
         .boxed()
     }
 
+    fn bounds<'a>(&'a self, partition: &'a TopicPartition) -> BoxFuture<'a, Result<(i64, i64), SourceError>> {
+        async move {
+            let places = self.index().await?.get(partition);
+            Ok(places.map_or((0, 0), |places| (places.first().map_or(0, |place| place.offset), end_of(places))))
+        }
+        .boxed()
+    }
+
     /// A file has nobody to tell.
     fn mirror(&self, _: &TopicPartition, _: &str, _: i64) {}
 }

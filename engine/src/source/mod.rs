@@ -74,6 +74,9 @@ pub trait Source: Send + Sync {
     /// position of its own. Dropping the reader closes it.
     fn open<'a>(&'a self, found: &'a Found, start: Start) -> BoxFuture<'a, Result<Box<dyn Reader>, SourceError>>;
 
+    /// The first offset that a partition holds and its end, as a reader would find them now.
+    fn bounds<'a>(&'a self, partition: &'a TopicPartition) -> BoxFuture<'a, Result<(i64, i64), SourceError>>;
+
     /// Tells outside lag tools how far a transform is: every row below `next_offset` is in its table. Best effort.
     fn mirror(&self, partition: &TopicPartition, plugin: &str, next_offset: i64);
 }

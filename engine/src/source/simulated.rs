@@ -193,6 +193,10 @@ impl Source for SimulatedSource {
         .boxed()
     }
 
+    fn bounds<'a>(&'a self, partition: &'a TopicPartition) -> BoxFuture<'a, Result<(i64, i64), SourceError>> {
+        async move { Ok(self.topics.with(partition, |log| (log.earliest, log.end))) }.boxed()
+    }
+
     fn mirror(&self, partition: &TopicPartition, plugin: &str, next_offset: i64) {
         locked(&self.topics.state).mirrored.insert((partition.clone(), plugin.to_owned()), next_offset);
     }

@@ -9,7 +9,7 @@
 //!
 //! ```text
 //! encode (Arrow stream) ──► http (one request) ──► trouble (what it means) ──► retry (again, or the error)
-//! types, expression ──► ddl (statements) ──► existing (what is there, does it fit)
+//! types, expression ──► ddl (statements) ──► existing (what is there, does it fit) ──► prepare (make it so)
 //! ```
 
 mod ddl;
@@ -17,6 +17,7 @@ mod encode;
 mod existing;
 mod expression;
 mod http;
+mod prepare;
 mod retry;
 mod stats;
 mod trouble;
@@ -30,15 +31,14 @@ use futures::FutureExt;
 use futures::future::BoxFuture;
 use tokio::sync::Mutex;
 
-use self::ddl::Plan;
-use self::existing::{Existing, Fit};
-use self::http::{Answer, Http};
+use self::http::Http;
 use self::retry::{Attempt, Patience, What};
 use self::trouble::{Decision, Trouble};
 use super::{Guarantee, Inserted, Sink, SinkError};
 use crate::batch::Block;
-use crate::table::{Table, TableKind, quote};
+use crate::table::{Table, quote};
 
+pub use prepare::TablePlan;
 pub use retry::Backoff;
 pub use stats::{SinkStats, SinkTotals};
 pub use trouble::Cause;
@@ -169,128 +169,6 @@ impl ClickHouse {
         &self.stats
     }
 
-    async fn prepare_table(&self, table: &Table) -> Result<Guarantee, SinkError> {
-        let plan = Plan::new(table).map_err(|mismatch| SinkError::Table {
-            table: table.quoted(),
-            mismatch,
-            statement: None,
-        })?;
-        let _turn = self.preparing.lock().await;
-        let mut existing = self.find(table, &table.name).await?;
-        if existing.is_none() {
-            self.create(&plan).await?;
-            existing = self.find(table, &table.name).await?;
-        }
-        let gone = || SinkError::Table { table: table.quoted(), mismatch: "it is gone again".into(), statement: None };
-        let existing = existing.ok_or_else(gone)?;
-        match existing.fit(&plan) {
-            Fit::Fits => {}
-            Fit::Lacks(columns) => drop(self.run(table, "add columns", &plan.add_columns(&columns)).await?),
-            Fit::Never { mismatch, statement } => {
-                return Err(SinkError::Table { table: table.quoted(), mismatch, statement });
-            }
-        }
-        if table.kind == TableKind::Current {
-            self.prepare_view(&plan).await?;
-        }
-        let defaults = self.rows(table, "read the server's windows", existing::DEFAULT_WINDOWS, &table.name).await?;
-        Ok(existing.guarantee(&defaults))
-    }
-
-    async fn create(&self, plan: &Plan<'_>) -> Result<(), SinkError> {
-        let table = plan.table;
-        // Asked first: a user who may not create databases may well use one that is there.
-        let found: Vec<serde_json::Value> = self
-            .rows(
-                table,
-                "find the database",
-                "SELECT 1 AS found FROM system.databases WHERE name = {database:String} FORMAT JSONEachRow",
-                "",
-            )
-            .await?;
-        if found.is_empty() {
-            self.run(table, "create the database", &plan.create_database()).await?;
-        }
-        self.run(table, "create the table", &plan.create_table()).await?;
-        Ok(())
-    }
-
-    async fn prepare_view(&self, plan: &Plan<'_>) -> Result<(), SinkError> {
-        let table = plan.table;
-        match self.find(table, &plan.view_name()).await? {
-            Some(view) if !view.is_view() => Err(SinkError::Table {
-                table: table.quoted(),
-                mismatch: format!("`{}`, the name of its view, is a table", plan.view_name()),
-                statement: None,
-            }),
-            Some(view) if view.shows(table.schema.fields()) => Ok(()),
-            Some(_) | None => self.run(table, "create the view", &plan.create_view()).await.map(drop),
-        }
-    }
-
-    /// What the server has under this name in the table's database.
-    async fn find(&self, table: &Table, name: &str) -> Result<Option<Existing>, SinkError> {
-        let found: Vec<Existing> = self.rows(table, "look at the table", existing::TABLE, name).await?;
-        let Some(mut found) = found.into_iter().next() else { return Ok(None) };
-        found.columns = self.rows(table, "look at the columns", existing::COLUMNS, name).await?;
-        Ok(Some(found))
-    }
-
-    /// The rows of a query in `JSONEachRow` over the table's database and this name.
-    async fn rows<T: serde::de::DeserializeOwned>(
-        &self,
-        table: &Table,
-        what: &str,
-        query: &str,
-        name: &str,
-    ) -> Result<Vec<T>, SinkError> {
-        let parameters = [("param_database", table.database.to_string()), ("param_table", name.to_owned())];
-        let text = self.ask(table, what, query, &parameters).await?.text;
-        let rows: Result<Vec<T>, _> = text.lines().map(serde_json::from_str).collect();
-        rows.map_err(|error| SinkError::Table {
-            table: table.quoted(),
-            mismatch: format!("the server's answer to \"{what}\" is not understood: {error}"),
-            statement: Some(query.to_owned()),
-        })
-    }
-
-    /// Runs a statement that has no rows.
-    async fn run(&self, table: &Table, what: &str, statement: &str) -> Result<Answer, SinkError> {
-        let answer = self.ask(table, what, statement, &[]).await?;
-        tracing::info!(table = table.quoted(), "{what}");
-        Ok(answer)
-    }
-
-    async fn ask(
-        &self,
-        table: &Table,
-        what: &str,
-        statement: &str,
-        parameters: &[(&str, String)],
-    ) -> Result<Answer, SinkError> {
-        let quoted = table.quoted();
-        let settings = [("wait_end_of_query", "1".to_owned())];
-        let settings: Vec<_> = settings.into_iter().chain(parameters.iter().cloned()).collect();
-        let attempt = |attempt: Attempt| {
-            self.http.post(statement, &settings, None, attempt.timeout).map(|answer| answer.map_err(statement_trouble))
-        };
-        let name = What { table: &quoted, name: what };
-        match self.patience.until_settled(&self.stats, name, self.timeout, attempt).await {
-            Ok((answer, _)) => Ok(answer),
-            Err(trouble) if trouble.cause.decision() == Decision::Denied => {
-                Err(SinkError::Denied { message: trouble.message })
-            }
-            Err(trouble) => Err(SinkError::Table {
-                table: quoted,
-                mismatch: format!(
-                    "the server refused to {what}: {} (ClickHouse code {})",
-                    trouble.message, trouble.code
-                ),
-                statement: Some(statement.to_owned()),
-            }),
-        }
-    }
-
     async fn insert_block(&self, block: &Block, token: &str) -> Result<Inserted, SinkError> {
         if block.rows == 0 {
             return Ok(Inserted { bytes: 0, attempts: 0 });
@@ -334,13 +212,6 @@ impl ClickHouse {
             Some(_) | None => Ok(sent.load(Ordering::Relaxed)),
         }
     }
-}
-
-/// For statements a code that is not known ends it: they have no rows to lose, and most codes mean that the statement
-/// itself is refused.
-fn statement_trouble(trouble: Trouble) -> Trouble {
-    let cause = if trouble.cause == Cause::UnknownCode { Cause::TableChanged } else { trouble.cause };
-    Trouble { cause, ..trouble }
 }
 
 fn insert_error(trouble: Trouble, table: String, rows: usize) -> SinkError {

@@ -167,6 +167,11 @@ impl Source for KafkaSource {
         .boxed()
     }
 
+    fn bounds<'a>(&'a self, partition: &'a TopicPartition) -> BoxFuture<'a, Result<(i64, i64), SourceError>> {
+        let (catalog, partition) = (self.catalog.clone(), partition.clone());
+        blocking(move || catalog.bounds(&partition)).boxed()
+    }
+
     fn mirror(&self, partition: &TopicPartition, plugin: &str, next_offset: i64) {
         self.keeper.mirror(format!("{}-{plugin}", self.group), partition.clone(), next_offset);
     }

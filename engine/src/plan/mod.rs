@@ -1,0 +1,123 @@
+//! The plan: what a plugin reads and writes, compared with what its topics and tables really hold, in words.
+//!
+//! **Promise.** Nothing is written and no position is kept. What can't be asked (a broker or a server that does not answer
+//! within [`PATIENCE`]) is said, and nothing is guessed in its place.
+//!
+//! ```text
+//! newest messages of the topics ──sample──► fields ─┐
+//! plugin's description ─────────────────────────────┴─columns──► findings
+//! output tables ──ClickHouse::plan──► statements, guarantee, or why it never fits
+//! ```
+
+mod columns;
+mod sample;
+
+use std::time::Duration;
+
+use tokio::time::timeout;
+
+use crate::disposition::in_words;
+use crate::input::{ChangeColumn, Format};
+use crate::plugin::Description;
+use crate::sink::{ClickHouse, TablePlan};
+use crate::source::{Found, Source};
+use crate::table::Table;
+use crate::transform::Transform;
+
+use columns::Wanted;
+
+pub use columns::{Finding, Weight};
+pub use sample::{Sample, Shape, SourceField, Written};
+
+/// How long a broker or a server is waited for.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// What was found out of one plugin.
+#[derive(Debug)]
+pub struct Plan {
+    /// Its partitions, or why they are not known.
+    pub partitions: Result<Vec<Found>, String>,
+    /// What the newest messages look like; none where there are no rows yet, or a bronze table takes anything.
+    pub sample: Option<Sample>,
+    /// How the messages differ from what the plugin reads.
+    pub findings: Vec<Finding>,
+    /// Each table with what has to be done to it.
+    pub tables: Vec<(Table, Result<TablePlan, NoTable>)>,
+}
+
+/// Why there is no plan for a table, in words.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum NoTable {
+    /// It will never do as it is.
+    Refused(String),
+    /// The server did not answer.
+    Unknown(String),
+}
+
+impl Plan {
+    /// Compares a plugin with the world.
+    pub async fn make(source: &dyn Source, sink: &ClickHouse, topics: &[String], transform: &Transform) -> Self {
+        let partitions = within("the source does not answer", source.discover(topics)).await;
+        let mut sample = None;
+        let mut findings = Vec::new();
+        if let (Ok(found), Some(plugin)) = (&partitions, transform.plugin()) {
+            match within("the newest messages can't be read", sample::newest(source, found)).await {
+                Ok(read) => sample = read,
+                Err(message) => findings.push(Finding { weight: Weight::Unknown, message }),
+            }
+            if let Some(sample) = &sample {
+                let description = plugin.description();
+                findings.extend(columns::compare(description.format, &wanted(description), sample));
+            }
+        }
+        let tables = plan_tables(sink, transform).await;
+        Self { partitions, sample, findings, tables }
+    }
+
+    /// Whether the plugin can do its work as things are: nothing is known that stops a lane or sets every message aside.
+    #[must_use]
+    pub fn works(&self) -> bool {
+        self.findings.iter().all(|finding| finding.weight != Weight::Stops)
+            && self.tables.iter().all(|(_, plan)| !matches!(plan, Err(NoTable::Refused(_))))
+    }
+}
+
+/// One table after the other. A server that did not answer once is not asked again.
+async fn plan_tables(sink: &ClickHouse, transform: &Transform) -> Vec<(Table, Result<TablePlan, NoTable>)> {
+    let mut tables = Vec::new();
+    let mut answers = true;
+    for table in transform.tables() {
+        let plan = if answers { timeout(PATIENCE, sink.plan(&table)).await.ok() } else { None };
+        answers = plan.is_some();
+        let silent = || NoTable::Unknown(format!("ClickHouse does not answer within {} s", PATIENCE.as_secs()));
+        let plan = plan.map_or_else(|| Err(silent()), |plan| plan.map_err(|error| NoTable::Refused(in_words(&error))));
+        tables.push((Table::clone(&table), plan));
+    }
+    tables
+}
+
+/// The answer, or in words why there is none.
+async fn within<T, E: std::error::Error + 'static>(
+    otherwise: &str,
+    answer: impl Future<Output = Result<T, E>>,
+) -> Result<T, String> {
+    match timeout(PATIENCE, answer).await {
+        Ok(answer) => answer.map_err(|error| in_words(&error)),
+        Err(_) => Err(format!("{otherwise} within {} s", PATIENCE.as_secs())),
+    }
+}
+
+/// The fields of the source's rows that a plugin reads.
+fn wanted(description: &Description) -> Vec<Wanted<'_>> {
+    let fields = description.input.fields().iter().filter(|field| ChangeColumn::named(field.name()).is_none());
+    fields.map(|field| Wanted { name: field.name(), field, required: !field.is_nullable() }).collect()
+}
+
+/// The word for a format.
+#[must_use]
+pub fn format_word(format: Format) -> &'static str {
+    match format {
+        Format::Envelope => "envelopes",
+        Format::Flat => "flat rows",
+    }
+}
