@@ -134,7 +134,9 @@ fn compile(project: &Project) -> Result<PathBuf, BuildError> {
         // Of a cargo that runs this program: not meant for the plugin's compiler.
         .env_remove("RUSTC")
         .stdout(Stdio::piped());
-    profile().iter().for_each(|setting| drop(cargo.args(["--config", setting])));
+    for setting in profile() {
+        cargo.args(["--config", &setting]);
+    }
     let mut child = cargo.spawn().map_err(|source| BuildError::Missing { program: "cargo", source })?;
     let messages = child.stdout.take().map(BufReader::new).into_iter().flat_map(BufRead::lines);
     let artifacts = messages.map_while(Result::ok).filter_map(|line| serde_json::from_str::<Artifact>(&line).ok());

@@ -132,6 +132,16 @@ impl<'a> Plan<'a> {
     }
 }
 
+/// The statements that make a table, and its view where it has one, on a server that has neither.
+///
+/// # Errors
+/// What is wrong with the table, in words.
+pub fn create_statements(table: &Table) -> Result<Vec<String>, String> {
+    let plan = Plan::new(table)?;
+    let view = (table.kind == TableKind::Current).then(|| plan.create_view());
+    Ok([plan.create_table()].into_iter().chain(view).collect())
+}
+
 fn column(name: &str, column_type: &ColumnType) -> String {
     format!("{} {column_type}{}", quote(name), codec(name).map(|codec| format!(" CODEC({codec})")).unwrap_or_default())
 }
