@@ -86,7 +86,7 @@ fn show(
     }
     match plugin {
         Ok(plugin) => show_description(out, plugin.description())?,
-        Err(why) => writeln!(out, "  no plugin {}", why.replace('\n', "\n            "))?,
+        Err(why) => writeln!(out, "\nno plugin: {}", why.replace('\n', "\n  "))?,
     }
     if !binary.imports.is_empty() {
         writeln!(out, "\nimports")?;

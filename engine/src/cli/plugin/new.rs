@@ -95,19 +95,21 @@ pub(super) fn new(args: &NewArgs) -> Result<ExitCode, Failure> {
     let folder = make(args)?;
     let name = &args.name;
     println!("{}: a plugin from template {}\n", folder.display(), args.template.name());
-    println!("  cd {} && cargo test      its tests, natively", folder.display());
     let plugins = if args.plugins == Path::new("plugins") {
         String::new()
     } else {
         format!(" --plugins {}", args.plugins.display())
     };
-    for (command, about) in [("build", "plugin.wasm"), ("test", "the built plugin over cases/*")] {
-        println!("  engine plugin {command} {name}{plugins}      {about}");
+    let input = folder.join("cases/changes/input.jsonl");
+    let next = [
+        (format!("(cd {} && cargo test)", folder.display()), "its tests, natively"),
+        (format!("engine plugin build {name}{plugins}"), "makes plugin.wasm"),
+        (format!("engine plugin test {name}{plugins}"), "plugin.wasm over cases/*, as the engine runs it"),
+        (format!("engine plugin run {name}{plugins} --source {}", input.display()), "shows what it makes of messages"),
+    ];
+    for (command, about) in next {
+        println!("  {command}\n      {about}");
     }
-    println!(
-        "  engine plugin run {name}{plugins} --source {}/cases/changes/input.jsonl",
-        folder.display()
-    );
     Ok(ExitCode::SUCCESS)
 }
 

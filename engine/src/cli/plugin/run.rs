@@ -297,7 +297,9 @@ impl Screen {
 
     /// What became of all messages.
     fn closing(&self) {
-        let mut parts = vec![format!("{} messages: {} rows", self.total.messages, self.total.rows_out)];
+        let counted = |count: usize, what: &str| format!("{count} {what}{}", if count == 1 { "" } else { "s" });
+        let (messages, rows) = (counted(self.total.messages, "message"), counted(self.total.rows_out, "row"));
+        let mut parts = vec![format!("{messages}: {rows}")];
         parts.extend(self.total.dead.iter().map(|((_, code), count)| format!("{count} dead ({code})")));
         parts.extend(self.total.no_ops.iter().map(|(kind, count)| format!("{count} {}", kind.as_str())));
         eprintln!("{}", parts.join(", "));
