@@ -1,6 +1,7 @@
 //! An author's day, with the real program from an empty folder: new, cargo test, build, test, inspect, bench, run.
 
 use std::fs;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::sync::LazyLock;
@@ -11,14 +12,16 @@ use rdkafka::ClientConfig;
 use rdkafka::mocking::MockCluster;
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use serde_json::Value;
-use tempfile::TempDir;
 
 /// Name and template of the projects.
 const PROJECTS: [(&str, &str); 3] = [("customers", "clean"), ("payments", "route"), ("sensor-readings", "batch")];
 
 /// A folder with a project of each template, built.
+///
+/// Outside of the repository, as a user's is. Its name is the same in each run: cargo knows crates by their path, and
+/// would compile the SDK into a new corner of the target folder each time.
 struct Day {
-    folder: TempDir,
+    folder: PathBuf,
 }
 
 /// Made once for all tests of this file; each changes none but its own files.
@@ -26,7 +29,11 @@ static DAY: LazyLock<Day> = LazyLock::new(Day::begin);
 
 impl Day {
     fn begin() -> Self {
-        let day = Self { folder: place::folder("author") };
+        let mut hash = DefaultHasher::new();
+        target().hash(&mut hash);
+        let day = Self { folder: std::env::temp_dir().join(format!("engine-author-{:016x}", hash.finish())) };
+        let _ = fs::remove_dir_all(&day.folder); // of an earlier run
+        fs::create_dir_all(&day.folder).expect("a folder");
         for (name, template) in PROJECTS {
             let said = succeeded(&day.engine(&["new", name, "--template", template]));
             assert!(said.contains(&format!("plugins/{name}: a plugin from template {template}")), "{said}");
@@ -46,7 +53,7 @@ impl Day {
     fn engine(&self, args: &[&str]) -> Output {
         let mut command = Command::new(engine::program());
         // The compiled dependencies of the repository's own plugins: the same crates with the same profile.
-        command.current_dir(self.folder.path()).arg("plugin").args(args).env("CARGO_TARGET_DIR", target());
+        command.current_dir(&self.folder).arg("plugin").args(args).env("CARGO_TARGET_DIR", target());
         command.env_remove("ENGINE_PLUGINS").output().expect("the engine runs")
     }
 
@@ -57,7 +64,7 @@ impl Day {
     }
 
     fn project(&self, name: &str) -> PathBuf {
-        self.folder.path().join("plugins").join(name)
+        self.folder.join("plugins").join(name)
     }
 
     fn case(&self, project: &str, file: &str) -> PathBuf {
@@ -241,7 +248,7 @@ fn templates_that_need_state_and_names_that_are_taken_are_refused() {
 /// The SDK's folder is brought up to date, and edited files are kept.
 #[test]
 fn an_edited_sdk_is_used_as_it_is_and_said_so() {
-    let file = DAY.folder.path().join("plugins/.sdk/plugin-sdk/README.md");
+    let file = DAY.folder.join("plugins/.sdk/plugin-sdk/README.md");
     let right = read(&file);
     fs::write(&file, "mine").expect("written");
     let said = ended(&DAY.engine(&["build", "customers"]), 0);

@@ -59,8 +59,10 @@ Examples:
   engine plugin bench customers
   engine plugin bench customers --input recorded.jsonl --rows 100000
 
-Times are CPU time of one thread, not wall-clock time. What a call costs is a line through the costs of batches of several
-sizes: what it costs by itself, and what each row adds; in brackets are the ranges in which 95 of 100 repetitions lie.
+Times are CPU time of one thread, not wall-clock time. What a call costs is a line through the costs of batches of \
+several sizes: what it costs by itself, and what each row adds; in brackets are the ranges in which 95 of 100 \
+repetitions lie.
+
 The engine calls a plugin once for 8192 messages at most. Measure on a quiet machine, with a release build of the engine.";
 
 /// Why nothing is measured.
@@ -100,7 +102,9 @@ pub(super) fn bench(args: &BenchArgs) -> Result<ExitCode, Failure> {
     stages.show();
     calls.show(plugin);
     if cfg!(debug_assertions) {
-        println!("\nnote: this engine is a debug build; decode, assemble and encode are slower than in a release build");
+        println!(
+            "\nnote: this engine is a debug build; decode, assemble and encode are slower than in a release build"
+        );
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -154,8 +158,8 @@ impl Stages {
         let (mut decode, mut plugin, mut assemble, mut encode, mut rows) = (vec![], vec![], vec![], vec![], 0);
         for epoch in 0..=EPOCHS {
             progress.at(&format!("epoch {epoch} of {EPOCHS}"));
-            let made = transformed(transform, found, batch, CLOCK_MS)
-                .map_err(|error| Failure::in_words(in_words(&error)))?;
+            let made =
+                transformed(transform, found, batch, CLOCK_MS).map_err(|error| Failure::in_words(in_words(&error)))?;
             let before = thread_time();
             for block in &made.blocks {
                 encoded_bytes(block).map_err(Failure::failed)?;

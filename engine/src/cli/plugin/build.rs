@@ -29,8 +29,9 @@ Examples:
   engine plugin build customers
   cd plugins/customers && engine plugin build
 
-plugin.wasm is replaced in one step, and only by a plugin that this engine loads: a running engine sees the old one or the
-new one. The target wasm32-unknown-unknown is added to the Rust toolchain where it is missing.
+plugin.wasm is replaced in one step, and only by a plugin that this engine loads: a running engine sees the old one or \
+the new one. The target wasm32-unknown-unknown is added to the Rust toolchain where it is missing.
+
 A plugin.wasm that `cargo build --release --target wasm32-unknown-unknown` made is as good.";
 
 /// For the target alone: saves a tenth of the time per row, and every engine runs it.
@@ -211,7 +212,8 @@ impl Metadata {
     fn of(project: &Project) -> Result<Self, BuildError> {
         let mut cargo = Command::new("cargo");
         cargo.current_dir(&project.folder).args(["metadata", "--no-deps", "--format-version", "1"]);
-        let (success, printed) = printed(&mut cargo).map_err(|source| BuildError::Missing { program: "cargo", source })?;
+        let (success, printed) =
+            printed(&mut cargo).map_err(|source| BuildError::Missing { program: "cargo", source })?;
         let metadata = serde_json::from_str(&printed).ok().filter(|_| success);
         metadata.ok_or_else(|| BuildError::Manifest(project.folder.join("Cargo.toml")))
     }

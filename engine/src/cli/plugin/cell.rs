@@ -25,7 +25,10 @@ use arrow_schema::{DataType, TimeUnit};
 const DAY_SECONDS: i64 = 86_400;
 
 /// The text of a value; `None` is null.
-#[expect(clippy::wildcard_enum_match_arm, reason = "no table has a column of another type: `types::declared` refuses it")]
+#[expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "no table has a column of another type: `types::declared` refuses it"
+)]
 pub(super) fn text(column: &ArrayRef, row: usize) -> Option<String> {
     if column.is_null(row) {
         return None;

@@ -33,7 +33,7 @@ Examples:
   engine plugin new customers
   engine plugin new payments --template route --plugins ./transforms
 
-The project needs Rust (rustup) to build, and nothing of this engine's source: the SDK is unpacked to DIR/.sdk, which is
+The project needs Rust (rustup) to build, and nothing of this engine's source: the SDK is unpacked to DIR/.sdk, which is \
 meant to be committed with the plugins.";
 
 /// What a project starts from.
@@ -133,9 +133,8 @@ fn make(args: &NewArgs) -> Result<PathBuf, NewError> {
         let path = new.join(path);
         files::write(&path, text.as_bytes()).map_err(|source| NewError::Write { path, source })
     });
-    let moved = written.and_then(|()| {
-        fs::rename(&new, &folder).map_err(|source| NewError::Write { path: folder.clone(), source })
-    });
+    let moved = written
+        .and_then(|()| fs::rename(&new, &folder).map_err(|source| NewError::Write { path: folder.clone(), source }));
     if moved.is_err() {
         let _ = fs::remove_dir_all(&new); // best effort: the error told is the first one
     }
@@ -308,7 +307,7 @@ mod tests {
     fn plain_cargo_compiles_as_plugin_build_does() {
         let manifest: Table = text("project/Cargo.toml.in").parse().expect("TOML");
         let mut build = sdk::workspace()["profile"]["plugin"].as_table().expect("a table").clone();
-        build.remove("inherits");
+        ["inherits", "debug"].map(|key| build.remove(key)); // what the release profile has by itself
         assert_eq!(manifest["profile"]["release"].as_table(), Some(&build));
         assert!(text("project/cargo-config.toml.in").contains(super::super::build::SIMD));
     }

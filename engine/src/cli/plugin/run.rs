@@ -71,10 +71,10 @@ pub struct PluginRunArgs {
 
 const EXAMPLES: &str = "\
 Examples:
-  engine plugin run customers --source plugins/customers/cases/changes/input.jsonl
-  engine plugin run customers --kafka localhost:9092                 the newest 100 messages of each partition
+  engine plugin run customers --source recorded.jsonl
+  engine plugin run customers --kafka localhost:9092
   engine plugin run customers --kafka localhost:9092 --from latest --follow
-  engine plugin run customers --kafka localhost:9092 --topic shop.public.customers --from 1200 --limit 10 --json
+  engine plugin run customers --kafka localhost:9092 --from 1200 --limit 10 --json
 
 Nothing is written: no table, no journal, no offsets. Messages that no row is made of are shown with their reasons.";
 
@@ -134,9 +134,8 @@ pub(super) fn run(args: &PluginRunArgs) -> Result<ExitCode, Failure> {
 /// The settings of a run, of which source and folder of plugins are used.
 fn config(args: &PluginRunArgs) -> Result<Config, Failure> {
     let flags = [("--kafka", "kafka.brokers", &args.kafka), ("--plugins", "plugins", &args.plugins)];
-    let flag = |(flag, key, value): (&str, &str, &Option<String>)| {
-        Some((flag.to_owned(), key.to_owned(), value.clone()?))
-    };
+    let flag =
+        |(flag, key, value): (&str, &str, &Option<String>)| Some((flag.to_owned(), key.to_owned(), value.clone()?));
     let overlay = Overlay {
         file: args.config.clone(),
         flags: flags.into_iter().filter_map(flag).collect(),

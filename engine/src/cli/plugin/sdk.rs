@@ -160,7 +160,11 @@ fn keys(table: &Table, found: &mut BTreeSet<String>) {
 fn recorded(path: &Path) -> Result<BTreeMap<String, String>, SdkError> {
     let bytes = read(path)?.unwrap_or_default();
     let text = String::from_utf8_lossy(&bytes);
-    Ok(text.lines().filter_map(|line| line.split_once("  ")).map(|(digest, name)| (name.into(), digest.into())).collect())
+    Ok(text
+        .lines()
+        .filter_map(|line| line.split_once("  "))
+        .map(|(digest, name)| (name.into(), digest.into()))
+        .collect())
 }
 
 fn read(path: &Path) -> Result<Option<Vec<u8>>, SdkError> {
@@ -177,9 +181,7 @@ fn write(path: &Path, bytes: &[u8]) -> Result<(), SdkError> {
 
 fn remove(path: &Path) -> Result<(), SdkError> {
     match fs::remove_file(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => {
-            Err(SdkError { path: path.to_owned(), source: error })
-        }
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(SdkError { path: path.to_owned(), source: error }),
         _ => Ok(()),
     }
 }

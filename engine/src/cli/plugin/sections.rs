@@ -20,8 +20,20 @@ pub(super) struct Binary {
 
 /// Names of a core module's sections, by their number.
 const CORE: [&str; 14] = [
-    "custom", "types", "imports", "functions", "tables", "memories", "globals", "exports", "start", "elements", "code",
-    "data", "data count", "tags",
+    "custom",
+    "types",
+    "imports",
+    "functions",
+    "tables",
+    "memories",
+    "globals",
+    "exports",
+    "start",
+    "elements",
+    "code",
+    "data",
+    "data count",
+    "tags",
 ];
 
 impl Binary {

@@ -33,10 +33,12 @@ Examples:
   engine plugin test                     all plugins that have a source
   engine plugin test customers --update  accept what comes out, then look at it with git diff
 
-A case is a folder cases/NAME of the plugin with input.jsonl, recorded messages, and expected.jsonl, what becomes of them:
+A case is a folder cases/NAME of the plugin with input.jsonl, recorded messages, and expected.jsonl, what becomes of \
+them:
   {\"table\":\"customers\",\"row\":{\"id\":\"1\",\"email\":\"ada@example.org\",\"_op\":\"c\"}}
   {\"dead\":{\"offset\":2,\"stage\":\"transform\",\"code\":\"bad_email\",\"column\":null}}
 A case.toml beside them may set clock = 2025-01-01T00:00:00Z and [parameters].
+
 The exit code is 0 if all cases are as expected, 1 if one is not or has no expected.jsonl, 2 if a file is wrong.";
 
 impl From<CaseError> for Failure {

@@ -25,7 +25,11 @@ pub struct Limits {
     hottest: f64,
 }
 
-fn convert(batch: &Batch<'_, Reading>, emit: &mut Emit<Measured>, ctx: &Ctx<Limits>) -> Result<(), String> {
+fn convert(
+    batch: &Batch<'_, Reading>,
+    emit: &mut Emit<Measured>,
+    ctx: &Ctx<Limits>,
+) -> Result<(), String> {
     let celsius = batch.columns.celsius.as_slice();
     let believed = |degrees: f64| degrees <= ctx.parameters.hottest;
     let mut kept = Bits::zeros(batch.len());
@@ -37,7 +41,12 @@ fn convert(batch: &Batch<'_, Reading>, emit: &mut Emit<Measured>, ctx: &Ctx<Limi
         }
     }
     let table = &mut emit.tables;
-    table.columns.fahrenheit.extend(celsius.iter().filter(|it| believed(**it)).map(|degrees| degrees * 1.8 + 32.0));
+    table.columns.fahrenheit.extend(
+        celsius
+            .iter()
+            .filter(|it| believed(**it))
+            .map(|degrees| degrees * 1.8 + 32.0),
+    );
     table.set_origin(Origin::selected(kept));
     Ok(())
 }

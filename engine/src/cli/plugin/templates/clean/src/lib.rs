@@ -27,8 +27,17 @@ fn clean<'a>(change: Change<CustomerIn<'a>>, _: &Ctx) -> Result<Customer<'a>, Re
     if !change.deleted() && !email.contains('@') {
         return Err(Reject::new("bad_email", "there is no @ in it"));
     }
-    let name = change.row.name.map(str::trim).filter(|name| !name.is_empty());
-    Ok(Customer { id: pass(), name, email: Lowercase(email), note: pass() })
+    let name = change
+        .row
+        .name
+        .map(str::trim)
+        .filter(|name| !name.is_empty());
+    Ok(Customer {
+        id: pass(),
+        name,
+        email: Lowercase(email),
+        note: pass(),
+    })
 }
 
 plugin_sdk::export! {

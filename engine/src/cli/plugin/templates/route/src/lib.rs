@@ -29,18 +29,37 @@ pub struct ByTransfer<'a> {
 }
 
 /// One value for each table; `None` where the change is no row of it.
-fn route<'a>(change: Change<PaymentIn<'a>>, _: &Ctx) -> Result<(Option<ByCard>, Option<ByTransfer<'a>>), Reject> {
+fn route<'a>(
+    change: Change<PaymentIn<'a>>,
+    _: &Ctx,
+) -> Result<(Option<ByCard>, Option<ByTransfer<'a>>), Reject> {
     let PaymentIn { method, reference } = change.row;
     if change.deleted() {
         return Ok((None, None)); // what was paid stays in the books
     }
     if method.eq_ignore_ascii_case("card") {
-        Ok((Some(ByCard { id: pass(), amount: pass() }), None))
+        Ok((
+            Some(ByCard {
+                id: pass(),
+                amount: pass(),
+            }),
+            None,
+        ))
     } else if method.eq_ignore_ascii_case("transfer") {
         let reference = reference.map(str::trim);
-        Ok((None, Some(ByTransfer { id: pass(), amount: pass(), reference })))
+        Ok((
+            None,
+            Some(ByTransfer {
+                id: pass(),
+                amount: pass(),
+                reference,
+            }),
+        ))
     } else {
-        Err(Reject::new("unknown_method", "neither by card nor by transfer"))
+        Err(Reject::new(
+            "unknown_method",
+            "neither by card nor by transfer",
+        ))
     }
 }
 
