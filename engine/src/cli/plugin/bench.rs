@@ -30,7 +30,7 @@ const SAMPLES: usize = 21;
 /// A sample lasts so long at least, in as many calls as it takes: reading the clock costs about a microsecond.
 const SAMPLE_TIME: Duration = Duration::from_micros(500);
 /// Calls that warm up caches and the guest's memory.
-const WARM_UP: usize = 5;
+const WARM_UP: u32 = 5;
 /// Epochs that are measured for the shares of the stages.
 const EPOCHS: usize = 11;
 /// A line that misses a measurement by more does not say what a call costs.
@@ -296,7 +296,7 @@ fn sample(instance: &mut Instance, rows: &RecordBatch) -> Result<Samples, Fault>
     for _ in 0..WARM_UP {
         instance.process(rows)?;
     }
-    let each = (thread_time().saturating_sub(before) / WARM_UP as u32).max(Duration::from_nanos(100));
+    let each = (thread_time().saturating_sub(before) / WARM_UP).max(Duration::from_nanos(100));
     let calls = (SAMPLE_TIME.as_nanos() / each.as_nanos()).clamp(1, 1_000);
     let mut costs = Vec::with_capacity(SAMPLES);
     for _ in 0..SAMPLES {

@@ -104,11 +104,7 @@ pub(super) fn outcomes(blocks: &[Block], dead_letters: &str) -> Vec<Outcome> {
     let (dead, rows): (Vec<&Block>, Vec<&Block>) = blocks.iter().partition(|block| &*block.table.name == dead_letters);
     let rows = rows.into_iter().flat_map(|block| {
         let table = &block.table.name;
-        block
-            .batches
-            .iter()
-            .flat_map(|batch| rows_of(batch))
-            .map(|row| Outcome::Row(Row { table: table.to_string(), row }))
+        block.batches.iter().flat_map(rows_of).map(|row| Outcome::Row(Row { table: table.to_string(), row }))
     });
     let dead = dead.into_iter().flat_map(|block| block.batches.iter().flat_map(letters_of));
     rows.chain(dead.map(|dead| Outcome::Dead { dead })).collect()

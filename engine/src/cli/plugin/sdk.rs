@@ -136,7 +136,7 @@ fn manifest() -> String {
     }
     let mut root = workspace();
     let Some(Value::Table(workspace)) = root.get_mut("workspace") else { unreachable!("it is a workspace's") };
-    workspace.retain(|key, _| matches!(key.as_ref(), "resolver" | "package" | "dependencies"));
+    workspace.retain(|key, _| matches!(key, "resolver" | "package" | "dependencies"));
     if let Some(Value::Table(dependencies)) = workspace.get_mut("dependencies") {
         dependencies.retain(|name, _| used.contains(name));
     }

@@ -37,6 +37,7 @@ const CORE: [&str; 14] = [
 ];
 
 impl Binary {
+    #[expect(clippy::wildcard_enum_match_arm, reason = "of thirty kinds of payload four say how deep this is")]
     pub(super) fn read(bytes: &[u8]) -> Self {
         let mut binary = Self::default();
         let (mut depth, mut sizes) = (0_usize, BTreeMap::<String, usize>::new());
@@ -73,6 +74,7 @@ impl Binary {
         binary
     }
 
+    #[expect(clippy::wildcard_enum_match_arm, reason = "of thirty kinds of payload two are imports")]
     fn take_imports(&mut self, payload: &Payload<'_>) -> wasmparser::Result<()> {
         match payload {
             Payload::ImportSection(section) => {
@@ -91,6 +93,7 @@ impl Binary {
         Ok(())
     }
 
+    #[expect(clippy::wildcard_enum_match_arm, reason = "most kinds of payload are sections with a number")]
     fn section(&self, payload: &Payload<'_>) -> Option<(String, usize)> {
         match payload {
             Payload::CustomSection(custom) => Some((format!("custom {:?}", custom.name()), custom.data().len())),
