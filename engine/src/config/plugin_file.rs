@@ -91,6 +91,15 @@ pub fn read_plugins(folder: &Path, database: &str) -> Result<Vec<PluginFile>, Pr
     problems.none(plugins)
 }
 
+/// Reads one plugin, whose folder this is.
+///
+/// # Errors
+/// Every mistake in its plugin.toml, with its place.
+pub fn read_plugin_folder(folder: &Path, database: &str) -> Result<PluginFile, Problems> {
+    let (plugin, problems) = read_plugin(folder, database);
+    problems.none(plugin)
+}
+
 /// The folders below a folder, in order of their names. Names that begin with a dot are left out: editors and mounted
 /// config maps use them.
 fn folders(folder: &Path, problems: &mut Problems) -> Vec<PathBuf> {

@@ -20,6 +20,7 @@ use crate::table::Table;
 pub use bronze::{bronze_block, bronze_table};
 pub use clickhouse::{
     Backoff, Cause, ClickHouse, ClickHouseSettings, Compression, Password, SinkStats, SinkTotals, TablePlan,
+    create_statements, encoded_bytes,
 };
 pub use dead_letter::{DeadLetter, dead_letter_block, dead_letter_table};
 pub use messages::Provenance;

@@ -144,7 +144,7 @@ impl TransformSettings {
     }
 
     /// The plugin's input as these settings read it.
-    pub(super) fn input(&self, description: &Description) -> Input {
+    pub(crate) fn input(&self, description: &Description) -> Input {
         let format = description.format;
         let mut input = Input {
             columns: description.columns.clone(),
@@ -168,7 +168,7 @@ impl TransformSettings {
     }
 
     /// A value for each of the plugin's parameters, in its order.
-    pub(super) fn parameters(&self, description: &Description) -> Result<Vec<String>, SettingsError> {
+    pub(crate) fn parameters(&self, description: &Description) -> Result<Vec<String>, SettingsError> {
         let mut problems = Vec::new();
         let mut values = Vec::new();
         for parameter in &description.parameters {
@@ -193,7 +193,7 @@ impl TransformSettings {
     }
 
     /// The plugin's output tables, by the names that these settings give them.
-    pub(super) fn tables(&self, description: &Description) -> Result<Arc<[Arc<Table>]>, SettingsError> {
+    pub(crate) fn tables(&self, description: &Description) -> Result<Arc<[Arc<Table>]>, SettingsError> {
         let known: Vec<_> = description.outputs.iter().map(|output| output.table.as_str()).collect();
         let problems = unknown(self.tables.keys(), &known, "table");
         if !problems.is_empty() {

@@ -154,6 +154,16 @@ impl<'a> Plan<'a> {
     }
 }
 
+/// The statements that make a table, and its view where it has one, on a server that has neither.
+///
+/// # Errors
+/// What is wrong with the table, in words.
+pub fn create_statements(table: &Table) -> Result<Vec<String>, String> {
+    let plan = Plan::new(table)?;
+    let view = (table.kind == TableKind::Current).then(|| plan.create_view());
+    Ok([plan.create_table()].into_iter().chain(view).collect())
+}
+
 impl<'a> Column<'a> {
     fn new(field: &'a Field) -> Result<Self, String> {
         let name = field.name().as_str();

@@ -50,6 +50,22 @@ pub(super) fn body(
     (Body::wrap_stream(stream::iter(counted)), encoding, sent)
 }
 
+/// Writes the body of a block as it would be sent, uncompressed, and counts its bytes: for measuring what that costs.
+///
+/// # Errors
+/// Arrow's.
+pub fn encoded_bytes(block: &Block) -> Result<usize, ArrowError> {
+    let pieces = Pieces {
+        schema: wire_schema(&block.table.schema),
+        batches: pieces(&block.batches).into_iter(),
+        writer: None,
+        packer: None,
+        nanoseconds: Arc::default(),
+        done: false,
+    };
+    pieces.map(|piece| Ok(piece?.len())).sum()
+}
+
 fn pieces(batches: &[RecordBatch]) -> Vec<RecordBatch> {
     let cut = |batch: &RecordBatch| {
         let batch = batch.clone();

@@ -39,6 +39,8 @@ use super::{Guarantee, Inserted, Sink, SinkError};
 use crate::batch::Block;
 use crate::table::{Table, quote};
 
+pub use ddl::create_statements;
+pub use encode::encoded_bytes;
 pub use prepare::TablePlan;
 pub use retry::Backoff;
 pub use stats::{SinkStats, SinkTotals};
