@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
+use twox_hash::XxHash3_64;
 
 /// A range of offsets `[start, end)` of one partition. Kafka's offsets have holes (control records, compaction), so
 /// its length is not a number of messages.
@@ -52,6 +53,16 @@ pub struct LaneId {
     pub topic_id: String,
     /// The partition's number.
     pub partition: i32,
+}
+
+impl LaneId {
+    /// The value of `_lane`: which lane a row came by, also where several write into one table. A hash, as names are long
+    /// and every row has it; two of a million lanes share one with a probability below 10^-7.
+    #[must_use]
+    pub fn number(&self) -> u64 {
+        let name = format!("{self}/{}", self.topic_id);
+        XxHash3_64::oneshot(name.as_bytes())
+    }
 }
 
 impl fmt::Display for LaneId {

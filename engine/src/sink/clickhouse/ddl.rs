@@ -140,7 +140,9 @@ fn column(name: &str, column_type: &ColumnType) -> String {
 /// columns keep the server's default.
 fn codec(name: &str) -> Option<&'static str> {
     match name {
-        "_version" | "_source_ts" | "_offset" | "_epoch" | "_row" | "_ingested_at" => Some("DoubleDelta, ZSTD(1)"),
+        "_version" | "_source_ts" | "_offset" | "_lane" | "_epoch" | "_row" | "_ingested_at" => {
+            Some("DoubleDelta, ZSTD(1)")
+        }
         "_partition" => Some("T64, ZSTD(1)"),
         "_op" | "_deleted" | "_topic" => Some("ZSTD(1)"),
         _ => None,
