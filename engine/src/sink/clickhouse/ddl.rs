@@ -192,7 +192,9 @@ fn index_clause(index: &Index, table: &Table) -> Result<String, String> {
 /// columns have the codec that it declares, else the server's default.
 fn engine_codec(name: &str) -> Option<&'static str> {
     match name {
-        "_version" | "_source_ts" | "_offset" | "_epoch" | "_row" | "_ingested_at" => Some("DoubleDelta, ZSTD(1)"),
+        "_version" | "_source_ts" | "_offset" | "_lane" | "_epoch" | "_row" | "_ingested_at" => {
+            Some("DoubleDelta, ZSTD(1)")
+        }
         "_partition" => Some("T64, ZSTD(1)"),
         "_op" | "_deleted" | "_topic" => Some("ZSTD(1)"),
         _ => None,

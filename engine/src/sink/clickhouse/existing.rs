@@ -140,6 +140,13 @@ impl Existing {
         }
     }
 
+    /// Whether each row that was inserted can be found again as it was: no engine that merges rows of one key, or leads
+    /// them elsewhere.
+    pub(super) fn keeps_rows(&self) -> bool {
+        let plain = ["MergeTree", "ReplicatedMergeTree", "SharedMergeTree"].contains(&self.engine.as_str());
+        plain && ["_lane", "_epoch", "_row"].iter().all(|name| self.columns.iter().any(|column| column.name == *name))
+    }
+
     /// Whether a view shows exactly these columns.
     pub(super) fn shows(&self, fields: &[std::sync::Arc<Field>]) -> bool {
         self.columns.iter().map(|column| &column.name).eq(fields.iter().map(|field| field.name()))
