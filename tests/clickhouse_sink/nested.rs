@@ -13,7 +13,7 @@ use arrow_schema::{DataType, Field, TimeUnit};
 use engine::sink::Sink;
 use engine::table::{CLICKHOUSE_CODEC, COMMENT, Index, Table};
 
-use crate::{block, database, rows, run, sink, table};
+use crate::{block, database, fenced, rows, run, sink, table};
 
 /// Names as the plugin contract has them.
 fn names() -> MapFieldNames {
@@ -70,7 +70,7 @@ fn lists_and_maps_come_out_as_they_went_in() {
     let sink = sink();
     run(async {
         sink.prepare(&table).await.unwrap();
-        sink.insert(&block(&table, columns), "nested").await.unwrap();
+        sink.insert(&fenced(&sink, &block(&table, columns), "nested").await).await.unwrap();
         // The table that it made is one that it takes.
         sink.prepare(&table).await.unwrap();
     });

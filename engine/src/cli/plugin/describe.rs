@@ -3,16 +3,16 @@
 use arrow_schema::Field;
 use serde_json::{Value, json};
 
-use crate::input::Format;
-use crate::plugin::{Description, Origin, Output};
+use crate::input::{Format, InputColumn, Source};
+use crate::plugin::{Description, Origin, Output, Parameter};
 use crate::table::{CLICKHOUSE_TYPE, EXTENSION_NAME, TableKind};
 
 /// One line for each thing that a plugin promises or wants: what a new build adds or drops is the difference.
 pub(super) fn facts(description: &Description) -> Vec<String> {
     let mut facts = vec![format!("version {}", description.version), reads(description)];
-    for (field, crosses) in description.input.fields().iter().zip(&description.crosses) {
+    for (column, crosses) in description.columns.iter().zip(&description.crosses) {
         let crosses = if *crosses { "" } else { ", not looked at" };
-        facts.push(format!("reads {} {}{crosses}", field.name(), type_of(field)));
+        facts.push(format!("reads {} {}{}{crosses}", column.field.name(), type_of(&column.field), source(column)));
     }
     for output in &description.outputs {
         facts.push(format!("writes {}", table(output)));
@@ -21,8 +21,7 @@ pub(super) fn facts(description: &Description) -> Vec<String> {
         }
     }
     for parameter in &description.parameters {
-        let default = parameter.default.as_ref().map_or("without default".to_owned(), |it| format!("default {it}"));
-        facts.push(format!("parameter {} {default}", parameter.name));
+        facts.push(format!("parameter {} {}", parameter.name, parameter_type(parameter)));
     }
     facts
 }
@@ -64,15 +63,35 @@ pub(super) fn type_of(field: &Field) -> String {
     format!("{name}{null}{clickhouse}")
 }
 
+/// Where the values of an input column come from, where its name does not say it, and whether it must be there.
+pub(super) fn source(column: &InputColumn) -> String {
+    let name = column.field.name();
+    let from = match &column.source {
+        Source::Row(field) if field == name => String::new(),
+        Source::Row(field) => format!(", from {field}"),
+        Source::Before(field) => format!(", from {field} before the change"),
+        Source::Header(header) => format!(", from header {header}"),
+        Source::Change(change) if change.field().name() == name => String::new(),
+        Source::Change(change) => format!(", from {}", change.field().name()),
+    };
+    from + if column.required { ", required" } else { "" }
+}
+
+/// What a parameter's text must be, and what it is if nobody sets it.
+pub(super) fn parameter_type(parameter: &Parameter) -> String {
+    let default = parameter.default.as_ref().map_or("must be set".to_owned(), |it| format!("default {it}"));
+    format!("{}, {default}", parameter.kind.words())
+}
+
 /// The description for programs.
 pub(super) fn as_json(description: &Description) -> Value {
-    let inputs = description.input.fields().iter().zip(&description.crosses);
-    let inputs: Vec<_> = inputs.map(|(field, crosses)| with(column(field), "crosses", json!(crosses))).collect();
+    let inputs = description.columns.iter().zip(&description.crosses);
+    let inputs: Vec<_> = inputs.map(|(column, crosses)| input(column, *crosses)).collect();
     let outputs: Vec<_> = description.outputs.iter().map(output).collect();
     let parameters: Vec<_> = description
         .parameters
         .iter()
-        .map(|it| json!({ "name": it.name, "doc": it.doc, "default": it.default }))
+        .map(|it| json!({ "name": it.name, "doc": it.doc, "type": it.kind.words(), "default": it.default }))
         .collect();
     json!({
         "name": description.name,
@@ -82,6 +101,17 @@ pub(super) fn as_json(description: &Description) -> Value {
         "outputs": outputs,
         "parameters": parameters,
     })
+}
+
+fn input(of: &InputColumn, crosses: bool) -> Value {
+    let (source, name) = match &of.source {
+        Source::Row(field) => ("row", field.as_str().to_owned()),
+        Source::Before(field) => ("before", field.as_str().to_owned()),
+        Source::Header(header) => ("header", header.as_str().to_owned()),
+        Source::Change(change) => ("change", change.field().name().clone()),
+    };
+    let input = with(column(&of.field), "source", json!({ "from": source, "name": name }));
+    with(with(input, "required", json!(of.required)), "crosses", json!(crosses))
 }
 
 fn output(output: &Output) -> Value {

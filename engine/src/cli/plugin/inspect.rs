@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use super::Failure;
 use super::build::size;
-use super::describe::{as_json, reads, table, type_of};
+use super::describe::{as_json, parameter_type, reads, source, table, type_of};
 use super::project::{NotFound, Project, host};
 use super::sdk::sha256;
 use super::sections::Binary;
@@ -106,11 +106,12 @@ fn show(
 fn show_description(out: &mut impl Write, description: &Description) -> io::Result<()> {
     writeln!(out, "  plugin    {} {}", description.name, description.version)?;
     writeln!(out, "\n{}", reads(description))?;
-    let columns = description.input.fields().iter().zip(&description.crosses);
+    let columns = description.columns.iter().zip(&description.crosses);
     let names = description.input.fields().iter().map(|field| field.name().chars().count()).max().unwrap_or(0);
-    for (field, crosses) in columns {
+    for (column, crosses) in columns {
         let crosses = if *crosses { "into the plugin" } else { "passed on by the engine" };
-        writeln!(out, "  {:names$}  {:<24} {crosses}", field.name(), type_of(field))?;
+        let (field, source) = (&column.field, source(column));
+        writeln!(out, "  {:names$}  {:<24} {crosses}{source}", field.name(), type_of(field))?;
     }
     for output in &description.outputs {
         writeln!(out, "\nwrites {}", table(output))?;
@@ -130,8 +131,7 @@ fn show_description(out: &mut impl Write, description: &Description) -> io::Resu
     if !description.parameters.is_empty() {
         writeln!(out, "\nparameters")?;
         for parameter in &description.parameters {
-            let default = parameter.default.as_ref().map_or("must be set".to_owned(), |it| format!("default {it}"));
-            writeln!(out, "  {}  {default}  {}", parameter.name, parameter.doc)?;
+            writeln!(out, "  {}  {}  {}", parameter.name, parameter_type(parameter), parameter.doc)?;
         }
     }
     Ok(())
