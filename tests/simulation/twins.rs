@@ -28,6 +28,7 @@ fn intent(epoch: u64) -> Intent {
         calls: vec![],
         poison: vec![],
         blocks: vec![],
+        marks: vec![],
     }
 }
 
