@@ -111,7 +111,12 @@ fn a_plugin_of_version_0_1_processes_rows() {
 
 #[test]
 fn what_version_0_2_adds_arrives() {
-    let of = |field: Field, source: Source, required: bool| InputColumn { field: field.into(), source, required, reading: Reading::default() };
+    let of = |field: Field, source: Source, required: bool| InputColumn {
+        field: field.into(),
+        source,
+        required,
+        reading: Reading::default(),
+    };
     let tags = Field::new_list("tags", Field::new_list_field(DataType::Utf8, true), false);
     let mut guest = Guest::new();
     guest.input = vec![

@@ -46,7 +46,12 @@ impl Output {
 pub(super) fn column(field: Field) -> InputColumn {
     let change = ChangeColumn::named(field.name());
     let source = change.map_or_else(|| Source::Row(field.name().clone()), Source::Change);
-    InputColumn { required: change.is_none() && !field.is_nullable(), field: field.into(), source, reading: Reading::default() }
+    InputColumn {
+        required: change.is_none() && !field.is_nullable(),
+        field: field.into(),
+        source,
+        reading: Reading::default(),
+    }
 }
 
 /// A parameter of type text.
