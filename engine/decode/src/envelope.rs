@@ -112,6 +112,10 @@ impl Envelopes {
                 if matches!(after, Some(Row::Object | Row::Document)) {
                     rows.roll_back();
                 }
+                // MongoDB's keys have another name than the column that they are of.
+                if rows.has(b"_id") && !rows.has(b"id") {
+                    keys.of_documents(connector(start.rest()).as_deref() == Some("mongodb"));
+                }
                 self.delete(rows, keys, seen.before, &payload.wires.deleted, key)?
             }
             (_, Some(Row::Object | Row::Document)) => Absent::Null,
@@ -215,23 +219,23 @@ impl Envelopes {
 
 /// Whether MySQL's or MariaDB's connector wrote the message. Reads all of it: for rare messages.
 pub(super) fn is_of_mysql(message: &[u8]) -> bool {
+    matches!(connector(message).as_deref(), Some("mysql" | "mariadb"))
+}
+
+/// The name of the connector that wrote an envelope, with its wrapper or without; what follows is not looked at.
+fn connector(message: &[u8]) -> Option<String> {
     #[derive(Deserialize)]
-    struct Source<'m> {
-        connector: &'m str,
+    struct Source {
+        connector: String,
     }
     #[derive(Deserialize)]
-    struct Envelope<'m> {
-        #[serde(borrow)]
-        source: Option<Source<'m>>,
-        #[serde(borrow)]
-        payload: Option<Box<Envelope<'m>>>,
+    struct Envelope {
+        source: Option<Source>,
+        payload: Option<Box<Envelope>>,
     }
-    let source = |envelope: Envelope<'_>| {
-        let inner = envelope.payload.and_then(|payload| payload.source.map(|source| source.connector.to_owned()));
-        envelope.source.map(|source| source.connector.to_owned()).or(inner)
-    };
-    let connector = serde_json::from_slice::<Envelope<'_>>(message).ok().and_then(source);
-    matches!(connector.as_deref(), Some("mysql" | "mariadb"))
+    let envelope: Envelope = serde_json::Deserializer::from_slice(message).into_iter().next()?.ok()?;
+    let source = envelope.source.or_else(|| envelope.payload?.source)?;
+    Some(source.connector)
 }
 
 fn part(key: &[u8]) -> Part {

@@ -21,12 +21,19 @@ const MISSING_KEY: &Refusal = &Refusal {
 pub(super) struct Keys {
     schemas: Schemas,
     members: Members<Meaning<()>>,
+    /// Whether they are MongoDB's, and the rows have an `_id`.
+    of_documents: bool,
 }
 
 impl Keys {
     /// For rows of columns that are read from these fields.
     pub(super) fn new(fields: &[String]) -> Self {
-        Self { schemas: Schemas::new(Shape::Row, fields, &[]), members: Members::new() }
+        Self { schemas: Schemas::new(Shape::Row, fields, &[]), members: Members::new(), of_documents: false }
+    }
+
+    /// Says whether the next keys are MongoDB's, and their `id` is the rows' `_id`.
+    pub(super) fn of_documents(&mut self, of_documents: bool) {
+        self.of_documents = of_documents;
     }
 
     /// Fills what the row has no value for from the key. False: there is no key, or it is no object and has no names
@@ -54,7 +61,7 @@ impl Keys {
         if payload.cursor.peek() != Some(b'{') {
             return Ok(false);
         }
-        if rows.has(b"_id") && !rows.has(b"id") {
+        if self.of_documents {
             let start = payload.cursor;
             if let Some(read) = document_id(rows, start)? {
                 return Ok(read);

@@ -86,6 +86,9 @@ fn an_update_without_its_document_and_a_delete_by_its_key() {
     ] {
         assert_eq!(outcome_with_key(&input, Some(key.as_bytes()), delete.as_bytes()), expected, "{key}");
     }
+    let other = delete.replace("mongodb", "postgresql");
+    let key = Some(&br#"{"id":"1"}"#[..]);
+    assert_eq!(outcome_with_key(&input, key, other.as_bytes()), "d:  | null", "another table's key is no _id");
     let image = r#"{"before":"{\"_id\":{\"$oid\":\"65f0\"},\"n\":7}","after":null,"source":{},"op":"d"}"#;
     assert_eq!(outcome(&input, image.as_bytes()), "d: 65f0 | 7");
 }
