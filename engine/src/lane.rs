@@ -188,7 +188,7 @@ impl Lane {
 
     /// Inserts all blocks of an epoch whose intent is durable, in a task of its own.
     fn send(&self, made: Transformed) -> Inserting {
-        let Transformed { blocks, intent, tally } = made;
+        let Transformed { blocks, intent, tally, .. } = made;
         let epoch = Epoch { generation: intent.generation, number: intent.epoch, clock_ms: intent.clock_ms };
         let task = insert_all(self.around.sink.clone(), self.status.clone(), epoch, blocks);
         Inserting { intent, tally, task: tokio::spawn(task) }

@@ -10,6 +10,10 @@ pub const CLICKHOUSE_TYPE: &str = "clickhouse_type";
 /// Metadata key of a field: Arrow's canonical extension name, such as `arrow.json` or `arrow.uuid`.
 pub const EXTENSION_NAME: &str = "ARROW:extension:name";
 
+/// Metadata key of a table's schema: the ClickHouse expression after which it drops a row. It is in the `CREATE TABLE`
+/// alone: a table that is there keeps its own.
+pub const TABLE_TTL: &str = "clickhouse_ttl";
+
 /// How rows of one sort key add up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TableKind {

@@ -21,7 +21,7 @@ pub use bronze::{bronze_block, bronze_table};
 pub use clickhouse::{
     Backoff, Cause, ClickHouse, ClickHouseSettings, Compression, Password, SinkStats, SinkTotals, TablePlan,
 };
-pub use dead_letter::{DeadLetter, dead_letter_block, dead_letter_table};
+pub use dead_letter::{DeadLetter, KEPT_DAYS, MOST_KEPT_BYTES, dead_letter_block, dead_letter_table};
 pub use messages::Provenance;
 pub use range::{OutOfRange, out_of_range};
 pub use simulated::{InsertFault, SimulatedSink, SimulatedTables};

@@ -1,6 +1,6 @@
 //! Statements that create tables and views.
 
-use crate::table::{Table, TableKind, quote};
+use crate::table::{TABLE_TTL, Table, TableKind, quote};
 
 use super::expression::{self, Expression};
 use super::types::{self, ColumnType};
@@ -87,13 +87,14 @@ impl<'a> Plan<'a> {
     pub(super) fn create_table(&self) -> String {
         let columns: Vec<String> = self.columns.iter().map(|(name, of)| format!("    {}", column(name, of))).collect();
         let partition = self.partition_by.as_ref().map(|key| format!("PARTITION BY {}\n", key.sql)).unwrap_or_default();
+        let ttl = self.table.schema.metadata().get(TABLE_TTL).map(|ttl| format!("TTL {ttl}\n")).unwrap_or_default();
         let engine = match self.table.kind {
             TableKind::Append => "MergeTree",
             TableKind::Current => "ReplacingMergeTree(_version, _deleted)",
         };
         format!(
             "CREATE TABLE IF NOT EXISTS {}\n(\n{}\n)\nENGINE = {engine}\n{partition}ORDER BY ({})\n\
-             SETTINGS non_replicated_deduplication_window = {WINDOW_PARTS}",
+             {ttl}SETTINGS non_replicated_deduplication_window = {WINDOW_PARTS}",
             self.table.quoted(),
             columns.join(",\n"),
             self.order_by(),
