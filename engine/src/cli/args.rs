@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{ArgAction, Parser, Subcommand};
 
 use super::demo::DemoArgs;
+use super::dlq::DlqArgs;
 
 /// Streaming transformation engine: Kafka CDC topics through WebAssembly plugins into ClickHouse, exactly once.
 #[derive(Debug, Parser)]
@@ -38,6 +39,8 @@ pub enum Command {
     Demo(DemoArgs),
     /// Let a lane that lost its place in a topic go on elsewhere: starts a new generation.
     Recover(RecoverArgs),
+    /// Dead letters: messages that were set aside, with the reason.
+    Dlq(DlqArgs),
 }
 
 /// Arguments of `run` and `check`.

@@ -3,6 +3,7 @@
 mod args;
 mod check;
 mod demo;
+mod dlq;
 mod recover;
 mod run;
 
@@ -26,6 +27,7 @@ pub fn main() -> ExitCode {
         Command::Check(args) => with_config(&args, check::check),
         Command::Demo(args) => demo::demo(&args),
         Command::Recover(args) => recover::recover(&args),
+        Command::Dlq(args) => dlq::dlq(args),
     }
 }
 
@@ -45,6 +47,7 @@ fn overlay(args: &RunArgs) -> Overlay {
         source_files: args.source.clone(),
         ignore_default_file: false,
         until_idle: args.until_idle,
+        no_source: false,
     }
 }
 

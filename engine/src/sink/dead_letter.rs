@@ -43,7 +43,7 @@ pub struct DeadLetter<'a> {
 /// |---|---|
 /// | `tenant`, `plugin`, `plugin_digest` | who set the message aside |
 /// | `topic`, `partition`, `offset`, `timestamp`, `key`, `value`, `headers` | the message |
-/// | `message_bytes` | bytes of its key and value in the topic |
+/// | `message_bytes` | bytes of its key, value and headers in the topic |
 /// | `cut_sha256` | empty: the message is here whole; else it was cut, and this is the SHA-256 of its whole value |
 /// | `stage`, `code`, `column`, `reason` | where on the path, the word to count by, and what is wrong |
 /// | `_epoch`, `_row`, `_ingested_at` | as in every table |
@@ -117,9 +117,11 @@ impl Deref for Part<'_> {
 
 impl<'a> Kept<'a> {
     fn of(letter: &DeadLetter<'a>) -> Self {
-        let (message, reject, bytes) = (letter.message, letter.reject, letter.message.bytes());
+        let (message, reject) = (letter.message, letter.reject);
+        let headers = header_bytes(&message.headers());
+        let bytes = message.bytes() + headers;
         let fits = |bytes: Option<&[u8]>| bytes.is_none_or(|bytes| bytes.len() <= MOST_KEPT_BYTES);
-        if fits(message.key()) && fits(message.value()) && header_bytes(&message.headers()) <= MOST_KEPT_BYTES {
+        if fits(message.key()) && fits(message.value()) && headers <= MOST_KEPT_BYTES {
             return Self { message: Part::Whole(message), bytes, cut_sha256: String::new(), reject };
         }
         let hash = Sha256::digest(message.value().unwrap_or_default());

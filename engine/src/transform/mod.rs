@@ -202,6 +202,12 @@ impl Transform {
         own.into_iter().chain([self.dead_letters.clone()]).collect()
     }
 
+    /// The table of its dead letters.
+    #[must_use]
+    pub fn dead_letters(&self) -> &Arc<Table> {
+        &self.dead_letters
+    }
+
     /// Transforms an epoch for the first time: finds its plan.
     ///
     /// # Errors

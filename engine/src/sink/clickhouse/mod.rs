@@ -19,6 +19,7 @@ mod expression;
 mod http;
 mod prepare;
 mod retry;
+mod select;
 mod stats;
 mod trouble;
 pub(crate) mod types;
