@@ -13,7 +13,7 @@ use harness::place;
 use harness::simulation::{passing_plugin, trapping_plugin};
 use serde_json::{Value, json};
 
-const BOUND: Duration = Duration::from_secs(60);
+const BOUND: Duration = Duration::from_secs(120);
 const TOPIC: &str = "postgres-server.inventory.orders";
 const PRECISE: &str = "topics = [\"^.*inventory.orders$\"]\n";
 /// What a plugin is mended with: prices of these orders are text.
@@ -126,7 +126,9 @@ fn letters_are_listed_shown_exported_and_replayed() {
     assert!(text.contains("orders transform bad_quantity") && text.contains("1 open letter"), "{text}");
     let (code, text, _) = dlq(&setup, &["show", TOPIC, "0", "1"]);
     assert_eq!(code, Some(0));
-    for part in ["offset 1 (generation 1)", "column unit_price", "header     trace: 0x00ff", "state      open", &values[1]] {
+    for part in
+        ["offset 1 (generation 1)", "column unit_price", "header     trace: 0x00ff", "state      open", &values[1]]
+    {
         assert!(text.contains(part), "{part} is not in {text}");
     }
     assert_eq!(dlq(&setup, &["show", TOPIC, "0", "2"]).0, Some(2), "no letter");
@@ -134,7 +136,8 @@ fn letters_are_listed_shown_exported_and_replayed() {
     let exported = folder.path().join("exported.jsonl");
     dlq(&setup, &["export", "--output", &exported.to_string_lossy()]);
     let (before, after) = (fs::read_to_string(&file), fs::read_to_string(&exported));
-    let sorted = |text: &str| -> Vec<Value> { text.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect() };
+    let sorted =
+        |text: &str| -> Vec<Value> { text.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect() };
     let (before, after) = (sorted(&before.expect("recording")), sorted(&after.expect("exported")));
     assert_eq!(after, [before[1].clone(), before[3].clone(), before[4].clone()], "to the byte");
 
@@ -170,6 +173,9 @@ fn a_replay_that_was_interrupted_is_ended_as_it_was_begun() {
     let whole = (rows(STATE), rows(HISTORY));
     assert_eq!(whole.1.lines().count(), 2);
 
+    // The end of a replay that was never written is not known to the table either.
+    clickhouse
+        .query("ALTER TABLE broken_off.dead_letters_replays MODIFY SETTING non_replicated_deduplication_window = 0");
     let interrupt = || {
         let marks = "DELETE FROM broken_off.dead_letters_replays WHERE state = 'replayed'";
         clickhouse.query(&format!("{marks} SETTINGS mutations_sync = 2, lightweight_deletes_sync = 2"));
@@ -178,8 +184,10 @@ fn a_replay_that_was_interrupted_is_ended_as_it_was_begun() {
     let again = "2 replayed (4 rows), 0 failed again; 2 of these ended a replay that was interrupted";
     // All rows there; then without any token that would keep them from doubling; then one table and a part of another gone.
     let none: &[&str] = &[];
-    let forget: &[&str] = &["ALTER TABLE broken_off.orders_final MODIFY SETTING non_replicated_deduplication_window = 0"];
-    let lose: &[&str] = &["ALTER TABLE broken_off.orders_final DROP PARTITION 202503", "TRUNCATE TABLE broken_off.orders"];
+    let forget: &[&str] =
+        &["ALTER TABLE broken_off.orders_final MODIFY SETTING non_replicated_deduplication_window = 0"];
+    let lose: &[&str] =
+        &["ALTER TABLE broken_off.orders_final DROP PARTITION 202503", "TRUNCATE TABLE broken_off.orders"];
     for statements in [none, forget, lose] {
         interrupt();
         assert_eq!(list(&setup)[0]["interrupted"], 2);
@@ -194,7 +202,10 @@ fn a_replay_that_was_interrupted_is_ended_as_it_was_begun() {
     fs::remove_dir_all(setup.data_dir().join("artifacts")).expect("artifacts");
     let (code, _, words) = dlq(&setup, &["replay", "--plugin", "orders"]);
     assert_eq!(code, Some(1));
-    assert!(words.contains("a replay of 2 letters was interrupted and has to be ended by the plugin that began it"), "{words}");
+    assert!(
+        words.contains("a replay of 2 letters was interrupted and has to be ended by the plugin that began it"),
+        "{words}"
+    );
 }
 
 /// GIVEN a plugin that trapped on every row, and a mended one in its place, WHEN the letters are replayed, THEN the mended
@@ -202,12 +213,12 @@ fn a_replay_that_was_interrupted_is_ended_as_it_was_begun() {
 #[test]
 fn a_mended_plugin_takes_the_letters_of_the_broken_one() {
     let (clickhouse, folder) = (ClickHouse::start(), place::folder("dlq"));
-    let values: Vec<_> =
-        (0..50).map(|n| format!("{{\"before\":null,\"after\":{{\"n\":{n}}},\"op\":\"c\"}}")).collect();
+    let values: Vec<_> = (0..50).map(|n| format!("{{\"before\":null,\"after\":{{\"n\":{n}}},\"op\":\"c\"}}")).collect();
     let file = recording(folder.path(), "t", &values);
     let plugin = Plugin { name: "passing", settings: "topics = [\"t\"]\n", artifact: None };
-    let setup =
-        Setup::new(&clickhouse.http_url(), "mended").with(&["--source", &file.to_string_lossy()]).with_plugins(&[plugin]);
+    let setup = Setup::new(&clickhouse.http_url(), "mended")
+        .with(&["--source", &file.to_string_lossy()])
+        .with_plugins(&[plugin]);
     let artifact = setup.plugins.join("passing/plugin.wasm");
     fs::write(&artifact, trapping_plugin()).expect("plugin.wasm");
     run_to_end(&setup);
@@ -224,7 +235,7 @@ fn a_mended_plugin_takes_the_letters_of_the_broken_one() {
 /// good rows would take, the long one cut; WHEN they are replayed, THEN all rows but its are there.
 #[test]
 fn a_flood_of_letters() {
-    const MESSAGES: usize = 25_000;
+    const MESSAGES: usize = 12_000;
     let (clickhouse, folder) = (ClickHouse::start(), place::folder("dlq"));
     let mut values: Vec<_> = (1..MESSAGES as i64).map(|id| order(id, 1, 1, true)).collect();
     values.push(format!("{{\"broken\":\"{}", "x".repeat(3 << 20)));
@@ -232,7 +243,8 @@ fn a_flood_of_letters() {
     let mut engine = setup.start_with(&["--until-idle"]);
     assert!(engine.wait(BOUND).success());
     println!("{}", engine.totals());
-    let letters = "SELECT count(), countIf(cut_sha256 != ''), max(length(value)), uniqExact(_epoch) FROM flood.dead_letters";
+    let letters =
+        "SELECT count(), countIf(cut_sha256 != ''), max(length(value)), uniqExact(_epoch) FROM flood.dead_letters";
     assert_eq!(clickhouse.query(letters).trim(), format!("{MESSAGES}\t1\t{}\t1", 1 << 20));
     mend(&setup, TEXT);
     let good = MESSAGES - 1;

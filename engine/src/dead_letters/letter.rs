@@ -150,8 +150,7 @@ impl Row {
         };
         let values = self.header_values.into_iter().map(decoded).collect::<Result<Vec<_>, _>>()?;
         let headers = self.header_keys.into_iter().zip(values).collect();
-        let message =
-            Message::owned(self.offset, self.timestamp, decoded(self.key)?, decoded(self.value)?, headers);
+        let message = Message::owned(self.offset, self.timestamp, decoded(self.key)?, decoded(self.value)?, headers);
         Ok(Body { message, cut_sha256: self.cut_sha256 })
     }
 }

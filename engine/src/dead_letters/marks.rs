@@ -180,8 +180,7 @@ impl Letters {
             self.marks.quoted()
         );
         // An aggregate of nothing is one row, the type's zero.
-        let rows: Vec<ClockRow> =
-            self.clickhouse.select(&self.marks, &query, &[("plugin", plugin.to_owned())]).await?;
+        let rows: Vec<ClockRow> = self.clickhouse.select(&self.marks, &query, &[("plugin", plugin.to_owned())]).await?;
         Ok(rows.first().map_or(0, |row| row.last.saturating_add(1)).max(now_ms))
     }
 

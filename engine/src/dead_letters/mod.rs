@@ -152,7 +152,8 @@ impl Letters {
             limit(filter)
         );
         // ClickHouse lets an alias shadow the column of its own argument, so these two have other names there.
-        let query = format!("SELECT * EXCEPT (sample, cut_letters), sample AS reason, cut_letters AS cut FROM ({query})");
+        let query =
+            format!("SELECT * EXCEPT (sample, cut_letters), sample AS reason, cut_letters AS cut FROM ({query})");
         self.clickhouse.select(&self.letters, &query, &parameters).await
     }
 

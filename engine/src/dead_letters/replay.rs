@@ -188,7 +188,8 @@ impl Replay {
         }
         let mut open = self.letters.find(filter).await?;
         outcome.cut = open.iter().filter(|letter| letter.cut).count();
-        open.retain(|letter| !letter.cut);
+        // What is started by now was started by somebody else.
+        open.retain(|letter| !letter.cut && letter.state != MarkState::Started.as_str());
         // A stack, the first part on top: a part on which the plugin breaks is halved.
         let mut waiting: Vec<&[Letter]> = parts(&open);
         waiting.reverse();

@@ -20,7 +20,9 @@ const INT64: u32 = 4;
 /// If they can't be made: the text is fixed.
 #[must_use]
 pub fn passing_plugin() -> Bytes {
-    plugin("(call $emit (i32.const 0) (i32.const 0) (i32.const 0) (i32.const 0) (i32.const 0) (i32.const 0)) (i32.const 16)")
+    plugin(
+        "(call $emit (i32.const 0) (i32.const 0) (i32.const 0) (i32.const 0) (i32.const 0) (i32.const 0)) (i32.const 16)",
+    )
 }
 
 /// The same plugin with a bug: it traps on every row.

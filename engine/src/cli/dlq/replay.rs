@@ -8,8 +8,8 @@ use crate::artifacts::Artifacts;
 use crate::cli::run::load_plugins;
 use crate::clock::SystemClock;
 use crate::cpu::Cpu;
-use crate::dead_letters::replay::{Outcome, Replay, ReplayError, lock};
 use crate::dead_letters::Letters;
+use crate::dead_letters::replay::{Outcome, Replay, ReplayError, lock};
 use crate::plugin::{Host, HostSettings};
 
 pub(super) async fn replay(args: &ReplayArgs) -> Result<ExitCode, DlqError> {

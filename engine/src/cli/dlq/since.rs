@@ -33,7 +33,8 @@ fn time(text: &str) -> Option<i64> {
 }
 
 fn numbers(text: &str, between: char) -> Option<[i64; 3]> {
-    let numbers: Vec<i64> = text.split(between).map(|part| part.parse::<u16>().map(i64::from)).collect::<Result<_, _>>().ok()?;
+    let numbers: Vec<i64> =
+        text.split(between).map(|part| part.parse::<u16>().map(i64::from)).collect::<Result<_, _>>().ok()?;
     numbers.try_into().ok()
 }
 

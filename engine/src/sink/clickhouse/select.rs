@@ -40,7 +40,10 @@ impl ClickHouse {
             Ok((answer, _)) => answer
                 .text
                 .lines()
-                .map(|line| serde_json::from_str(line).map_err(|error| refused(format!("the answer is not understood: {error}"))))
+                .map(|line| {
+                    serde_json::from_str(line)
+                        .map_err(|error| refused(format!("the answer is not understood: {error}")))
+                })
                 .collect(),
             Err(trouble) if trouble.cause.decision() == Decision::Denied => {
                 Err(SinkError::Denied { message: trouble.message })
