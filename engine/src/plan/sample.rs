@@ -80,11 +80,10 @@ pub(super) async fn newest(source: &dyn Source, partitions: &[Found]) -> Result<
 /// What a message says of its row; `None` where it has none.
 pub(super) fn look_at(value: &[u8]) -> Option<Sample> {
     let value: Value = serde_json::from_slice(value).ok()?;
-    let (schema, payload) = match &value {
-        Value::Object(wrapper) if wrapper.contains_key("schema") && wrapper.contains_key("payload") => {
-            (wrapper.get("schema"), wrapper.get("payload")?)
-        }
-        bare => (None, bare),
+    let wrapper = value.as_object().filter(|it| it.contains_key("schema") && it.contains_key("payload"));
+    let (schema, payload) = match wrapper {
+        Some(wrapper) => (wrapper.get("schema"), wrapper.get("payload")?),
+        None => (None, &value),
     };
     let schema = schema.filter(|schema| schema.is_object());
     let payload = payload.as_object()?;

@@ -1,0 +1,273 @@
+//! Embedded schemas: `{"schema": …, "payload": …}`, as Kafka Connect's JSON converter writes with
+//! `schemas.enable=true`.
+//!
+//! The schema is most of such a message and the same in message after message, so all bytes up to the payload are
+//! compared at once with those of the last messages; only new ones are parsed. Detected per message: a message
+//! without the wrapper is its own payload.
+
+use std::sync::Arc;
+
+use arrow_schema::TimeUnit;
+use serde::Deserialize;
+
+use super::reject::{Read, Refusal, RejectCode, UTF8};
+use super::scan::Cursor;
+
+/// Schemas remembered: a topic has one at a time, and two or three while it changes.
+const MAX_SCHEMAS: usize = 8;
+/// Longest schema remembered, in bytes: bounds the memory of a decoder to 4 MiB.
+const MAX_SCHEMA_BYTES: usize = 512 * 1024;
+
+const INVALID_SCHEMA: &Refusal = &Refusal {
+    code: RejectCode::InvalidSchema,
+    reason: "the embedded schema is not a Kafka Connect schema of type struct",
+};
+
+/// How a field is written, as the schema says: what of it changes the meaning of the JSON value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Wire {
+    /// No schema, or none that matters: the declared type and the JSON value decide.
+    Unknown,
+    /// Text as it is.
+    Text,
+    /// Base64 of bytes.
+    Bytes,
+    /// Base64 of an unscaled big-endian integer: `org.apache.kafka.connect.data.Decimal`.
+    Decimal {
+        /// Digits behind the point.
+        scale: i32,
+    },
+    /// Days since 1970-01-01.
+    Days,
+    /// Time of day in this unit.
+    Time(TimeUnit),
+    /// Time since 1970-01-01 in this unit.
+    Timestamp(TimeUnit),
+}
+
+/// How each column of the input is written.
+#[derive(Debug)]
+pub(super) struct Wires {
+    /// Columns of the row, in the new row.
+    pub(super) row: Box<[Wire]>,
+    /// The same in the row before, where a delete has them.
+    pub(super) deleted: Box<[Wire]>,
+    /// Columns of the row before.
+    pub(super) before: Box<[Wire]>,
+}
+
+/// Where the schema's struct has the columns.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Shape {
+    /// In its fields `before` and `after`.
+    Envelope,
+    /// It is the row.
+    Row,
+}
+
+/// The schemas of one kind of message.
+#[derive(Debug)]
+pub(super) struct Schemas {
+    shape: Shape,
+    /// The field that each column is read from.
+    row: Box<[String]>,
+    before: Box<[String]>,
+    none: Arc<Wires>,
+    /// The last one used first.
+    known: Vec<Known>,
+}
+
+#[derive(Debug)]
+struct Known {
+    /// All bytes of a message up to its payload.
+    prefix: Box<[u8]>,
+    wires: Arc<Wires>,
+}
+
+/// A payload, and what its schema says.
+#[derive(Clone, Debug)]
+pub(super) struct Payload<'m> {
+    /// Stands at the payload.
+    pub(super) cursor: Cursor<'m>,
+    pub(super) wires: Arc<Wires>,
+    /// Whether the wrapper closes behind it.
+    wrapped: bool,
+}
+
+impl Payload<'_> {
+    /// Nothing follows the payload but the end of its wrapper.
+    pub(super) fn end(&mut self) -> Read<()> {
+        if self.wrapped {
+            self.cursor.expect(b'}')?;
+        }
+        self.cursor.end()
+    }
+}
+
+impl Schemas {
+    /// For columns of the row, and of the row before, that are read from these fields.
+    pub(super) fn new(shape: Shape, row: &[String], before: &[String]) -> Self {
+        let unknown = |fields: &[String]| vec![Wire::Unknown; fields.len()].into_boxed_slice();
+        let none = Arc::new(Wires { row: unknown(row), deleted: unknown(row), before: unknown(before) });
+        Self { shape, row: row.into(), before: before.into(), none, known: Vec::new() }
+    }
+
+    /// Finds a message's payload. All the message's bytes are UTF-8 after this.
+    pub(super) fn open<'m>(&mut self, message: &'m [u8]) -> Read<Payload<'m>> {
+        if let Some(index) = self.known.iter().position(|known| message.starts_with(&known.prefix)) {
+            self.known[..=index].rotate_right(1);
+            let known = &self.known[0];
+            let cursor = Cursor::new(message, known.prefix.len());
+            check_utf8(cursor.rest())?;
+            return Ok(Payload { cursor, wires: known.wires.clone(), wrapped: true });
+        }
+        check_utf8(message)?;
+        self.find(message)
+    }
+
+    fn find<'m>(&mut self, message: &'m [u8]) -> Read<Payload<'m>> {
+        let bare = Cursor::new(message, 0);
+        let mut cursor = bare;
+        if cursor.take(b'{') {
+            if next_key_is(&mut cursor, b"\"schema\"") {
+                let schema = cursor.skip()?;
+                if is_schema(schema) && cursor.take(b',') && next_key_is(&mut cursor, b"\"payload\"") {
+                    let wires = self.parse(schema)?;
+                    self.remember(message.get(..cursor.position()).unwrap_or_default(), &wires);
+                    return Ok(Payload { cursor, wires, wrapped: true });
+                }
+            } else if next_key_is(&mut cursor, b"\"payload\"")
+                && let Some(payload) = self.payload_first(message, cursor)?
+            {
+                return Ok(payload);
+            }
+        }
+        Ok(Payload { cursor: bare, wires: self.none.clone(), wrapped: false })
+    }
+
+    /// The same wrapper with its members the other way round, as other writers than Kafka's may have it.
+    fn payload_first<'m>(&self, message: &'m [u8], mut cursor: Cursor<'m>) -> Read<Option<Payload<'m>>> {
+        let length = cursor.skip()?.len();
+        let end = cursor.position();
+        if !cursor.take(b',') || !next_key_is(&mut cursor, b"\"schema\"") {
+            return Ok(None);
+        }
+        let schema = cursor.skip()?;
+        if !is_schema(schema) || !cursor.take(b'}') || cursor.end().is_err() {
+            return Ok(None);
+        }
+        let payload = message.get(..end).unwrap_or_default();
+        Ok(Some(Payload { cursor: Cursor::new(payload, end - length), wires: self.parse(schema)?, wrapped: false }))
+    }
+
+    fn remember(&mut self, prefix: &[u8], wires: &Arc<Wires>) {
+        if prefix.len() > MAX_SCHEMA_BYTES {
+            return;
+        }
+        self.known.truncate(MAX_SCHEMAS - 1);
+        self.known.insert(0, Known { prefix: prefix.into(), wires: wires.clone() });
+    }
+
+    fn parse(&self, schema: &[u8]) -> Read<Arc<Wires>> {
+        // A payload without schema is written as `"schema":null` while schemas are enabled.
+        let schema: Option<ConnectSchema> = serde_json::from_slice(schema).map_err(|_| INVALID_SCHEMA)?;
+        let Some(schema) = schema else { return Ok(self.none.clone()) };
+        let fields = schema.fields.as_deref().unwrap_or_default();
+        let wires = match self.shape {
+            Shape::Row => Wires {
+                row: wires(&self.row, fields),
+                deleted: self.none.deleted.clone(),
+                before: self.none.before.clone(),
+            },
+            Shape::Envelope => {
+                let inner = |name: &str| {
+                    let field = fields.iter().find(|field| field.field.as_deref() == Some(name));
+                    field.and_then(|field| field.fields.as_deref()).unwrap_or_default()
+                };
+                let (after, before) = (inner("after"), inner("before"));
+                Wires {
+                    row: wires(&self.row, after),
+                    deleted: wires(&self.row, before),
+                    before: wires(&self.before, before),
+                }
+            }
+        };
+        Ok(Arc::new(wires))
+    }
+}
+
+/// How each column is written, by the field that it is read from.
+fn wires(columns: &[String], fields: &[ConnectSchema]) -> Box<[Wire]> {
+    let wire = |column: &String| {
+        let field = fields.iter().find(|field| field.field.as_ref() == Some(column));
+        field.map_or(Wire::Unknown, ConnectSchema::wire)
+    };
+    columns.iter().map(wire).collect()
+}
+
+fn check_utf8(bytes: &[u8]) -> Read<()> {
+    simdutf8::basic::from_utf8(bytes).map(|_| ()).map_err(|_| UTF8)
+}
+
+fn next_key_is(cursor: &mut Cursor<'_>, key: &[u8]) -> bool {
+    cursor.peek();
+    let found = cursor.rest().starts_with(key);
+    if !found {
+        return false;
+    }
+    let mut behind = *cursor;
+    behind.advance(key.len());
+    let colon = behind.take(b':');
+    if colon {
+        *cursor = behind;
+    }
+    colon
+}
+
+/// A row may have a column that is called `schema`: the wrapper's holds an object, or null.
+fn is_schema(value: &[u8]) -> bool {
+    value.starts_with(b"{") || value == b"null"
+}
+
+/// A schema as Kafka Connect's JSON converter writes it (KIP-301 names the fields; `JsonSchema` is its source).
+#[derive(Deserialize)]
+struct ConnectSchema {
+    #[serde(rename = "type")]
+    kind: String,
+    name: Option<String>,
+    field: Option<String>,
+    fields: Option<Vec<ConnectSchema>>,
+    parameters: Option<Parameters>,
+}
+
+#[derive(Deserialize)]
+struct Parameters {
+    scale: Option<String>,
+}
+
+impl ConnectSchema {
+    fn wire(&self) -> Wire {
+        let scale = || self.parameters.as_ref()?.scale.as_ref()?.parse().ok();
+        match (self.name.as_deref().unwrap_or_default(), self.kind.as_str()) {
+            ("org.apache.kafka.connect.data.Decimal", "bytes") => {
+                scale().map_or(Wire::Bytes, |scale| Wire::Decimal { scale })
+            }
+            ("io.debezium.time.Date" | "org.apache.kafka.connect.data.Date", _) => Wire::Days,
+            ("io.debezium.time.Time", _) | ("org.apache.kafka.connect.data.Time", "int32") => {
+                Wire::Time(TimeUnit::Millisecond)
+            }
+            ("io.debezium.time.MicroTime" | "org.apache.kafka.connect.data.Time", _) => {
+                Wire::Time(TimeUnit::Microsecond)
+            }
+            ("io.debezium.time.NanoTime", _) => Wire::Time(TimeUnit::Nanosecond),
+            ("io.debezium.time.Timestamp" | "org.apache.kafka.connect.data.Timestamp", _) => {
+                Wire::Timestamp(TimeUnit::Millisecond)
+            }
+            ("io.debezium.time.MicroTimestamp", _) => Wire::Timestamp(TimeUnit::Microsecond),
+            ("io.debezium.time.NanoTimestamp", _) => Wire::Timestamp(TimeUnit::Nanosecond),
+            (_, "string") => Wire::Text,
+            (_, "bytes") => Wire::Bytes,
+            _ => Wire::Unknown,
+        }
+    }
+}
