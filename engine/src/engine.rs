@@ -13,7 +13,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout};
 
 use crate::config::{Config, PluginFile};
 use crate::disposition::{Disposition, disposition, in_words};
-use crate::journal::JournalError;
+use crate::journal::{JournalError, Raised};
 use crate::lane::{Lane, LaneError, Surroundings};
 use crate::lane_status::{LaneState, LaneStatus};
 use crate::metrics::Metrics;
@@ -21,6 +21,7 @@ use crate::offsets::LaneId;
 use crate::sink::{Guarantee, SinkError};
 use crate::source::Found;
 use crate::stop::Stop;
+use crate::table::TableKind;
 use crate::transform::Transform;
 
 /// How often new topics and partitions are looked for.
@@ -44,7 +45,11 @@ pub struct Deployed {
 
 /// The lanes, as those who look at the engine see them.
 #[derive(Clone, Debug, Default)]
-pub struct Lanes(Arc<Mutex<BTreeMap<LaneId, Arc<LaneStatus>>>>);
+pub struct Lanes {
+    lanes: Arc<Mutex<BTreeMap<LaneId, Arc<LaneStatus>>>>,
+    /// What wants an operator's eyes, by plugin and topic.
+    warnings: Arc<Mutex<BTreeMap<(String, String), String>>>,
+}
 
 impl Lanes {
     /// All lanes so far, in order of their names.
@@ -54,7 +59,18 @@ impl Lanes {
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<LaneId, Arc<LaneStatus>>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.lanes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What wants an operator's eyes although the lanes go on.
+    #[must_use]
+    pub fn warnings(&self) -> Vec<String> {
+        self.warnings.lock().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
+    }
+
+    fn warn(&self, lane: &LaneId, words: String) {
+        let mut warnings = self.warnings.lock().unwrap_or_else(PoisonError::into_inner);
+        warnings.insert((lane.plugin.clone(), lane.topic.clone()), words);
     }
 }
 
@@ -68,6 +84,8 @@ pub struct Engine {
     metrics: Arc<Metrics>,
     running: JoinSet<Result<(), LaneError>>,
     names: BTreeMap<tokio::task::Id, Arc<LaneStatus>>,
+    /// Partitions of each plugin's topics, by a lane of each (its partition is 0), as the journal knows them.
+    partitions: BTreeMap<LaneId, i32>,
     stop: Stop,
 }
 
@@ -102,8 +120,8 @@ impl Engine {
     ) -> Self {
         let deployed: Vec<_> = deployed.into_iter().map(Arc::new).collect();
         let prepared = deployed.iter().map(|_| Arc::default()).collect();
-        let (running, names) = (JoinSet::new(), BTreeMap::new());
-        Self { config, around, deployed, prepared, lanes, metrics, running, names, stop }
+        let (running, names, partitions) = (JoinSet::new(), BTreeMap::new(), BTreeMap::new());
+        Self { config, around, deployed, prepared, lanes, metrics, running, names, partitions, stop }
     }
 
     /// Runs until it is told to stop, or until everything is idle if so configured.
@@ -144,6 +162,9 @@ impl Engine {
                 }
             }
         }
+        let unnoted = self.note_partitions(&new).await;
+        complete &= unnoted.is_empty();
+        new.retain(|(index, found)| !unnoted.contains(&self.topic(*index, found)));
         let known = self.lanes.lock().len();
         new.retain(|(index, found)| !self.lanes.lock().contains_key(&self.lane_id(*index, found)));
         let lanes = known + new.len();
@@ -162,6 +183,61 @@ impl Engine {
             topic_id: found.topic_id.to_string(),
             partition: found.partition.partition,
         }
+    }
+
+    /// A topic of a plugin, as a lane of its first partition.
+    fn topic(&self, index: usize, found: &Found) -> LaneId {
+        LaneId { partition: 0, ..self.lane_id(index, found) }
+    }
+
+    /// Tells the journal how many partitions each topic has, before any of its lanes is taken. Gives back the topics for
+    /// which that failed: their new lanes wait, as they would not know their generation.
+    async fn note_partitions(&mut self, found: &[(usize, Found)]) -> Vec<LaneId> {
+        let mut counts: BTreeMap<LaneId, (usize, i32)> = BTreeMap::new();
+        for (index, found) in found {
+            let count = &mut counts.entry(self.topic(*index, found)).or_insert((*index, 0)).1;
+            *count = (*count).max(found.partition.partition + 1);
+        }
+        let mut unnoted = Vec::new();
+        for (topic, (index, count)) in counts {
+            if self.partitions.get(&topic).is_some_and(|known| *known >= count) {
+                continue;
+            }
+            match self.around.journal.partitions(&topic, count).await {
+                Ok(raised) => {
+                    if let Some(raised) = raised {
+                        self.partitions_raised(index, &topic, raised);
+                    }
+                    self.partitions.insert(topic, count);
+                }
+                Err(error) => {
+                    tracing::error!(topic = %topic, error = %in_words(&error), "its partitions can't be noted");
+                    unnoted.push(topic);
+                }
+            }
+        }
+        unnoted
+    }
+
+    /// Says what a raised number of partitions means for tables that are keyed.
+    fn partitions_raised(&self, index: usize, topic: &LaneId, raised: Raised) {
+        let Raised { from, to, generation, waits } = raised;
+        let keyed = self.deployed[index].transform.tables().iter().any(|table| table.kind == TableKind::Current);
+        let waits = waits && keyed;
+        self.metrics.partitions_raised(&topic.tenant, &topic.plugin, &topic.topic, waits);
+        let (plugin, topic_name) = (&topic.plugin, &topic.topic);
+        if !waits {
+            tracing::info!(plugin, topic = topic_name, from, to, generation, "the topic's partitions were raised");
+            return;
+        }
+        let words = format!(
+            "topic {topic_name} of plugin {plugin} was raised from {from} to {to} partitions: keys have moved between old \
+             partitions, and rows of the new place lose against rows of the old one where their offset is smaller. When the \
+             lanes have read everything, stop the engine and run: engine recover --plugin {plugin} --topic {topic_name} \
+             --from here (or from an offset before the raise, to mend what was read since)"
+        );
+        tracing::warn!(plugin, topic = topic_name, from, to, "{words}");
+        self.lanes.warn(topic, words);
     }
 
     fn start_lane(&mut self, index: usize, found: Found, lanes: usize) {

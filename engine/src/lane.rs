@@ -215,7 +215,7 @@ impl Lane {
 
     /// Inserts all blocks of an epoch whose intent is durable, in a task of its own.
     fn send(&self, held: &Held, made: Transformed, again: bool) -> Inserting {
-        let Transformed { blocks, intent, tally } = made;
+        let Transformed { blocks, intent, tally, .. } = made;
         let epoch = Epoch { generation: intent.generation, number: intent.epoch, clock_ms: intent.clock_ms };
         let marks = intent.marks.iter().copied().chain(std::iter::repeat(None));
         let sending = blocks.into_iter().zip(marks).map(|(block, mark)| Sending {

@@ -22,6 +22,7 @@ pub mod lane_status;
 pub mod disposition;
 pub mod engine;
 pub mod artifacts;
+pub mod dead_letters;
 pub mod clock;
 pub mod cpu;
 pub mod stop;

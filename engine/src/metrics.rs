@@ -3,10 +3,12 @@
 //! Rows are counted when their epoch is committed, so that the sums add up at any time: messages = rows in + no-ops +
 //! messages that decoding set aside. A process counts from its own start.
 
+mod window;
+
 use std::collections::BTreeMap;
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
@@ -19,6 +21,14 @@ use crate::lane_status::LaneStatus;
 use crate::offsets::LaneId;
 use crate::transform::Tally;
 
+use window::Window;
+pub use window::{Counts, WINDOW};
+
+/// A plugin that sets more than this part of its messages aside is named in `/health`: a hundred times what a sound topic
+/// has, and little enough to be seen on the first day.
+pub const MOST_DEAD_SHARE: f64 = 0.01;
+
+type Fraction = Gauge<f64, AtomicU64>;
 type Seconds = Counter<f64, AtomicU64>;
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
@@ -26,6 +36,12 @@ struct TransformLabels {
     tenant: String,
     plugin: String,
     topic: String,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, PartialOrd, Ord, EncodeLabelSet)]
+struct PluginLabels {
+    tenant: String,
+    plugin: String,
 }
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
@@ -85,6 +101,10 @@ pub struct Metrics {
     rows_out: Family<TransformLabels, Counter>,
     no_ops: Family<NoOpLabels, Counter>,
     dead: Family<DeadLabels, Counter>,
+    dead_share: Family<PluginLabels, Fraction>,
+    dead_rate: Family<PluginLabels, Fraction>,
+    raised: Family<TransformLabels, Gauge>,
+    windows: Mutex<BTreeMap<PluginLabels, Window>>,
     epochs: Family<TransformLabels, Counter>,
     errors: Family<ErrorLabels, Counter>,
     stages: Family<StageLabels, Seconds>,
@@ -152,6 +172,10 @@ impl Default for Metrics {
             rows_out: Family::default(),
             no_ops: Family::default(),
             dead: Family::default(),
+            dead_share: Family::default(),
+            dead_rate: Family::default(),
+            raised: Family::default(),
+            windows: Mutex::default(),
             epochs: Family::default(),
             errors: Family::default(),
             stages: Family::default(),
@@ -181,6 +205,7 @@ impl Metrics {
     #[must_use]
     pub fn render(&self, lanes: &[Arc<LaneStatus>], inserts: &InsertTotals, stages: &[(&'static str, f64)]) -> String {
         self.show_lanes(lanes);
+        self.show_dead();
         self.show_inserts(inserts);
         for &(stage, seconds) in stages {
             raise_to(&self.stages.get_or_create(&StageLabels { stage }), seconds);
@@ -209,6 +234,32 @@ impl Metrics {
         }
     }
 
+    fn show_dead(&self) {
+        for (labels, counts) in self.lately() {
+            self.dead_share.get_or_create(&labels).set(counts.share());
+            self.dead_rate.get_or_create(&labels).set(counts.per_second());
+        }
+    }
+
+    fn lately(&self) -> Vec<(PluginLabels, Counts)> {
+        let now = Instant::now();
+        let mut windows = self.windows.lock().unwrap_or_else(PoisonError::into_inner);
+        windows.iter_mut().map(|(labels, window)| (labels.clone(), window.counts(now))).collect()
+    }
+
+    /// Plugins that set aside more than [`MOST_DEAD_SHARE`] of their messages over the last [`WINDOW`].
+    #[must_use]
+    pub fn failing(&self) -> Vec<(String, Counts)> {
+        let failing = self.lately().into_iter().filter(|(_, counts)| counts.share() > MOST_DEAD_SHARE);
+        failing.map(|(labels, counts)| (labels.plugin, counts)).collect()
+    }
+
+    /// Says whether a topic whose partitions were raised waits for an operator.
+    pub fn partitions_raised(&self, tenant: &str, plugin: &str, topic: &str, waits: bool) {
+        let (tenant, plugin, topic) = (tenant.to_owned(), plugin.to_owned(), topic.to_owned());
+        self.raised.get_or_create(&TransformLabels { tenant, plugin, topic }).set(i64::from(waits));
+    }
+
     fn show_inserts(&self, totals: &InsertTotals) {
         raise(&self.inserts, totals.inserts);
         raise(&self.insert_rows, totals.rows);
@@ -228,6 +279,12 @@ impl Metrics {
         registry.register("rows_out", "Rows in tables, dead letters not counted", self.rows_out.clone());
         registry.register("no_ops", "Messages without a row, by kind", self.no_ops.clone());
         registry.register("dead_letters", "Messages set aside, by stage and code", self.dead.clone());
+        let help = "Part of the messages of the last five minutes that was set aside";
+        registry.register("dead_letter_share", help, self.dead_share.clone());
+        let help = "Messages set aside in a second, over the last five minutes";
+        registry.register("dead_letter_rate", help, self.dead_rate.clone());
+        let help = "1: the topic's partitions were raised and its keys have moved, see /health";
+        registry.register("partitions_raised", help, self.raised.clone());
         registry.register("epochs", "Committed epochs", self.epochs.clone());
         registry.register("lane_errors", "Errors that stopped a lane, by kind", self.errors.clone());
         registry.register_with_unit("stage_cpu", "CPU time of the stages", Unit::Seconds, self.stages.clone());
@@ -288,6 +345,12 @@ impl LaneMetrics {
             };
             all.dead.get_or_create(&labels).inc_by(count as u64);
         }
+        let plugin = PluginLabels { tenant: labels.tenant.clone(), plugin: labels.plugin.clone() };
+        let now = Instant::now();
+        let mut windows = all.windows.lock().unwrap_or_else(PoisonError::into_inner);
+        let dead = tally.dead.values().sum();
+        windows.entry(plugin).or_insert_with(|| Window::new(now)).add(now, tally.messages, dead);
+        drop(windows);
         let times = &tally.times;
         for (stage, time) in [("decode", times.decode), ("plugin", times.plugin), ("assemble", times.assemble)] {
             all.stages.get_or_create(&StageLabels { stage }).inc_by(time.0.as_secs_f64());

@@ -14,6 +14,10 @@ pub const CLICKHOUSE_CODEC: &str = "clickhouse_codec";
 /// Metadata key of a field: what the column means, its comment in the table.
 pub const COMMENT: &str = "comment";
 
+/// Metadata key of a table's schema: the ClickHouse expression after which it drops a row. It is in the `CREATE TABLE`
+/// alone: a table that is there keeps its own.
+pub const TABLE_TTL: &str = "clickhouse_ttl";
+
 /// How rows of one sort key add up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TableKind {

@@ -80,8 +80,7 @@ fn block(table: &Arc<Table>, columns: Vec<ArrayRef>) -> Block {
 
 /// A block of no lane.
 fn send(block: &Block, token: &str) -> Sending {
-    let claim = Arc::new(Claim::unjudged(lane()));
-    Sending { block: block.clone(), token: token.to_owned(), mark: None, again: false, claim }
+    Sending::unclaimed(block.clone(), token.to_owned())
 }
 
 /// A block of a lane that is claimed, sent as lanes do.

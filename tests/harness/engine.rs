@@ -131,6 +131,12 @@ impl Setup {
         self
     }
 
+    /// Where its journal and artifacts are, over all its starts.
+    #[must_use]
+    pub fn data_dir(&self) -> PathBuf {
+        self.folder.path().join("data")
+    }
+
     /// Starts the engine. The same setup can be started again after its engine has ended.
     ///
     /// # Panics
@@ -154,7 +160,7 @@ impl Setup {
         }
         command.arg("--plugins").arg(&self.plugins);
         command.args(["--clickhouse", &self.clickhouse, "--database", &self.database, "--listen", &listen]);
-        command.arg("--data-dir").arg(self.folder.path().join("data")).args(&self.arguments).args(arguments);
+        command.arg("--data-dir").arg(self.data_dir()).args(&self.arguments).args(arguments);
         let process = Process::start("engine", &command, &self.folder.path().join("engine.log"), Ending::Common);
         Engine { process, url: format!("http://{listen}") }
     }

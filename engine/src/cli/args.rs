@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{ArgAction, Parser, Subcommand};
 
 use super::demo::DemoArgs;
+use super::dlq::DlqArgs;
 use super::plugin::PluginCommand;
 
 /// Streaming transformation engine: Kafka CDC topics through WebAssembly plugins into ClickHouse, exactly once.
@@ -42,6 +43,8 @@ pub enum Command {
     /// Write plugins: make, build, test, inspect, measure and try them.
     #[command(subcommand)]
     Plugin(PluginCommand),
+    /// Dead letters: messages that were set aside, with the reason.
+    Dlq(DlqArgs),
 }
 
 /// Arguments of `run` and `check`.

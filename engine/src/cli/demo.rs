@@ -52,6 +52,7 @@ fn start_engine(settings: EngineSettings) -> Result<EngineHandle, BoxError> {
             flag("data_dir", settings.data_dir.display().to_string()),
         ],
         ignore_default_file: true,
+        no_source: false,
         ..Overlay::default()
     };
     let (stopper, stopped) = stop();

@@ -4,6 +4,7 @@ mod args;
 mod check;
 mod demo;
 mod plugin;
+mod dlq;
 mod recover;
 mod run;
 
@@ -29,6 +30,7 @@ pub fn main() -> ExitCode {
         Command::Demo(args) => demo::demo(&args),
         Command::Recover(args) => recover::recover(&args),
         Command::Plugin(command) => plugin::plugin(&command),
+        Command::Dlq(args) => dlq::dlq(args),
     }
 }
 
@@ -48,6 +50,7 @@ fn overlay(args: &RunArgs) -> Overlay {
         source_files: args.source.clone(),
         ignore_default_file: false,
         until_idle: args.until_idle,
+        no_source: false,
     }
 }
 

@@ -64,13 +64,14 @@ async fn restart_lanes(args: &RecoverArgs, from: From) -> Result<usize, JournalE
             && args.partition.is_none_or(|partition| partition == lane.partition)
     };
     let lanes: Vec<_> = journal.lanes()?.into_iter().filter(|(lane, ..)| meant(lane)).collect();
+    let raise = raise(lanes.iter().map(|(_, position, _)| position.generation));
     for (lane, old, open) in &lanes {
         let next_offset = match from {
             From::Start => None,
             From::Here => old.next_offset,
             From::Offset(offset) => Some(offset),
         };
-        let new = Position { generation: old.generation.saturating_add(1), next_offset, epoch: 0, ..old.clone() };
+        let new = Position { generation: old.generation.saturating_add(raise), next_offset, epoch: 0, ..old.clone() };
         journal.restart(lane, new.clone()).await?;
         let place =
             |offset: Option<i64>| offset.map_or_else(|| "its start".to_owned(), |offset| format!("offset {offset}"));
@@ -83,4 +84,23 @@ async fn restart_lanes(args: &RecoverArgs, from: From) -> Result<usize, JournalE
         );
     }
     Ok(lanes.len())
+}
+
+/// By how much the generations of lanes are raised, so that each is above all that there were and their order stays:
+/// partitions that came later have greater ones, as their keys' rows are the newer ones.
+fn raise(generations: impl Iterator<Item = u16> + Clone) -> u16 {
+    let (least, most) = (generations.clone().min().unwrap_or(0), generations.max().unwrap_or(0));
+    (most - least).saturating_add(1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::raise;
+
+    #[test]
+    fn generations_go_above_all_there_were() {
+        for (generations, expected) in [(vec![], 1), (vec![1, 1], 1), (vec![1, 2, 2], 2), (vec![5], 1)] {
+            assert_eq!(raise(generations.iter().copied()), expected, "{generations:?}");
+        }
+    }
 }

@@ -72,6 +72,8 @@ pub struct Overlay {
     pub ignore_default_file: bool,
     /// End when idle.
     pub until_idle: bool,
+    /// For commands that read no messages: none have to be named.
+    pub no_source: bool,
 }
 
 impl Config {
@@ -94,7 +96,7 @@ impl Config {
         }
 
         let config = Self {
-            input: input(&mut settings, &overlay.source_files),
+            input: input(&mut settings, &overlay.source_files, overlay.no_source),
             clickhouse: clickhouse(&mut settings),
             database: settings.text("clickhouse.database").map_or_else(|| "default".into(), |(name, _)| name),
             plugins: path(&mut settings, "plugins", "plugins"),
@@ -146,12 +148,12 @@ fn path(settings: &mut Settings, key: &str, default: &str) -> PathBuf {
     settings.text(key).map_or_else(|| default.into(), |(text, _)| text.into())
 }
 
-fn input(settings: &mut Settings, files: &[PathBuf]) -> Input {
+fn input(settings: &mut Settings, files: &[PathBuf], none: bool) -> Input {
     let brokers = settings.text("kafka.brokers").map(|(brokers, _)| brokers);
     let group = settings.text("kafka.group").map_or_else(|| "engine".into(), |(group, _)| group);
     let properties = settings.table("kafka.properties");
     let prefetch_bytes = settings.value("kafka.prefetch_bytes", "a number of bytes");
-    if !files.is_empty() {
+    if !files.is_empty() || none {
         return Input::Files(files.to_vec());
     }
     if brokers.is_none() {

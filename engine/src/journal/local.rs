@@ -17,7 +17,7 @@ use futures::future::BoxFuture;
 use serde::{Deserialize, Serialize};
 use tokio::sync::oneshot;
 
-use super::{Commit, Intent, Journal, JournalError, Owner, Position, Taken};
+use super::{Commit, Intent, Journal, JournalError, Owner, Position, Raised, Taken};
 use crate::offsets::LaneId;
 
 /// Most writes that share one sync: bounds the batch, and the wait of its first write.
@@ -35,6 +35,7 @@ struct Store {
     database: Database,
     lanes: Keyspace,
     intents: Keyspace,
+    topics: Keyspace,
 }
 
 impl std::fmt::Debug for Store {
@@ -51,6 +52,13 @@ struct LaneRecord {
     position: Position,
 }
 
+/// What is stored of a transform's topic.
+#[derive(Clone, Serialize, Deserialize)]
+struct TopicRecord {
+    partitions: i32,
+    raised: Vec<Raised>,
+}
+
 struct Request {
     lane: LaneId,
     write: Write,
@@ -62,6 +70,7 @@ enum Write {
     Intend(Owner, Box<Intent>),
     Commit(Owner, Commit),
     Restart(Position),
+    Partitions(i32),
 }
 
 impl LocalJournal {
@@ -78,7 +87,8 @@ impl LocalJournal {
                 .keyspace(name, KeyspaceCreateOptions::default)
                 .map_err(|source| JournalError::Storage { action: "opening a keyspace", source })
         };
-        let store = Store { lanes: keyspace("lanes")?, intents: keyspace("intents")?, database };
+        let store =
+            Store { lanes: keyspace("lanes")?, intents: keyspace("intents")?, topics: keyspace("topics")?, database };
         let (requests, queue) = mpsc::sync_channel(MAX_GROUP);
         let writer = Writer { store: store.clone(), known: HashMap::new() };
         thread::Builder::new()
@@ -99,6 +109,15 @@ impl LocalJournal {
 }
 
 impl Journal for LocalJournal {
+    fn partitions<'a>(&'a self, lane: &'a LaneId, count: i32) -> BoxFuture<'a, Result<Option<Raised>, JournalError>> {
+        async move {
+            self.write(lane, Write::Partitions(count)).await?;
+            let raised = self.store.topic(lane)?.and_then(|topic| topic.raised.last().copied());
+            raised.map(|raised| self.store.waits(lane, raised)).transpose()
+        }
+        .boxed()
+    }
+
     fn take<'a>(&'a self, lane: &'a LaneId) -> BoxFuture<'a, Result<Taken, JournalError>> {
         async move {
             let record = self.write(lane, Write::Take).await?;
@@ -155,7 +174,60 @@ impl Store {
                 position.generation = position.generation.max(former.position.generation.saturating_add(1));
             }
         }
+        for raised in self.topic(lane)?.map(|topic| topic.raised).unwrap_or_default() {
+            if (raised.from..raised.to).contains(&lane.partition) {
+                position.generation = position.generation.max(raised.generation);
+            }
+        }
         Ok(LaneRecord { lane: lane.clone(), owner: Owner(0), position })
+    }
+
+    fn topic(&self, lane: &LaneId) -> Result<Option<TopicRecord>, JournalError> {
+        let key = topic_id_key(lane);
+        let value = self.topics.get(&key).map_err(storage("reading a topic"))?;
+        value.map(|value| parse(&key, &value)).transpose()
+    }
+
+    /// The lanes of a lane's topic that were ever taken, its own among them.
+    fn lanes_of_topic(&self, lane: &LaneId) -> Result<Vec<LaneRecord>, JournalError> {
+        self.lanes
+            .prefix(topic_id_key(lane))
+            .map(|entry| {
+                let (key, value) = entry.into_inner().map_err(storage("reading lanes"))?;
+                parse(&key, &value)
+            })
+            .collect()
+    }
+
+    /// The record of a topic that has so many partitions now, if that is news. A journal that is older than these records
+    /// knows a topic by its lanes.
+    fn with_partitions(&self, lane: &LaneId, count: i32) -> Result<Option<TopicRecord>, JournalError> {
+        let lanes = self.lanes_of_topic(lane)?;
+        let by_lanes = || {
+            Some(TopicRecord {
+                partitions: lanes.iter().map(|record| record.lane.partition + 1).max()?,
+                raised: Vec::new(),
+            })
+        };
+        let Some(mut topic) = self.topic(lane)?.or_else(by_lanes) else {
+            return Ok(Some(TopicRecord { partitions: count, raised: Vec::new() }));
+        };
+        if count > topic.partitions {
+            let generations = lanes.iter().map(|record| record.position.generation);
+            let highest = generations.chain(topic.raised.iter().map(|raised| raised.generation)).max();
+            let generation = highest.unwrap_or(Position::default().generation).saturating_add(1);
+            topic.raised.push(Raised { from: topic.partitions, to: count, generation, waits: false });
+            topic.partitions = count;
+            return Ok(Some(topic));
+        }
+        Ok(None)
+    }
+
+    fn waits(&self, lane: &LaneId, raised: Raised) -> Result<Raised, JournalError> {
+        let behind =
+            |record: &LaneRecord| record.lane.partition < raised.from && record.position.generation < raised.generation;
+        let waits = raised.to % raised.from != 0 && self.lanes_of_topic(lane)?.iter().any(behind);
+        Ok(Raised { waits, ..raised })
     }
 
     fn open_intents(&self, lane: &LaneId) -> Result<Vec<Intent>, JournalError> {
@@ -228,6 +300,12 @@ impl Writer {
                 record.position = commit.position.clone();
                 batch.remove(&self.store.intents, intent_key(lane, commit.epoch));
             }
+            Write::Partitions(count) => {
+                if let Some(topic) = self.store.with_partitions(lane, *count)? {
+                    batch.insert(&self.store.topics, topic_id_key(lane), json(&topic)?);
+                }
+                return Ok(record);
+            }
             Write::Restart(position) => {
                 for open in self.store.open_intents(lane)? {
                     batch.remove(&self.store.intents, intent_key(lane, open.epoch));
@@ -252,8 +330,15 @@ fn fence(record: &LaneRecord, mine: Owner) -> Result<(), JournalError> {
 /// Names can't hold a zero byte (Kafka's topic names, folder names), so it ends each part, and no lane's key is the
 /// beginning of another's.
 fn lane_key(lane: &LaneId) -> Vec<u8> {
+    let mut key = topic_id_key(lane);
+    key.extend_from_slice(format!("{}\0", lane.partition).as_bytes());
+    key
+}
+
+/// The beginning that the keys of all lanes of a transform on one topic share.
+fn topic_id_key(lane: &LaneId) -> Vec<u8> {
     let mut key = topic_key(lane);
-    key.extend_from_slice(format!("{}\0{}\0", lane.topic_id, lane.partition).as_bytes());
+    key.extend_from_slice(format!("{}\0", lane.topic_id).as_bytes());
     key
 }
 

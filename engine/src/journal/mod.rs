@@ -135,8 +135,31 @@ pub struct Taken {
     pub open: Vec<Intent>,
 }
 
+/// A topic's number of partitions was raised: keys have moved to other partitions, where offsets are smaller.
+///
+/// New partitions begin in a generation above all others. With partitions chosen as Kafka's clients do, hash modulo count,
+/// a key that now has a new partition was in an old one before and never goes back, so its rows win: nothing else is
+/// needed where the new count is a multiple of the old one. Otherwise keys have moved between old partitions as well, and
+/// nobody can tell from the topic at which offset: that takes an operator, see [`Raised::waits`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Raised {
+    /// Partitions before.
+    pub from: i32,
+    /// Partitions now.
+    pub to: i32,
+    /// The generation in which the new ones began.
+    pub generation: u16,
+    /// Keys have moved between old partitions, whose lanes are still in an earlier generation.
+    #[serde(skip)]
+    pub waits: bool,
+}
+
 /// Remembers lanes.
 pub trait Journal: Send + Sync {
+    /// Notes, durably and before any of its lanes is taken, how many partitions a lane's topic has. Gives back the last
+    /// raise of that number, if there was one.
+    fn partitions<'a>(&'a self, lane: &'a LaneId, count: i32) -> BoxFuture<'a, Result<Option<Raised>, JournalError>>;
+
     /// Takes a lane: raises its owner, durably, and only then reads where it stands.
     fn take<'a>(&'a self, lane: &'a LaneId) -> BoxFuture<'a, Result<Taken, JournalError>>;
 

@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex};
 use futures::FutureExt;
 use futures::future::BoxFuture;
 
-use super::{Commit, Intent, Journal, JournalError, Owner, Position, Taken};
+use super::{Commit, Intent, Journal, JournalError, Owner, Position, Raised, Taken};
 use crate::offsets::LaneId;
 use crate::simulation::{Chance, Phase, Process, Step, locked};
 
@@ -219,6 +219,11 @@ impl SimulatedJournal {
 }
 
 impl Journal for SimulatedJournal {
+    /// Simulated topics keep their number of partitions.
+    fn partitions<'a>(&'a self, _: &'a LaneId, _: i32) -> BoxFuture<'a, Result<Option<Raised>, JournalError>> {
+        async { Ok(None) }.boxed()
+    }
+
     fn take<'a>(&'a self, lane: &'a LaneId) -> BoxFuture<'a, Result<Taken, JournalError>> {
         async move {
             self.write(lane, Write::Take).await?;

@@ -15,7 +15,7 @@ use tokio::net::TcpListener;
 
 use crate::engine::Lanes;
 use crate::lane_status::LaneState;
-use crate::metrics::{InsertTotals, Metrics};
+use crate::metrics::{Counts, InsertTotals, Metrics, WINDOW};
 use crate::sink::ClickHouse;
 
 use threads::cpu_seconds;
@@ -80,7 +80,8 @@ fn insert_totals(clickhouse: &ClickHouse) -> InsertTotals {
     }
 }
 
-/// 200 when every lane does its work, 503 when one waits or has stopped; the body says which and why.
+/// 200 when every lane does its work, 503 when one waits or has stopped; the body says which and why. What goes on but
+/// wants somebody's eyes is a warning.
 async fn health(State(shown): State<Shown>) -> Response {
     let lanes = shown.lanes.all();
     let views: Vec<_> = lanes.iter().map(|lane| (lane.id.to_string(), lane.view())).collect();
@@ -106,8 +107,21 @@ async fn health(State(shown): State<Shown>) -> Response {
     let body = json!({
         "status": if healthy { "ok" } else { "degraded" },
         "inserts_waiting_for_clickhouse": waiting,
+        "warnings": warnings(&shown),
         "lanes": lanes,
     });
     let status = if healthy { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     (status, Json(body)).into_response()
+}
+
+fn warnings(shown: &Shown) -> Vec<String> {
+    let failing = |(plugin, counts): (String, Counts)| {
+        format!(
+            "plugin {plugin} set {} of {} messages aside in the last {} s: engine dlq list --plugin {plugin}",
+            counts.dead,
+            counts.messages,
+            WINDOW.as_secs()
+        )
+    };
+    shown.metrics.failing().into_iter().map(failing).chain(shown.lanes.warnings()).collect()
 }

@@ -29,7 +29,7 @@ pub use clickhouse::{
     Backoff, Cause, ClickHouse, ClickHouseSettings, Compression, Password, SinkStats, SinkTotals, TablePlan,
     create_statements, encoded_bytes,
 };
-pub use dead_letter::{DeadLetter, dead_letter_block, dead_letter_table};
+pub use dead_letter::{DeadLetter, KEPT_DAYS, MOST_KEPT_BYTES, dead_letter_block, dead_letter_table};
 pub use messages::{Provenance, epoch_column};
 pub use range::{OutOfRange, out_of_range};
 pub use simulated::{InsertFault, SimulatedSink, SimulatedTables};
@@ -103,6 +103,14 @@ pub struct Sending {
     pub again: bool,
     /// Whose it is.
     pub claim: Arc<Claim>,
+}
+
+impl Sending {
+    /// A block that no running lane sends: nobody is shut out for it, and a repeat has no effect within the window.
+    #[must_use]
+    pub fn unclaimed(block: Block, token: String) -> Self {
+        Self { block, token, mark: None, again: false, claim: Arc::new(Claim::unjudged()) }
+    }
 }
 
 /// Why a sink refuses, once and for all. What passes (server down, timeout, too many parts, memory) is not here: it

@@ -111,8 +111,13 @@ fn repeated(text: &str, rows: usize) -> StringArray {
     StringArray::new_repeated(text, rows)
 }
 
-/// Takes rows out of a batch: those whose index is listed (ascending).
-pub(super) fn without(batch: &RecordBatch, rows: &[usize]) -> Result<RecordBatch, ArrowError> {
-    let keep: BooleanArray = (0..batch.num_rows()).map(|row| Some(rows.binary_search(&row).is_err())).collect();
-    arrow_select::filter::filter_record_batch(batch, &keep)
+/// Takes the rows of these messages (offsets, ascending) out of a batch.
+pub(super) fn without_messages(batch: RecordBatch, offsets: &[i64]) -> Result<RecordBatch, ArrowError> {
+    let of_rows = batch.column_by_name("_offset").expect("every output table has the engine's columns");
+    let of_rows = of_rows.as_primitive::<Int64Type>().values().iter();
+    let keep: BooleanArray = of_rows.map(|offset| Some(offsets.binary_search(offset).is_err())).collect();
+    if keep.true_count() == batch.num_rows() {
+        return Ok(batch);
+    }
+    arrow_select::filter::filter_record_batch(&batch, &keep)
 }

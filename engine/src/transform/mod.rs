@@ -19,7 +19,7 @@ use std::sync::Arc;
 use arrow_schema::ArrowError;
 use bytes::Bytes;
 
-use crate::batch::{Block, NoOp, RawBatch, Stage};
+use crate::batch::{Block, NoOp, RawBatch, Reject, Stage};
 use crate::decode::{Decoder, InputError};
 use crate::journal::Intent;
 use crate::offsets::LaneId;
@@ -94,6 +94,8 @@ pub struct Transformed {
     pub blocks: Vec<Block>,
     /// What to write down of it.
     pub intent: Intent,
+    /// Why messages were set aside: one for each, in offset order.
+    pub rejects: Vec<Reject>,
     /// For metrics.
     pub tally: Tally,
 }
@@ -199,6 +201,12 @@ impl Transform {
             Work::Bronze { table } => vec![table.clone()],
         };
         own.into_iter().chain([self.dead_letters.clone()]).collect()
+    }
+
+    /// The table of its dead letters.
+    #[must_use]
+    pub fn dead_letters(&self) -> &Arc<Table> {
+        &self.dead_letters
     }
 
     /// Transforms an epoch for the first time: finds its plan.

@@ -8,7 +8,7 @@ use arrow_array::types::Int64Type;
 use arrow_schema::ArrowError;
 use twox_hash::XxHash3_128;
 
-use super::assemble::{assemble, without};
+use super::assemble::{assemble, without_messages};
 use super::calls::{Answered, CallError};
 use super::{CHUNK_MESSAGES, Epoch, Tally, Transform, TransformError, Transformed};
 use crate::batch::{Block, Decoded, Message, RawBatch, Reject, Stage};
@@ -17,7 +17,7 @@ use crate::digest::digest;
 use crate::journal::{Call, Intent, PlannedBlock, Poison};
 use crate::offsets::LaneId;
 use crate::plugin::{Output, Plugin};
-use crate::sink::{DeadLetter, Provenance, bronze_block, dead_letter_block, out_of_range};
+use crate::sink::{DeadLetter, OutOfRange, Provenance, bronze_block, dead_letter_block, out_of_range};
 use crate::table::Table;
 
 /// An epoch that is being made.
@@ -40,6 +40,7 @@ pub(super) struct Run<'a> {
 struct Filling {
     table: Arc<Table>,
     batches: Vec<RecordBatch>,
+    /// Rows so far. Those of messages that are set aside are taken out at the end; their ordinals stay unused.
     rows: usize,
 }
 
@@ -118,10 +119,11 @@ impl<'a> Run<'a> {
         let of = self.provenance();
         for emitted in &answered.answer.emitted {
             let (output, filling) = (&outputs[emitted.output], &mut self.filling[emitted.output]);
-            let (batch, unfit) = self.tally.times.assemble.of(|| {
-                set_unfit_aside(assemble(emitted, output, &filling.table, &rows, &changes, of, filling.rows)?)
+            let batch = self.tally.times.assemble.of(|| {
+                let batch = assemble(emitted, output, &filling.table, &rows, &changes, of, filling.rows)?;
+                self.rejects.extend(unfit(&batch));
+                Ok::<_, ArrowError>(batch)
             })?;
-            self.rejects.extend(unfit);
             filling.rows += batch.num_rows();
             filling.batches.push(batch);
         }
@@ -144,24 +146,23 @@ impl<'a> Run<'a> {
             column: None,
             reason: poison.reason.clone(),
         }));
+        self.rejects = one_for_each_message(std::mem::take(&mut self.rejects));
         for reject in &self.rejects {
             *self.tally.dead.entry((reject.stage, reject.code.clone())).or_default() += 1;
         }
-        self.tally.rows_out = self.filling.iter().map(|filling| filling.rows).sum();
-        let mut blocks: Vec<_> =
-            std::mem::take(&mut self.filling).into_iter().filter(|filling| filling.rows > 0).collect();
-        let mut blocks: Vec<_> = self.tally.times.assemble.of(|| blocks.drain(..).map(Filling::seal).collect());
+        let filling = std::mem::take(&mut self.filling);
+        let mut blocks = self.tally.times.assemble.of(|| sealed(filling, &self.rejects))?;
+        self.tally.rows_out = blocks.iter().map(|block| block.rows).sum();
         blocks.extend(self.dead_letters());
         let intent = self.intent(&blocks);
-        Ok(Transformed { blocks, intent, tally: self.tally })
+        Ok(Transformed { blocks, intent, rejects: self.rejects, tally: self.tally })
     }
 
     /// The epoch's rejects with their messages, in offset order, which makes the block independent of how they were found.
-    fn dead_letters(&mut self) -> Option<Block> {
+    fn dead_letters(&self) -> Option<Block> {
         if self.rejects.is_empty() {
             return None;
         }
-        self.rejects.sort_by_key(|reject| reject.offset);
         let letters: Vec<_> = self
             .rejects
             .iter()
@@ -200,29 +201,53 @@ impl<'a> Run<'a> {
 
 impl Filling {
     fn seal(self) -> Block {
-        Block { digest: digest(&self.batches), table: self.table, batches: self.batches, rows: self.rows }
+        let rows = self.batches.iter().map(RecordBatch::num_rows).sum();
+        Block { digest: digest(&self.batches), table: self.table, batches: self.batches, rows }
     }
 }
 
-/// Takes out the rows that the table can't hold exactly: they become dead letters, the rest stays.
-fn set_unfit_aside(batch: RecordBatch) -> Result<(RecordBatch, Vec<Reject>), ArrowError> {
-    let unfit = out_of_range(&batch);
-    if unfit.is_empty() {
-        return Ok((batch, Vec::new()));
+/// The blocks that have rows, without those of messages that are set aside: a message takes effect as a whole or is a
+/// dead letter as a whole, so that replaying the letter repeats nothing.
+fn sealed(filling: Vec<Filling>, rejects: &[Reject]) -> Result<Vec<Block>, ArrowError> {
+    let set_aside: Vec<i64> = rejects.iter().map(|reject| reject.offset).collect();
+    let mut blocks = Vec::with_capacity(filling.len());
+    for mut filling in filling {
+        if !set_aside.is_empty() {
+            let batches = filling.batches.into_iter().map(|batch| without_messages(batch, &set_aside));
+            filling.batches = batches.collect::<Result<_, _>>()?;
+        }
+        blocks.push(filling.seal());
     }
-    let offsets = batch.column_by_name("_offset").expect("every output table has the engine's columns").clone();
+    blocks.retain(|block| block.rows > 0);
+    Ok(blocks)
+}
+
+/// The rows that the table can't hold exactly.
+fn unfit(batch: &RecordBatch) -> Vec<Reject> {
+    let unfit = out_of_range(batch);
+    let offsets = batch.column_by_name("_offset").expect("every output table has the engine's columns");
     let offsets = offsets.as_primitive::<Int64Type>();
-    let rejects = unfit
-        .iter()
-        .map(|row| Reject {
-            offset: offsets.value(row.row),
-            stage: Stage::Transform,
-            code: row.code.to_owned(),
-            column: Some(batch.schema_ref().field(row.column).name().clone()),
-            reason: row.reason.clone(),
-        })
-        .collect();
-    let mut rows: Vec<_> = unfit.iter().map(|row| row.row).collect();
-    rows.dedup();
-    Ok((without(&batch, &rows)?, rejects))
+    let reject = |row: OutOfRange| Reject {
+        offset: offsets.value(row.row),
+        stage: Stage::Transform,
+        code: row.code.to_owned(),
+        column: Some(batch.schema_ref().field(row.column).name().clone()),
+        reason: row.reason,
+    };
+    unfit.into_iter().map(reject).collect()
+}
+
+/// In offset order, the first of each message, which says how many there are: a letter keeps the whole message, and one
+/// that becomes a thousand rows must not be kept a thousand times.
+fn one_for_each_message(mut rejects: Vec<Reject>) -> Vec<Reject> {
+    rejects.sort_by_key(|reject| reject.offset);
+    let of_message = |a: &Reject, b: &Reject| a.offset == b.offset;
+    let first = |rejects: &[Reject]| {
+        let mut reject = rejects[0].clone();
+        if let more @ 1.. = rejects.len() - 1 {
+            reject.reason.push_str(&format!(" (and {more} more of this message)"));
+        }
+        reject
+    };
+    rejects.chunk_by(of_message).map(first).collect()
 }

@@ -20,6 +20,21 @@ const INT64: u32 = 4;
 /// If they can't be made: the text is fixed.
 #[must_use]
 pub fn passing_plugin() -> Bytes {
+    plugin(
+        "(call $emit (i32.const 0) (i32.const 0) (i32.const 0) (i32.const 0) (i32.const 0) (i32.const 0)) (i32.const 16)",
+    )
+}
+
+/// The same plugin with a bug: it traps on every row.
+///
+/// # Panics
+/// If it can't be made: the text is fixed.
+#[must_use]
+pub fn trapping_plugin() -> Bytes {
+    plugin("(unreachable)")
+}
+
+fn plugin(process: &str) -> Bytes {
     let (data, description) = description();
     let data: String = data.iter().map(|byte| format!("\\{byte:02x}")).collect();
     // 16 zero bytes at address 16 are `ok` of either result. Memory is taken from the heap and given back after a call.
@@ -38,8 +53,7 @@ pub fn passing_plugin() -> Bytes {
         (func (export "describe") (result i32) (i32.const {description}))
         (func (export "start") (param i32 i32 i64) (result i32) (i32.const 16))
         (func (export "process") (param i32 i32 i32) (result i32)
-            (call $emit (i32.const 0) (i32.const 0) (i32.const 0) (i32.const 0) (i32.const 0) (i32.const 0))
-            (i32.const 16))
+            {process})
         (func (export "cabi_post_process") (param i32) (global.set $heap (i32.const {HEAP})))
         (data (i32.const {DATA}) "{data}"))"#
     );

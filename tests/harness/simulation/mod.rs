@@ -32,7 +32,7 @@ mod oracle;
 mod random;
 mod world;
 
-pub use guest::passing_plugin;
+pub use guest::{passing_plugin, trapping_plugin};
 pub use oracle::Row;
 pub use random::{Outcome, run_seed};
 pub use world::{End, Other, World, partition, simulate};

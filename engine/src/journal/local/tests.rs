@@ -126,6 +126,38 @@ fn a_topic_made_again_has_a_greater_generation() {
     assert_eq!(block_on(journal.take(&other_topic)).unwrap().position.generation, 1);
 }
 
+/// GIVEN a topic of two partitions, WHEN it has four, then five, THEN the new ones begin above all others, which is enough
+/// for four; for five the old ones wait for an operator.
+#[test]
+fn new_partitions_begin_in_a_greater_generation() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |partition| LaneId { partition, topic_id: "one".into(), ..lane("a") };
+    let journal = LocalJournal::open(folder.path()).unwrap();
+    let raised = |journal: &LocalJournal, count| block_on(journal.partitions(&at(0), count)).unwrap();
+    let generation =
+        |journal: &LocalJournal, partition| block_on(journal.take(&at(partition))).unwrap().position.generation;
+    assert_eq!(raised(&journal, 2), None);
+    assert_eq!(
+        (generation(&journal, 0), generation(&journal, 1)),
+        (1, 1),
+        "a first start that was cut short is no raise"
+    );
+    let doubled = Raised { from: 2, to: 4, generation: 2, waits: false };
+    assert_eq!(raised(&journal, 4), Some(doubled));
+    drop(journal);
+    let journal = reopen(folder.path());
+    assert_eq!(raised(&journal, 4), Some(doubled), "remembered, and not raised again");
+    assert_eq!((generation(&journal, 1), generation(&journal, 2), generation(&journal, 3)), (1, 2, 2));
+    let odd = Raised { from: 4, to: 5, generation: 3, waits: true };
+    assert_eq!(raised(&journal, 5), Some(odd));
+    assert_eq!(generation(&journal, 4), 3);
+    for partition in 0..4 {
+        let position = Position { generation: generation(&journal, partition) + 3, ..Position::default() };
+        block_on(journal.restart(&at(partition), position)).unwrap();
+    }
+    assert_eq!(raised(&journal, 5), Some(Raised { waits: false, ..odd }));
+}
+
 /// GIVEN a lane with an open epoch, WHEN an operator restarts it, THEN it goes on there in a new generation, nothing open,
 /// and the former owner is shut out.
 #[test]

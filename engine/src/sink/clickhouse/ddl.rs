@@ -2,7 +2,7 @@
 
 use arrow_schema::Field;
 
-use crate::table::{CLICKHOUSE_CODEC, COMMENT, Index, Table, TableKind, quote};
+use crate::table::{CLICKHOUSE_CODEC, COMMENT, Index, TABLE_TTL, Table, TableKind, quote};
 
 use super::expression::{self, Expression};
 use super::storage;
@@ -109,13 +109,14 @@ impl<'a> Plan<'a> {
         let clauses = self.columns.iter().map(Column::clause).chain(self.indexes.iter().cloned());
         let clauses: Vec<String> = clauses.map(|clause| format!("    {clause}")).collect();
         let partition = self.partition_by.as_ref().map(|key| format!("PARTITION BY {}\n", key.sql)).unwrap_or_default();
+        let ttl = self.table.schema.metadata().get(TABLE_TTL).map(|ttl| format!("TTL {ttl}\n")).unwrap_or_default();
         let engine = match self.table.kind {
             TableKind::Append => "MergeTree",
             TableKind::Current => "ReplacingMergeTree(_version, _deleted)",
         };
         format!(
             "CREATE TABLE IF NOT EXISTS {}\n(\n{}\n)\nENGINE = {engine}\n{partition}ORDER BY ({})\n\
-             SETTINGS non_replicated_deduplication_window = {WINDOW_PARTS}",
+             {ttl}SETTINGS non_replicated_deduplication_window = {WINDOW_PARTS}",
             self.table.quoted(),
             clauses.join(",\n"),
             self.order_by(),

@@ -60,7 +60,7 @@ impl ClickHouse {
             return Ok(false);
         }
         let query = format!(
-            "SELECT 1 AS found FROM {} WHERE _ingested_at >= fromUnixTimestamp64Milli({since_ms}, 'UTC') AND _lane = {} AND _epoch > {epoch} \
+            "SELECT 1 AS found FROM {} WHERE _ingested_at >= fromUnixTimestamp64Milli({since_ms}, 'UTC') AND _lane = {} AND _epoch > {epoch} AND NOT bitTest(_epoch, 47) \
              LIMIT 1 FORMAT JSONEachRow",
             table.quoted(),
             lane.number()

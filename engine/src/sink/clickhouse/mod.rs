@@ -23,6 +23,7 @@ mod insert;
 mod marks;
 mod prepare;
 mod retry;
+mod select;
 mod stats;
 mod storage;
 mod trouble;

@@ -1,0 +1,275 @@
+//! `engine dlq`: dead letters listed, shown, exported and replayed. Beside a running engine or without one: what is done is
+//! done through ClickHouse alone.
+
+mod export;
+mod list;
+mod replay;
+mod show;
+mod since;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use clap::{Args, Subcommand};
+
+use super::run::engine_runtime;
+use crate::clock::{Clock, SystemClock};
+use crate::config::{Config, Overlay, Problems, read_plugins};
+use crate::dead_letters::replay::ReplayError;
+use crate::dead_letters::{Filter, Letters};
+use crate::disposition::in_words;
+use crate::sink::{ClickHouse, SinkError};
+
+/// How long a command waits for ClickHouse, in all. A lane waits for ever; a person does not.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Arguments of `dlq`.
+#[derive(Clone, Debug, Args)]
+pub struct DlqArgs {
+    #[command(subcommand)]
+    command: DlqCommand,
+}
+
+#[derive(Clone, Debug, Subcommand)]
+enum DlqCommand {
+    /// Open letters, counted by plugin, stage, code and column.
+    List(ListArgs),
+    /// One letter with its message and what replays did to it.
+    Show(ShowArgs),
+    /// Messages of letters as a recording (JSON lines), exact to the byte: for `engine --source` and a plugin's cases.
+    Export(ExportArgs),
+    /// Send letters through the plugin as it is now. Again has no further effect.
+    Replay(ReplayArgs),
+}
+
+/// Where the letters are.
+#[derive(Clone, Debug, Args)]
+struct WhereArgs {
+    /// Settings; by default engine.toml, if it is there.
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// The folder of plugins [default: plugins].
+    #[arg(long, value_name = "DIR")]
+    plugins: Option<String>,
+    /// ClickHouse over HTTP [default: http://127.0.0.1:8123].
+    #[arg(long, value_name = "URL")]
+    clickhouse: Option<String>,
+    /// The database of all tables [default: default].
+    #[arg(long, value_name = "NAME")]
+    database: Option<String>,
+    /// Where replays keep the plugins that they began with [default: data].
+    #[arg(long, value_name = "DIR")]
+    data_dir: Option<String>,
+    /// Any other key of engine.toml, such as clickhouse.user=loader.
+    #[arg(long, value_name = "KEY=VALUE")]
+    set: Vec<String>,
+    /// The table of dead letters; by default those that the plugins name.
+    #[arg(long, value_name = "NAME")]
+    table: Option<String>,
+}
+
+/// Which letters.
+#[derive(Clone, Debug, Args)]
+struct WhichArgs {
+    /// Set aside by this plugin.
+    #[arg(long, value_name = "NAME")]
+    plugin: Option<String>,
+    /// From this topic.
+    #[arg(long)]
+    topic: Option<String>,
+    /// With this code.
+    #[arg(long)]
+    code: Option<String>,
+    /// Set aside since: 90s, 15m, 2h or 7d ago, or a day or time in UTC, 2026-11-21 or 2026-11-21T05:13:45.
+    #[arg(long, value_name = "WHEN")]
+    since: Option<String>,
+    /// At most so many, by topic, partition and offset (of `list`: kinds, the most frequent first).
+    #[arg(long, value_name = "N", default_value_t = 0, hide_default_value = true)]
+    limit: u64,
+}
+
+#[derive(Clone, Debug, Args)]
+struct ListArgs {
+    #[command(flatten)]
+    at: WhereArgs,
+    #[command(flatten)]
+    which: WhichArgs,
+    /// Those that were replayed as well.
+    #[arg(long)]
+    all: bool,
+    /// One JSON object a line.
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Clone, Debug, Args)]
+struct ShowArgs {
+    #[command(flatten)]
+    at: WhereArgs,
+    /// The topic.
+    topic: String,
+    /// The partition.
+    partition: i32,
+    /// The message's offset.
+    offset: i64,
+    /// Set aside by this plugin.
+    #[arg(long, value_name = "NAME")]
+    plugin: Option<String>,
+    /// One JSON object a line, the message as in a recording.
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Clone, Debug, Args)]
+struct ExportArgs {
+    #[command(flatten)]
+    at: WhereArgs,
+    #[command(flatten)]
+    which: WhichArgs,
+    /// Those that were replayed as well.
+    #[arg(long)]
+    all: bool,
+    /// The file to write; by default standard output.
+    #[arg(long, value_name = "FILE")]
+    output: Option<PathBuf>,
+}
+
+#[derive(Clone, Debug, Args)]
+struct ReplayArgs {
+    #[command(flatten)]
+    at: WhereArgs,
+    #[command(flatten)]
+    which: WhichArgs,
+}
+
+/// Why a command of `dlq` fails.
+#[derive(Debug, thiserror::Error)]
+enum DlqError {
+    #[error(transparent)]
+    Settings(#[from] Problems),
+    #[error(transparent)]
+    Sink(#[from] SinkError),
+    #[error(transparent)]
+    Replay(#[from] ReplayError),
+    #[error("{0}")]
+    Asked(String),
+    #[error("{what}")]
+    Io {
+        what: String,
+        #[source]
+        source: std::io::Error,
+    },
+    #[error("ClickHouse at {url} does not answer within {} s", PATIENCE.as_secs())]
+    Silent { url: String },
+}
+
+/// The command: 0 done, 1 failed (of `replay`: also where letters failed again), 2 a mistake in the settings.
+pub(super) fn dlq(args: DlqArgs) -> ExitCode {
+    let runtime = match engine_runtime() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            eprintln!("engine: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    let done = runtime.block_on(async {
+        match args.command {
+            DlqCommand::List(args) => list::list(&args).await,
+            DlqCommand::Show(args) => show::show(&args).await,
+            DlqCommand::Export(args) => export::export(&args).await,
+            DlqCommand::Replay(args) => replay::replay(&args).await,
+        }
+    });
+    runtime.shutdown_background();
+    match done {
+        Ok(code) => code,
+        Err(DlqError::Settings(problems)) => super::mistaken(&problems),
+        Err(DlqError::Asked(message)) => {
+            eprintln!("{message}");
+            ExitCode::from(2)
+        }
+        Err(error) => {
+            eprintln!("engine: {}", in_words(&error));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+impl WhereArgs {
+    fn config(&self) -> Result<Config, Problems> {
+        let named = [
+            ("--plugins", "plugins", &self.plugins),
+            ("--clickhouse", "clickhouse.url", &self.clickhouse),
+            ("--database", "clickhouse.database", &self.database),
+            ("--data-dir", "data_dir", &self.data_dir),
+        ];
+        let named = named.into_iter().filter_map(|(flag, key, value)| Some((flag, key, value.as_deref()?)));
+        let set = self.set.iter().map(|pair| pair.split_once('=').unwrap_or((pair, "")));
+        let set = set.map(|(key, value)| ("--set", key, value));
+        let flags = set.chain(named).map(|(flag, key, value)| (flag.to_owned(), key.to_owned(), value.to_owned()));
+        Config::read(&Overlay {
+            file: self.config.clone(),
+            flags: flags.collect(),
+            environment: std::env::vars().collect(),
+            no_source: true,
+            ..Overlay::default()
+        })
+    }
+
+    /// The tables of letters that there are.
+    async fn tables(&self, config: &Config) -> Result<Vec<Letters>, DlqError> {
+        let names = match &self.table {
+            Some(table) => vec![table.clone()],
+            None => {
+                let plugins = read_plugins(&config.plugins, &config.database)?;
+                let mut names: Vec<_> = plugins.into_iter().map(|plugin| plugin.settings.dead_letters).collect();
+                names.sort();
+                names.dedup();
+                names
+            }
+        };
+        let clickhouse = clickhouse(config)?;
+        let mut tables = Vec::new();
+        for name in names {
+            let letters = Letters::new(clickhouse.clone(), &config.database, &name);
+            if in_time(config, letters.exist()).await? {
+                tables.push(letters);
+            } else if self.table.is_some() {
+                return Err(DlqError::Asked(format!("there is no table {}", letters.table())));
+            }
+        }
+        Ok(tables)
+    }
+}
+
+fn clickhouse(config: &Config) -> Result<Arc<ClickHouse>, SinkError> {
+    ClickHouse::new(config.clickhouse.clone()).map(Arc::new)
+}
+
+/// What a person waits for.
+async fn in_time<T, E: Into<DlqError>>(
+    config: &Config,
+    answer: impl Future<Output = Result<T, E>>,
+) -> Result<T, DlqError> {
+    match tokio::time::timeout(PATIENCE, answer).await {
+        Ok(answer) => answer.map_err(Into::into),
+        Err(_) => Err(DlqError::Silent { url: config.clickhouse.url.clone() }),
+    }
+}
+
+impl WhichArgs {
+    fn filter(&self, resolved: bool) -> Result<Filter, DlqError> {
+        let since_ms = self.since.as_deref().map(|since| since::milliseconds(since, SystemClock.now_ms()));
+        Ok(Filter {
+            plugin: self.plugin.clone(),
+            topic: self.topic.clone(),
+            code: self.code.clone(),
+            since_ms: since_ms.transpose().map_err(DlqError::Asked)?,
+            resolved,
+            limit: self.limit,
+            ..Filter::default()
+        })
+    }
+}
