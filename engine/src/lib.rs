@@ -6,11 +6,11 @@
 pub mod offsets;
 pub mod batch;
 pub mod digest;
-pub mod input;
+pub use debezium_decode::input;
 pub mod table;
 
 pub mod source;
-pub mod decode;
+pub use debezium_decode as decode;
 pub mod plugin;
 pub mod transform;
 pub mod journal;

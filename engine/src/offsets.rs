@@ -1,9 +1,10 @@
 //! Positions in a source, and the names of the things that have positions.
 
 use std::fmt;
-use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
+
+pub use debezium_decode::TopicPartition;
 
 /// A range of offsets `[start, end)` of one partition. Kafka's offsets have holes (control records, compaction), so
 /// its length is not a number of messages.
@@ -18,21 +19,6 @@ pub struct OffsetRange {
 impl fmt::Display for OffsetRange {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "[{}, {})", self.start, self.end)
-    }
-}
-
-/// One partition of one topic.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct TopicPartition {
-    /// The topic's name.
-    pub topic: Arc<str>,
-    /// The partition's number, from 0.
-    pub partition: i32,
-}
-
-impl fmt::Display for TopicPartition {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/{}", self.topic, self.partition)
     }
 }
 

@@ -5,10 +5,10 @@ use std::sync::Arc;
 
 use arrow_schema::{DataType, Field, Schema, SchemaRef, TimeUnit};
 
+pub use debezium_decode::EXTENSION_NAME;
+
 /// Metadata key of a field: the ClickHouse type to use in place of the default one for its Arrow type.
 pub const CLICKHOUSE_TYPE: &str = "clickhouse_type";
-/// Metadata key of a field: Arrow's canonical extension name, such as `arrow.json` or `arrow.uuid`.
-pub const EXTENSION_NAME: &str = "ARROW:extension:name";
 
 /// How rows of one sort key add up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

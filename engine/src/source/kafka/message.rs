@@ -1,6 +1,6 @@
 //! Messages in the client's buffers: nothing is copied between the socket and the decoder.
 
-use std::ffi::{CStr, c_char, c_void};
+use std::ffi::{CStr, CString, c_char, c_void};
 use std::ptr::{self, NonNull};
 use std::slice;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -149,23 +149,40 @@ impl KafkaMessage {
         self.raw.value()
     }
 
+    /// The message's list of headers, if it has one: parsed when it is first asked for, valid as long as the message.
+    fn header_list(&self) -> Option<NonNull<sys::rd_kafka_headers_t>> {
+        let mut list: *mut sys::rd_kafka_headers_t = ptr::null_mut();
+        let _alone = self.hold.headers.lock().unwrap_or_else(PoisonError::into_inner);
+        // SAFETY: a valid message; the list stays the message's. The fields that parsing writes are read nowhere else.
+        let error = unsafe { sys::rd_kafka_message_headers(self.raw.0.as_ptr(), &raw mut list) };
+        if error == sys::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR { NonNull::new(list) } else { None }
+    }
+
+    /// The value of the last header of this name; `None`: there is no such header, or it has no value.
+    #[must_use]
+    pub fn header(&self, name: &str) -> Option<&[u8]> {
+        let list = self.header_list()?;
+        let name = CString::new(name).ok()?; // no header has a name with a zero in it: names are C strings
+        let (mut value, mut size) = (ptr::null::<c_void>(), 0_usize);
+        // SAFETY: a valid list, a C string, and places for the answer.
+        let error =
+            unsafe { sys::rd_kafka_header_get_last(list.as_ptr(), name.as_ptr(), &raw mut value, &raw mut size) };
+        if error != sys::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR {
+            return None;
+        }
+        self.raw.slice(value, size)
+    }
+
     /// The headers, copied.
     #[must_use]
     pub fn headers(&self) -> Vec<Header> {
-        let mut list: *mut sys::rd_kafka_headers_t = ptr::null_mut();
-        let alone = self.hold.headers.lock().unwrap_or_else(PoisonError::into_inner);
-        // SAFETY: a valid message; the list stays the message's. The fields that parsing writes are read nowhere else.
-        let error = unsafe { sys::rd_kafka_message_headers(self.raw.0.as_ptr(), &raw mut list) };
-        drop(alone);
         let mut headers = Vec::new();
-        if error != sys::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR {
-            return headers;
-        }
+        let Some(list) = self.header_list() else { return headers };
         let (mut name, mut value, mut size) = (ptr::null::<c_char>(), ptr::null::<c_void>(), 0_usize);
         for index in 0.. {
             // SAFETY: a valid list and places for the answer; an index behind the end is an error, not undefined.
             let error =
-                unsafe { sys::rd_kafka_header_get_all(list, index, &raw mut name, &raw mut value, &raw mut size) };
+                unsafe { sys::rd_kafka_header_get_all(list.as_ptr(), index, &raw mut name, &raw mut value, &raw mut size) };
             if error != sys::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR {
                 break;
             }

@@ -1,0 +1,73 @@
+//! Columns of values of one size.
+
+use std::fmt::Debug;
+use std::sync::Arc;
+
+use arrow_array::types::ArrowPrimitiveType;
+use arrow_array::{ArrayRef, PrimitiveArray};
+use arrow_buffer::NullBufferBuilder;
+use arrow_schema::DataType;
+
+use super::Column;
+use crate::reject::Read;
+use crate::scan::Cursor;
+use crate::schema::Wire;
+
+/// How a value of one type is read.
+pub(super) trait Cell: Debug + Send {
+    /// The type of its array.
+    type Arrow: ArrowPrimitiveType + Debug;
+
+    /// Reads the value that the cursor is at, which is not null.
+    fn read(&mut self, value: &mut Cursor<'_>, wire: Wire) -> Read<<Self::Arrow as ArrowPrimitiveType>::Native>;
+}
+
+/// A column of such values.
+#[derive(Debug)]
+pub(super) struct Primitive<C: Cell> {
+    cell: C,
+    data_type: DataType,
+    values: Vec<<C::Arrow as ArrowPrimitiveType>::Native>,
+    nulls: NullBufferBuilder,
+}
+
+impl<C: Cell> Primitive<C> {
+    /// Of the declared type, which is one of the cell's.
+    pub(super) fn new(cell: C, data_type: &DataType) -> Self {
+        Self { cell, data_type: data_type.clone(), values: Vec::new(), nulls: NullBufferBuilder::new(0) }
+    }
+}
+
+impl<C: Cell> Column for Primitive<C> {
+    fn reserve(&mut self, rows: usize) {
+        self.values.reserve(rows);
+    }
+
+    fn read(&mut self, value: &mut Cursor<'_>, wire: Wire) -> Read<()> {
+        let value = self.cell.read(value, wire)?;
+        self.values.push(value);
+        self.nulls.append_non_null();
+        Ok(())
+    }
+
+    fn push_null(&mut self) {
+        self.values.push(Default::default());
+        self.nulls.append_null();
+    }
+
+    fn push_zero(&mut self) {
+        self.values.push(Default::default());
+        self.nulls.append_non_null();
+    }
+
+    fn truncate(&mut self, rows: usize) {
+        self.values.truncate(rows);
+        self.nulls.truncate(rows);
+    }
+
+    fn finish(&mut self) -> ArrayRef {
+        let values = std::mem::take(&mut self.values);
+        let array = PrimitiveArray::<C::Arrow>::new(values.into(), self.nulls.finish());
+        Arc::new(array.with_data_type(self.data_type.clone()))
+    }
+}

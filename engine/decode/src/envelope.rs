@@ -1,0 +1,220 @@
+//! Debezium's envelope: `before`, `after`, `source`, `op` and times.
+
+use super::key::Keys;
+use super::members::Members;
+use super::no_op;
+use super::reject::{DUPLICATE, MALFORMED, Read, Refusal, Refused, RejectCode};
+use super::rows::{Absent, Meaning, Rows};
+use super::scan::Cursor;
+use super::schema::{Payload, Wire};
+use super::{Change, Outcome};
+use crate::decoded::{NoOp, Op};
+
+const NOT_AN_ENVELOPE: &Refusal = &Refusal {
+    code: RejectCode::WrongFormat,
+    reason: "the message has no `op`, so it is no Debezium envelope: if the connector uses ExtractNewRecordState, \
+             set the input's format to flat",
+};
+const UNKNOWN_OP: &Refusal = &Refusal {
+    code: RejectCode::UnknownOp,
+    reason: "expected `op` to be one of \"c\", \"u\", \"d\", \"r\", \"t\" and \"m\"",
+};
+const NOT_A_ROW: &Refusal = &Refusal {
+    code: RejectCode::WrongType,
+    reason: "expected `before` and `after` to be objects or null (a string here is MongoDB's extended JSON)",
+};
+const NO_AFTER: &Refusal =
+    &Refusal { code: RejectCode::MissingRow, reason: "`op` is \"c\", \"u\" or \"r\", but `after` is null or absent" };
+const NOT_A_SOURCE: &Refusal =
+    &Refusal { code: RejectCode::WrongType, reason: "expected `source` to be an object with a whole `ts_ms`" };
+
+/// What the keys of the envelope mean.
+#[derive(Clone, Copy, Debug)]
+enum Part {
+    Before,
+    After,
+    Source,
+    Op,
+    Other,
+}
+
+/// Reads envelopes.
+#[derive(Debug)]
+pub(super) struct Envelopes {
+    parts: Members<Part>,
+    source: Members<bool>,
+    row: Members<Meaning<()>>,
+}
+
+/// What an envelope's own level says.
+#[derive(Debug, Default)]
+struct Seen<'m> {
+    op: Option<&'m [u8]>,
+    /// Some, whether null or not: the key was met.
+    after: Option<Row>,
+    before: Option<(Row, Cursor<'m>)>,
+    source_ts: Option<Option<i64>>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Row {
+    Null,
+    Object,
+}
+
+impl Envelopes {
+    pub(super) fn new() -> Self {
+        Self { parts: Members::new(), source: Members::new(), row: Members::new() }
+    }
+
+    /// Reads one message into `rows`. `after` is read where it is met, before `op` is known: to skip it first and read
+    /// it later would cost a second pass.
+    pub(super) fn read(
+        &mut self,
+        rows: &mut Rows,
+        keys: &mut Keys,
+        mut payload: Payload<'_>,
+        key: Option<&[u8]>,
+    ) -> Result<Outcome, Refused> {
+        let start = payload.cursor;
+        let seen = self.parts(rows, &mut payload)?;
+        payload.end()?;
+        let source_ts = seen.source_ts.flatten();
+        let op = match seen.op {
+            Some(b"c") => Op::Create,
+            Some(b"u") => Op::Update,
+            Some(b"r") => Op::Read,
+            Some(b"d") => Op::Delete,
+            Some(b"t") => return Ok(Outcome::NoOp(NoOp::Truncate)),
+            Some(b"m") => return Ok(Outcome::NoOp(NoOp::LogicalMessage)),
+            Some(_) => return Err(UNKNOWN_OP.into()),
+            None => {
+                return no_op::Keys::of(start)?.no_op().map(Outcome::NoOp).ok_or(NOT_AN_ENVELOPE.into());
+            }
+        };
+        match (op, seen.after) {
+            (Op::Delete, after) => {
+                if after == Some(Row::Object) {
+                    rows.roll_back();
+                }
+                self.delete(rows, keys, seen.before, &payload.wires.before, key)?;
+            }
+            (_, Some(Row::Object)) => rows.finish(Absent::Null)?,
+            (_, Some(Row::Null) | None) => return Err(NO_AFTER.into()),
+        }
+        Ok(Outcome::Row(Change { op, source_ts }))
+    }
+
+    fn parts<'m>(&mut self, rows: &mut Rows, payload: &mut Payload<'m>) -> Result<Seen<'m>, Refused> {
+        let mut seen = Seen::default();
+        let cursor = &mut payload.cursor;
+        cursor.expect(b'{')?;
+        if cursor.take(b'}') {
+            return Ok(seen);
+        }
+        let mut next = 0;
+        loop {
+            match self.parts.take(cursor, &mut next, part)? {
+                Part::After => {
+                    let row = row(cursor)?;
+                    if row == Row::Object {
+                        rows.read(&mut self.row, cursor, &payload.wires.row, |_| None, |(), _| Ok(()))?;
+                    }
+                    once(&mut seen.after, row)?;
+                }
+                Part::Before => {
+                    let row = row(cursor)?;
+                    once(&mut seen.before, (row, *cursor))?;
+                    if row == Row::Object {
+                        cursor.skip()?;
+                    }
+                }
+                Part::Source => once(&mut seen.source_ts, self.source_ts(cursor)?)?,
+                Part::Op => once(&mut seen.op, op(cursor)?)?,
+                Part::Other => {
+                    cursor.skip()?;
+                }
+            }
+            if !cursor.another_member()? {
+                return Ok(seen);
+            }
+        }
+    }
+
+    /// The row of a delete: the one before, completed from the key. With the replica identities `default` and
+    /// `nothing` it has no more than the key.
+    fn delete(
+        &mut self,
+        rows: &mut Rows,
+        keys: &mut Keys,
+        before: Option<(Row, Cursor<'_>)>,
+        wires: &[Wire],
+        key: Option<&[u8]>,
+    ) -> Result<(), Refused> {
+        let Some((Row::Object, mut cursor)) = before else {
+            keys.required(rows, key)?;
+            return rows.finish(Absent::KeyAlone);
+        };
+        rows.read(&mut self.row, &mut cursor, wires, |_| None, |(), _| Ok(()))?;
+        let key_alone = !rows.complete() && keys.complete(rows, key)?;
+        rows.finish(if key_alone { Absent::KeyAlone } else { Absent::Null })
+    }
+
+    fn source_ts(&mut self, cursor: &mut Cursor<'_>) -> Read<Option<i64>> {
+        if cursor.take_null() {
+            return Ok(None);
+        }
+        if !cursor.take(b'{') {
+            return Err(NOT_A_SOURCE);
+        }
+        if cursor.take(b'}') {
+            return Ok(None);
+        }
+        let mut next = 0;
+        loop {
+            if self.source.take(cursor, &mut next, |key| key == b"ts_ms")? {
+                let ts = if cursor.take_null() { None } else { Some(cursor.plain_integer().ok_or(NOT_A_SOURCE)?) };
+                cursor.leave()?;
+                return Ok(ts);
+            }
+            cursor.skip()?;
+            if !cursor.another_member()? {
+                return Ok(None);
+            }
+        }
+    }
+}
+
+fn part(key: &[u8]) -> Part {
+    match key {
+        b"before" => Part::Before,
+        b"after" => Part::After,
+        b"source" => Part::Source,
+        b"op" => Part::Op,
+        _ => Part::Other,
+    }
+}
+
+/// Takes a null row; an object is left to be read or skipped.
+fn row(cursor: &mut Cursor<'_>) -> Read<Row> {
+    if cursor.take_null() {
+        return Ok(Row::Null);
+    }
+    match cursor.peek() {
+        Some(b'{') => Ok(Row::Object),
+        Some(b'n') | None => Err(MALFORMED),
+        Some(_) => Err(NOT_A_ROW),
+    }
+}
+
+fn op<'m>(cursor: &mut Cursor<'m>) -> Read<&'m [u8]> {
+    if !cursor.at_string() {
+        return Err(UNKNOWN_OP);
+    }
+    let quoted = cursor.skip()?;
+    Ok(quoted.get(1..quoted.len() - 1).unwrap_or_default())
+}
+
+fn once<T>(seen: &mut Option<T>, value: T) -> Read<()> {
+    if seen.replace(value).is_some() { Err(DUPLICATE) } else { Ok(()) }
+}
