@@ -7,11 +7,10 @@
 
 use std::fmt::Write as _;
 use std::hint::black_box;
-use std::sync::Arc;
 use std::time::Instant;
 
 use arrow_schema::{DataType, Field, Schema, TimeUnit};
-use debezium_decode::input::{Decimals, Format, Input, Tombstone};
+use debezium_decode::input::{Format, Input};
 use debezium_decode::{Decoder, OwnedMessage, TopicPartition};
 
 /// Messages of one call: what the engine gives to a plugin at once.
@@ -109,7 +108,7 @@ fn input(format: Format) -> Input {
         Field::new("created_at", time.clone(), true),
         Field::new("updated_at", time, true),
     ];
-    Input { columns: Arc::new(Schema::new(columns)), format, tombstone: Tombstone::Ignore, decimals: Decimals::Precise }
+    Input::by_names(&Schema::new(columns), format)
 }
 
 fn columns(id: usize) -> String {

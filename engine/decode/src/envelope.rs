@@ -44,6 +44,7 @@ pub(super) struct Envelopes {
     parts: Members<Part>,
     source: Members<bool>,
     row: Members<Meaning<()>>,
+    before: Members<Meaning<()>>,
 }
 
 /// What an envelope's own level says.
@@ -64,14 +65,15 @@ enum Row {
 
 impl Envelopes {
     pub(super) fn new() -> Self {
-        Self { parts: Members::new(), source: Members::new(), row: Members::new() }
+        Self { parts: Members::new(), source: Members::new(), row: Members::new(), before: Members::new() }
     }
 
-    /// Reads one message into `rows`. `after` is read where it is met, before `op` is known: to skip it first and read
+    /// Reads one message into `rows` and `before`. `after` is read where it is met, before `op` is known: to skip it first and read
     /// it later would cost a second pass.
     pub(super) fn read(
         &mut self,
         rows: &mut Rows,
+        before: &mut Rows,
         keys: &mut Keys,
         mut payload: Payload<'_>,
         key: Option<&[u8]>,
@@ -92,17 +94,22 @@ impl Envelopes {
                 return no_op::Keys::of(start)?.no_op().map(Outcome::NoOp).ok_or(NOT_AN_ENVELOPE.into());
             }
         };
-        match (op, seen.after) {
+        let absent = match (op, seen.after) {
             (Op::Delete, after) => {
                 if after == Some(Row::Object) {
                     rows.roll_back();
                 }
-                self.delete(rows, keys, seen.before, &payload.wires.before, key)?;
+                self.delete(rows, keys, seen.before, &payload.wires.deleted, key)?
             }
-            (_, Some(Row::Object)) => rows.finish(Absent::Null)?,
+            (_, Some(Row::Object)) => Absent::Null,
             (_, Some(Row::Null) | None) => return Err(NO_AFTER.into()),
+        };
+        if !before.is_empty()
+            && let Some((Row::Object, mut cursor)) = seen.before
+        {
+            before.read(&mut self.before, &mut cursor, &payload.wires.before, |_| None, |(), _| Ok(()))?;
         }
-        Ok(Outcome::Row(Change { op, source_ts }))
+        Ok(Outcome::Row(Change { op, source_ts, absent }))
     }
 
     fn parts<'m>(&mut self, rows: &mut Rows, payload: &mut Payload<'m>) -> Result<Seen<'m>, Refused> {
@@ -150,14 +157,14 @@ impl Envelopes {
         before: Option<(Row, Cursor<'_>)>,
         wires: &[Wire],
         key: Option<&[u8]>,
-    ) -> Result<(), Refused> {
+    ) -> Result<Absent, Refused> {
         let Some((Row::Object, mut cursor)) = before else {
             keys.required(rows, key)?;
-            return rows.finish(Absent::KeyAlone);
+            return Ok(Absent::KeyAlone);
         };
         rows.read(&mut self.row, &mut cursor, wires, |_| None, |(), _| Ok(()))?;
         let key_alone = !rows.complete() && keys.complete(rows, key)?;
-        rows.finish(if key_alone { Absent::KeyAlone } else { Absent::Null })
+        Ok(if key_alone { Absent::KeyAlone } else { Absent::Null })
     }
 
     fn source_ts(&mut self, cursor: &mut Cursor<'_>) -> Read<Option<i64>> {

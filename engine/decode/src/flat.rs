@@ -93,8 +93,8 @@ impl FlatRows {
             (_, Some(_)) => return Err(UNKNOWN_OP.into()),
         };
         let key_alone = op == Op::Delete && !rows.complete() && keys.complete(rows, key)?;
-        rows.finish(if key_alone { Absent::KeyAlone } else { Absent::Null })?;
-        Ok(Outcome::Row(Change { op, source_ts: seen.source_ts.or(seen.ts) }))
+        let absent = if key_alone { Absent::KeyAlone } else { Absent::Null };
+        Ok(Outcome::Row(Change { op, source_ts: seen.source_ts.or(seen.ts), absent }))
     }
 
     fn fill(&mut self, rows: &mut Rows, payload: &mut Payload<'_>) -> Result<Seen, Refused> {

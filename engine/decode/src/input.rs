@@ -1,6 +1,6 @@
 //! What a plugin reads: columns by name and type, and how the messages are written.
 
-use arrow_schema::{DataType, Field, SchemaRef, TimeUnit};
+use arrow_schema::{DataType, Field, FieldRef, Schema, TimeUnit};
 use serde::{Deserialize, Serialize};
 
 /// Metadata key of a field: Arrow's canonical extension name, such as `arrow.json` or `arrow.uuid`.
@@ -26,6 +26,17 @@ pub enum Tombstone {
     Delete,
 }
 
+impl Tombstone {
+    /// What a null value means unless a setting says otherwise.
+    #[must_use]
+    pub fn by_default(format: Format) -> Self {
+        match format {
+            Format::Envelope => Self::Ignore,
+            Format::Flat => Self::Delete,
+        }
+    }
+}
+
 /// How decimals are written where the message has no schema: Debezium's `decimal.handling.mode`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -40,10 +51,8 @@ pub enum Decimals {
 /// their writing; without it this is all that is known.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Input {
-    /// Columns in the plugin's order: fields of the row, or change columns (see [`ChangeColumn`]). A field that is
-    /// absent or null in a message is null here; if it is not nullable here, the message is rejected, but for deletes
-    /// that carry their key alone: there it is the type's zero.
-    pub columns: SchemaRef,
+    /// The columns, in the plugin's order.
+    pub columns: Vec<InputColumn>,
     /// How the messages are written.
     pub format: Format,
     /// What a null value means.
@@ -52,8 +61,58 @@ pub struct Input {
     pub decimals: Decimals,
 }
 
-/// Reserved column names that are filled from the message itself and not from its row.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// One column that a plugin reads.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct InputColumn {
+    /// Under the name that the plugin gives it, which is unique. A null for a column that is not nullable sets the
+    /// message aside, but for deletes that carry their key alone: there it is the type's zero.
+    pub field: FieldRef,
+    /// Where its values come from.
+    pub source: Source,
+    /// Whether a message is set aside whose row does not name the field at all. If not, such a field is null. Of the
+    /// key-only row of a delete nothing is required.
+    pub required: bool,
+}
+
+/// Where the values of a column come from.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Source {
+    /// This field of the row: as it is after the change; of a delete, the row that was deleted.
+    Row(String),
+    /// This field of the row as it was before the change, where the message has one, else null. Envelopes only;
+    /// the column is nullable.
+    Before(String),
+    /// The value of the last header of this name; the column is nullable, Utf8 or Binary.
+    Header(String),
+    /// What is known of the change beside its row.
+    Change(ChangeColumn),
+}
+
+impl Input {
+    /// An input of columns that say by their names where they come from, as the contract 0.1 has it: reserved names are
+    /// [change columns](ChangeColumn), others are fields of the row, required where they are not nullable. Tombstones
+    /// and decimals are what Debezium's defaults make of them.
+    #[must_use]
+    pub fn by_names(columns: &Schema, format: Format) -> Self {
+        let column = |field: &FieldRef| InputColumn {
+            field: field.clone(),
+            source: match ChangeColumn::named(field.name()) {
+                Some(change) => Source::Change(change),
+                None => Source::Row(field.name().clone()),
+            },
+            required: !field.is_nullable(),
+        };
+        Self {
+            columns: columns.fields().iter().map(column).collect(),
+            format,
+            tombstone: Tombstone::by_default(format),
+            decimals: Decimals::Precise,
+        }
+    }
+}
+
+/// What is known of a change beside its row, and the column names that the contract 0.1 reserves for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum ChangeColumn {
     /// `_op` UInt8: letter of the [`crate::decoded::Op`].
     Op,
@@ -78,13 +137,13 @@ impl ChangeColumn {
     pub const ALL: [Self; 8] =
         [Self::Op, Self::Deleted, Self::Version, Self::SourceTs, Self::Topic, Self::Partition, Self::Offset, Self::Key];
 
-    /// The column that this name is reserved for.
+    /// The change column that this name is reserved for in the contract 0.1.
     #[must_use]
     pub fn named(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|column| column.field().name() == name)
     }
 
-    /// Name, type and nullability.
+    /// Reserved name, type and nullability.
     #[must_use]
     pub fn field(self) -> Field {
         let (name, data_type, nullable) = match self {

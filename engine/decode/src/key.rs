@@ -24,9 +24,9 @@ pub(super) struct Keys {
 }
 
 impl Keys {
-    /// For rows of these columns.
-    pub(super) fn new<'c>(columns: impl Iterator<Item = &'c str>) -> Self {
-        Self { schemas: Schemas::new(Shape::Row, columns), members: Members::new() }
+    /// For rows of columns that are read from these fields.
+    pub(super) fn new(fields: &[String]) -> Self {
+        Self { schemas: Schemas::new(Shape::Row, fields, &[]), members: Members::new() }
     }
 
     /// Fills what the row has no value for from the key. False: there is no key, or it is no object and has no names

@@ -1,4 +1,4 @@
-//! Decoding: bytes of messages to Arrow columns.
+//! Debezium's change events, as Kafka carries them, to Arrow columns.
 //!
 //! **Promise.** A pure function of the messages and the input: every message becomes exactly one of a row, a reject
 //! or a no-op. Columns that nobody asked for are skipped, not parsed. Values are exact, or the message is rejected.
@@ -14,7 +14,7 @@
 //! | envelope `d` | the row `before`, completed from the key; without `before` the row of the key |
 //! | envelope `t`, `m`; heartbeat, transaction, change of schema | no-op |
 //! | flat row | the row; a delete if `__deleted` is true or `__op` is `d`, completed from the key |
-//! | null | as [`Input::tombstone`] says: no-op, or a delete with the row of the key |
+//! | null | as [`Input::tombstone`](input::Input::tombstone) says: no-op, or a delete with the row of the key |
 //! | anything else | reject |
 //!
 //! In the row of a delete whose message has a key, a column that the key does not hold and that can't be null is its
@@ -44,26 +44,32 @@ mod key;
 mod no_op;
 mod envelope;
 mod flat;
+mod headers;
 mod changes;
+mod plan;
+
+use std::sync::Arc;
 
 use arrow_array::{ArrayRef, RecordBatch, RecordBatchOptions};
-use arrow_schema::{DataType, Field};
+use arrow_schema::{Schema, SchemaRef};
 
-use input::{ChangeColumn, Format, Tombstone};
+use input::{Format, Tombstone};
 
 use changes::ChangeLog;
-use columns::Column;
 use envelope::Envelopes;
 use flat::FlatRows;
+use headers::Headers;
 use key::Keys;
+use plan::{MadeColumn, Plan};
 use reject::{MALFORMED, Place, Refused};
-use rows::{Absent, Rows};
+use rows::{Absent, RowColumn, Rows};
 use schema::{Payload, Schemas, Shape};
 
 pub use decoded::{Changes, Decoded, NoOp, Op, Reject, Stage};
-pub use input::{EXTENSION_NAME, Input};
+pub use input::{EXTENSION_NAME, Input, InputColumn, Source};
 pub use message::{Header, Message, OwnedMessage, last_header};
 pub use partition::TopicPartition;
+pub use plan::InputError;
 pub use reject::RejectCode;
 
 /// Decodes the messages of one partition for one input.
@@ -71,9 +77,13 @@ pub use reject::RejectCode;
 /// Memory beside the batch under way: the order of keys and the last schemas of the topic, a few MiB at most.
 #[derive(Debug)]
 pub struct Decoder {
-    input: Input,
+    schema: SchemaRef,
+    tombstone: Tombstone,
     change_columns: Vec<MadeColumn>,
     rows: Rows,
+    /// The columns of the row before the change.
+    before: Rows,
+    headers: Headers,
     changes: ChangeLog,
     keys: Keys,
     schemas: Schemas,
@@ -93,32 +103,39 @@ enum Outcome {
     NoOp(NoOp),
 }
 
+/// A row that was read, and not filled up yet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Change {
     op: Op,
     /// When the source database made it, ms since 1970-01-01 UTC.
     source_ts: Option<i64>,
+    /// What the columns mean that it has no value for.
+    absent: Absent,
 }
 
 impl Decoder {
     /// Plans the decoding of an input.
     ///
     /// # Errors
-    /// Names every column whose type can't be decoded, whose name occurs twice, or is reserved with another type.
+    /// Names every column that can't be decoded as it is declared.
     pub fn new(input: &Input, partition: &TopicPartition, generation: u16) -> Result<Self, InputError> {
-        let (columns, change_columns) = plan(input)?;
-        let names: Vec<String> = columns.iter().map(|(_, name, ..)| name.clone()).collect();
+        let plan = Plan::of(input)?;
+        let names = |columns: &[RowColumn]| columns.iter().map(|column| column.field.clone()).collect::<Vec<_>>();
+        let (row, before) = (names(&plan.row), names(&plan.before));
         let (shape, reader) = match input.format {
             Format::Envelope => (Shape::Envelope, Reader::Envelope(Envelopes::new())),
             Format::Flat => (Shape::Row, Reader::Flat(FlatRows::new())),
         };
         Ok(Self {
-            input: input.clone(),
-            change_columns,
-            rows: Rows::new(columns),
+            schema: Arc::new(Schema::new(input.columns.iter().map(|column| column.field.clone()).collect::<Vec<_>>())),
+            tombstone: input.tombstone,
+            change_columns: plan.changes,
+            rows: Rows::new(plan.row),
+            before: Rows::new(plan.before),
+            headers: Headers::new(plan.headers),
             changes: ChangeLog::new(partition.clone(), generation),
-            keys: Keys::new(names.iter().map(String::as_str)),
-            schemas: Schemas::new(shape, names.iter().map(String::as_str)),
+            keys: Keys::new(&row),
+            schemas: Schemas::new(shape, &row, &before),
             reader,
         })
     }
@@ -127,32 +144,58 @@ impl Decoder {
     /// decoder remembers from earlier calls makes it faster, never different.
     pub fn decode<M: Message>(&mut self, messages: &[M]) -> Decoded {
         self.rows.reserve(messages.len());
+        self.before.reserve(messages.len());
         self.changes.reserve(messages.len());
         let (mut rejects, mut no_ops) = (Vec::new(), Vec::new());
         for (index, message) in messages.iter().enumerate() {
-            match self.message(message.key(), message.value()) {
-                Ok(Outcome::Row(change)) => self.changes.push(change.op, change.source_ts, message.offset(), index),
+            match self.row(message) {
+                Ok(Outcome::Row(change)) => self.commit(change, message, index),
                 Ok(Outcome::NoOp(no_op)) => {
-                    self.rows.roll_back();
+                    self.roll_back();
                     no_ops.push((message.offset(), no_op));
                 }
                 Err(refused) => {
-                    self.rows.roll_back();
+                    self.roll_back();
                     rejects.push(self.reject(message.offset(), refused));
                 }
             }
         }
         let (changes, mut columns) = self.changes.take(&self.change_columns, messages);
         columns.extend(self.rows.take());
+        columns.extend(self.before.take());
+        columns.extend(self.headers.take());
         columns.sort_unstable_by_key(|(place, _)| *place);
         let columns: Vec<ArrayRef> = columns.into_iter().map(|(_, column)| column).collect();
         let options = RecordBatchOptions::new().with_row_count(Some(changes.offset.len()));
-        let rows = RecordBatch::try_new_with_options(self.input.columns.clone(), columns, &options)
+        let rows = RecordBatch::try_new_with_options(self.schema.clone(), columns, &options)
             .expect("each column is built with its field's type and has one cell for each row");
         Decoded { rows, changes, rejects, no_ops }
     }
 
-    /// Reads one message; if it is a row, `rows` has it.
+    /// Reads one message; if it is a row, each column has a cell for it, to be kept or rolled back.
+    fn row(&mut self, message: &impl Message) -> Result<Outcome, Refused> {
+        let outcome = self.message(message.key(), message.value())?;
+        if let Outcome::Row(change) = outcome {
+            self.rows.fill(change.absent)?;
+            self.before.fill(Absent::Null)?;
+            self.headers.check(message)?;
+        }
+        Ok(outcome)
+    }
+
+    fn commit(&mut self, change: Change, message: &impl Message, index: usize) {
+        self.rows.commit();
+        self.before.commit();
+        self.headers.push(message);
+        self.changes.push(change.op, change.source_ts, message.offset(), index);
+    }
+
+    fn roll_back(&mut self) {
+        self.rows.roll_back();
+        self.before.roll_back();
+    }
+
+    /// Reads one message; if it is a row, `rows` and `before` have its values.
     fn message(&mut self, key: Option<&[u8]>, value: Option<&[u8]>) -> Result<Outcome, Refused> {
         let Some(value) = value else { return self.tombstone(key) };
         let mut payload = self.schemas.open(value)?;
@@ -160,7 +203,7 @@ impl Decoder {
             return self.null(payload, key);
         }
         match &mut self.reader {
-            Reader::Envelope(reader) => reader.read(&mut self.rows, &mut self.keys, payload, key),
+            Reader::Envelope(reader) => reader.read(&mut self.rows, &mut self.before, &mut self.keys, payload, key),
             Reader::Flat(reader) => reader.read(&mut self.rows, &mut self.keys, payload, key),
         }
     }
@@ -175,19 +218,18 @@ impl Decoder {
     }
 
     fn tombstone(&mut self, key: Option<&[u8]>) -> Result<Outcome, Refused> {
-        match self.input.tombstone {
+        match self.tombstone {
             Tombstone::Ignore => Ok(Outcome::NoOp(NoOp::Tombstone)),
             Tombstone::Delete => {
                 self.keys.required(&mut self.rows, key)?;
-                self.rows.finish(Absent::KeyAlone)?;
-                Ok(Outcome::Row(Change { op: Op::Delete, source_ts: None }))
+                Ok(Outcome::Row(Change { op: Op::Delete, source_ts: None, absent: Absent::KeyAlone }))
             }
         }
     }
 
     fn reject(&self, offset: i64, refused: Refused) -> Reject {
         let column = match refused.place {
-            Place::Column(index) => Some(self.input.columns.field(index)),
+            Place::Column(index) => Some(self.schema.field(index)),
             Place::Value | Place::Key => None,
         };
         let reason = match column {
@@ -202,56 +244,6 @@ impl Decoder {
             reason,
         }
     }
-}
-
-/// A column that is read from rows: its index in the input, its name, and whether it may be null.
-type RowColumn = (usize, String, bool, Box<dyn Column>);
-/// A column that is made of the changes: its index in the input, and its declared type.
-type MadeColumn = (usize, ChangeColumn, DataType);
-
-/// The columns that are read from rows, and those that are made of the changes.
-fn plan(input: &Input) -> Result<(Vec<RowColumn>, Vec<MadeColumn>), InputError> {
-    let (mut columns, mut change_columns, mut problems) = (Vec::new(), Vec::new(), Vec::new());
-    for (index, field) in input.columns.fields().iter().enumerate() {
-        let name = field.name();
-        if input.columns.fields()[..index].iter().any(|other| other.name() == name) {
-            problems.push(format!("column {name} occurs twice"));
-        } else if let Some(change) = ChangeColumn::named(name) {
-            match reserved(field, &change.field()) {
-                Ok(()) => change_columns.push((index, change, field.data_type().clone())),
-                Err(problem) => problems.push(problem),
-            }
-        } else {
-            match columns::column(field, input.decimals) {
-                Ok(column) => columns.push((index, name.clone(), field.is_nullable(), column)),
-                Err(problem) => problems.push(problem),
-            }
-        }
-    }
-    if problems.is_empty() { Ok((columns, change_columns)) } else { Err(InputError { problems }) }
-}
-
-fn reserved(field: &Field, change: &Field) -> Result<(), String> {
-    let name = field.name();
-    if field.data_type() != change.data_type() {
-        return Err(format!(
-            "column {name} is declared as {}, but the name is reserved for the change column of type {}",
-            field.data_type(),
-            change.data_type()
-        ));
-    }
-    if change.is_nullable() && !field.is_nullable() {
-        return Err(format!("column {name} must be nullable: not every message has one"));
-    }
-    Ok(())
-}
-
-/// An input that can't be decoded as declared.
-#[derive(Debug, thiserror::Error)]
-#[error("{}", problems.join("\n"))]
-pub struct InputError {
-    /// One line for each column: name, type, and what is possible instead.
-    pub problems: Vec<String>,
 }
 
 #[cfg(test)]

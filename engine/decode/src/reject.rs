@@ -91,6 +91,8 @@ pub(super) const DUPLICATE: &Refusal =
     &Refusal { code: RejectCode::DuplicateKey, reason: "a key occurs twice in one object" };
 pub(super) const MISSING_VALUE: &Refusal =
     &Refusal { code: RejectCode::MissingValue, reason: "expected a value, found null or nothing" };
+pub(super) const MISSING_FIELD: &Refusal =
+    &Refusal { code: RejectCode::MissingValue, reason: "expected the row to name the field, even if it is null" };
 pub(super) const TOO_LARGE: &Refusal =
     &Refusal { code: RejectCode::TooLarge, reason: "the column would exceed 2 GiB in one batch" };
 

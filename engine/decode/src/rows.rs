@@ -1,7 +1,7 @@
 //! The rows under way: one slot for each column that is read from a row, filled from JSON objects.
 //!
-//! A row is filled, then either finished or rolled back, so that the columns always have one length. Null and absent
-//! are one thing until the row is finished: what they mean depends on the kind of change, which a message may tell
+//! A row is read, filled, and then either kept or rolled back, so that the columns always have one length. Null and absent
+//! are one thing until the row is filled: what they mean depends on the kind of change, which a message may tell
 //! behind its row.
 
 use std::collections::HashMap;
@@ -10,9 +10,22 @@ use arrow_array::ArrayRef;
 
 use super::columns::Column;
 use super::members::Members;
-use super::reject::{DUPLICATE, MISSING_VALUE, Place, Read, Refused};
+use super::reject::{DUPLICATE, MISSING_FIELD, MISSING_VALUE, Place, Read, Refused};
 use super::scan::Cursor;
 use super::schema::Wire;
+
+/// A column that is to be read from rows.
+#[derive(Debug)]
+pub(super) struct RowColumn {
+    /// Its index in the input.
+    pub(super) place: usize,
+    /// The field of the row.
+    pub(super) field: String,
+    pub(super) nullable: bool,
+    /// Whether the row must name the field.
+    pub(super) required: bool,
+    pub(super) column: Box<dyn Column>,
+}
 
 /// A column that is read from rows.
 #[derive(Debug)]
@@ -20,7 +33,10 @@ struct Slot {
     /// Its index in the input.
     place: usize,
     nullable: bool,
+    required: bool,
     column: Box<dyn Column>,
+    /// Another column that is read from the same field.
+    twin: Option<usize>,
     /// The reading in which its key was met last.
     met: u64,
     /// The row for which it has a value.
@@ -39,20 +55,22 @@ pub(super) struct Meaning<M> {
 pub(super) struct Rows {
     slots: Vec<Slot>,
     names: HashMap<Box<[u8]>, usize>,
-    /// Finished rows.
-    finished: usize,
+    /// Rows kept.
+    kept: usize,
     /// Counts attempts at rows, from 1.
     row: u64,
     /// Slots that have a value in this attempt.
     filled: usize,
     /// Counts objects read, from 1.
     reading: u64,
+    /// Whether an object was read in this attempt.
+    read: bool,
 }
 
 /// What fills the columns that a row has no value for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Absent {
-    /// Null; a column that can't be null refuses the row.
+    /// Null; a column that can't be null refuses the row, and so does one that the row must name and does not.
     Null,
     /// The row is a delete whose key was read last: a column that is not in the key and can't be null is its type's
     /// zero. A column of the key must have a value: another one would delete another row.
@@ -60,14 +78,20 @@ pub(super) enum Absent {
 }
 
 impl Rows {
-    /// Columns with their index in the input, their name, and whether they may be null.
-    pub(super) fn new(columns: Vec<(usize, String, bool, Box<dyn Column>)>) -> Self {
-        let names = columns.iter().enumerate().map(|(slot, (_, name, ..))| (name.as_bytes().into(), slot)).collect();
-        let slots = columns
-            .into_iter()
-            .map(|(place, _, nullable, column)| Slot { place, nullable, column, met: 0, filled: 0 })
-            .collect();
-        Self { slots, names, finished: 0, row: 1, filled: 0, reading: 0 }
+    /// No row of these columns yet.
+    pub(super) fn new(columns: Vec<RowColumn>) -> Self {
+        let mut names: HashMap<Box<[u8]>, usize> = HashMap::new();
+        let mut slots = Vec::with_capacity(columns.len());
+        for (index, RowColumn { place, field, nullable, required, column }) in columns.into_iter().enumerate() {
+            let twin = names.insert(field.into_bytes().into(), index);
+            slots.push(Slot { place, nullable, required, column, twin, met: 0, filled: 0 });
+        }
+        Self { slots, names, kept: 0, row: 1, filled: 0, reading: 0, read: false }
+    }
+
+    /// Whether no column is to be read.
+    pub(super) fn is_empty(&self) -> bool {
+        self.slots.is_empty()
     }
 
     /// Makes room for so many rows.
@@ -91,6 +115,7 @@ impl Rows {
         mut note: impl FnMut(M, &mut Cursor<'m>) -> Read<()>,
     ) -> Result<(), Refused> {
         self.reading += 1;
+        self.read = true;
         cursor.expect(b'{')?;
         if cursor.take(b'}') {
             return Ok(());
@@ -106,7 +131,7 @@ impl Rows {
                 }
             }
             match meaning.slot {
-                Some(slot) => self.cell(slot, cursor, wires)?,
+                Some(slot) => self.cells(slot, cursor, wires)?,
                 None if meaning.meta.is_none() => {
                     cursor.skip()?;
                 }
@@ -116,6 +141,20 @@ impl Rows {
                 return Ok(());
             }
         }
+    }
+
+    /// The cell of a column, and those of its twins.
+    #[inline]
+    fn cells(&mut self, index: usize, cursor: &mut Cursor<'_>, wires: &[Wire]) -> Result<(), Refused> {
+        let start = *cursor;
+        self.cell(index, cursor, wires)?;
+        let mut twin = self.slots[index].twin;
+        while let Some(index) = twin {
+            *cursor = start;
+            self.cell(index, cursor, wires)?;
+            twin = self.slots[index].twin;
+        }
+        Ok(())
     }
 
     #[inline]
@@ -150,33 +189,43 @@ impl Rows {
         self.slots.iter().any(|slot| slot.met == self.reading)
     }
 
-    /// Ends the row: each column gets its cell.
-    pub(super) fn finish(&mut self, absent: Absent) -> Result<(), Refused> {
-        if !self.complete() {
-            for slot in self.slots.iter_mut().filter(|slot| slot.filled != self.row) {
-                if slot.nullable {
-                    slot.column.push_null();
-                } else if absent == Absent::KeyAlone && slot.met != self.reading {
-                    slot.column.push_zero();
-                } else {
-                    return Err(Refused { place: Place::Column(slot.place), refusal: MISSING_VALUE });
-                }
+    /// Gives each column its cell, also those that the row has no value for.
+    pub(super) fn fill(&mut self, absent: Absent) -> Result<(), Refused> {
+        if self.complete() {
+            return Ok(());
+        }
+        for slot in self.slots.iter_mut().filter(|slot| slot.filled != self.row) {
+            let named = slot.met == self.reading;
+            let refused = |refusal| Err(Refused { place: Place::Column(slot.place), refusal });
+            if slot.required && self.read && !named && absent == Absent::Null {
+                return refused(MISSING_FIELD);
+            }
+            if slot.nullable {
+                slot.column.push_null();
+            } else if absent == Absent::KeyAlone && !named {
+                slot.column.push_zero();
+            } else {
+                return refused(MISSING_VALUE);
             }
         }
-        self.finished += 1;
-        self.begin();
         Ok(())
+    }
+
+    /// Keeps the row that was filled.
+    pub(super) fn commit(&mut self) {
+        self.kept += 1;
+        self.begin();
     }
 
     /// Forgets what was read of the row under way.
     pub(super) fn roll_back(&mut self) {
-        self.slots.iter_mut().for_each(|slot| slot.column.truncate(self.finished));
+        self.slots.iter_mut().for_each(|slot| slot.column.truncate(self.kept));
         self.begin();
     }
 
-    /// Takes the finished rows: arrays with their index in the input.
+    /// Takes the rows kept: arrays with their index in the input.
     pub(super) fn take(&mut self) -> Vec<(usize, ArrayRef)> {
-        self.finished = 0;
+        self.kept = 0;
         self.begin();
         self.slots.iter_mut().map(|slot| (slot.place, slot.column.finish())).collect()
     }
@@ -184,5 +233,6 @@ impl Rows {
     fn begin(&mut self) {
         self.row += 1;
         self.filled = 0;
+        self.read = false;
     }
 }

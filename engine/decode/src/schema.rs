@@ -45,10 +45,14 @@ pub(super) enum Wire {
     Timestamp(TimeUnit),
 }
 
-/// How each column of the input is written: in the new row, and in the one before.
+/// How each column of the input is written.
 #[derive(Debug)]
 pub(super) struct Wires {
+    /// Columns of the row, in the new row.
     pub(super) row: Box<[Wire]>,
+    /// The same in the row before, where a delete has them.
+    pub(super) deleted: Box<[Wire]>,
+    /// Columns of the row before.
     pub(super) before: Box<[Wire]>,
 }
 
@@ -65,7 +69,9 @@ pub(super) enum Shape {
 #[derive(Debug)]
 pub(super) struct Schemas {
     shape: Shape,
-    columns: Box<[Box<str>]>,
+    /// The field that each column is read from.
+    row: Box<[String]>,
+    before: Box<[String]>,
     none: Arc<Wires>,
     /// The last one used first.
     known: Vec<Known>,
@@ -99,12 +105,11 @@ impl Payload<'_> {
 }
 
 impl Schemas {
-    /// For these columns.
-    pub(super) fn new(shape: Shape, columns: impl Iterator<Item = impl Into<Box<str>>>) -> Self {
-        let columns: Box<[_]> = columns.map(Into::into).collect();
-        let unknown = vec![Wire::Unknown; columns.len()].into_boxed_slice();
-        let none = Arc::new(Wires { row: unknown.clone(), before: unknown });
-        Self { shape, columns, none, known: Vec::new() }
+    /// For columns of the row, and of the row before, that are read from these fields.
+    pub(super) fn new(shape: Shape, row: &[String], before: &[String]) -> Self {
+        let unknown = |fields: &[String]| vec![Wire::Unknown; fields.len()].into_boxed_slice();
+        let none = Arc::new(Wires { row: unknown(row), deleted: unknown(row), before: unknown(before) });
+        Self { shape, row: row.into(), before: before.into(), none, known: Vec::new() }
     }
 
     /// Finds a message's payload. All the message's bytes are UTF-8 after this.
@@ -169,25 +174,35 @@ impl Schemas {
         let Some(schema) = schema else { return Ok(self.none.clone()) };
         let fields = schema.fields.as_deref().unwrap_or_default();
         let wires = match self.shape {
-            Shape::Row => Wires { row: self.wires(fields), before: self.none.before.clone() },
+            Shape::Row => Wires {
+                row: wires(&self.row, fields),
+                deleted: self.none.deleted.clone(),
+                before: self.none.before.clone(),
+            },
             Shape::Envelope => {
                 let inner = |name: &str| {
                     let field = fields.iter().find(|field| field.field.as_deref() == Some(name));
-                    self.wires(field.and_then(|field| field.fields.as_deref()).unwrap_or_default())
+                    field.and_then(|field| field.fields.as_deref()).unwrap_or_default()
                 };
-                Wires { row: inner("after"), before: inner("before") }
+                let (after, before) = (inner("after"), inner("before"));
+                Wires {
+                    row: wires(&self.row, after),
+                    deleted: wires(&self.row, before),
+                    before: wires(&self.before, before),
+                }
             }
         };
         Ok(Arc::new(wires))
     }
+}
 
-    fn wires(&self, fields: &[ConnectSchema]) -> Box<[Wire]> {
-        let wire = |column: &str| {
-            let field = fields.iter().find(|field| field.field.as_deref() == Some(column));
-            field.map_or(Wire::Unknown, ConnectSchema::wire)
-        };
-        self.columns.iter().map(|column| wire(column)).collect()
-    }
+/// How each column is written, by the field that it is read from.
+fn wires(columns: &[String], fields: &[ConnectSchema]) -> Box<[Wire]> {
+    let wire = |column: &String| {
+        let field = fields.iter().find(|field| field.field.as_ref() == Some(column));
+        field.map_or(Wire::Unknown, ConnectSchema::wire)
+    };
+    columns.iter().map(wire).collect()
 }
 
 fn check_utf8(bytes: &[u8]) -> Read<()> {

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use crate::input::{Decimals, Format, Input, Tombstone};
+use crate::input::{Decimals, Input, Tombstone};
 use crate::offsets::TopicPartition;
 use crate::plugin::Description;
 use crate::table::{Table, with_engine_columns};
@@ -123,16 +123,10 @@ impl TransformSettings {
 
     /// The plugin's input as these settings read it.
     pub(super) fn input(&self, description: &Description) -> Input {
-        let by_format = match description.format {
-            Format::Envelope => Tombstone::Ignore,
-            Format::Flat => Tombstone::Delete,
-        };
-        Input {
-            columns: description.input.clone(),
-            format: description.format,
-            tombstone: self.tombstone.unwrap_or(by_format),
-            decimals: self.decimals,
-        }
+        let mut input = Input::by_names(&description.input, description.format);
+        input.tombstone = self.tombstone.unwrap_or(input.tombstone);
+        input.decimals = self.decimals;
+        input
     }
 
     /// A value for each of the plugin's parameters, in its order.

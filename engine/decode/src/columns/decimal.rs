@@ -18,10 +18,10 @@ use arrow_buffer::i256;
 use super::base64;
 use super::integer::int64;
 use super::primitive::Cell;
+use crate::input::Decimals;
 use crate::reject::{DUPLICATE, Read, Refusal, RejectCode};
 use crate::scan::Cursor;
 use crate::schema::Wire;
-use crate::input::Decimals;
 
 const NOT_A_DECIMAL: &Refusal = &Refusal {
     code: RejectCode::WrongType,

@@ -1,7 +1,7 @@
 //! Numbers: taken as digits, so that each type decides what they mean and nothing goes through a float.
 
-use crate::reject::{NUMBER, Read};
 use super::Cursor;
+use crate::reject::{NUMBER, Read};
 
 impl<'m> Cursor<'m> {
     /// Whether a number is next.

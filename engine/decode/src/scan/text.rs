@@ -1,7 +1,7 @@
 //! Strings: found in place, unescaped only where there is something to unescape.
 
-use crate::reject::{CONTROL, ESCAPE, MALFORMED, Read, SURROGATE, TRUNCATED};
 use super::{Cursor, blocks};
+use crate::reject::{CONTROL, ESCAPE, MALFORMED, Read, SURROGATE, TRUNCATED};
 
 /// A string as it stands in the message, without its quotes.
 #[derive(Clone, Copy, Debug)]

@@ -166,7 +166,8 @@ fn change_columns_are_filled_where_they_are_declared() {
             format!("d: 100 | true | {} | null | 1 | shop.orders | 3 | 2 | 7b226964223a317d", first + 2),
         ]
     );
-    assert_eq!(decoded.rows.schema(), input.columns);
+    let fields: Vec<_> = input.columns.iter().map(|column| column.field.clone()).collect();
+    assert_eq!(decoded.rows.schema().fields().to_vec(), fields);
 }
 
 #[test]
@@ -224,4 +225,80 @@ fn schemas_that_alternate_are_each_obeyed() {
 fn decoders_go_to_other_threads() {
     fn send<T: Send>() {}
     send::<Decoder>();
+}
+
+#[test]
+fn columns_come_from_where_their_source_says() {
+    let column = |name: &str, data_type: DataType, source: Source| InputColumn {
+        field: Arc::new(optional(name, data_type)),
+        required: source == Source::Before("id".into()),
+        source,
+    };
+    let mut input = input(Format::Envelope, Vec::new());
+    input.columns = vec![
+        column("id", DataType::Int64, Source::Row("id".into())),
+        column("id_text", DataType::Decimal128(10, 1), Source::Row("id".into())),
+        column("old_id", DataType::Int64, Source::Before("id".into())),
+        column("old_price", DataType::Decimal128(10, 2), Source::Before("price".into())),
+        column("moved", DataType::Utf8, Source::Header("__debezium.newkey".into())),
+        column("raw", DataType::Binary, Source::Header("raw".into())),
+        column("letter", DataType::UInt8, Source::Change(ChangeColumn::Op)),
+    ];
+    let message = |offset: i64, value: &str, headers: &[(&str, Option<&[u8]>)]| OwnedMessage {
+        headers: headers.iter().map(|(key, value)| ((*key).to_owned(), value.map(<[u8]>::to_vec))).collect(),
+        ..OwnedMessage::new(offset, Some(b"{\"id\":3}".to_vec()), Some(value.as_bytes().to_vec()))
+    };
+    let all = [
+        message(0, r#"{"before":{"id":1,"price":"BOI="},"after":{"id":2},"op":"u"}"#, &[("raw", Some(b"a"))]),
+        message(1, r#"{"before":null,"after":{"id":2},"op":"c"}"#, &[("raw", Some(b"\xff")), ("raw", None)]),
+        message(2, r#"{"before":{"id":3,"price":null},"after":null,"op":"d"}"#, &[("__debezium.newkey", Some(b"k"))]),
+        message(3, r#"{"before":{"id":4},"after":{"id":5},"op":"u"}"#, &[("__debezium.newkey", Some(b"\xff"))]),
+        message(4, r#"{"before":{"id":"x"},"after":{"id":5},"op":"u"}"#, &[]),
+        message(5, r#"{"before":{"id":6},"after":{"id":7},"op":"u"}"#, &[]),
+    ];
+    let mut decoder = decoder(&input);
+    let decoded = decode(&mut decoder, &all);
+    assert_eq!(
+        outcomes(&decoded),
+        [
+            "u: 2 | 2.0 | 1 | 12.50 | null | 61 | 117",
+            "c: 2 | 2.0 | null | null | null | null | 99",
+            "d: 3 | 3.0 | 3 | null | k | null | 100",
+            "invalid_utf8 moved",
+            "wrong_type old_id",
+            "u: 7 | 7.0 | 6 | null | null | null | 117",
+        ]
+    );
+}
+
+#[test]
+fn a_required_field_must_be_named_and_may_be_null() {
+    let mut input = input(Format::Envelope, vec![required("id", DataType::Int64), optional("note", DataType::Utf8)]);
+    let after = |row: &str| format!(r#"{{"before":null,"after":{row},"op":"c"}}"#);
+    assert_eq!(outcome(&input, after(r#"{"id":1}"#).as_bytes()), "c: 1 | null");
+    input.columns[1].required = true;
+    assert_eq!(outcome(&input, after(r#"{"id":1}"#).as_bytes()), "missing_value note");
+    assert_eq!(outcome(&input, after(r#"{"id":1,"note":null}"#).as_bytes()), "c: 1 | null");
+    input.columns[0].required = false;
+    assert_eq!(outcome(&input, after(r#"{"note":null}"#).as_bytes()), "missing_value id");
+    let key = Some(&b"{\"id\":7}"[..]);
+    assert_eq!(outcome_with_key(&input, key, br#"{"before":null,"after":null,"op":"d"}"#), "d: 7 | null");
+}
+
+#[test]
+fn a_source_that_can_not_be_is_named() {
+    let column = |field: Field, source: Source| InputColumn { field: Arc::new(field), source, required: false };
+    let mut input = input(Format::Flat, Vec::new());
+    input.columns = vec![
+        column(optional("old", DataType::Int64), Source::Before("id".into())),
+        column(required("header", DataType::Utf8), Source::Header("h".into())),
+        column(optional("number", DataType::Int64), Source::Header("h".into())),
+        column(optional("topic", DataType::Binary), Source::Change(ChangeColumn::Topic)),
+    ];
+    let error = Decoder::new(&input, &partition(), 1).unwrap_err();
+    for (problem, word) in error.problems.iter().zip(["flat messages", "nullable", "Utf8 and Binary", "_topic is Utf8"])
+    {
+        assert!(problem.contains(word), "{problem}");
+    }
+    assert_eq!(error.problems.len(), 4, "{error}");
 }

@@ -18,10 +18,10 @@ use proptest::test_runner::{Config as ProptestConfig, RngSeed};
 
 use super::Decoder;
 use crate::decoded::Decoded;
-use crate::input::{Decimals, Format, Input, Tombstone};
+use crate::input::EXTENSION_NAME;
+use crate::input::{Format, Input, InputColumn, Source, Tombstone};
 use crate::message::OwnedMessage;
 use crate::partition::TopicPartition;
-use crate::input::EXTENSION_NAME;
 
 pub(super) const MICROS: DataType = DataType::Timestamp(TimeUnit::Microsecond, None);
 
@@ -43,11 +43,7 @@ pub(super) fn json(name: &str) -> Field {
 }
 
 pub(super) fn input(format: Format, columns: Vec<Field>) -> Input {
-    let tombstone = match format {
-        Format::Envelope => Tombstone::Ignore,
-        Format::Flat => Tombstone::Delete,
-    };
-    Input { columns: Arc::new(Schema::new(columns)), format, tombstone, decimals: Decimals::Precise }
+    Input::by_names(&Schema::new(columns), format)
 }
 
 pub(super) fn partition() -> TopicPartition {

@@ -181,8 +181,9 @@ impl KafkaMessage {
         let (mut name, mut value, mut size) = (ptr::null::<c_char>(), ptr::null::<c_void>(), 0_usize);
         for index in 0.. {
             // SAFETY: a valid list and places for the answer; an index behind the end is an error, not undefined.
-            let error =
-                unsafe { sys::rd_kafka_header_get_all(list.as_ptr(), index, &raw mut name, &raw mut value, &raw mut size) };
+            let error = unsafe {
+                sys::rd_kafka_header_get_all(list.as_ptr(), index, &raw mut name, &raw mut value, &raw mut size)
+            };
             if error != sys::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR {
                 break;
             }
