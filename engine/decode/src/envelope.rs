@@ -10,22 +10,22 @@ use super::schema::{Payload, Wire};
 use super::{Change, Outcome};
 use crate::decoded::{NoOp, Op};
 
-const NOT_AN_ENVELOPE: &Refusal = &Refusal {
+pub(super) const NOT_AN_ENVELOPE: &Refusal = &Refusal {
     code: RejectCode::WrongFormat,
     reason: "the message has no `op`, so it is no Debezium envelope: if the connector uses ExtractNewRecordState, \
              set the input's format to flat",
 };
-const UNKNOWN_OP: &Refusal = &Refusal {
+pub(super) const UNKNOWN_OP: &Refusal = &Refusal {
     code: RejectCode::UnknownOp,
     reason: "expected `op` to be one of \"c\", \"u\", \"d\", \"r\", \"t\" and \"m\"",
 };
-const NOT_A_ROW: &Refusal = &Refusal {
+pub(super) const NOT_A_ROW: &Refusal = &Refusal {
     code: RejectCode::WrongType,
     reason: "expected `before` and `after` to be objects or null (a string here is MongoDB's extended JSON)",
 };
-const NO_AFTER: &Refusal =
+pub(super) const NO_AFTER: &Refusal =
     &Refusal { code: RejectCode::MissingRow, reason: "`op` is \"c\", \"u\" or \"r\", but `after` is null or absent" };
-const NOT_A_SOURCE: &Refusal =
+pub(super) const NOT_A_SOURCE: &Refusal =
     &Refusal { code: RejectCode::WrongType, reason: "expected `source` to be an object with a whole `ts_ms`" };
 
 /// What the keys of the envelope mean.

@@ -12,7 +12,7 @@ pub enum RejectCode {
     DuplicateKey,
     /// The message is of the other [`Format`](crate::input::Format), or of none that is known.
     WrongFormat,
-    /// The embedded schema is not a Kafka Connect schema.
+    /// The embedded schema is not a Kafka Connect schema, or the registered one not Avro.
     InvalidSchema,
     /// `op` or `__op` is a letter that Debezium does not define.
     UnknownOp,
@@ -34,6 +34,12 @@ pub enum RejectCode {
     InvalidValue,
     /// One batch would hold 2 GiB of one column.
     TooLarge,
+    /// Not the Avro value that its schema describes: truncated, garbage behind it, an impossible length.
+    InvalidAvro,
+    /// The schema registry does not know the message's schema.
+    UnknownSchema,
+    /// The message names a schema by its id, and there is no schema registry to ask.
+    NoRegistry,
 }
 
 impl RejectCode {
@@ -56,6 +62,9 @@ impl RejectCode {
             Self::Inexact => "inexact",
             Self::InvalidValue => "invalid_value",
             Self::TooLarge => "too_large",
+            Self::InvalidAvro => "invalid_avro",
+            Self::UnknownSchema => "unknown_schema",
+            Self::NoRegistry => "no_registry",
         }
     }
 }

@@ -8,7 +8,7 @@ use std::collections::HashMap;
 
 use arrow_array::ArrayRef;
 
-use super::columns::Column;
+use super::columns::{Column, Plain};
 use super::members::Members;
 use super::reject::{DUPLICATE, MISSING_FIELD, MISSING_VALUE, Place, Read, Refused};
 use super::scan::Cursor;
@@ -174,6 +174,49 @@ impl Rows {
             return Ok(());
         }
         slot.column.read(cursor, wires[index]).map_err(refused)?;
+        slot.filled = self.row;
+        self.filled += 1;
+        Ok(())
+    }
+
+    /// The columns that are read from this field.
+    pub(super) fn slots_of(&self, field: &str) -> Vec<usize> {
+        let first = self.names.get(field.as_bytes()).copied();
+        std::iter::successors(first, |slot| self.slots[*slot].twin).collect()
+    }
+
+    /// Begins an object whose fields are given one by one, by whoever knows their order: each is met, and given if it is
+    /// wanted.
+    pub(super) fn begin_object(&mut self) {
+        self.reading += 1;
+        self.read = true;
+    }
+
+    /// The object has the field of this column; whether its value is still wanted.
+    pub(super) fn meet(&mut self, slot: usize) -> bool {
+        let slot = &mut self.slots[slot];
+        slot.met = self.reading;
+        slot.filled != self.row
+    }
+
+    /// Gives a column its value; false: the column declines, and wants it as JSON.
+    #[inline]
+    pub(super) fn plain(&mut self, index: usize, value: Plain<'_>, wire: Wire) -> Result<bool, Refused> {
+        let slot = &mut self.slots[index];
+        let place = Place::Column(slot.place);
+        let taken = slot.column.read_plain(value, wire).map_err(|refusal| Refused { place, refusal })?;
+        if taken {
+            slot.filled = self.row;
+            self.filled += 1;
+        }
+        Ok(taken)
+    }
+
+    /// Gives a column its value as JSON.
+    pub(super) fn json(&mut self, index: usize, cursor: &mut Cursor<'_>, wire: Wire) -> Result<(), Refused> {
+        let slot = &mut self.slots[index];
+        let place = Place::Column(slot.place);
+        slot.column.read(cursor, wire).map_err(|refusal| Refused { place, refusal })?;
         slot.filled = self.row;
         self.filled += 1;
         Ok(())

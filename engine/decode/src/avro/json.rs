@@ -91,14 +91,7 @@ impl Writer<'_> {
     }
 
     /// A pair of a map is a list of two.
-    fn record(
-        &self,
-        fields: &[Field],
-        body: &mut Body<'_>,
-        out: &mut Vec<u8>,
-        levels: usize,
-        pair: bool,
-    ) -> Read<()> {
+    fn record(&self, fields: &[Field], body: &mut Body<'_>, out: &mut Vec<u8>, levels: usize, pair: bool) -> Read<()> {
         out.push(if pair { b'[' } else { b'{' });
         let start = out.len();
         for field in fields {

@@ -123,18 +123,19 @@ impl Avro {
         self.plans.clear();
     }
 
-    /// Reads one message into `rows`; `None`: its value is null.
+    /// Reads one message into `rows` and `before`; `None`: its value is null.
     pub(super) fn read(
         &mut self,
         rows: &mut Rows,
+        before: &mut Rows,
         keys: &mut Keys,
         schemas: &Schemas,
         value: &[u8],
         key: Option<&[u8]>,
     ) -> Result<Option<Outcome>, Refused> {
-        let Some((plan, mut reading)) = self.open(rows, schemas, value)? else { return Ok(None) };
+        let Some((plan, mut reading)) = self.open(rows, before, schemas, value)? else { return Ok(None) };
         match &plan.messages {
-            Messages::Envelopes(parts) => reading.envelope(rows, keys, parts, key).map(Some),
+            Messages::Envelopes(parts) => reading.envelope(rows, before, keys, parts, key).map(Some),
             Messages::Rows(row) => reading.flat(rows, keys, row, key).map(Some),
             Messages::Others(no_op) => reading.other(*no_op).map(Some),
             Messages::NoRecords => Err(read::no_record(self.shape).into()),
@@ -143,7 +144,9 @@ impl Avro {
 
     /// Fills what the row has no value for from a key; false: the key is no record and has no names.
     pub(super) fn key(&mut self, rows: &mut Rows, schemas: &Schemas, key: &[u8]) -> Result<bool, Refused> {
-        let Some((plan, mut reading)) = self.open(rows, schemas, key)? else { return Ok(false) };
+        let Some((plan, mut reading)) = self.open(rows, &Rows::new(Vec::new()), schemas, key)? else {
+            return Ok(false);
+        };
         let Messages::Rows(row) = &plan.messages else { return Ok(false) };
         reading.key(rows, row)?;
         Ok(true)
@@ -154,13 +157,14 @@ impl Avro {
     fn open<'a>(
         &'a mut self,
         rows: &Rows,
+        before: &Rows,
         schemas: &Schemas,
         bytes: &'a [u8],
     ) -> Result<Option<(Arc<Plan>, Reading<'a>)>, Refused> {
         let (id, datum) = framed(bytes).ok_or(CUT_FRAME)??;
         let plan = match self.plans.get(&id) {
             Some(plan) => plan.clone()?,
-            None => self.plan(rows, schemas, id)?,
+            None => self.plan(rows, before, schemas, id)?,
         };
         let mut body = Body::new(datum);
         let (of, null) = read::branch(&plan.schema, plan.schema.root(), &mut body)?;
@@ -172,13 +176,13 @@ impl Avro {
     }
 
     #[cold]
-    fn plan(&mut self, rows: &Rows, schemas: &Schemas, id: u32) -> Read<Arc<Plan>> {
+    fn plan(&mut self, rows: &Rows, before: &Rows, schemas: &Schemas, id: u32) -> Read<Arc<Plan>> {
         let registry = self.registry.as_ref().ok_or(NO_REGISTRY)?;
         let plan = match registry.get(&id) {
             Some(Registered::Schema(schema)) => {
                 let connect = json::connect_schema(schema).to_string();
-                let slot = |name: &str| rows.slot(name.as_bytes());
-                schemas.wires_of(connect.as_bytes()).map(|wires| Arc::new(Plan::new(schema, wires, self.shape, &slot)))
+                let wires = schemas.wires_of(connect.as_bytes());
+                wires.map(|wires| Arc::new(Plan::new(schema, wires, self.shape, rows, before)))
             }
             Some(Registered::NotAvro) => Err(NOT_AVRO),
             Some(Registered::Unknown) | None => Err(UNKNOWN_SCHEMA),

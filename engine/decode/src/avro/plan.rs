@@ -6,6 +6,7 @@ use super::schema::{Field, Schema, TypeId};
 use super::skip::{Run, Skips};
 use crate::decoded::NoOp;
 use crate::no_op;
+use crate::rows::Rows;
 use crate::schema::{Shape, Wires};
 
 /// A schema with the columns that are wanted of it.
@@ -35,7 +36,7 @@ pub(super) enum Messages {
 #[derive(Debug)]
 pub(super) enum Part {
     Skip(Run),
-    Before(Image),
+    Before(Before),
     After(Image),
     Source(Source),
     Op(TypeId),
@@ -47,6 +48,13 @@ pub(super) struct Image {
     pub(super) of: TypeId,
     /// None: the schema has no record there.
     pub(super) row: Option<RowPlan>,
+}
+
+/// The row before the change: what of it a delete reads, and what the columns of the row before.
+#[derive(Debug)]
+pub(super) struct Before {
+    pub(super) of: TypeId,
+    pub(super) rows: Option<(RowPlan, RowPlan)>,
 }
 
 /// How to find `ts_ms` in `source`.
@@ -76,8 +84,8 @@ pub(super) enum Step {
     Skip(Run),
     Read {
         of: TypeId,
-        /// The column that wants it.
-        slot: Option<usize>,
+        /// The columns that want it.
+        slots: Box<[usize]>,
         /// What it says of the change.
         added: Option<Added>,
     },
@@ -93,50 +101,45 @@ pub(super) enum Added {
 }
 
 impl Plan {
-    /// Plans the reading of messages of this schema; `slot` says which column has a name.
-    pub(super) fn new(
-        schema: &Arc<Schema>,
-        wires: Arc<Wires>,
-        shape: Shape,
-        slot: &impl Fn(&str) -> Option<usize>,
-    ) -> Self {
+    /// Plans the reading of messages of this schema for these columns.
+    pub(super) fn new(schema: &Arc<Schema>, wires: Arc<Wires>, shape: Shape, rows: &Rows, before: &Rows) -> Self {
         let messages = match (schema.fields(schema.root()), shape) {
             (None, _) => Messages::NoRecords,
-            (Some(fields), Shape::Row) => Messages::Rows(row(schema, fields, slot, true)),
-            (Some(fields), Shape::Envelope) => envelope(schema, fields, slot),
+            (Some(fields), Shape::Row) => Messages::Rows(row(schema, fields, rows, true)),
+            (Some(fields), Shape::Envelope) => envelope(schema, fields, rows, before),
         };
         Self { skips: Skips::new(schema), schema: schema.clone(), wires, messages }
     }
 }
 
-fn row(schema: &Schema, fields: &[Field], slot: &impl Fn(&str) -> Option<usize>, flat: bool) -> RowPlan {
+fn row(schema: &Schema, fields: &[Field], rows: &Rows, flat: bool) -> RowPlan {
     let (mut steps, mut skipped, mut any) = (Vec::new(), Vec::new(), false);
     for field in fields {
-        let (slot, added) = (slot(&field.name), if flat { added(&field.name) } else { None });
-        if slot.is_none() && added.is_none() {
+        let (slots, added) = (rows.slots_of(&field.name), if flat { added(&field.name) } else { None });
+        if slots.is_empty() && added.is_none() {
             skipped.push(field.of);
             continue;
         }
-        any |= slot.is_some();
+        any |= !slots.is_empty();
         steps.extend(skip_over(schema, &mut skipped).map(Step::Skip));
-        steps.push(Step::Read { of: field.of, slot, added });
+        steps.push(Step::Read { of: field.of, slots: slots.into(), added });
     }
     steps.extend(skip_over(schema, &mut skipped).map(Step::Skip));
     let keys = no_op::Keys::of_names(fields.iter().map(|field| field.name.as_bytes()));
     RowPlan { steps: steps.into(), any, no_op: keys.no_op(), is_envelope: keys.are_envelope() }
 }
 
-fn envelope(schema: &Schema, fields: &[Field], slot: &impl Fn(&str) -> Option<usize>) -> Messages {
+fn envelope(schema: &Schema, fields: &[Field], rows: &Rows, before: &Rows) -> Messages {
     let keys = no_op::Keys::of_names(fields.iter().map(|field| field.name.as_bytes()));
     if !keys.op {
         return Messages::Others(keys.no_op());
     }
-    let image = |of| Image { of, row: schema.fields(of).map(|fields| row(schema, fields, slot, false)) };
+    let image = |of: TypeId, rows| schema.fields(of).map(|fields| row(schema, fields, rows, false));
     let (mut parts, mut skipped) = (Vec::new(), Vec::new());
     for field in fields {
         let part = match &*field.name {
-            "before" => Part::Before(image(field.of)),
-            "after" => Part::After(image(field.of)),
+            "before" => Part::Before(Before { of: field.of, rows: image(field.of, rows).zip(image(field.of, before)) }),
+            "after" => Part::After(Image { of: field.of, row: image(field.of, rows) }),
             "source" => Part::Source(source(schema, field.of)),
             "op" => Part::Op(field.of),
             _ => {

@@ -4,8 +4,8 @@
 use std::sync::Arc;
 
 use super::body::Body;
-use super::json::{self, NO_SYMBOL};
-use super::plan::{Added, Image, Part, Plan, RowPlan, Source, Step};
+use super::json;
+use super::plan::{Added, Before, Image, Part, Plan, RowPlan, Source, Step};
 use super::schema::{Kind, Schema, TypeId};
 use super::skip::NO_BRANCH;
 use crate::columns::Plain;
@@ -33,7 +33,7 @@ pub(super) struct Reading<'a> {
 enum Value<'m> {
     Null,
     Plain(Plain<'m>),
-    /// An array, a map or a record: not taken yet.
+    /// An enum, an array, a map or a record: not taken yet.
     Nested,
 }
 
@@ -49,7 +49,7 @@ enum Row {
 struct Seen<'p, 'm> {
     op: Option<&'m [u8]>,
     after: Option<Row>,
-    before: Option<(&'p RowPlan, Body<'m>)>,
+    before: Option<(&'p (RowPlan, RowPlan), Body<'m>)>,
     source_ts: Option<i64>,
 }
 
@@ -89,6 +89,7 @@ impl<'a> Reading<'a> {
     pub(super) fn envelope(
         &mut self,
         rows: &mut Rows,
+        before: &mut Rows,
         keys: &mut Keys,
         parts: &[Part],
         key: Option<&[u8]>,
@@ -105,17 +106,21 @@ impl<'a> Reading<'a> {
             Some(b"m") => return Ok(Outcome::NoOp(NoOp::LogicalMessage)),
             Some(_) | None => return Err(envelope::UNKNOWN_OP.into()),
         };
-        match (op, seen.after) {
+        let absent = match (op, seen.after) {
             (Op::Delete, after) => {
                 if after == Some(Row::Record) {
                     rows.roll_back();
                 }
-                self.delete(rows, keys, seen.before, &plan.wires.before, key)?;
+                self.delete(rows, keys, seen.before, &plan.wires.deleted, key)?
             }
-            (_, Some(Row::Record)) => rows.finish(Absent::Null)?,
+            (_, Some(Row::Record)) => Absent::Null,
             (_, Some(Row::Null) | None) => return Err(envelope::NO_AFTER.into()),
+        };
+        if let Some(((_, row), body)) = seen.before.filter(|((_, row), _)| row.any) {
+            self.body = body;
+            self.row(before, row, &plan.wires.before)?;
         }
-        Ok(Outcome::Row(Change { op, source_ts: seen.source_ts }))
+        Ok(Outcome::Row(Change { op, source_ts: seen.source_ts, absent }))
     }
 
     fn parts<'p>(&mut self, rows: &mut Rows, parts: &'p [Part]) -> Result<Seen<'p, 'a>, Refused> {
@@ -124,14 +129,14 @@ impl<'a> Reading<'a> {
         for part in parts {
             match part {
                 Part::Skip(run) => plan.skips.skip_run(run, &mut self.body)?,
-                Part::Before(image) => {
-                    if let Some((of, row)) = self.image(image)? {
-                        seen.before = Some((row, self.body));
+                Part::Before(Before { of, rows }) => {
+                    if let Some((of, rows)) = self.image(*of, rows.as_ref())? {
+                        seen.before = Some((rows, self.body));
                         plan.skips.skip(of, &mut self.body)?;
                     }
                 }
-                Part::After(image) => {
-                    let row = self.image(image)?;
+                Part::After(Image { of, row }) => {
+                    let row = self.image(*of, row.as_ref())?;
                     seen.after = Some(if row.is_some() { Row::Record } else { Row::Null });
                     if let Some((_, row)) = row {
                         self.row(rows, row, &plan.wires.row)?;
@@ -148,12 +153,12 @@ impl<'a> Reading<'a> {
     }
 
     /// A row image that is not null, with its type.
-    fn image<'p>(&mut self, image: &'p Image) -> Read<Option<(TypeId, &'p RowPlan)>> {
-        let (of, null) = branch(&self.plan.schema, image.of, &mut self.body)?;
+    fn image<T>(&mut self, of: TypeId, row: Option<T>) -> Read<Option<(TypeId, T)>> {
+        let (of, null) = branch(&self.plan.schema, of, &mut self.body)?;
         if null {
             return Ok(None);
         }
-        let row = image.row.as_ref().filter(|_| matches!(self.plan.schema.kind(of), Kind::Record(_)));
+        let row = row.filter(|_| matches!(self.plan.schema.kind(of), Kind::Record(_)));
         Ok(Some((of, row.ok_or(envelope::NOT_A_ROW)?)))
     }
 
@@ -182,18 +187,18 @@ impl<'a> Reading<'a> {
         &mut self,
         rows: &mut Rows,
         keys: &mut Keys,
-        before: Option<(&RowPlan, Body<'a>)>,
+        before: Option<(&(RowPlan, RowPlan), Body<'a>)>,
         wires: &[Wire],
         key: Option<&[u8]>,
-    ) -> Result<(), Refused> {
-        let Some((row, body)) = before else {
+    ) -> Result<Absent, Refused> {
+        let Some(((row, _), body)) = before else {
             keys.required(rows, key)?;
-            return rows.finish(Absent::KeyAlone);
+            return Ok(Absent::KeyAlone);
         };
         self.body = body;
         self.row(rows, row, wires)?;
         let key_alone = !rows.complete() && keys.complete(rows, key)?;
-        rows.finish(if key_alone { Absent::KeyAlone } else { Absent::Null })
+        Ok(if key_alone { Absent::KeyAlone } else { Absent::Null })
     }
 
     /// A flat row.
@@ -228,8 +233,8 @@ impl<'a> Reading<'a> {
             (_, Some(_)) => return Err(flat::UNKNOWN_OP.into()),
         };
         let key_alone = op == Op::Delete && !rows.complete() && keys.complete(rows, key)?;
-        rows.finish(if key_alone { Absent::KeyAlone } else { Absent::Null })?;
-        Ok(Outcome::Row(Change { op, source_ts: told.source_ts.or(told.ts) }))
+        let absent = if key_alone { Absent::KeyAlone } else { Absent::Null };
+        Ok(Outcome::Row(Change { op, source_ts: told.source_ts.or(told.ts), absent }))
     }
 
     /// A record that is no envelope.
@@ -252,13 +257,13 @@ impl<'a> Reading<'a> {
         for step in &row.steps {
             match step {
                 Step::Skip(run) => self.plan.skips.skip_run(run, &mut self.body)?,
-                Step::Read { of, slot, added } => {
+                Step::Read { of, slots, added } => {
                     let start = self.body;
                     if let Some(added) = added {
                         let value = self.value(*of)?.1;
                         told.note(*added, value)?;
                     }
-                    if let Some(slot) = slot {
+                    for slot in slots {
                         self.body = start;
                         self.cell(rows, *slot, *of, wires[*slot])?;
                     }
@@ -303,12 +308,8 @@ impl<'a> Reading<'a> {
             Kind::Bytes => Plain::Bytes(body.bytes()?),
             Kind::Fixed(size) => Plain::Bytes(body.take(*size)?),
             Kind::String => Plain::Text(utf8(body.bytes()?)?),
-            Kind::Enum(symbols) => {
-                // The symbols live as long as the schema, the value must live as long as the message.
-                symbols.get(body.index()?).ok_or(NO_SYMBOL)?;
-                return Ok((of, Value::Nested));
-            }
-            Kind::Array(_) | Kind::Map(_) | Kind::Record(_) => return Ok((of, Value::Nested)),
+            // An enum's text is the schema's, not the message's: it goes by way of JSON.
+            Kind::Enum(_) | Kind::Array(_) | Kind::Map(_) | Kind::Record(_) => return Ok((of, Value::Nested)),
             // A union in a union is refused with the schema; null was taken.
             Kind::Union(_) | Kind::Null => return Ok((of, Value::Null)),
         };

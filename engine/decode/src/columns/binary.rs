@@ -2,8 +2,8 @@
 
 use arrow_array::types::BinaryType;
 
-use super::base64;
 use super::bytes::Bytes;
+use super::{Plain, base64};
 use crate::reject::{Read, Refusal, RejectCode};
 use crate::scan::Cursor;
 use crate::schema::Wire;
@@ -24,5 +24,11 @@ impl Bytes for Binary {
             return Err(NOT_BYTES);
         }
         base64::append(value.raw_string()?.text(&mut self.scratch)?, out)
+    }
+
+    fn plain(&mut self, value: Plain<'_>, out: &mut Vec<u8>) -> Read<bool> {
+        let Plain::Bytes(bytes) = value else { return Ok(false) };
+        out.extend_from_slice(bytes);
+        Ok(true)
     }
 }

@@ -9,6 +9,7 @@
 use arrow_array::types::Date32Type;
 use arrow_schema::TimeUnit;
 
+use super::Plain;
 use super::calendar::{DAY_SECONDS, Iso, convert};
 use super::integer::int64;
 use super::primitive::Cell;
@@ -48,6 +49,13 @@ impl Cell for Date {
             return Err(NOT_A_DATE);
         };
         i32::try_from(days).map_err(|_| OUT_OF_RANGE)
+    }
+
+    fn plain(&mut self, value: Plain<'_>, wire: Wire) -> Read<Option<i32>> {
+        match (value, wire) {
+            (Plain::Integer(days), Wire::Days) => i32::try_from(days).map(Some).map_err(|_| OUT_OF_RANGE),
+            _ => Ok(None),
+        }
     }
 }
 

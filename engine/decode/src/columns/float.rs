@@ -7,6 +7,7 @@
 
 use arrow_array::types::{Float32Type, Float64Type};
 
+use super::Plain;
 use super::primitive::Cell;
 use crate::reject::{NUMBER, Read, Refusal, RejectCode};
 use crate::scan::Cursor;
@@ -37,6 +38,11 @@ impl Cell for Float64 {
             Token::Special(number) => Ok(number),
         }
     }
+
+    /// Of the same width alone: to another one the digits count, as in JSON.
+    fn plain(&mut self, value: Plain<'_>, _: Wire) -> Read<Option<f64>> {
+        Ok(if let Plain::Double(number) = value { Some(number) } else { None })
+    }
 }
 
 impl Cell for Float32 {
@@ -51,6 +57,11 @@ impl Cell for Float32 {
             #[expect(clippy::cast_possible_truncation, reason = "not a number and the infinities have their like")]
             Token::Special(number) => Ok(number as f32),
         }
+    }
+
+    /// Of the same width alone: to another one the digits count, as in JSON.
+    fn plain(&mut self, value: Plain<'_>, _: Wire) -> Read<Option<f32>> {
+        Ok(if let Plain::Float(number) = value { Some(number) } else { None })
     }
 }
 

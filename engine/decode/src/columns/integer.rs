@@ -10,7 +10,7 @@ use std::marker::PhantomData;
 use arrow_array::types::ArrowPrimitiveType;
 
 use super::primitive::Cell;
-use super::{base64, decimal};
+use super::{Plain, base64, decimal};
 use crate::reject::{Read, Refusal, RejectCode};
 use crate::scan::Cursor;
 use crate::schema::Wire;
@@ -45,6 +45,11 @@ where
         }
         let number = self.wide(value, wire)?;
         A::Native::try_from(number).map_err(|_| OUT_OF_RANGE)
+    }
+
+    fn plain(&mut self, value: Plain<'_>, _: Wire) -> Read<Option<A::Native>> {
+        let Plain::Integer(number) = value else { return Ok(None) };
+        A::Native::try_from(number).map(Some).map_err(|_| OUT_OF_RANGE)
     }
 }
 

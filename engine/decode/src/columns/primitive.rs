@@ -8,7 +8,7 @@ use arrow_array::{ArrayRef, PrimitiveArray};
 use arrow_buffer::NullBufferBuilder;
 use arrow_schema::DataType;
 
-use super::Column;
+use super::{Column, Plain};
 use crate::reject::Read;
 use crate::scan::Cursor;
 use crate::schema::Wire;
@@ -20,7 +20,15 @@ pub(super) trait Cell: Debug + Send {
 
     /// Reads the value that the cursor is at, which is not null.
     fn read(&mut self, value: &mut Cursor<'_>, wire: Wire) -> Read<<Self::Arrow as ArrowPrimitiveType>::Native>;
+
+    /// Takes a value that needs no reading; none: it is to be read from JSON.
+    fn plain(&mut self, value: Plain<'_>, wire: Wire) -> Read<Option<Native<Self>>>
+    where
+        Self: Sized;
 }
+
+/// The native value of a cell.
+pub(super) type Native<C> = <<C as Cell>::Arrow as ArrowPrimitiveType>::Native;
 
 /// A column of such values.
 #[derive(Debug)]
@@ -48,6 +56,13 @@ impl<C: Cell> Column for Primitive<C> {
         self.values.push(value);
         self.nulls.append_non_null();
         Ok(())
+    }
+
+    fn read_plain(&mut self, value: Plain<'_>, wire: Wire) -> Read<bool> {
+        let Some(value) = self.cell.plain(value, wire)? else { return Ok(false) };
+        self.values.push(value);
+        self.nulls.append_non_null();
+        Ok(true)
     }
 
     fn push_null(&mut self) {

@@ -3,6 +3,7 @@
 
 use arrow_array::types::Utf8Type;
 
+use super::Plain;
 use super::bytes::Bytes;
 use crate::reject::{Read, Refusal, RejectCode};
 use crate::scan::Cursor;
@@ -22,5 +23,11 @@ impl Bytes for Text {
             return Err(NOT_TEXT);
         }
         value.raw_string()?.append_to(out)
+    }
+
+    fn plain(&mut self, value: Plain<'_>, out: &mut Vec<u8>) -> Read<bool> {
+        let Plain::Text(text) = value else { return Ok(false) };
+        out.extend_from_slice(text);
+        Ok(true)
     }
 }

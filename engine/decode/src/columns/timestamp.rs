@@ -15,6 +15,7 @@ use std::marker::PhantomData;
 use arrow_array::types::ArrowPrimitiveType;
 use arrow_schema::TimeUnit;
 
+use super::Plain;
 use super::calendar::{DAY_SECONDS, Iso, convert, in_unit};
 use super::integer::int64;
 use super::primitive::Cell;
@@ -65,14 +66,19 @@ impl<A> Timestamp<A> {
 
     fn text(&mut self, value: &mut Cursor<'_>) -> Read<i64> {
         let text = value.raw_string()?.text(&mut self.scratch)?;
-        let Some((seconds, nanos, offset)) = iso(text) else {
-            return Err(if matches!(text, b"infinity" | b"-infinity") { INFINITE } else { NOT_ISO });
-        };
-        if offset.is_none() && self.zoned {
-            return Err(NO_OFFSET);
-        }
-        in_unit(seconds - offset.unwrap_or_default(), nanos, self.unit)
+        of_text(text, self.unit, self.zoned)
     }
+}
+
+/// ISO 8601 text in a unit.
+fn of_text(text: &[u8], unit: TimeUnit, zoned: bool) -> Read<i64> {
+    let Some((seconds, nanos, offset)) = iso(text) else {
+        return Err(if matches!(text, b"infinity" | b"-infinity") { INFINITE } else { NOT_ISO });
+    };
+    if offset.is_none() && zoned {
+        return Err(NO_OFFSET);
+    }
+    in_unit(seconds - offset.unwrap_or_default(), nanos, unit)
 }
 
 impl<A> Cell for Timestamp<A>
@@ -92,6 +98,15 @@ where
             if INFINITIES.contains(&number) { Err(INFINITE) } else { self.number(number, wire) }
         } else {
             Err(NOT_A_TIMESTAMP)
+        }
+    }
+
+    fn plain(&mut self, value: Plain<'_>, wire: Wire) -> Read<Option<i64>> {
+        match value {
+            Plain::Integer(number) if INFINITIES.contains(&number) => Err(INFINITE),
+            Plain::Integer(number) => self.number(number, wire).map(Some),
+            Plain::Text(text) => of_text(text, self.unit, self.zoned).map(Some),
+            Plain::Boolean(_) | Plain::Float(_) | Plain::Double(_) | Plain::Bytes(_) => Ok(None),
         }
     }
 }

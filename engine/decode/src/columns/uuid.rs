@@ -5,7 +5,7 @@ use std::sync::Arc;
 use arrow_array::{ArrayRef, FixedSizeBinaryArray};
 use arrow_buffer::NullBufferBuilder;
 
-use super::Column;
+use super::{Column, Plain};
 use crate::reject::{Read, Refusal, RejectCode};
 use crate::scan::Cursor;
 use crate::schema::Wire;
@@ -44,6 +44,13 @@ impl Column for Uuids {
         self.values.extend_from_slice(&parse(text).ok_or(NOT_A_UUID)?);
         self.nulls.append_non_null();
         Ok(())
+    }
+
+    fn read_plain(&mut self, value: Plain<'_>, _: Wire) -> Read<bool> {
+        let Plain::Text(text) = value else { return Ok(false) };
+        self.values.extend_from_slice(&parse(text).ok_or(NOT_A_UUID)?);
+        self.nulls.append_non_null();
+        Ok(true)
     }
 
     fn push_null(&mut self) {
