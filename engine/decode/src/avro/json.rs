@@ -19,6 +19,8 @@ const TOO_LARGE: &Refusal =
 
 /// Types of a schema that are written out as Connect's; beyond it their inside is left out. Nested names can multiply.
 const MAX_TYPES: usize = 65_536;
+/// The same for levels: half of what JSON readers take, as each type nests two.
+const MAX_LEVELS: usize = 32;
 
 /// Writes a value of this type behind `out`.
 pub(super) fn write(schema: &Schema, id: TypeId, body: &mut Body<'_>, length: usize, out: &mut Vec<u8>) -> Read<()> {
@@ -152,7 +154,7 @@ fn string(out: &mut Vec<u8>, text: &str) {
 
 /// The schema in the words of Kafka Connect's JSON converter, so that both formats have one reading of types.
 pub(super) fn connect_schema(schema: &Schema) -> Value {
-    connect_type(schema, schema.root(), &mut MAX_TYPES.clone(), MAX_DEPTH / 2)
+    connect_type(schema, schema.root(), &mut { MAX_TYPES }, MAX_LEVELS)
 }
 
 fn connect_type(schema: &Schema, id: TypeId, left: &mut usize, levels: usize) -> Value {

@@ -40,8 +40,11 @@ enum Step {
 
 impl Skips {
     pub(super) fn new(schema: &Schema) -> Self {
+        let empty = empty(schema);
         let run = |kind: &Kind| match kind {
-            Kind::Record(fields) => Run::over(schema, fields.iter().map(|field| field.of)),
+            Kind::Record(fields) => {
+                Run::over(schema, fields.iter().map(|field| field.of).filter(|field| !empty[*field]))
+            }
             other => Run(step(other).into_iter().collect()),
         };
         Self(schema.kinds().iter().map(run).collect())
@@ -98,6 +101,23 @@ impl Skips {
             }
         }
         Ok(())
+    }
+}
+
+/// Which types take no byte: null, and records of such alone. They are not walked over, or names that multiply (ten
+/// fields of a record of ten fields of …) would take for ever without a byte.
+fn empty(schema: &Schema) -> Vec<bool> {
+    let mut empty: Vec<bool> = schema.kinds().iter().map(|kind| *kind == Kind::Null).collect();
+    loop {
+        let before = empty.clone();
+        for (id, kind) in schema.kinds().iter().enumerate() {
+            if let Kind::Record(fields) = kind {
+                empty[id] = fields.iter().all(|field| empty[field.of]);
+            }
+        }
+        if empty == before {
+            return empty;
+        }
     }
 }
 
