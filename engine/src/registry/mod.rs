@@ -17,7 +17,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use debezium_decode::avro::{self, Registered, schema_id};
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, sleep_until};
 
 use crate::artifacts::{ArtifactError, Artifacts};
 use crate::batch::RawBatch;
@@ -132,19 +132,15 @@ impl Registry {
         if ids.is_empty() {
             return Ok(Schemas::default());
         }
-        let mut waited = false;
         loop {
             match self.attempt(&ids).await? {
                 Attempt::All(schemas) => {
-                    if waited {
-                        waits_for(None);
-                    }
+                    waits_for(None);
                     return Ok(schemas);
                 }
                 Attempt::Down(words, until) => {
-                    waited = true;
                     waits_for(Some(words));
-                    tokio::time::sleep_until(until).await;
+                    sleep_until(until).await;
                 }
             }
         }

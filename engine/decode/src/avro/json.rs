@@ -190,7 +190,15 @@ fn connect_type(schema: &Schema, id: TypeId, left: &mut usize, levels: usize) ->
             let fields: Vec<_> = fields.iter().map(field).collect();
             object.insert("fields".to_owned(), Value::Array(fields));
         }
-        _ => {}
+        Kind::Null
+        | Kind::Boolean
+        | Kind::Int
+        | Kind::Long
+        | Kind::Float
+        | Kind::Double
+        | Kind::Bytes
+        | Kind::String => {}
+        Kind::Fixed(_) | Kind::Enum(_) | Kind::Union(_) => {}
     }
     described
 }

@@ -153,7 +153,6 @@ impl Avro {
     }
 
     /// The plan and the datum of a message, past the union that its type may be; `None`: it is null.
-    #[expect(clippy::type_complexity, reason = "one caller above")]
     fn open<'a>(
         &'a mut self,
         rows: &Rows,

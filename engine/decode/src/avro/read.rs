@@ -65,10 +65,8 @@ struct Told {
 /// The type of the next value, past a union, and whether it is null.
 #[inline]
 pub(super) fn branch(schema: &Schema, of: TypeId, body: &mut Body<'_>) -> Read<(TypeId, bool)> {
-    let of = match schema.kind(of) {
-        Kind::Union(branches) => *branches.get(body.index()?).ok_or(NO_BRANCH)?,
-        _ => of,
-    };
+    let of =
+        if let Kind::Union(branches) = schema.kind(of) { *branches.get(body.index()?).ok_or(NO_BRANCH)? } else { of };
     Ok((of, *schema.kind(of) == Kind::Null))
 }
 

@@ -39,9 +39,9 @@ impl Cell for Float64 {
         }
     }
 
-    /// Of the same width alone: to another one the digits count, as in JSON.
+    /// Of the same width alone: to another one the digits count, as in JSON, which has one NaN besides.
     fn plain(&mut self, value: Plain<'_>, _: Wire) -> Read<Option<f64>> {
-        Ok(if let Plain::Double(number) = value { Some(number) } else { None })
+        Ok(if let Plain::Double(number) = value { Some(if number.is_nan() { f64::NAN } else { number }) } else { None })
     }
 }
 
@@ -59,9 +59,9 @@ impl Cell for Float32 {
         }
     }
 
-    /// Of the same width alone: to another one the digits count, as in JSON.
+    /// Of the same width alone: to another one the digits count, as in JSON, which has one NaN besides.
     fn plain(&mut self, value: Plain<'_>, _: Wire) -> Read<Option<f32>> {
-        Ok(if let Plain::Float(number) = value { Some(number) } else { None })
+        Ok(if let Plain::Float(number) = value { Some(if number.is_nan() { f32::NAN } else { number }) } else { None })
     }
 }
 
