@@ -1,5 +1,7 @@
 //! Debezium's envelope: `before`, `after`, `source`, `op` and times.
 
+use serde::Deserialize;
+
 use super::key::Keys;
 use super::members::Members;
 use super::no_op;
@@ -21,7 +23,12 @@ pub(super) const UNKNOWN_OP: &Refusal = &Refusal {
 };
 pub(super) const NOT_A_ROW: &Refusal = &Refusal {
     code: RejectCode::WrongType,
-    reason: "expected `before` and `after` to be objects or null (a string here is MongoDB's extended JSON)",
+    reason: "expected `before` and `after` to be objects, strings of MongoDB's extended JSON, or null",
+};
+const PARTIAL: &Refusal = &Refusal {
+    code: RejectCode::PartialUpdate,
+    reason: "an update of MongoDB without the whole document: set the connector's capture.mode to \
+             change_streams_update_full",
 };
 pub(super) const NO_AFTER: &Refusal =
     &Refusal { code: RejectCode::MissingRow, reason: "`op` is \"c\", \"u\" or \"r\", but `after` is null or absent" };
@@ -35,6 +42,8 @@ enum Part {
     After,
     Source,
     Op,
+    /// MongoDB's: what an update changed.
+    Description,
     Other,
 }
 
@@ -51,6 +60,8 @@ pub(super) struct Envelopes {
 #[derive(Debug, Default)]
 struct Seen<'m> {
     op: Option<&'m [u8]>,
+    /// Whether there is a description of an update.
+    described: bool,
     /// Some, whether null or not: the key was met.
     after: Option<Row>,
     before: Option<(Row, Cursor<'m>)>,
@@ -61,6 +72,8 @@ struct Seen<'m> {
 enum Row {
     Null,
     Object,
+    /// A string that holds MongoDB's extended JSON.
+    Document,
 }
 
 impl Envelopes {
@@ -96,18 +109,20 @@ impl Envelopes {
         };
         let absent = match (op, seen.after) {
             (Op::Delete, after) => {
-                if after == Some(Row::Object) {
+                if matches!(after, Some(Row::Object | Row::Document)) {
                     rows.roll_back();
                 }
                 self.delete(rows, keys, seen.before, &payload.wires.deleted, key)?
             }
-            (_, Some(Row::Object)) => Absent::Null,
+            (_, Some(Row::Object | Row::Document)) => Absent::Null,
+            (Op::Update, Some(Row::Null) | None) if seen.described => return Err(PARTIAL.into()),
             (_, Some(Row::Null) | None) => return Err(NO_AFTER.into()),
         };
         if !before.is_empty()
-            && let Some((Row::Object, mut cursor)) = seen.before
+            && let Some((row, mut cursor)) = seen.before
+            && row != Row::Null
         {
-            before.read(&mut self.before, &mut cursor, &payload.wires.before, |_| None, |(), _| Ok(()))?;
+            read_row(row, before, &mut self.before, &mut cursor, &payload.wires.before)?;
         }
         Ok(Outcome::Row(Change { op, source_ts, absent }))
     }
@@ -124,20 +139,26 @@ impl Envelopes {
             match self.parts.take(cursor, &mut next, part)? {
                 Part::After => {
                     let row = row(cursor)?;
-                    if row == Row::Object {
-                        rows.read(&mut self.row, cursor, &payload.wires.row, |_| None, |(), _| Ok(()))?;
+                    if row != Row::Null {
+                        read_row(row, rows, &mut self.row, cursor, &payload.wires.row)?;
                     }
                     once(&mut seen.after, row)?;
                 }
                 Part::Before => {
                     let row = row(cursor)?;
                     once(&mut seen.before, (row, *cursor))?;
-                    if row == Row::Object {
+                    if row != Row::Null {
                         cursor.skip()?;
                     }
                 }
                 Part::Source => once(&mut seen.source_ts, self.source_ts(cursor)?)?,
                 Part::Op => once(&mut seen.op, op(cursor)?)?,
+                Part::Description => {
+                    seen.described = !cursor.take_null();
+                    if seen.described {
+                        cursor.skip()?;
+                    }
+                }
                 Part::Other => {
                     cursor.skip()?;
                 }
@@ -158,11 +179,11 @@ impl Envelopes {
         wires: &[Wire],
         key: Option<&[u8]>,
     ) -> Result<Absent, Refused> {
-        let Some((Row::Object, mut cursor)) = before else {
+        let Some((row @ (Row::Object | Row::Document), mut cursor)) = before else {
             keys.required(rows, key)?;
             return Ok(Absent::KeyAlone);
         };
-        rows.read(&mut self.row, &mut cursor, wires, |_| None, |(), _| Ok(()))?;
+        read_row(row, rows, &mut self.row, &mut cursor, wires)?;
         let key_alone = !rows.complete() && keys.complete(rows, key)?;
         Ok(if key_alone { Absent::KeyAlone } else { Absent::Null })
     }
@@ -192,23 +213,66 @@ impl Envelopes {
     }
 }
 
+/// Whether MySQL's or MariaDB's connector wrote the message. Reads all of it: for rare messages.
+pub(super) fn is_of_mysql(message: &[u8]) -> bool {
+    #[derive(Deserialize)]
+    struct Source<'m> {
+        connector: &'m str,
+    }
+    #[derive(Deserialize)]
+    struct Envelope<'m> {
+        #[serde(borrow)]
+        source: Option<Source<'m>>,
+        #[serde(borrow)]
+        payload: Option<Box<Envelope<'m>>>,
+    }
+    let source = |envelope: Envelope<'_>| {
+        let inner = envelope.payload.and_then(|payload| payload.source.map(|source| source.connector.to_owned()));
+        envelope.source.map(|source| source.connector.to_owned()).or(inner)
+    };
+    let connector = serde_json::from_slice::<Envelope<'_>>(message).ok().and_then(source);
+    matches!(connector.as_deref(), Some("mysql" | "mariadb"))
+}
+
 fn part(key: &[u8]) -> Part {
     match key {
         b"before" => Part::Before,
         b"after" => Part::After,
         b"source" => Part::Source,
         b"op" => Part::Op,
+        b"updateDescription" => Part::Description,
         _ => Part::Other,
     }
 }
 
-/// Takes a null row; an object is left to be read or skipped.
+/// Reads a row that is not null.
+#[inline]
+fn read_row(
+    row: Row,
+    rows: &mut Rows,
+    members: &mut Members<Meaning<()>>,
+    cursor: &mut Cursor<'_>,
+    wires: &[Wire],
+) -> Result<(), Refused> {
+    if row == Row::Object {
+        return rows.read(members, cursor, wires, |_| None, |(), _| Ok(()));
+    }
+    let mut scratch = Vec::new();
+    let mut document = Cursor::new(cursor.raw_string()?.text(&mut scratch)?, 0);
+    if document.peek() != Some(b'{') {
+        return Err(NOT_A_ROW.into());
+    }
+    rows.read_document(members, &mut document)
+}
+
+/// Takes a null row; another is left to be read or skipped.
 fn row(cursor: &mut Cursor<'_>) -> Read<Row> {
     if cursor.take_null() {
         return Ok(Row::Null);
     }
     match cursor.peek() {
         Some(b'{') => Ok(Row::Object),
+        Some(b'"') => Ok(Row::Document),
         Some(b'n') | None => Err(MALFORMED),
         Some(_) => Err(NOT_A_ROW),
     }

@@ -1,5 +1,6 @@
 //! What a plugin reads: columns by name and type, and how the messages are written.
 
+use crate::policy::Reading;
 use arrow_schema::{DataType, Field, FieldRef, Schema, TimeUnit};
 use serde::{Deserialize, Serialize};
 
@@ -59,7 +60,12 @@ pub struct Input {
     pub tombstone: Tombstone,
     /// How decimals are written.
     pub decimals: Decimals,
+    /// The connector's `unavailable.value.placeholder`: what stands for a value that was not in the source's log.
+    pub placeholder: String,
 }
+
+/// Debezium's default for `unavailable.value.placeholder`.
+pub const PLACEHOLDER: &str = "__debezium_unavailable_value";
 
 /// One column that a plugin reads.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -72,6 +78,8 @@ pub struct InputColumn {
     /// Whether a message is set aside whose row does not name the field at all. If not, such a field is null. Of the
     /// key-only row of a delete nothing is required.
     pub required: bool,
+    /// How it is read beside its type.
+    pub reading: Reading,
 }
 
 /// Where the values of a column come from.
@@ -101,12 +109,14 @@ impl Input {
                 None => Source::Row(field.name().clone()),
             },
             required: !field.is_nullable(),
+            reading: Reading::default(),
         };
         Self {
             columns: columns.fields().iter().map(column).collect(),
             format,
             tombstone: Tombstone::by_default(format),
             decimals: Decimals::Precise,
+            placeholder: PLACEHOLDER.to_owned(),
         }
     }
 }

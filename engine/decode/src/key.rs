@@ -59,8 +59,16 @@ impl Keys {
 
     fn read(&mut self, rows: &mut Rows, key: &[u8]) -> Result<bool, Refused> {
         if avro::is_framed(key) {
-            return self.avro.key(rows, &self.schemas, key);
+            let is_document = rows.has(b"_id") && !rows.has(b"id");
+            return match self.avro.json(key).filter(|_| is_document) {
+                Some(json) => self.json(rows, &json),
+                None => self.avro.key(rows, &self.schemas, key),
+            };
         }
+        self.json(rows, key)
+    }
+
+    fn json(&mut self, rows: &mut Rows, key: &[u8]) -> Result<bool, Refused> {
         if Cursor::new(key, 0).peek() != Some(b'{') {
             return Ok(false);
         }
@@ -68,8 +76,32 @@ impl Keys {
         if payload.cursor.peek() != Some(b'{') {
             return Ok(false);
         }
+        if rows.has(b"_id") && !rows.has(b"id") {
+            let start = payload.cursor;
+            if let Some(read) = document_id(rows, start)? {
+                return Ok(read);
+            }
+        }
         rows.read(&mut self.members, &mut payload.cursor, &payload.wires.row, |_| None, |(), _| Ok(()))?;
         payload.end()?;
         Ok(true)
     }
+}
+
+/// MongoDB's keys: `{"id": "…"}`, extended JSON of the document's `_id` in a string. None: the key is none of these.
+fn document_id(rows: &mut Rows, mut cursor: Cursor<'_>) -> Result<Option<bool>, Refused> {
+    let mut scratch = Vec::new();
+    cursor.expect(b'{')?;
+    if cursor.take(b'}') || cursor.raw_string()?.text(&mut scratch)? != b"id" {
+        return Ok(None);
+    }
+    cursor.expect(b':')?;
+    if !cursor.at_string() {
+        return Ok(None);
+    }
+    let text = cursor.raw_string()?.text(&mut scratch)?;
+    if !cursor.take(b'}') {
+        return Ok(None);
+    }
+    rows.read_extended(b"_id", text).map(Some)
 }

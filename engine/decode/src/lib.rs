@@ -30,9 +30,14 @@
 //!         ──id──► avro: the same rows by a plan of the schema
 //! ```
 
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
+
 pub mod avro;
 pub mod input;
 
+mod policy;
 mod message;
 mod partition;
 mod decoded;
@@ -41,6 +46,8 @@ mod reject;
 mod schema;
 mod members;
 mod columns;
+mod unavailable;
+mod extended;
 mod rows;
 mod key;
 mod no_op;
@@ -57,14 +64,14 @@ use arrow_schema::{Schema, SchemaRef};
 
 use input::{Format, Tombstone};
 
-use avro::{Avro, Registry};
+use avro::{Avro, Found, Registry};
 use changes::ChangeLog;
 use envelope::Envelopes;
 use flat::FlatRows;
 use headers::Headers;
 use key::Keys;
 use plan::{MadeColumn, Plan};
-use reject::{MALFORMED, Place, Refused};
+use reject::{MALFORMED, NEGATIVE_UNSIGNED, Place, Refused};
 use rows::{Absent, RowColumn, Rows};
 use schema::{Payload, Schemas, Shape};
 
@@ -73,6 +80,7 @@ pub use input::{EXTENSION_NAME, Input, InputColumn, Source};
 pub use message::{Header, Message, OwnedMessage, last_header};
 pub use partition::TopicPartition;
 pub use plan::InputError;
+pub use policy::{Case, Encoding, Policy, Reading};
 pub use reject::RejectCode;
 
 /// Decodes the messages of one partition for one input.
@@ -186,13 +194,39 @@ impl Decoder {
 
     /// Reads one message; if it is a row, each column has a cell for it, to be kept or rolled back.
     fn row(&mut self, message: &impl Message) -> Result<Outcome, Refused> {
-        let outcome = self.message(message.key(), message.value())?;
+        let outcome =
+            self.message(message.key(), message.value()).or_else(|refused| self.unsigned(message, refused))?;
         if let Outcome::Row(change) = outcome {
             self.rows.fill(change.absent)?;
             self.before.fill(Absent::Null)?;
             self.headers.check(message)?;
         }
         Ok(outcome)
+    }
+
+    /// MySQL's connectors write a `BIGINT UNSIGNED` beyond 2^63 as the negative number of the same bits, and an envelope
+    /// says which connector wrote it: such a message is read once more.
+    #[cold]
+    fn unsigned(&mut self, message: &impl Message, refused: Refused) -> Result<Outcome, Refused> {
+        let wraps = refused.refusal == NEGATIVE_UNSIGNED
+            && matches!(self.reader, Reader::Envelope(_))
+            && message.value().is_some_and(|value| match self.avro.json(value) {
+                Some(json) => envelope::is_of_mysql(&json),
+                None => envelope::is_of_mysql(value),
+            });
+        if !wraps {
+            return Err(refused);
+        }
+        self.roll_back();
+        self.wrap(true);
+        let outcome = self.message(message.key(), message.value());
+        self.wrap(false);
+        outcome
+    }
+
+    fn wrap(&mut self, wraps: bool) {
+        self.rows.wrap(wraps);
+        self.before.wrap(wraps);
     }
 
     fn commit(&mut self, change: Change, message: &impl Message, index: usize) {
@@ -213,8 +247,17 @@ impl Decoder {
         if avro::is_framed(value) {
             let (rows, before) = (&mut self.rows, &mut self.before);
             let read = self.avro.read(rows, before, &mut self.keys, &self.schemas, value, key)?;
-            return read.map_or_else(|| self.tombstone(key), Ok);
+            return match read {
+                Found::Outcome(outcome) => Ok(outcome),
+                Found::Null => self.tombstone(key),
+                Found::Json(json) => self.json(key, &json),
+            };
         }
+        self.json(key, value)
+    }
+
+    /// Reads one message in JSON.
+    fn json(&mut self, key: Option<&[u8]>, value: &[u8]) -> Result<Outcome, Refused> {
         let mut payload = self.schemas.open(value)?;
         if payload.cursor.peek() == Some(b'n') {
             return self.null(payload, key);

@@ -3,8 +3,9 @@
 use arrow_schema::{DataType, Field};
 
 use crate::columns;
-use crate::input::{ChangeColumn, Format, Input, InputColumn, Source};
+use crate::input::{ChangeColumn, EXTENSION_NAME, Format, Input, InputColumn, Source};
 use crate::rows::RowColumn;
+use crate::unavailable;
 
 /// A column that is made of the changes: its index in the input, and its declared type.
 pub(super) type MadeColumn = (usize, ChangeColumn, DataType);
@@ -79,12 +80,16 @@ impl Plan {
 }
 
 fn row_column(place: usize, column: &InputColumn, field: &str, input: &Input) -> Result<RowColumn, String> {
+    column.reading.check(&column.field)?;
     Ok(RowColumn {
         place,
+        verbatim: column.field.metadata().get(EXTENSION_NAME).is_some_and(|name| name == "arrow.json"),
+        reading: column.reading.clone(),
+        unavailable: unavailable::forms(&column.field, &input.placeholder),
         field: field.to_owned(),
         nullable: column.field.is_nullable(),
         required: column.required,
-        column: columns::column(&column.field, input.decimals)?,
+        column: columns::column(&column.field, &column.reading, input.decimals)?,
     })
 }
 

@@ -1,5 +1,7 @@
 //! Why a message is set aside: the words that dead letters are counted and searched by.
 
+use crate::policy::Case;
+
 /// The code of a decoding reject. Stable: dead letters, metrics and alerts use the words.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum RejectCode {
@@ -18,6 +20,8 @@ pub enum RejectCode {
     UnknownOp,
     /// A change without the row that its kind must have.
     MissingRow,
+    /// An update that says what changed, and not what the row is now.
+    PartialUpdate,
     /// A delete whose row can only be told by the message's key, and there is none.
     MissingKey,
     /// The message's key is needed, and it can't be read.
@@ -32,6 +36,14 @@ pub enum RejectCode {
     Inexact,
     /// Text that is not what its type says: date, UUID, base64, decimal, JSON.
     InvalidValue,
+    /// An infinite date, time or decimal.
+    Infinity,
+    /// Not a number.
+    Nan,
+    /// A date without month or day.
+    ZeroDate,
+    /// A placeholder stands for a value that was not in the source's log.
+    Unavailable,
     /// One batch would hold 2 GiB of one column.
     TooLarge,
     /// Not the Avro value that its schema describes: truncated, garbage behind it, an impossible length.
@@ -54,6 +66,7 @@ impl RejectCode {
             Self::InvalidSchema => "invalid_schema",
             Self::UnknownOp => "unknown_op",
             Self::MissingRow => "missing_row",
+            Self::PartialUpdate => "partial_update",
             Self::MissingKey => "missing_key",
             Self::InvalidKey => "invalid_key",
             Self::MissingValue => "missing_value",
@@ -61,6 +74,10 @@ impl RejectCode {
             Self::OutOfRange => "out_of_range",
             Self::Inexact => "inexact",
             Self::InvalidValue => "invalid_value",
+            Self::Infinity => "infinity",
+            Self::Nan => "nan",
+            Self::ZeroDate => "zero_date",
+            Self::Unavailable => "unavailable",
             Self::TooLarge => "too_large",
             Self::InvalidAvro => "invalid_avro",
             Self::UnknownSchema => "unknown_schema",
@@ -105,6 +122,33 @@ pub(super) const MISSING_FIELD: &Refusal =
 pub(super) const TOO_LARGE: &Refusal =
     &Refusal { code: RejectCode::TooLarge, reason: "the column would exceed 2 GiB in one batch" };
 
+pub(super) const POSITIVE_INFINITY: &Refusal =
+    &Refusal { code: RejectCode::Infinity, reason: "the value is infinity (policy `infinity`: null or clamp)" };
+pub(super) const NEGATIVE_INFINITY: &Refusal =
+    &Refusal { code: RejectCode::Infinity, reason: "the value is -infinity (policy `infinity`: null or clamp)" };
+pub(super) const NOT_A_NUMBER: &Refusal =
+    &Refusal { code: RejectCode::Nan, reason: "the value is not a number (policy `nan`: null)" };
+pub(super) const ZERO_DATE: &Refusal =
+    &Refusal { code: RejectCode::ZeroDate, reason: "the date has no month or no day (policy `zero_date`: null)" };
+pub(super) const ABOVE: &Refusal = &Refusal {
+    code: RejectCode::OutOfRange,
+    reason: "the value is above what the column can hold (policy `out_of_range`: null, or clamp for dates and timestamps)",
+};
+pub(super) const BELOW: &Refusal = &Refusal {
+    code: RejectCode::OutOfRange,
+    reason: "the value is below what the column can hold (policy `out_of_range`: null, or clamp for dates and timestamps)",
+};
+pub(super) const UNAVAILABLE: &Refusal = &Refusal {
+    code: RejectCode::Unavailable,
+    reason: "the value was not in the source's log: the connector wrote its placeholder (policy `unavailable`: null or \
+             keep; or set the table's replica identity to full)",
+};
+pub(super) const NEGATIVE_UNSIGNED: &Refusal = &Refusal {
+    code: RejectCode::OutOfRange,
+    reason: "a negative number for an unsigned column: where it is a BIGINT UNSIGNED written as long, set the policy \
+             `unsigned` to wrap",
+};
+
 /// Where in a message something is wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Place {
@@ -121,6 +165,53 @@ pub(super) enum Place {
 pub(super) struct Refused {
     pub(super) place: Place,
     pub(super) refusal: &'static Refusal,
+}
+
+impl Refusal {
+    /// The case for which a policy may decide otherwise.
+    pub(super) fn case(&self) -> Option<Case> {
+        Some(match self.code {
+            RejectCode::Infinity => Case::Infinity,
+            RejectCode::Nan => Case::Nan,
+            RejectCode::ZeroDate => Case::ZeroDate,
+            RejectCode::Unavailable => Case::Unavailable,
+            RejectCode::OutOfRange if self == NEGATIVE_UNSIGNED => Case::Unsigned,
+            RejectCode::OutOfRange => Case::OutOfRange,
+            RejectCode::InvalidUtf8
+            | RejectCode::InvalidJson
+            | RejectCode::DuplicateKey
+            | RejectCode::WrongFormat
+            | RejectCode::InvalidSchema
+            | RejectCode::UnknownOp
+            | RejectCode::MissingRow
+            | RejectCode::PartialUpdate
+            | RejectCode::MissingKey
+            | RejectCode::InvalidKey
+            | RejectCode::MissingValue
+            | RejectCode::WrongType
+            | RejectCode::Inexact
+            | RejectCode::InvalidValue
+            | RejectCode::TooLarge => return None,
+        })
+    }
+
+    /// At which end of the type the value lies, where that is known.
+    pub(super) fn end(&self) -> Option<End> {
+        if self == POSITIVE_INFINITY || self == ABOVE {
+            Some(End::High)
+        } else if self == NEGATIVE_INFINITY || self == BELOW {
+            Some(End::Low)
+        } else {
+            None
+        }
+    }
+}
+
+/// An end of what a type can hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum End {
+    Low,
+    High,
 }
 
 impl From<&'static Refusal> for Refused {

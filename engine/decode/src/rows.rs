@@ -5,12 +5,15 @@
 //! behind its row.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use arrow_array::ArrayRef;
 
-use super::columns::{Column, Plain};
+use super::columns::{Column, Plain, int64};
+use super::extended;
 use super::members::Members;
-use super::reject::{DUPLICATE, MISSING_FIELD, MISSING_VALUE, Place, Read, Refused};
+use super::policy::{Case, Policy, Reading};
+use super::reject::{BELOW, DUPLICATE, MISSING_FIELD, MISSING_VALUE, Place, Read, Refusal, Refused, UNAVAILABLE};
 use super::scan::Cursor;
 use super::schema::Wire;
 
@@ -24,6 +27,11 @@ pub(super) struct RowColumn {
     pub(super) nullable: bool,
     /// Whether the row must name the field.
     pub(super) required: bool,
+    /// Whether it takes a value's text as it stands.
+    pub(super) verbatim: bool,
+    pub(super) reading: Reading,
+    /// The JSON values that stand for one that was not in the source's log.
+    pub(super) unavailable: Vec<Box<[u8]>>,
     pub(super) column: Box<dyn Column>,
 }
 
@@ -35,12 +43,38 @@ struct Slot {
     nullable: bool,
     required: bool,
     column: Box<dyn Column>,
+    verbatim: bool,
+    /// Apart, because it is rarely looked at.
+    reading: Box<Reading>,
+    unavailable: Box<[Box<[u8]>]>,
     /// Another column that is read from the same field.
     twin: Option<usize>,
     /// The reading in which its key was met last.
     met: u64,
     /// The row for which it has a value.
     filled: u64,
+}
+
+impl Slot {
+    #[inline]
+    fn is_unavailable(&self, cursor: &Cursor<'_>) -> bool {
+        let rest = cursor.rest();
+        // Two bytes tell nearly always, and need no call.
+        self.unavailable.iter().any(|form| form.first_chunk::<2>() == rest.first_chunk() && rest.starts_with(form))
+    }
+}
+
+impl Slot {
+    /// Whether a value could stand for one that was not in the source's log: as long as the JSON that does.
+    #[inline]
+    fn may_be_unavailable(&self, value: Plain<'_>) -> bool {
+        let length = match value {
+            Plain::Text(text) => text.len(),
+            Plain::Bytes(bytes) => bytes.len().div_ceil(3) * 4,
+            Plain::Boolean(_) | Plain::Integer(_) | Plain::Float(_) | Plain::Double(_) => return false,
+        };
+        self.unavailable.iter().any(|form| form.len() == length + 2)
+    }
 }
 
 /// What the keys of a row mean.
@@ -55,6 +89,13 @@ pub(super) struct Meaning<M> {
 pub(super) struct Rows {
     slots: Vec<Slot>,
     names: HashMap<Box<[u8]>, usize>,
+    /// Whether a field is read into more than one column.
+    twins: bool,
+    /// How the columns are written in extended JSON.
+    plain: Arc<[Wire]>,
+    /// Whether what is read now is extended JSON.
+    extended: bool,
+    scratch: Vec<u8>,
     /// Rows kept.
     kept: usize,
     /// Counts attempts at rows, from 1.
@@ -65,6 +106,8 @@ pub(super) struct Rows {
     reading: u64,
     /// Whether an object was read in this attempt.
     read: bool,
+    /// Whether negative numbers for unsigned columns are taken for the unsigned ones of the same bits.
+    wraps: bool,
 }
 
 /// What fills the columns that a row has no value for.
@@ -82,11 +125,41 @@ impl Rows {
     pub(super) fn new(columns: Vec<RowColumn>) -> Self {
         let mut names: HashMap<Box<[u8]>, usize> = HashMap::new();
         let mut slots = Vec::with_capacity(columns.len());
-        for (index, RowColumn { place, field, nullable, required, column }) in columns.into_iter().enumerate() {
+        for (index, column) in columns.into_iter().enumerate() {
+            let RowColumn { place, field, nullable, required, verbatim, reading, mut unavailable, column } = column;
+            if reading.policy(Case::Unavailable) == Some(Policy::Keep) {
+                unavailable.clear();
+            }
             let twin = names.insert(field.into_bytes().into(), index);
-            slots.push(Slot { place, nullable, required, column, twin, met: 0, filled: 0 });
+            slots.push(Slot {
+                place,
+                nullable,
+                required,
+                column,
+                verbatim,
+                reading: Box::new(reading),
+                unavailable: unavailable.into(),
+                twin,
+                met: 0,
+                filled: 0,
+            });
         }
-        Self { slots, names, kept: 0, row: 1, filled: 0, reading: 0, read: false }
+        let plain = vec![Wire::Plain; slots.len()].into();
+        let twins = slots.iter().any(|slot: &Slot| slot.twin.is_some());
+        Self {
+            slots,
+            names,
+            twins,
+            extended: false,
+            plain,
+            scratch: Vec::new(),
+            kept: 0,
+            row: 1,
+            filled: 0,
+            reading: 0,
+            read: false,
+            wraps: false,
+        }
     }
 
     /// Whether no column is to be read.
@@ -143,15 +216,53 @@ impl Rows {
         }
     }
 
+    /// Reads a document of extended JSON into the slots, as [`Rows::read`] does an object.
+    pub(super) fn read_document(
+        &mut self,
+        members: &mut Members<Meaning<()>>,
+        cursor: &mut Cursor<'_>,
+    ) -> Result<(), Refused> {
+        let plain = self.plain.clone();
+        self.extended = true;
+        let read = self.read(members, cursor, &plain, |_| None, |(), _| Ok(()));
+        self.extended = false;
+        read?;
+        Ok(cursor.end()?)
+    }
+
+    /// Fills one column from one value of extended JSON; false: there is no such column.
+    pub(super) fn read_extended(&mut self, field: &[u8], text: &[u8]) -> Result<bool, Refused> {
+        let Some(slot) = self.names.get(field).copied() else { return Ok(false) };
+        self.reading += 1;
+        self.read = true;
+        let plain = self.plain.clone();
+        let mut cursor = Cursor::new(text, 0);
+        self.extended = true;
+        let read = self.cells(slot, &mut cursor, &plain);
+        self.extended = false;
+        read?;
+        cursor.end()?;
+        Ok(true)
+    }
+
+    /// Whether a column is read from this field.
+    pub(super) fn has(&self, field: &[u8]) -> bool {
+        self.names.contains_key(field)
+    }
+
     /// The cell of a column, and those of its twins.
     #[inline]
     fn cells(&mut self, index: usize, cursor: &mut Cursor<'_>, wires: &[Wire]) -> Result<(), Refused> {
         let start = *cursor;
         self.cell(index, cursor, wires)?;
+        if self.twins { self.other_cells(index, start, wires) } else { Ok(()) }
+    }
+
+    #[cold]
+    fn other_cells(&mut self, index: usize, start: Cursor<'_>, wires: &[Wire]) -> Result<(), Refused> {
         let mut twin = self.slots[index].twin;
         while let Some(index) = twin {
-            *cursor = start;
-            self.cell(index, cursor, wires)?;
+            self.cell(index, &mut { start }, wires)?;
             twin = self.slots[index].twin;
         }
         Ok(())
@@ -173,7 +284,23 @@ impl Rows {
             cursor.skip()?;
             return Ok(());
         }
-        slot.column.read(cursor, wires[index]).map_err(refused)?;
+        let start = *cursor;
+        let read = if slot.is_unavailable(cursor) {
+            Err(UNAVAILABLE)
+        } else if self.extended && !slot.verbatim && matches!(cursor.peek(), Some(b'{' | b'[')) {
+            self.scratch.clear();
+            match extended::plain(cursor, &mut self.scratch) {
+                Ok(()) if self.scratch == b"null" => return Ok(()),
+                Ok(()) => slot.column.read(&mut Cursor::new(&self.scratch, 0), &Wire::Plain),
+                Err(refusal) => Err(refusal),
+            }
+        } else {
+            slot.column.read(cursor, &wires[index])
+        };
+        if let Err(refusal) = read {
+            *cursor = start;
+            return self.settle(index, cursor, refusal);
+        }
         slot.filled = self.row;
         self.filled += 1;
         Ok(())
@@ -199,27 +326,66 @@ impl Rows {
         slot.filled != self.row
     }
 
-    /// Gives a column its value; false: the column declines, and wants it as JSON.
+    /// Gives a column its value; false: the column declines, and wants it as JSON. A value that is refused is declined as
+    /// well: what then becomes of it is decided in one place.
     #[inline]
-    pub(super) fn plain(&mut self, index: usize, value: Plain<'_>, wire: Wire) -> Result<bool, Refused> {
+    pub(super) fn plain(&mut self, index: usize, value: Plain<'_>, wire: &Wire) -> bool {
         let slot = &mut self.slots[index];
-        let place = Place::Column(slot.place);
-        let taken = slot.column.read_plain(value, wire).map_err(|refusal| Refused { place, refusal })?;
-        if taken {
-            slot.filled = self.row;
-            self.filled += 1;
+        if slot.may_be_unavailable(value) {
+            return false;
         }
-        Ok(taken)
+        match slot.column.read_plain(value, wire) {
+            Ok(true) => {
+                slot.filled = self.row;
+                self.filled += 1;
+                true
+            }
+            Ok(false) => false,
+            Err(_) => {
+                slot.column.truncate(self.kept);
+                false
+            }
+        }
     }
 
-    /// Gives a column its value as JSON.
-    pub(super) fn json(&mut self, index: usize, cursor: &mut Cursor<'_>, wire: Wire) -> Result<(), Refused> {
+    /// Gives a column that was just met its value as JSON.
+    pub(super) fn json(&mut self, index: usize, cursor: &mut Cursor<'_>, wires: &[Wire]) -> Result<(), Refused> {
+        self.slots[index].met = 0;
+        self.cell(index, cursor, wires)
+    }
+
+    /// Does with a value that was refused what the column's policy says.
+    #[cold]
+    fn settle(&mut self, index: usize, cursor: &mut Cursor<'_>, refusal: &'static Refusal) -> Result<(), Refused> {
         let slot = &mut self.slots[index];
         let place = Place::Column(slot.place);
-        slot.column.read(cursor, wire).map_err(|refusal| Refused { place, refusal })?;
+        let refused = Err(Refused { place, refusal });
+        let Some(case) = refusal.case() else { return refused };
+        slot.column.truncate(self.kept);
+        let number = *cursor;
+        cursor.skip()?;
+        let settled = match (case, slot.reading.policy(case)) {
+            (_, Some(Policy::Null)) => return Ok(()),
+            (_, Some(Policy::Clamp)) => refusal.end().is_some_and(|end| slot.column.push_limit(end)),
+            (Case::Unsigned, Some(Policy::Reject)) => return Err(Refused { place, refusal: BELOW }),
+            (Case::Unsigned, policy) if self.wraps || policy == Some(Policy::Wrap) => {
+                let negative = int64(&mut { number }).map_err(|refusal| Refused { place, refusal })?;
+                slot.column.push_wrapped(negative)
+            }
+            _ => false,
+        };
+        if !settled {
+            return refused;
+        }
         slot.filled = self.row;
         self.filled += 1;
         Ok(())
+    }
+
+    /// Whether negative numbers for unsigned columns are taken for the unsigned ones of the same bits, unless a policy
+    /// says otherwise.
+    pub(super) fn wrap(&mut self, wraps: bool) {
+        self.wraps = wraps;
     }
 
     /// Whether each column has a value.
@@ -245,6 +411,8 @@ impl Rows {
             }
             if slot.nullable {
                 slot.column.push_null();
+            } else if slot.reading.policy(Case::Missing) == Some(Policy::Zero) {
+                slot.column.push_zero();
             } else if absent == Absent::KeyAlone && !named {
                 slot.column.push_zero();
             } else {

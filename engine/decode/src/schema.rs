@@ -24,7 +24,7 @@ const INVALID_SCHEMA: &Refusal = &Refusal {
 };
 
 /// How a field is written, as the schema says: what of it changes the meaning of the JSON value.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Wire {
     /// No schema, or none that matters: the declared type and the JSON value decide.
     Unknown,
@@ -32,6 +32,8 @@ pub(super) enum Wire {
     Text,
     /// Base64 of bytes.
     Bytes,
+    /// Base64 of little-endian bits.
+    Bits,
     /// Base64 of an unscaled big-endian integer: `org.apache.kafka.connect.data.Decimal`.
     Decimal {
         /// Digits behind the point.
@@ -43,6 +45,36 @@ pub(super) enum Wire {
     Time(TimeUnit),
     /// Time since 1970-01-01 in this unit.
     Timestamp(TimeUnit),
+    /// Words with commas between them.
+    Set,
+    /// An array of elements that are written like this.
+    List(Box<Wire>),
+    /// MongoDB's extended JSON, made plain: strings are text, base64 of bytes, or ISO 8601, as the column's type says.
+    Plain,
+}
+
+impl Wire {
+    /// How an array's elements are written.
+    pub(super) fn element(&self) -> &Self {
+        match self {
+            Self::List(element) => element,
+            Self::Plain => self,
+            Self::Unknown
+            | Self::Text
+            | Self::Bytes
+            | Self::Bits
+            | Self::Decimal { .. }
+            | Self::Days
+            | Self::Time(_)
+            | Self::Timestamp(_)
+            | Self::Set => &Self::Unknown,
+        }
+    }
+
+    /// Whether a string can be a set: no schema says otherwise.
+    pub(super) fn may_be_set(&self) -> bool {
+        matches!(self, Self::Set | Self::Unknown)
+    }
 }
 
 /// How each column of the input is written.
@@ -243,6 +275,7 @@ struct ConnectSchema {
     field: Option<String>,
     fields: Option<Vec<ConnectSchema>>,
     parameters: Option<Parameters>,
+    items: Option<Box<ConnectSchema>>,
 }
 
 #[derive(Deserialize)]
@@ -270,6 +303,9 @@ impl ConnectSchema {
             }
             ("io.debezium.time.MicroTimestamp", _) => Wire::Timestamp(TimeUnit::Microsecond),
             ("io.debezium.time.NanoTimestamp", _) => Wire::Timestamp(TimeUnit::Nanosecond),
+            ("io.debezium.data.Bits", _) => Wire::Bits,
+            ("io.debezium.data.EnumSet", _) => Wire::Set,
+            (_, "array") => Wire::List(Box::new(self.items.as_ref().map_or(Wire::Unknown, |items| items.wire()))),
             (_, "string") => Wire::Text,
             (_, "bytes") => Wire::Bytes,
             _ => Wire::Unknown,

@@ -3,7 +3,7 @@
 //! Reading a key takes it out; what is left in the end was not known. So the list of known keys is the code that
 //! reads them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -137,6 +137,14 @@ impl Settings {
         let prefix = format!("{key}.");
         let below: Vec<_> = self.given.keys().filter(|given| given.starts_with(&prefix)).cloned().collect();
         below.into_iter().filter_map(|given| Some((given[prefix.len()..].to_owned(), self.text(&given)?.0))).collect()
+    }
+
+    /// The names of the tables below a key, which are the user's.
+    pub(super) fn names(&self, key: &str) -> Vec<String> {
+        let prefix = format!("{key}.");
+        let below = self.given.keys().filter_map(|given| given.strip_prefix(&prefix)?.rsplit_once('.'));
+        let names: BTreeSet<_> = below.map(|(name, _)| name.to_owned()).collect();
+        names.into_iter().collect()
     }
 
     /// Where a key was given, or nowhere.

@@ -6,21 +6,29 @@
 //! bronze = "bronze_orders"             # instead of a plugin: messages as they come, into this table
 //! tombstone = "ignore"                 # or "delete"; by default what the plugin's format implies
 //! decimals = "precise"                 # or "string": decimal.handling.mode, for messages without schema
+//! placeholder = "__debezium_unavailable_value"  # the connector's unavailable.value.placeholder
 //! dead_letters = "dead_letters"        # the table for messages that were set aside
 //! [tables]                             # other names for the plugin's tables
 //! orders = "silver_orders"
 //! [parameters]                         # the plugin's own
+//! [policies]                           # for values that have no exact cell, where it makes sense
+//! infinity = "null"                    # cases and policies: the documentation of `debezium_decode::Case`
+//! [columns.paid_at]                    # the same for one column of the plugin's input, and
+//! unavailable = "null"
+//! encoding = "hex"                     # how its strings are written: base64, hex, bits, precise, text
 //! [limits]                             # of the sandbox
 //! memory_mib = 256
 //! call_ms = 5000
 //! output_mib = 64
 //! ```
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::given::Settings;
 use super::problem::{Place, Problems};
+use crate::decode::{Case, Encoding, Policy, Reading};
 use crate::input::{Decimals, Tombstone};
 use crate::source::Start;
 use crate::transform::{Kind, SandboxLimits, TransformSettings};
@@ -119,9 +127,28 @@ fn read_plugin(folder: &Path, database: &str) -> (PluginFile, Problems) {
     }
     settings.tables = given.table("tables");
     settings.parameters = given.table("parameters");
+    if let Some((placeholder, _)) = given.text("placeholder") {
+        settings.placeholder = placeholder;
+    }
+    settings.policies = policies(&mut given, "policies");
+    for name in given.names("columns") {
+        let key = format!("columns.{name}");
+        let encodings = Encoding::ALL.map(|encoding| (encoding.as_str(), encoding));
+        let encoding = given.choice(&format!("{key}.encoding"), &encodings);
+        settings.columns.insert(name, Reading { encoding, policies: policies(&mut given, &key) });
+    }
     settings.limits = limits(&mut given);
     let plugin = PluginFile { folder: folder.to_owned(), topics, start: start.unwrap_or(Start::Earliest), settings };
     (plugin, given.finish())
+}
+
+/// The policies below a key, each one of those that its case has.
+fn policies(given: &mut Settings, key: &str) -> BTreeMap<Case, Policy> {
+    let policy = |case: Case| {
+        let choices: Vec<_> = case.policies().iter().map(|policy| (policy.as_str(), *policy)).collect();
+        Some((case, given.choice(&format!("{key}.{}", case.as_str()), &choices)?))
+    };
+    Case::ALL.into_iter().filter_map(policy).collect()
 }
 
 fn limits(given: &mut Settings) -> SandboxLimits {

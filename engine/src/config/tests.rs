@@ -5,6 +5,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::*;
+use crate::decode::{Case, Encoding, Policy};
 use crate::source::Start;
 use crate::transform::Kind;
 
@@ -168,4 +169,26 @@ fn mistakes_about_a_registry_are_reported_at_once() {
         "engine.toml:8:1: registry.urls: there is no such key\n  hint: did you mean registry.url?",
     ];
     assert_eq!(problems, expected);
+}
+
+#[test]
+fn policies_are_one_of_their_case_and_mistakes_have_their_place() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::create_dir(folder.path().join("a")).unwrap();
+    let file = folder.path().join("a/plugin.toml");
+    let text = "topics = ['x']\nplaceholder = '?'\n[policies]\ninfinity = 'clamp'\n\
+                [columns.paid_at]\ninfinity = 'null'\n[columns.'a.b']\nencoding = 'hex'\n";
+    fs::write(&file, text).unwrap();
+    let [plugin] = <[PluginFile; 1]>::try_from(read_plugins(folder.path(), "db").unwrap()).unwrap();
+    let settings = plugin.settings;
+    assert_eq!(settings.placeholder, "?");
+    assert_eq!(settings.policies, [(Case::Infinity, Policy::Clamp)].into());
+    assert_eq!(settings.columns["paid_at"].policies, [(Case::Infinity, Policy::Null)].into());
+    assert_eq!(settings.columns["a.b"].encoding, Some(Encoding::Hex));
+
+    fs::write(&file, "topics = ['x']\n[policies]\nnan = 'clamp'\n[columns.c]\ninfinit = 'null'\n").unwrap();
+    let problems = read_plugins(folder.path(), "db").unwrap_err().to_string();
+    assert!(problems.contains("a/plugin.toml:3:1: policies.nan: not one of keep, reject, null"), "{problems}");
+    assert!(problems.contains("a/plugin.toml:5:1: columns.c.infinit: there is no such key"), "{problems}");
+    assert!(problems.contains("did you mean columns.c.infinity?"), "{problems}");
 }

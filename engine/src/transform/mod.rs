@@ -152,6 +152,7 @@ impl Transform {
                 let tables = settings.tables(plugin.description())?;
                 let outputs = plugin.description().outputs.clone().into();
                 settings.parameters(plugin.description())?;
+                settings.columns(plugin.description())?;
                 Decoder::new(&settings.input(plugin.description()), &settings::any_partition(), 1)?;
                 Work::Plugin { plugin, outputs, tables }
             }

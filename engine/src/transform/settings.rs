@@ -7,14 +7,15 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use crate::input::{Decimals, Input, Tombstone};
+use crate::decode::{Case, Policy, Reading};
+use crate::input::{Decimals, Input, PLACEHOLDER, Tombstone};
 use crate::offsets::TopicPartition;
 use crate::plugin::Description;
 use crate::table::{Table, with_engine_columns};
 
 /// The version of everything here that shapes rows: decoder, assembly, engine's columns, digests. Raised when a new
 /// engine would make other rows of the same input; open epochs of the old one must then be ended by the old one.
-const ROWS_VERSION: u32 = 1;
+const ROWS_VERSION: u32 = 2;
 
 /// Settings of one transform.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -37,6 +38,15 @@ pub struct TransformSettings {
     pub tombstone: Option<Tombstone>,
     /// How decimals are written where messages have no schema.
     pub decimals: Decimals,
+    /// What stands for a value that was not in the source's log: the connector's `unavailable.value.placeholder`.
+    #[serde(default = "placeholder")]
+    pub placeholder: String,
+    /// What to do with values that have no exact cell, in columns for which it makes sense.
+    #[serde(default)]
+    pub policies: BTreeMap<Case, Policy>,
+    /// How single columns of the plugin's input are read, and their own policies.
+    #[serde(default)]
+    pub columns: BTreeMap<String, Reading>,
     /// Limits of the sandbox.
     pub limits: SandboxLimits,
     /// [`ROWS_VERSION`] of the engine that wrote this.
@@ -103,6 +113,9 @@ impl TransformSettings {
             parameters: BTreeMap::new(),
             tombstone: None,
             decimals: Decimals::Precise,
+            placeholder: placeholder(),
+            policies: BTreeMap::new(),
+            columns: BTreeMap::new(),
             limits: SandboxLimits::default(),
             rows_version: ROWS_VERSION,
         }
@@ -126,7 +139,19 @@ impl TransformSettings {
         let mut input = Input::by_names(&description.input, description.format);
         input.tombstone = self.tombstone.unwrap_or(input.tombstone);
         input.decimals = self.decimals;
+        input.placeholder.clone_from(&self.placeholder);
+        for column in &mut input.columns {
+            column.reading = self.columns.get(column.field.name()).cloned().unwrap_or_default();
+            column.reading.add_defaults(&self.policies, &column.field);
+        }
         input
+    }
+
+    /// Whether every column with settings of its own is one of the plugin's input.
+    pub(super) fn columns(&self, description: &Description) -> Result<(), SettingsError> {
+        let known: Vec<_> = description.input.fields().iter().map(|field| field.name().as_str()).collect();
+        let problems = unknown(self.columns.keys(), &known, "column");
+        if problems.is_empty() { Ok(()) } else { Err(SettingsError::Misfit { problems }) }
     }
 
     /// A value for each of the plugin's parameters, in its order.
@@ -175,6 +200,10 @@ fn unknown<'a>(given: impl Iterator<Item = &'a String>, known: &[&str], what: &s
         .filter(|name| !known.contains(&name.as_str()))
         .map(|name| format!("{what} {name} is not one of the plugin's, which are: {list}"))
         .collect()
+}
+
+fn placeholder() -> String {
+    PLACEHOLDER.to_owned()
 }
 
 /// Planning needs no particular partition.

@@ -80,11 +80,16 @@ pub fn schema_id(bytes: &[u8]) -> Option<u32> {
 pub fn as_json(schema: &Schema, bytes: &[u8]) -> Option<Vec<u8>> {
     let (_, datum) = framed(bytes)?.ok()?;
     let mut out = format!("{{\"schema\":{},\"payload\":", json::connect_schema(schema)).into_bytes();
-    let mut body = Body::new(datum);
-    json::write(schema, schema.root(), &mut body, datum.len(), &mut out).ok()?;
-    body.end().ok()?;
+    payload(schema, datum, &mut out).ok()?;
     out.push(b'}');
     Some(out)
+}
+
+/// Writes a whole datum as JSON.
+fn payload(schema: &Schema, datum: &[u8], out: &mut Vec<u8>) -> Read<()> {
+    let mut body = Body::new(datum);
+    json::write(schema, schema.root(), &mut body, datum.len(), out)?;
+    body.end()
 }
 
 /// The id and the datum; `None`: another format. JSON never begins with a zero byte.
@@ -99,6 +104,16 @@ fn framed(bytes: &[u8]) -> Option<Read<(u32, &[u8])>> {
 /// Whether a key or value is in the wire format.
 pub(super) fn is_framed(bytes: &[u8]) -> bool {
     bytes.first() == Some(&0)
+}
+
+/// What a message came to.
+#[derive(Debug)]
+pub(super) enum Found {
+    Outcome(Outcome),
+    /// Its value is null.
+    Null,
+    /// It has no shorter way than its JSON: MongoDB's rows are documents in strings.
+    Json(Vec<u8>),
 }
 
 /// Reads messages in the wire format.
@@ -123,7 +138,16 @@ impl Avro {
         self.plans.clear();
     }
 
-    /// Reads one message into `rows` and `before`; `None`: its value is null.
+    /// The JSON of a message, for a rare second look.
+    pub(super) fn json(&self, bytes: &[u8]) -> Option<Vec<u8>> {
+        let (id, datum) = framed(bytes)?.ok()?;
+        let Registered::Schema(schema) = self.registry.as_ref()?.get(&id)? else { return None };
+        let mut out = Vec::new();
+        payload(schema, datum, &mut out).ok()?;
+        Some(out)
+    }
+
+    /// Reads one message into `rows` and `before`.
     pub(super) fn read(
         &mut self,
         rows: &mut Rows,
@@ -132,12 +156,18 @@ impl Avro {
         schemas: &Schemas,
         value: &[u8],
         key: Option<&[u8]>,
-    ) -> Result<Option<Outcome>, Refused> {
-        let Some((plan, mut reading)) = self.open(rows, before, schemas, value)? else { return Ok(None) };
+    ) -> Result<Found, Refused> {
+        let Some((plan, mut reading)) = self.open(rows, before, schemas, value)? else { return Ok(Found::Null) };
         match &plan.messages {
-            Messages::Envelopes(parts) => reading.envelope(rows, before, keys, parts, key).map(Some),
-            Messages::Rows(row) => reading.flat(rows, keys, row, key).map(Some),
-            Messages::Others(no_op) => reading.other(*no_op).map(Some),
+            Messages::Envelopes(parts) => reading.envelope(rows, before, keys, parts, key).map(Found::Outcome),
+            Messages::Rows(row) => reading.flat(rows, keys, row, key).map(Found::Outcome),
+            Messages::Others(no_op) => reading.other(*no_op).map(Found::Outcome),
+            Messages::Documents => {
+                let (_, datum) = framed(value).ok_or(CUT_FRAME)??;
+                let mut out = Vec::new();
+                payload(&plan.schema, datum, &mut out)?;
+                Ok(Found::Json(out))
+            }
             Messages::NoRecords => Err(read::no_record(self.shape).into()),
         }
     }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::schema::{Field, Schema, TypeId};
+use super::schema::{Field, Kind, Schema, TypeId};
 use super::skip::{Run, Skips};
 use crate::decoded::NoOp;
 use crate::no_op;
@@ -26,6 +26,8 @@ pub(super) enum Messages {
     Envelopes(Box<[Part]>),
     /// Rows.
     Rows(RowPlan),
+    /// Envelopes of rows that are texts.
+    Documents,
     /// Records that are no envelopes, where these are wanted.
     Others(Option<NoOp>),
     /// No records at all.
@@ -133,6 +135,10 @@ fn envelope(schema: &Schema, fields: &[Field], rows: &Rows, before: &Rows) -> Me
     let keys = no_op::Keys::of_names(fields.iter().map(|field| field.name.as_bytes()));
     if !keys.op {
         return Messages::Others(keys.no_op());
+    }
+    let is_text = |of| *schema.kind(schema.not_null(of)) == Kind::String;
+    if fields.iter().any(|field| matches!(&*field.name, "before" | "after") && is_text(field.of)) {
+        return Messages::Documents;
     }
     let image = |of: TypeId, rows| schema.fields(of).map(|fields| row(schema, fields, rows, false));
     let (mut parts, mut skipped) = (Vec::new(), Vec::new());

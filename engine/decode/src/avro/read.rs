@@ -263,7 +263,7 @@ impl<'a> Reading<'a> {
                     }
                     for slot in slots {
                         self.body = start;
-                        self.cell(rows, *slot, *of, wires[*slot])?;
+                        self.cell(rows, *slot, *of, wires)?;
                     }
                 }
             }
@@ -272,13 +272,13 @@ impl<'a> Reading<'a> {
     }
 
     #[inline]
-    fn cell(&mut self, rows: &mut Rows, slot: usize, of: TypeId, wire: Wire) -> Result<(), Refused> {
+    fn cell(&mut self, rows: &mut Rows, slot: usize, of: TypeId, wires: &[Wire]) -> Result<(), Refused> {
         let start = self.body;
         let (of_value, value) = self.value(of)?;
         let wanted = rows.meet(slot);
         match value {
             Value::Null => return Ok(()),
-            Value::Plain(plain) if !wanted || rows.plain(slot, plain, wire)? => return Ok(()),
+            Value::Plain(plain) if !wanted || rows.plain(slot, plain, &wires[slot]) => return Ok(()),
             Value::Nested if !wanted => return Ok(self.plan.skips.skip(of_value, &mut self.body)?),
             Value::Plain(_) | Value::Nested => {}
         }
@@ -286,7 +286,7 @@ impl<'a> Reading<'a> {
         self.body = start;
         self.json.clear();
         json::write(&self.plan.schema, of, &mut self.body, self.length, self.json)?;
-        rows.json(slot, &mut Cursor::new(self.json, 0), wire)
+        rows.json(slot, &mut Cursor::new(self.json, 0), wires)
     }
 
     /// The next value and its type, past a union.

@@ -1,8 +1,9 @@
-//! Base64 with padding (RFC 4648 §4), as Kafka Connect's JSON converter writes bytes; and integers written that way:
+//! Base64 (RFC 4648 §4, as Kafka Connect's JSON converter writes bytes, and §5); and integers written that way:
 //! big-endian two's complement, as Java's `BigInteger` gives them.
 
-use ::base64::Engine;
-use ::base64::engine::general_purpose::STANDARD;
+use ::base64::engine::DecodePaddingMode;
+use ::base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig, STANDARD};
+use ::base64::{Engine, alphabet};
 use arrow_buffer::i256;
 
 use crate::reject::{Read, Refusal, RejectCode};
@@ -11,9 +12,23 @@ const NOT_BASE64: &Refusal = &Refusal { code: RejectCode::InvalidValue, reason: 
 const EMPTY: &Refusal = &Refusal { code: RejectCode::InvalidValue, reason: "expected base64 of at least one byte" };
 const TOO_LONG: &Refusal = &Refusal { code: RejectCode::OutOfRange, reason: "expected a number of at most 256 bits" };
 
-/// Appends the bytes.
+/// Base64 for URLs and file names (RFC 4648 §5), with padding or without.
+const URL: GeneralPurpose = GeneralPurpose::new(
+    &alphabet::URL_SAFE,
+    GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
+);
+
+/// Appends the bytes. No text means different bytes in the two alphabets.
 pub(super) fn append(text: &[u8], out: &mut Vec<u8>) -> Read<()> {
-    STANDARD.decode_vec(text, out).map_err(|_| NOT_BASE64)
+    let start = out.len();
+    if STANDARD.decode_vec(text, out).is_ok() {
+        return Ok(());
+    }
+    out.truncate(start);
+    if !text.iter().any(|byte| matches!(byte, b'-' | b'_')) {
+        return Err(NOT_BASE64);
+    }
+    URL.decode_vec(text, out).map_err(|_| NOT_BASE64)
 }
 
 /// An integer of at most 128 bits, which most are: read without a buffer. Declines what is longer or malformed.

@@ -35,7 +35,7 @@ impl Column for Booleans {
         self.values.reserve(rows);
     }
 
-    fn read(&mut self, value: &mut Cursor<'_>, _: Wire) -> Read<()> {
+    fn read(&mut self, value: &mut Cursor<'_>, _: &Wire) -> Read<()> {
         let value = match value.take_bool() {
             Some(value) => value,
             None => match value.plain_integer() {
@@ -49,7 +49,7 @@ impl Column for Booleans {
         Ok(())
     }
 
-    fn read_plain(&mut self, value: Plain<'_>, _: Wire) -> Read<bool> {
+    fn read_plain(&mut self, value: Plain<'_>, _: &Wire) -> Read<bool> {
         let Plain::Boolean(value) = value else { return Ok(false) };
         self.values.append(value);
         self.nulls.append_non_null();

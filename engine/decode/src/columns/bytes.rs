@@ -18,10 +18,12 @@ pub(super) trait Bytes: Debug + Send {
     type Arrow: ByteArrayType<Offset = i32>;
 
     /// Appends the value that the cursor is at, which is not null.
-    fn read(&mut self, value: &mut Cursor<'_>, wire: Wire, out: &mut Vec<u8>) -> Read<()>;
+    fn read(&mut self, value: &mut Cursor<'_>, wire: &Wire, out: &mut Vec<u8>) -> Read<()>;
 
     /// Appends a value that needs no reading; false: it is to be read from JSON.
-    fn plain(&mut self, value: Plain<'_>, out: &mut Vec<u8>) -> Read<bool>;
+    fn plain(&mut self, _value: Plain<'_>, _wire: &Wire, _out: &mut Vec<u8>) -> Read<bool> {
+        Ok(false)
+    }
 }
 
 /// A column of such values.
@@ -56,15 +58,15 @@ impl<B: Bytes> Column for Variable<B> {
         self.offsets.reserve(rows);
     }
 
-    fn read(&mut self, value: &mut Cursor<'_>, wire: Wire) -> Read<()> {
+    fn read(&mut self, value: &mut Cursor<'_>, wire: &Wire) -> Read<()> {
         self.cell.read(value, wire, &mut self.data)?;
         self.end_cell()?;
         self.nulls.append_non_null();
         Ok(())
     }
 
-    fn read_plain(&mut self, value: Plain<'_>, _: Wire) -> Read<bool> {
-        if !self.cell.plain(value, &mut self.data)? {
+    fn read_plain(&mut self, value: Plain<'_>, wire: &Wire) -> Read<bool> {
+        if !self.cell.plain(value, wire, &mut self.data)? {
             return Ok(false);
         }
         self.end_cell()?;

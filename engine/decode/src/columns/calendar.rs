@@ -9,7 +9,7 @@
 
 use arrow_schema::TimeUnit;
 
-use crate::reject::{Read, Refusal, RejectCode};
+use crate::reject::{ABOVE, BELOW, NEGATIVE_INFINITY, POSITIVE_INFINITY, Read, Refusal, RejectCode};
 
 pub(super) const DAY_SECONDS: i64 = 86_400;
 
@@ -73,19 +73,12 @@ impl<'t> Iso<'t> {
         rest.is_some()
     }
 
-    /// A date, as days since 1970-01-01.
-    pub(super) fn date(&mut self) -> Option<i64> {
+    /// A date's numbers, whatever they are.
+    pub(super) fn year_month_day(&mut self) -> Option<(i64, i64, i64)> {
         let year = self.year()?;
         let month = self.take(b'-').then(|| self.two())??;
         let day = self.take(b'-').then(|| self.two())??;
-        let last = match month {
-            1 | 3 | 5 | 7 | 8 | 10 | 12 => 31,
-            4 | 6 | 9 | 11 => 30,
-            2 if year % 4 == 0 && (year % 100 != 0 || year % 400 == 0) => 29,
-            2 => 28,
-            _ => return None,
-        };
-        (1..=last).contains(&day).then(|| days(year, month, day))
+        Some((year, month, day))
     }
 
     /// A time of day, as seconds and nanoseconds.
@@ -151,6 +144,54 @@ impl<'t> Iso<'t> {
     }
 }
 
+/// Days since 1970-01-01 of a date, if there is such a day.
+pub(super) fn days_of(year: i64, month: i64, day: i64) -> Option<i64> {
+    let last = match month {
+        1 | 3 | 5 | 7 | 8 | 10 | 12 => 31,
+        4 | 6 | 9 | 11 => 30,
+        2 if year % 4 == 0 && (year % 100 != 0 || year % 400 == 0) => 29,
+        2 => 28,
+        _ => return None,
+    };
+    (1..=last).contains(&day).then(|| days(year, month, day))
+}
+
+/// Days that no database has: PostgreSQL's dates, the widest, go from 4713 BC to 5874897 AD. What a text holds beyond
+/// comes from the connector's constants for infinity.
+const LAST_DAY: i64 = 2_145_042_905;
+const FIRST_DAY: i64 = -2_440_915;
+
+/// A day number from text, unless it stands for infinity.
+pub(super) fn finite(days: i64) -> Read<i64> {
+    if days > LAST_DAY {
+        Err(POSITIVE_INFINITY)
+    } else if days < FIRST_DAY {
+        Err(NEGATIVE_INFINITY)
+    } else {
+        Ok(days)
+    }
+}
+
+/// What text means that is no date: PostgreSQL's infinities by name.
+pub(super) fn special(text: &[u8]) -> Option<&'static Refusal> {
+    match text {
+        b"infinity" => Some(POSITIVE_INFINITY),
+        b"-infinity" => Some(NEGATIVE_INFINITY),
+        _ => None,
+    }
+}
+
+/// Refuses what is outside of a range.
+pub(super) fn within(value: i64, (low, high): (i64, i64)) -> Read<()> {
+    if value < low {
+        Err(BELOW)
+    } else if value > high {
+        Err(ABOVE)
+    } else {
+        Ok(())
+    }
+}
+
 /// Days since 1970-01-01, by eras of 400 years that begin on March 1 (Hinnant, "chrono-compatible low-level date
 /// algorithms").
 fn days(year: i64, month: i64, day: i64) -> i64 {
@@ -160,4 +201,54 @@ fn days(year: i64, month: i64, day: i64) -> i64 {
     let day_of_year = (153 * ((month + 9) % 12) + 2) / 5 + day - 1;
     let day_of_era = year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year;
     era * 146_097 + day_of_era - 719_468
+}
+
+/// ISO 8601 text of milliseconds since 1970-01-01: any year, in UTC. The inverse of [`days`], by the same eras.
+pub(crate) fn date_text(ms: i64) -> String {
+    let (days, ms) = (ms.div_euclid(DAY_SECONDS * 1000), ms.rem_euclid(DAY_SECONDS * 1000));
+    let days = days + 719_468;
+    let (era, day_of_era) = (days.div_euclid(146_097), days.rem_euclid(146_097));
+    let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let shifted = (5 * day_of_year + 2) / 153;
+    let day = day_of_year - (153 * shifted + 2) / 5 + 1;
+    let month = if shifted < 10 { shifted + 3 } else { shifted - 9 };
+    let year = year_of_era + era * 400 + i64::from(month <= 2);
+    let sign = if year > 9999 {
+        "+"
+    } else if year < 0 {
+        "-"
+    } else {
+        ""
+    };
+    let (seconds, ms) = (ms / 1000, ms % 1000);
+    let (hour, minute, second) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
+    format!("{sign}{:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{ms:03}Z", year.abs())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn dates_are_written_as_they_are_read() {
+        for ms in [
+            0,
+            -1,
+            1,
+            1_753_101_296_789,
+            -62_135_596_800_001,
+            253_402_300_800_000,
+            8_640_000_000_000_000,
+            -8_640_000_000_000_000,
+        ] {
+            let text = date_text(ms);
+            let mut iso = Iso::new(text.as_bytes());
+            let (year, month, day) = iso.year_month_day().expect("a date");
+            let days = days_of(year, month, day).expect("a day");
+            assert!(iso.take(b'T'));
+            let (seconds, nanos) = iso.time().expect("a time");
+            assert_eq!((days * DAY_SECONDS + seconds) * 1000 + nanos / 1_000_000, ms, "{text}");
+        }
+    }
 }

@@ -19,8 +19,8 @@ use super::integer::int64;
 use super::primitive::Cell;
 use super::{Plain, base64};
 use crate::input::Decimals;
-use crate::reject::{DUPLICATE, Read, Refusal, RejectCode};
-use crate::scan::Cursor;
+use crate::reject::{DUPLICATE, NEGATIVE_INFINITY, NOT_A_NUMBER, POSITIVE_INFINITY, Read, Refusal, RejectCode};
+use crate::scan::{Cursor, RawString};
 use crate::schema::Wire;
 
 const NOT_A_DECIMAL: &Refusal = &Refusal {
@@ -93,64 +93,43 @@ impl<A: DecimalType> Decimal<A> {
         if within { Ok(unscaled) } else { Err(OUT_OF_RANGE) }
     }
 
-    fn unscaled(&mut self, value: &mut Cursor<'_>, wire: Wire) -> Read<A::Native> {
+    fn unscaled(&mut self, value: &mut Cursor<'_>, wire: &Wire) -> Read<A::Native> {
         if value.at_number() {
             return from_text(value.number()?, self.scale);
         }
         match value.peek() {
             Some(b'"') => {}
-            Some(b'{') => return self.variable(value),
+            Some(b'{') => {
+                let (scale, unscaled) = variable(value)?;
+                return from_base64(unscaled.text(&mut self.scratch)?, scale, self.scale);
+            }
             _ => return Err(NOT_A_DECIMAL),
         }
         let text = value.raw_string()?.text(&mut self.scratch)?;
+        if let Some(special) = special(text) {
+            return Err(special);
+        }
         match (wire, self.decimals) {
-            (Wire::Decimal { scale }, _) => from_base64(text, scale, self.scale),
-            (Wire::Text, _) | (Wire::Unknown, Decimals::String) => from_text(text, self.scale),
+            (Wire::Decimal { scale }, _) => from_base64(text, *scale, self.scale),
+            (Wire::Text | Wire::Plain, _) | (Wire::Unknown, Decimals::String) => from_text(text, self.scale),
             (Wire::Bytes, _) | (Wire::Unknown, Decimals::Precise) => from_base64(text, self.scale, self.scale),
-            (Wire::Days | Wire::Time(_) | Wire::Timestamp(_), _) => Err(NOT_A_DECIMAL),
+            _ => Err(NOT_A_DECIMAL),
         }
-    }
-
-    /// The members of a `VariableScaleDecimal`, in any order.
-    fn variable(&mut self, value: &mut Cursor<'_>) -> Read<A::Native> {
-        let (mut scale, mut unscaled) = (None, None);
-        value.expect(b'{')?;
-        loop {
-            let key = value.raw_string()?.text(&mut self.scratch)?;
-            let (is_scale, is_value) = (key == b"scale", key == b"value");
-            value.expect(b':')?;
-            let repeated = if is_scale {
-                scale.replace(int64(value).map_err(|_| NOT_VARIABLE)?).is_some()
-            } else if is_value && value.at_string() {
-                unscaled.replace(value.raw_string()?).is_some()
-            } else {
-                return Err(NOT_VARIABLE);
-            };
-            if repeated {
-                return Err(DUPLICATE);
-            }
-            if !value.another_member()? {
-                break;
-            }
-        }
-        let (Some(scale), Some(unscaled)) = (scale, unscaled) else { return Err(NOT_VARIABLE) };
-        let scale = i32::try_from(scale).map_err(|_| NOT_VARIABLE)?;
-        from_base64(unscaled.text(&mut self.scratch)?, scale, self.scale)
     }
 }
 
 impl<A: DecimalType> Cell for Decimal<A> {
     type Arrow = A;
 
-    fn read(&mut self, value: &mut Cursor<'_>, wire: Wire) -> Read<A::Native> {
+    fn read(&mut self, value: &mut Cursor<'_>, wire: &Wire) -> Read<A::Native> {
         let unscaled = self.unscaled(value, wire)?;
         self.within(unscaled)
     }
 
-    fn plain(&mut self, value: Plain<'_>, wire: Wire) -> Read<Option<A::Native>> {
+    fn plain(&mut self, value: Plain<'_>, wire: &Wire) -> Read<Option<A::Native>> {
         let unscaled = match (value, wire) {
             (Plain::Bytes(bytes), Wire::Decimal { scale }) => match base64::small_of_bytes(bytes) {
-                Some(unscaled) => rescale(A::Native::from_small(unscaled), scale, self.scale)?,
+                Some(unscaled) => rescale(A::Native::from_small(unscaled), *scale, self.scale)?,
                 None => return Ok(None),
             },
             (Plain::Text(text), Wire::Text) => from_text(text, self.scale)?,
@@ -158,6 +137,74 @@ impl<A: DecimalType> Cell for Decimal<A> {
         };
         self.within(unscaled).map(Some)
     }
+}
+
+/// What has no digits, in the words of `decimal.handling.mode=string` and, for `double`, of the JSON converter.
+fn special(text: &[u8]) -> Option<&'static Refusal> {
+    Some(match text {
+        b"NAN" | b"NaN" => NOT_A_NUMBER,
+        b"POSITIVE_INFINITY" | b"Infinity" => POSITIVE_INFINITY,
+        b"NEGATIVE_INFINITY" | b"-Infinity" => NEGATIVE_INFINITY,
+        _ => return None,
+    })
+}
+
+/// The members of a `VariableScaleDecimal`, in any order: its scale, and the base64 of its unscaled integer.
+fn variable<'m>(value: &mut Cursor<'m>) -> Read<(i32, RawString<'m>)> {
+    let (mut scale, mut unscaled) = (None, None);
+    let mut scratch = Vec::new();
+    value.expect(b'{')?;
+    loop {
+        let key = value.raw_string()?.text(&mut scratch)?;
+        let (is_scale, is_value) = (key == b"scale", key == b"value");
+        value.expect(b':')?;
+        let repeated = if is_scale {
+            scale.replace(int64(value).map_err(|_| NOT_VARIABLE)?).is_some()
+        } else if is_value && value.at_string() {
+            unscaled.replace(value.raw_string()?).is_some()
+        } else {
+            return Err(NOT_VARIABLE);
+        };
+        if repeated {
+            return Err(DUPLICATE);
+        }
+        if !value.another_member()? {
+            break;
+        }
+    }
+    let (Some(scale), Some(unscaled)) = (scale, unscaled) else { return Err(NOT_VARIABLE) };
+    Ok((i32::try_from(scale).map_err(|_| NOT_VARIABLE)?, unscaled))
+}
+
+/// Most zeros that a scale may add to a text.
+const MOST_ZEROS: u32 = 1000;
+
+/// Appends the digits of a decimal that is written as base64, for a column of text.
+pub(super) fn append_text(text: &[u8], scale: i32, out: &mut Vec<u8>) -> Read<()> {
+    if scale.unsigned_abs() > MOST_ZEROS {
+        return Err(OUT_OF_RANGE);
+    }
+    let unscaled = base64::wide_integer(text)?.to_string();
+    let (sign, digits) = unscaled.strip_prefix('-').map_or(("", unscaled.as_str()), |digits| ("-", digits));
+    out.extend_from_slice(sign.as_bytes());
+    let places = usize::try_from(scale).unwrap_or_default();
+    let padded = format!("{digits:0>width$}", width = places + 1);
+    let (whole, fraction) = padded.split_at(padded.len() - places);
+    out.extend_from_slice(whole.as_bytes());
+    if !fraction.is_empty() {
+        out.push(b'.');
+        out.extend_from_slice(fraction.as_bytes());
+    }
+    if scale < 0 && whole != "0" {
+        out.extend(std::iter::repeat_n(b'0', scale.unsigned_abs() as usize));
+    }
+    Ok(())
+}
+
+/// The same of a `VariableScaleDecimal`.
+pub(super) fn append_variable(value: &mut Cursor<'_>, out: &mut Vec<u8>) -> Read<()> {
+    let (scale, unscaled) = variable(value)?;
+    append_text(unscaled.text(&mut Vec::new())?, scale, out)
 }
 
 fn from_base64<N: Unscaled>(text: &[u8], from: i32, to: i32) -> Read<N> {

@@ -9,7 +9,7 @@ use arrow_array::types::{Float32Type, Float64Type};
 
 use super::Plain;
 use super::primitive::Cell;
-use crate::reject::{NUMBER, Read, Refusal, RejectCode};
+use crate::reject::{NOT_A_NUMBER, NUMBER, Read, Refusal, RejectCode};
 use crate::scan::Cursor;
 use crate::schema::Wire;
 
@@ -20,48 +20,56 @@ const OUT_OF_RANGE: &Refusal =
 
 /// Reads doubles.
 #[derive(Debug)]
-pub(super) struct Float64;
+pub(super) struct Float64 {
+    /// Whether NaN and the infinities are values; else they are a case for a policy.
+    pub(super) specials: bool,
+}
 
 /// Reads floats. Not by way of a double: that would round twice.
 #[derive(Debug)]
-pub(super) struct Float32;
+pub(super) struct Float32 {
+    /// Whether NaN and the infinities are values; else they are a case for a policy.
+    pub(super) specials: bool,
+}
 
 impl Cell for Float64 {
     type Arrow = Float64Type;
 
-    fn read(&mut self, value: &mut Cursor<'_>, _: Wire) -> Read<f64> {
+    fn read(&mut self, value: &mut Cursor<'_>, _: &Wire) -> Read<f64> {
         match token(value)? {
             Token::Digits(digits) => {
                 let number: f64 = digits.parse().map_err(|_| NUMBER)?;
                 if number.is_finite() { Ok(number) } else { Err(OUT_OF_RANGE) }
             }
-            Token::Special(number) => Ok(number),
+            Token::Special(number) if self.specials => Ok(number),
+            Token::Special(_) => Err(NOT_A_NUMBER),
         }
     }
 
-    /// Of the same width alone: to another one the digits count, as in JSON, which has one NaN besides.
-    fn plain(&mut self, value: Plain<'_>, _: Wire) -> Read<Option<f64>> {
-        Ok(if let Plain::Double(number) = value { Some(if number.is_nan() { f64::NAN } else { number }) } else { None })
+    /// Of the same width alone: to another one the digits count, as in JSON.
+    fn plain(&mut self, value: Plain<'_>, _: &Wire) -> Read<Option<f64>> {
+        Ok(if let Plain::Double(number) = value { Some(number).filter(|number| number.is_finite()) } else { None })
     }
 }
 
 impl Cell for Float32 {
     type Arrow = Float32Type;
 
-    fn read(&mut self, value: &mut Cursor<'_>, _: Wire) -> Read<f32> {
+    fn read(&mut self, value: &mut Cursor<'_>, _: &Wire) -> Read<f32> {
         match token(value)? {
             Token::Digits(digits) => {
                 let number: f32 = digits.parse().map_err(|_| NUMBER)?;
                 if number.is_finite() { Ok(number) } else { Err(OUT_OF_RANGE) }
             }
             #[expect(clippy::cast_possible_truncation, reason = "not a number and the infinities have their like")]
-            Token::Special(number) => Ok(number as f32),
+            Token::Special(number) if self.specials => Ok(number as f32),
+            Token::Special(_) => Err(NOT_A_NUMBER),
         }
     }
 
-    /// Of the same width alone: to another one the digits count, as in JSON, which has one NaN besides.
-    fn plain(&mut self, value: Plain<'_>, _: Wire) -> Read<Option<f32>> {
-        Ok(if let Plain::Float(number) = value { Some(if number.is_nan() { f32::NAN } else { number }) } else { None })
+    /// Of the same width alone: to another one the digits count, as in JSON.
+    fn plain(&mut self, value: Plain<'_>, _: &Wire) -> Read<Option<f32>> {
+        Ok(if let Plain::Float(number) = value { Some(number).filter(|number| number.is_finite()) } else { None })
     }
 }
 

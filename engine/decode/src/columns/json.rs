@@ -33,12 +33,12 @@ pub(super) struct Json {
 impl Bytes for Json {
     type Arrow = Utf8Type;
 
-    fn read(&mut self, value: &mut Cursor<'_>, _: Wire, out: &mut Vec<u8>) -> Read<()> {
+    fn read(&mut self, value: &mut Cursor<'_>, _: &Wire, out: &mut Vec<u8>) -> Read<()> {
         let text = if value.at_string() { value.raw_string()?.text(&mut self.scratch)? } else { value.skip()? };
         append(text, out)
     }
 
-    fn plain(&mut self, value: Plain<'_>, out: &mut Vec<u8>) -> Read<bool> {
+    fn plain(&mut self, value: Plain<'_>, _: &Wire, out: &mut Vec<u8>) -> Read<bool> {
         let Plain::Text(text) = value else { return Ok(false) };
         append(text, out)?;
         Ok(true)

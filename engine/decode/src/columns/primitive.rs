@@ -9,7 +9,7 @@ use arrow_buffer::NullBufferBuilder;
 use arrow_schema::DataType;
 
 use super::{Column, Plain};
-use crate::reject::Read;
+use crate::reject::{End, Read};
 use crate::scan::Cursor;
 use crate::schema::Wire;
 
@@ -19,12 +19,25 @@ pub(super) trait Cell: Debug + Send {
     type Arrow: ArrowPrimitiveType + Debug;
 
     /// Reads the value that the cursor is at, which is not null.
-    fn read(&mut self, value: &mut Cursor<'_>, wire: Wire) -> Read<<Self::Arrow as ArrowPrimitiveType>::Native>;
+    fn read(&mut self, value: &mut Cursor<'_>, wire: &Wire) -> Read<<Self::Arrow as ArrowPrimitiveType>::Native>;
+
+    /// The value at an end of what ClickHouse's type holds, for types that can be clamped.
+    fn limit(&self, _end: End) -> Option<<Self::Arrow as ArrowPrimitiveType>::Native> {
+        None
+    }
+
+    /// A negative number as the unsigned one of the same bits.
+    fn wrapped(&self, _negative: i64) -> Option<<Self::Arrow as ArrowPrimitiveType>::Native> {
+        None
+    }
 
     /// Takes a value that needs no reading; none: it is to be read from JSON.
-    fn plain(&mut self, value: Plain<'_>, wire: Wire) -> Read<Option<Native<Self>>>
+    fn plain(&mut self, _value: Plain<'_>, _wire: &Wire) -> Read<Option<Native<Self>>>
     where
-        Self: Sized;
+        Self: Sized,
+    {
+        Ok(None)
+    }
 }
 
 /// The native value of a cell.
@@ -51,14 +64,14 @@ impl<C: Cell> Column for Primitive<C> {
         self.values.reserve(rows);
     }
 
-    fn read(&mut self, value: &mut Cursor<'_>, wire: Wire) -> Read<()> {
+    fn read(&mut self, value: &mut Cursor<'_>, wire: &Wire) -> Read<()> {
         let value = self.cell.read(value, wire)?;
         self.values.push(value);
         self.nulls.append_non_null();
         Ok(())
     }
 
-    fn read_plain(&mut self, value: Plain<'_>, wire: Wire) -> Read<bool> {
+    fn read_plain(&mut self, value: Plain<'_>, wire: &Wire) -> Read<bool> {
         let Some(value) = self.cell.plain(value, wire)? else { return Ok(false) };
         self.values.push(value);
         self.nulls.append_non_null();
@@ -73,6 +86,24 @@ impl<C: Cell> Column for Primitive<C> {
     fn push_zero(&mut self) {
         self.values.push(Default::default());
         self.nulls.append_non_null();
+    }
+
+    fn push_limit(&mut self, end: End) -> bool {
+        let limit = self.cell.limit(end);
+        if let Some(limit) = limit {
+            self.values.push(limit);
+            self.nulls.append_non_null();
+        }
+        limit.is_some()
+    }
+
+    fn push_wrapped(&mut self, negative: i64) -> bool {
+        let wrapped = self.cell.wrapped(negative);
+        if let Some(wrapped) = wrapped {
+            self.values.push(wrapped);
+            self.nulls.append_non_null();
+        }
+        wrapped.is_some()
     }
 
     fn truncate(&mut self, rows: usize) {

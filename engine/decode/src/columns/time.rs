@@ -3,7 +3,8 @@
 //! | written as | read |
 //! |---|---|
 //! | number: of the schema's unit, or of the column's | yes |
-//! | ISO 8601 text, with or without a `Z` behind it (`IsoTime`) | yes |
+//! | ISO 8601 text, with or without a `Z` behind it (`IsoTime`, `ZonedTime`) | yes |
+//! | object of its parts (`StructuredTime`; `StructuredZonedTime` in UTC) | yes |
 //!
 //! PostgreSQL's `24:00:00` and MySQL's times beyond a day are out of range for Arrow; declared as Int64 they pass.
 
@@ -17,6 +18,7 @@ use super::Plain;
 use super::calendar::{DAY_SECONDS, Iso, convert, in_unit, per_second};
 use super::integer::int64;
 use super::primitive::Cell;
+use super::structured::Parts;
 use crate::reject::{Read, Refusal, RejectCode};
 use crate::scan::Cursor;
 use crate::schema::Wire;
@@ -49,17 +51,27 @@ where
 {
     type Arrow = A;
 
-    fn read(&mut self, value: &mut Cursor<'_>, wire: Wire) -> Read<A::Native> {
+    fn read(&mut self, value: &mut Cursor<'_>, wire: &Wire) -> Read<A::Native> {
         let time = if value.at_number() {
             let unit = match wire {
-                Wire::Time(unit) => unit,
+                Wire::Time(unit) => *unit,
                 Wire::Days | Wire::Timestamp(_) => return Err(NOT_A_TIME),
-                Wire::Unknown | Wire::Text | Wire::Bytes | Wire::Decimal { .. } => self.unit,
+                _ => self.unit,
             };
             convert(int64(value)?, unit, self.unit)?
         } else if value.at_string() {
             let mut scratch = Vec::new();
-            let (seconds, nanos) = iso(value.raw_string()?.text(&mut scratch)?).ok_or(NOT_ISO)?;
+            let text = value.raw_string()?.text(&mut scratch)?;
+            if text.starts_with(b"24:00:00") {
+                return Err(OUT_OF_RANGE);
+            }
+            let (seconds, nanos) = iso(text).ok_or(NOT_ISO)?;
+            in_unit(seconds, nanos, self.unit)?
+        } else if value.peek() == Some(b'{') {
+            let parts = Parts::read(value)?;
+            let (seconds, nanos) = parts.time()?;
+            // A time with an offset is the same time of the day in UTC, as `ZonedTime` writes it.
+            let seconds = if parts.zoned() { seconds.rem_euclid(DAY_SECONDS) } else { seconds };
             in_unit(seconds, nanos, self.unit)?
         } else {
             return Err(NOT_A_TIME);
@@ -67,10 +79,10 @@ where
         within_a_day(time, self.unit)
     }
 
-    fn plain(&mut self, value: Plain<'_>, wire: Wire) -> Read<Option<A::Native>> {
+    fn plain(&mut self, value: Plain<'_>, wire: &Wire) -> Read<Option<A::Native>> {
         match (value, wire) {
             (Plain::Integer(time), Wire::Time(unit)) => {
-                within_a_day(convert(time, unit, self.unit)?, self.unit).map(Some)
+                within_a_day(convert(time, *unit, self.unit)?, self.unit).map(Some)
             }
             _ => Ok(None),
         }

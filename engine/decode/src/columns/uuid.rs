@@ -5,7 +5,7 @@ use std::sync::Arc;
 use arrow_array::{ArrayRef, FixedSizeBinaryArray};
 use arrow_buffer::NullBufferBuilder;
 
-use super::{Column, Plain};
+use super::{Column, Plain, base64};
 use crate::reject::{Read, Refusal, RejectCode};
 use crate::scan::Cursor;
 use crate::schema::Wire;
@@ -36,17 +36,24 @@ impl Column for Uuids {
         self.values.reserve(rows.saturating_mul(LENGTH));
     }
 
-    fn read(&mut self, value: &mut Cursor<'_>, _: Wire) -> Read<()> {
+    fn read(&mut self, value: &mut Cursor<'_>, wire: &Wire) -> Read<()> {
         if !value.at_string() {
             return Err(NOT_A_STRING);
         }
         let text = value.raw_string()?.text(&mut self.scratch)?;
-        self.values.extend_from_slice(&parse(text).ok_or(NOT_A_UUID)?);
+        match parse(text) {
+            Some(uuid) => self.values.extend_from_slice(&uuid),
+            // MongoDB's are binary.
+            None if *wire == Wire::Plain && text.len() == 24 && text.ends_with(b"==") => {
+                base64::append(text, &mut self.values).map_err(|_| NOT_A_UUID)?;
+            }
+            None => return Err(NOT_A_UUID),
+        }
         self.nulls.append_non_null();
         Ok(())
     }
 
-    fn read_plain(&mut self, value: Plain<'_>, _: Wire) -> Read<bool> {
+    fn read_plain(&mut self, value: Plain<'_>, _: &Wire) -> Read<bool> {
         let Plain::Text(text) = value else { return Ok(false) };
         self.values.extend_from_slice(&parse(text).ok_or(NOT_A_UUID)?);
         self.nulls.append_non_null();

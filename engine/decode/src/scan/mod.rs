@@ -11,6 +11,8 @@ mod blocks;
 mod number;
 mod text;
 
+pub(super) use text::RawString;
+
 use super::reject::{MALFORMED, Read, TRAILING, TRUNCATED};
 
 /// A position in a JSON text.

@@ -172,7 +172,7 @@ fn change_columns_are_filled_where_they_are_declared() {
 
 #[test]
 fn an_input_that_can_not_be_decoded_names_all_its_columns() {
-    let list = DataType::List(Arc::new(optional("item", DataType::Int32)));
+    let list = DataType::List(Arc::new(optional("item", DataType::LargeUtf8)));
     let columns = vec![
         required("id", DataType::Int64),
         required("tags", list),
@@ -233,6 +233,7 @@ fn columns_come_from_where_their_source_says() {
         field: Arc::new(optional(name, data_type)),
         required: source == Source::Before("id".into()),
         source,
+        reading: Reading::default(),
     };
     let mut input = input(Format::Envelope, Vec::new());
     input.columns = vec![
@@ -287,7 +288,12 @@ fn a_required_field_must_be_named_and_may_be_null() {
 
 #[test]
 fn a_source_that_can_not_be_is_named() {
-    let column = |field: Field, source: Source| InputColumn { field: Arc::new(field), source, required: false };
+    let column = |field: Field, source: Source| InputColumn {
+        field: Arc::new(field),
+        source,
+        required: false,
+        reading: Reading::default(),
+    };
     let mut input = input(Format::Flat, Vec::new());
     input.columns = vec![
         column(optional("old", DataType::Int64), Source::Before("id".into())),

@@ -2,10 +2,15 @@
 //! decimals with their point, bytes as hexadecimal digits.
 #![expect(clippy::unwrap_used, clippy::wildcard_enum_match_arm, reason = "tests")]
 
+mod kinds;
 mod malformed;
+mod matrix;
 mod messages;
+mod mongo;
 mod oracle;
+mod policies;
 mod recordings;
+mod round_trip;
 
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
@@ -19,9 +24,10 @@ use proptest::test_runner::{Config as ProptestConfig, RngSeed};
 use super::Decoder;
 use crate::decoded::Decoded;
 use crate::input::EXTENSION_NAME;
-use crate::input::{Format, Input, InputColumn, Source, Tombstone};
+use crate::input::{Decimals, Format, Input, InputColumn, Source, Tombstone};
 use crate::message::OwnedMessage;
 use crate::partition::TopicPartition;
+use crate::policy::Reading;
 
 pub(super) const MICROS: DataType = DataType::Timestamp(TimeUnit::Microsecond, None);
 
@@ -155,6 +161,18 @@ pub(super) fn cell(array: &ArrayRef, row: usize) -> String {
         DataType::Timestamp(TimeUnit::Nanosecond, _) => value!(TimestampNanosecondType),
         DataType::Decimal128(..) => array.as_primitive::<Decimal128Type>().value_as_string(row),
         DataType::Decimal256(..) => array.as_primitive::<Decimal256Type>().value_as_string(row),
+        DataType::List(_) => {
+            let elements = array.as_list::<i32>().value(row);
+            let cells: Vec<_> = (0..elements.len()).map(|index| cell(&elements, index)).collect();
+            format!("[{}]", cells.join(", "))
+        }
+        DataType::Map(..) => {
+            let entries = array.as_map().value(row);
+            let [keys, values] = [0, 1].map(|column| entries.column(column).clone());
+            let cells: Vec<_> =
+                (0..entries.len()).map(|at| format!("{}: {}", cell(&keys, at), cell(&values, at))).collect();
+            format!("{{{}}}", cells.join(", "))
+        }
         other => panic!("no text for {other}"),
     }
 }

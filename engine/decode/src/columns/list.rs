@@ -1,0 +1,127 @@
+//! Lists.
+//!
+//! | written as | read |
+//! |---|---|
+//! | array | element by element, as a column of the element's type reads it |
+//! | string, for a list of text | MySQL's `SET`: the words between its commas; an empty string is an empty list |
+
+use std::sync::Arc;
+
+use arrow_array::{ArrayRef, ListArray};
+use arrow_buffer::{NullBufferBuilder, OffsetBuffer};
+use arrow_schema::{DataType, FieldRef};
+
+use super::Column;
+use crate::reject::{MALFORMED, Read, Refusal, RejectCode, TOO_LARGE};
+use crate::scan::Cursor;
+use crate::schema::Wire;
+
+const NOT_A_LIST: &Refusal = &Refusal { code: RejectCode::WrongType, reason: "expected an array" };
+const NULL_ELEMENT: &Refusal =
+    &Refusal { code: RejectCode::MissingValue, reason: "an element is null, which the column's elements can't be" };
+
+/// A column of lists.
+#[derive(Debug)]
+pub(super) struct Lists {
+    element: FieldRef,
+    elements: Box<dyn Column>,
+    /// Elements in `elements`, those of a cell under way included.
+    count: usize,
+    offsets: Vec<i32>,
+    nulls: NullBufferBuilder,
+    scratch: Vec<u8>,
+}
+
+impl Lists {
+    pub(super) fn new(element: FieldRef, elements: Box<dyn Column>) -> Self {
+        let nulls = NullBufferBuilder::new(0);
+        Self { element, elements, count: 0, offsets: vec![0], nulls, scratch: Vec::new() }
+    }
+
+    fn array(&mut self, value: &mut Cursor<'_>, wire: &Wire) -> Read<()> {
+        value.expect(b'[')?;
+        if value.take(b']') {
+            return Ok(());
+        }
+        loop {
+            if value.take_null() {
+                if !self.element.is_nullable() {
+                    return Err(NULL_ELEMENT);
+                }
+                self.elements.push_null();
+            } else {
+                self.elements.read(value, wire)?;
+            }
+            self.count += 1;
+            if value.take(b']') {
+                return Ok(());
+            }
+            value.expect(b',')?;
+        }
+    }
+
+    /// The words of a set. They hold no commas: MySQL refuses them in a set's definition.
+    fn set(&mut self, value: &mut Cursor<'_>) -> Read<()> {
+        let text = value.raw_string()?.text(&mut self.scratch)?;
+        if text.is_empty() {
+            return Ok(());
+        }
+        for word in text.split(|byte| *byte == b',') {
+            let word = serde_json::to_vec(std::str::from_utf8(word).map_err(|_| MALFORMED)?).map_err(|_| MALFORMED)?;
+            self.elements.read(&mut Cursor::new(&word, 0), &Wire::Text)?;
+            self.count += 1;
+        }
+        Ok(())
+    }
+
+    fn end_cell(&mut self) -> Read<()> {
+        self.offsets.push(i32::try_from(self.count).map_err(|_| TOO_LARGE)?);
+        Ok(())
+    }
+
+    fn repeat_end(&mut self) {
+        let end = self.offsets.last().copied().unwrap_or_default();
+        self.offsets.push(end);
+    }
+}
+
+impl Column for Lists {
+    fn reserve(&mut self, rows: usize) {
+        self.offsets.reserve(rows);
+    }
+
+    fn read(&mut self, value: &mut Cursor<'_>, wire: &Wire) -> Read<()> {
+        match value.peek() {
+            Some(b'[') => self.array(value, wire.element())?,
+            Some(b'"') if *self.element.data_type() == DataType::Utf8 && wire.may_be_set() => self.set(value)?,
+            _ => return Err(NOT_A_LIST),
+        }
+        self.end_cell()?;
+        self.nulls.append_non_null();
+        Ok(())
+    }
+
+    fn push_null(&mut self) {
+        self.repeat_end();
+        self.nulls.append_null();
+    }
+
+    fn push_zero(&mut self) {
+        self.repeat_end();
+        self.nulls.append_non_null();
+    }
+
+    fn truncate(&mut self, rows: usize) {
+        self.offsets.truncate(rows + 1);
+        let end = self.offsets.last().copied().unwrap_or_default();
+        self.count = usize::try_from(end).unwrap_or_default();
+        self.elements.truncate(self.count);
+        self.nulls.truncate(rows);
+    }
+
+    fn finish(&mut self) -> ArrayRef {
+        let offsets = OffsetBuffer::new(std::mem::replace(&mut self.offsets, vec![0]).into());
+        self.count = 0;
+        Arc::new(ListArray::new(self.element.clone(), offsets, self.elements.finish(), self.nulls.finish()))
+    }
+}
