@@ -46,7 +46,7 @@ INSERT INTO inventory.orders (order_date, purchaser, quantity, product_id, unit_
 ";
 
 const CHANGES: &str = "
-UPDATE inventory.orders SET status = 'Bestätigt ✓', updated_at = clock_timestamp() WHERE id % 3 = 0;
+UPDATE inventory.orders SET status = 'CONFIRMED', updated_at = clock_timestamp() WHERE id % 3 = 0;
 DELETE FROM inventory.orders WHERE id % 7 = 0;
 UPDATE inventory.orders SET id = 100000 WHERE id = 2;
 ";
