@@ -20,7 +20,10 @@ simulate: ## lane and engine in a simulated world full of faults: SEEDS=n and ST
 plugins: ## compiles the plugins to plugins/*/plugin.wasm
 	@plugin-sdk/toolchain/build-plugins.sh
 
+fuzz: ## a fuzz target for a while: TARGET=border SECONDS=600
+	@engine/fuzz/run.sh $(or $(TARGET),border) $(or $(SECONDS),600)
+
 bench: ## CPU microseconds per event, stage by stage, beside a hand-written consumer
 	@tests/bench.sh
 
-.PHONY: help demo test test-quick simulate plugins bench
+.PHONY: help demo test test-quick simulate plugins fuzz bench

@@ -9,7 +9,7 @@
 //! part of the journal's format, and changing it is a change of that format.
 //!
 //! The form, column by column: the type's name; the validity of all rows as one bitmap, or nothing where no row is
-//! null; then the content with nulls as zeros. Text and lists are their lengths, then their content.
+//! null; then the content with nulls as zeros. Text, lists and maps are their lengths, then their content.
 
 use std::sync::Arc;
 
@@ -41,6 +41,7 @@ fn column(hash: &mut XxHash3_128, data_type: &DataType, chunks: &[ArrayRef]) {
         DataType::Boolean => booleans(hash, chunks),
         DataType::Utf8 | DataType::Binary => texts(hash, chunks),
         DataType::List(element) => lists(hash, element.data_type(), chunks),
+        DataType::Map(entries, _) => maps(hash, entries.data_type(), chunks),
         DataType::Struct(fields) => structs(hash, fields, chunks),
         other => {
             let width = fixed_width(other).unwrap_or_else(|| unreachable!("no table has a column of type {other}"));
@@ -124,6 +125,18 @@ fn lists(hash: &mut XxHash3_128, element: &DataType, chunks: &[ArrayRef]) {
     column(hash, element, &children);
 }
 
+/// As a list of structs.
+fn maps(hash: &mut XxHash3_128, entries: &DataType, chunks: &[ArrayRef]) {
+    let mut children = Vec::new();
+    for chunk in chunks {
+        hash.write(&lengths(offsets(chunk), chunk.nulls()));
+        let child: ArrayRef = Arc::new(chunk.as_map().entries().clone());
+        let ranges = valid_ranges(offsets(chunk), chunk.nulls());
+        children.extend(ranges.into_iter().map(|(start, end)| child.slice(start, end - start)));
+    }
+    column(hash, entries, &children);
+}
+
 /// The children, null where the struct is null.
 fn structs(hash: &mut XxHash3_128, fields: &Fields, chunks: &[ArrayRef]) {
     for (index, field) in fields.iter().enumerate() {
@@ -139,12 +152,13 @@ fn masked_child(parent: &ArrayRef, index: usize) -> ArrayRef {
     make_array(data.expect("a validity of the same length keeps an array valid"))
 }
 
-/// The offsets of text, binary or list, as far as this slice goes.
-#[expect(clippy::wildcard_enum_match_arm, reason = "called for three types")]
+/// The offsets of text, binary, list or map, as far as this slice goes.
+#[expect(clippy::wildcard_enum_match_arm, reason = "called for four types")]
 fn offsets(array: &ArrayRef) -> &OffsetBuffer<i32> {
     match array.data_type() {
         DataType::Utf8 => array.as_string::<i32>().offsets(),
         DataType::List(_) => array.as_list::<i32>().offsets(),
+        DataType::Map(..) => array.as_map().offsets(),
         _ => array.as_binary::<i32>().offsets(),
     }
 }

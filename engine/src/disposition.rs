@@ -51,6 +51,10 @@ pub fn disposition(error: &LaneError) -> (Disposition, &'static str) {
             SinkError::Table { .. } => (Retry, "table_mismatch"),
             SinkError::Refused { .. } => (Retry, "insert_refused"),
             SinkError::Denied { .. } => (Retry, "sink_denied"),
+            SinkError::Fenced { .. } => (Halt, "fenced"),
+            SinkError::OldJournal { .. } => (Halt, "old_journal"),
+            SinkError::Undecided { .. } => (Halt, "undecided"),
+            SinkError::Surplus { .. } => (Halt, "surplus_rows"),
             SinkError::Encode { .. } => (Halt, "bug"),
         },
         LaneError::Artifact(error) => match error {

@@ -21,7 +21,7 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
 use crate::artifacts::{ArtifactError, Artifacts};
-use crate::batch::{Block, Message, RawBatch};
+use crate::batch::{Message, RawBatch};
 use crate::clock::Clock;
 use crate::cpu::Cpu;
 use crate::journal::{Commit, Intent, Journal, JournalError, Owner, Position, Taken};
@@ -29,7 +29,7 @@ use crate::lane_status::{LaneState, LaneStatus};
 use crate::offsets::{LaneId, OffsetRange};
 use crate::plugin::Host;
 use crate::registry::{Registry, RegistryError, Schemas};
-use crate::sink::{Sink, SinkError};
+use crate::sink::{Claim, Sending, Sink, SinkError, epoch_column};
 use crate::source::{BatchLimits, Found, Reader, Source, SourceError, Start};
 use crate::stop::Stop;
 use crate::token::token;
@@ -126,6 +126,14 @@ pub enum LaneError {
 /// A batch that waits for its schemas.
 type Resolving = BoxFuture<'static, Result<(RawBatch, Schemas), RegistryError>>;
 
+/// What proves that the lane is this process's.
+struct Held {
+    /// To the journal.
+    owner: Owner,
+    /// To the tables' server.
+    claim: Arc<Claim>,
+}
+
 /// An intended epoch on its way to the tables.
 struct Inserting {
     intent: Intent,
@@ -148,7 +156,8 @@ impl Lane {
     pub async fn run(self) -> Result<(), LaneError> {
         let mut stop = self.stop.clone();
         let Taken { owner, position, open } = self.around.journal.take(&self.id).await?;
-        let mut ahead = self.recover(owner, position, open).await?;
+        let held = self.hold(owner, &position, &open).await?;
+        let mut ahead = self.recover(&held, position, open).await?;
         let start = ahead.next_offset.map_or(self.start, Start::Offset);
         let mut reader = self.around.source.open(&self.found, start).await?;
         let mut in_flight = VecDeque::new();
@@ -164,14 +173,14 @@ impl Lane {
                 inserted = front(&mut in_flight) => {
                     inserted?;
                     let epoch = in_flight.pop_front().expect("its front was just awaited");
-                    self.commit(owner, &epoch).await?;
+                    self.commit(&held, &epoch).await?;
                 }
                 // Before the next batch: a source that is never empty must not keep the lane from hearing it.
                 () = stop.told(), if collecting || resolving.is_some() => (collecting, resolving) = (false, None),
                 resolved = ready(&mut resolving) => {
                     resolving = None;
                     let (raw, schemas) = resolved?;
-                    in_flight.push_back(self.decide(owner, &mut ahead, raw, schemas).await?);
+                    in_flight.push_back(self.decide(&held, &mut ahead, raw, schemas).await?);
                 }
                 raw = reader.next_batch(self.limits),
                     if collecting && resolving.is_none() && in_flight.len() < MAX_IN_FLIGHT => match raw? {
@@ -204,7 +213,7 @@ impl Lane {
     /// Transforms a batch and writes down what will be sent, then begins to send it.
     async fn decide(
         &self,
-        owner: Owner,
+        held: &Held,
         ahead: &mut Position,
         raw: RawBatch,
         schemas: Schemas,
@@ -216,27 +225,53 @@ impl Lane {
             clock_ms: self.around.clock.now_ms().max(ahead.clock_ms),
         };
         let (transform, lane) = (self.transform.clone(), self.id.clone());
-        let made = self.around.cpu.run(move || transform.run(&lane, &raw, &schemas, epoch)).await?;
+        let mut made = self.around.cpu.run(move || transform.run(&lane, &raw, &schemas, epoch)).await?;
         if !made.blocks.is_empty() {
+            for block in &made.blocks {
+                made.intent.marks.push(self.around.sink.mark(&block.table).await);
+            }
             self.around.artifacts.keep(&self.transform)?;
-            self.around.journal.intend(&self.id, owner, &made.intent).await?;
+            self.around.journal.intend(&self.id, held.owner, &made.intent).await?;
         }
         *ahead = after(&made.intent);
-        Ok(self.send(made))
+        Ok(self.send(held, made, false))
+    }
+
+    /// Makes the lane this process's alone: at the tables, as the journal has done for itself. A journal that knows less
+    /// than the tables is an old copy, and would write again what they have.
+    async fn hold(&self, owner: Owner, position: &Position, open: &[Intent]) -> Result<Held, LaneError> {
+        let tables = self.transform.tables();
+        let claim = Arc::new(self.around.sink.claim(&self.id, owner, &tables).await?);
+        let known = open.last().map_or((position.generation, position.epoch), |it| (it.generation, it.epoch));
+        let known = epoch_column(known.0, known.1);
+        for table in &tables {
+            if self.around.sink.holds_later(table, &self.id, known, position.clock_ms).await? {
+                return Err(SinkError::OldJournal { table: table.quoted(), lane: Box::new(self.id.clone()) }.into());
+            }
+        }
+        Ok(Held { owner, claim })
     }
 
     /// Inserts all blocks of an epoch whose intent is durable, in a task of its own.
-    fn send(&self, made: Transformed) -> Inserting {
+    fn send(&self, held: &Held, made: Transformed, again: bool) -> Inserting {
         let Transformed { blocks, intent, tally } = made;
         let epoch = Epoch { generation: intent.generation, number: intent.epoch, clock_ms: intent.clock_ms };
-        let task = insert_all(self.around.sink.clone(), self.status.clone(), epoch, blocks);
+        let marks = intent.marks.iter().copied().chain(std::iter::repeat(None));
+        let sending = blocks.into_iter().zip(marks).map(|(block, mark)| Sending {
+            token: token(&self.id, epoch, &block),
+            block,
+            mark,
+            again,
+            claim: held.claim.clone(),
+        });
+        let task = insert_all(self.around.sink.clone(), self.status.clone(), sending.collect());
         Inserting { intent, tally, task: tokio::spawn(task) }
     }
 
     /// Ends an epoch whose rows are all in their tables.
-    async fn commit(&self, owner: Owner, epoch: &Inserting) -> Result<(), LaneError> {
+    async fn commit(&self, held: &Held, epoch: &Inserting) -> Result<(), LaneError> {
         let position = after(&epoch.intent);
-        self.around.journal.commit(&self.id, owner, Commit { epoch: epoch.intent.epoch, position }).await?;
+        self.around.journal.commit(&self.id, held.owner, Commit { epoch: epoch.intent.epoch, position }).await?;
         self.around.source.mirror(&self.found.partition, &self.id.plugin, epoch.intent.range.end);
         self.status.committed(&epoch.intent, &epoch.tally);
         tracing::debug!(lane = %self.id, epoch = epoch.intent.epoch, range = %epoch.intent.range, "committed");
@@ -244,13 +279,14 @@ impl Lane {
     }
 
     /// Ends the epochs that were decided before a crash, in order, as they were decided.
-    async fn recover(&self, owner: Owner, mut position: Position, open: Vec<Intent>) -> Result<Position, LaneError> {
+    async fn recover(&self, held: &Held, mut position: Position, open: Vec<Intent>) -> Result<Position, LaneError> {
         for intent in open {
             self.status.set_state(LaneState::Recovering);
             tracing::info!(lane = %self.id, epoch = intent.epoch, range = %intent.range, "making an open epoch again");
-            let mut epoch = self.send(self.make_again(&intent).await?);
+            let made = self.make_again(&intent).await?;
+            let mut epoch = self.send(held, Transformed { intent: intent.clone(), ..made }, true);
             finished(&mut epoch).await?;
-            self.commit(owner, &epoch).await?;
+            self.commit(held, &epoch).await?;
             position = after(&intent);
         }
         Ok(position)
@@ -350,15 +386,10 @@ fn after(intent: &Intent) -> Position {
 
 /// All blocks of an epoch, one after the other: tables of one epoch are of different size, and the server's parallelism
 /// is for the lanes.
-async fn insert_all(
-    sink: Arc<dyn Sink>,
-    lane: Arc<LaneStatus>,
-    epoch: Epoch,
-    blocks: Vec<Block>,
-) -> Result<(), SinkError> {
-    for block in &blocks {
+async fn insert_all(sink: Arc<dyn Sink>, lane: Arc<LaneStatus>, sending: Vec<Sending>) -> Result<(), SinkError> {
+    for send in &sending {
         let began = Instant::now();
-        sink.insert(block, &token(&lane.id, epoch, block)).await?;
+        sink.insert(send).await?;
         lane.inserted(began.elapsed());
     }
     Ok(())

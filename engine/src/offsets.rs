@@ -3,6 +3,7 @@
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
+use twox_hash::XxHash3_64;
 
 pub use debezium_decode::TopicPartition;
 
@@ -38,6 +39,16 @@ pub struct LaneId {
     pub topic_id: String,
     /// The partition's number.
     pub partition: i32,
+}
+
+impl LaneId {
+    /// The value of `_lane`: which lane a row came by, also where several write into one table. A hash, as names are long
+    /// and every row has it; two of a million lanes share one with a probability below 10^-7.
+    #[must_use]
+    pub fn number(&self) -> u64 {
+        let name = format!("{self}/{}", self.topic_id);
+        XxHash3_64::oneshot(name.as_bytes())
+    }
 }
 
 impl fmt::Display for LaneId {

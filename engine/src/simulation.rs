@@ -34,6 +34,10 @@ pub enum Step {
     Take(Phase),
     /// An intent is written.
     Intend(Phase),
+    /// A lane is claimed at the tables.
+    Claim(Phase),
+    /// A table is asked for an epoch's rows.
+    Probe,
     /// A block is inserted.
     Insert(Phase),
     /// An epoch is committed.

@@ -9,6 +9,10 @@ pub use debezium_decode::EXTENSION_NAME;
 
 /// Metadata key of a field: the ClickHouse type to use in place of the default one for its Arrow type.
 pub const CLICKHOUSE_TYPE: &str = "clickhouse_type";
+/// Metadata key of a field: ClickHouse's `CODEC` of the column, without the word.
+pub const CLICKHOUSE_CODEC: &str = "clickhouse_codec";
+/// Metadata key of a field: what the column means, its comment in the table.
+pub const COMMENT: &str = "comment";
 
 /// How rows of one sort key add up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,6 +38,19 @@ pub struct Table {
     pub sort_key: Vec<String>,
     /// A ClickHouse expression.
     pub partition_by: Option<String>,
+    /// Data skipping indexes.
+    pub indexes: Vec<Index>,
+}
+
+/// A data skipping index.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Index {
+    /// Unique in its table.
+    pub name: String,
+    /// A ClickHouse expression over the columns.
+    pub expression: String,
+    /// Such as `minmax`, `set(100)`, `bloom_filter(0.01)`.
+    pub kind: String,
 }
 
 impl Table {
@@ -59,6 +76,7 @@ pub fn quote(identifier: &str) -> String {
 /// | `_version` | generation << 48 \| offset: orders all changes of a key |
 /// | `_source_ts` | when the source database made the change |
 /// | `_topic`, `_partition`, `_offset` | the message that the row was made from |
+/// | `_lane` | which transform on which partition: a hash of the names |
 /// | `_epoch`, `_row` | generation << 48 \| epoch of the lane, and the row's ordinal in that epoch and table |
 /// | `_ingested_at` | the epoch's clock |
 #[must_use]
@@ -76,16 +94,17 @@ pub fn engine_columns() -> Vec<Field> {
         low_cardinality("_topic"),
         Field::new("_partition", DataType::Int32, false),
         Field::new("_offset", DataType::Int64, false),
+        Field::new("_lane", DataType::UInt64, false),
         Field::new("_epoch", DataType::UInt64, false),
         Field::new("_row", DataType::UInt32, false),
         Field::new("_ingested_at", milliseconds, false),
     ]
 }
 
-/// Those of the engine's columns that say which epoch made a row and when: `_epoch`, `_row`, `_ingested_at`.
+/// Those of the engine's columns that say which epoch made a row and when: `_lane`, `_epoch`, `_row`, `_ingested_at`.
 #[must_use]
 pub fn provenance_columns() -> Vec<Field> {
-    let names = ["_epoch", "_row", "_ingested_at"];
+    let names = ["_lane", "_epoch", "_row", "_ingested_at"];
     engine_columns().into_iter().filter(|field| names.contains(&field.name().as_str())).collect()
 }
 

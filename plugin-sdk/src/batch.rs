@@ -35,7 +35,8 @@ impl<'a> RawBatch<'a> {
 /// A batch of input rows.
 pub struct Batch<'a, I: Row> {
     rows: usize,
-    /// Views of the columns, under the names of the row's fields. That of a [`Change`](crate::Change) has `op` and `row`.
+    /// Views of the columns, under the names of the row's fields. That of a [`Change`](crate::Change) has `op`, `row` and
+    /// `before`.
     pub columns: I::Columns<'a>,
 }
 
@@ -50,6 +51,11 @@ impl<'a, I: Row> Batch<'a, I> {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.rows == 0
+    }
+
+    /// All rows, as row style sees them.
+    pub fn rows(&self) -> impl ExactSizeIterator<Item = I::Of<'a>> {
+        (0..self.rows).map(|row| self.row(row))
     }
 
     /// A row, as row style sees it. Panics if the batch has no such row.

@@ -1,7 +1,7 @@
-//! The border to the host in WebAssembly: the bindings of `schemas/wit/0.1/transform.wit`, and the way between them and a
+//! The border to the host in WebAssembly: the bindings of `wit/transform.wit`, and the way between them and a
 //! [`Plugin`]. Nothing else in the SDK knows the target.
 
-use crate::description::{self, DataType, TimeUnit};
+use crate::description::{self, ChangeColumn, DataType, ParameterType, ScalarType, Source, TimeUnit};
 use crate::plugin::Process;
 use crate::{Host, Plugin, RawBatch, RowsFrom};
 
@@ -9,7 +9,7 @@ use crate::{Host, Plugin, RawBatch, RowsFrom};
 #[allow(missing_docs, clippy::all, clippy::pedantic, unused_qualifications, reason = "generated code")]
 pub mod bindings {
     wit_bindgen::generate!({
-        path: "../schemas/wit/0.1",
+        path: "wit",
         world: "transform",
         // Lists go out as they lie in memory: no copy before the host's.
         ownership: Borrowing { duplicate_if_necessary: true },
@@ -109,8 +109,8 @@ impl Host for Imports {
 
 impl From<description::Description> for types::Description {
     fn from(from: description::Description) -> Self {
-        let index = |name: &str| {
-            let index = from.input_index(name).expect("a description has an input column for each passed one");
+        let index = |source| {
+            let index = from.input_index(source).expect("a description has an input column for each passed one");
             u32::try_from(index).expect("columns are counted in 32 bits")
         };
         let output = |output: &description::Output| types::Output {
@@ -124,66 +124,125 @@ impl From<description::Description> for types::Description {
                 .iter()
                 .map(|column| types::OutputColumn {
                     column: column.column.clone().into(),
-                    origin: column.passed_from.map_or(types::Origin::Made, |name| types::Origin::Input(index(name))),
+                    origin: column.passed_from.map_or(types::Origin::Made, |from| types::Origin::Input(index(from))),
                     clickhouse_type: column.clickhouse_type.map(Into::into),
+                    codec: column.codec.map(Into::into),
+                    doc: column.doc.map(Into::into),
                 })
                 .collect(),
             sort_key: output.sort_key.iter().map(|key| (*key).into()).collect(),
             partition_by: output.partition_by.map(Into::into),
-        };
-        let input = |input: &description::InputColumn| types::InputColumn {
-            column: input.column.clone().into(),
-            crosses: input.crosses,
-        };
-        let parameter = |parameter: &description::Parameter| types::Parameter {
-            name: parameter.name.into(),
-            doc: parameter.doc.into(),
-            default: parameter.default.map(Into::into),
+            indexes: output.indexes.iter().map(Into::into).collect(),
         };
         Self {
             name: from.name.into(),
             version: from.version.into(),
             input: types::Input {
-                columns: from.input.iter().map(input).collect(),
+                columns: from.input.iter().map(Into::into).collect(),
                 format: match from.format {
                     description::Format::Envelope => types::Format::Envelope,
                     description::Format::Flat => types::Format::Flat,
                 },
             },
             outputs: from.outputs.iter().map(output).collect(),
-            parameters: from.parameters.iter().map(parameter).collect(),
+            parameters: from.parameters.iter().map(Into::into).collect(),
+        }
+    }
+}
+
+impl From<&description::Index> for types::Index {
+    fn from(index: &description::Index) -> Self {
+        Self { name: index.name.into(), expression: index.expression.into(), kind: index.kind.into() }
+    }
+}
+
+impl From<&description::InputColumn> for types::InputColumn {
+    fn from(input: &description::InputColumn) -> Self {
+        Self {
+            column: input.column.clone().into(),
+            source: input.source.into(),
+            required: input.required,
+            crosses: input.crosses,
+        }
+    }
+}
+
+impl From<Source> for types::Source {
+    fn from(source: Source) -> Self {
+        match source {
+            Source::Row(field) => Self::Row(field.into()),
+            Source::Before(field) => Self::Before(field.into()),
+            Source::Header(name) => Self::Header(name.into()),
+            Source::Change(change) => Self::Change(match change {
+                ChangeColumn::Op => types::ChangeColumn::Op,
+                ChangeColumn::Deleted => types::ChangeColumn::Deleted,
+                ChangeColumn::Version => types::ChangeColumn::Version,
+                ChangeColumn::SourceTimestamp => types::ChangeColumn::SourceTimestamp,
+                ChangeColumn::Topic => types::ChangeColumn::Topic,
+                ChangeColumn::Partition => types::ChangeColumn::Partition,
+                ChangeColumn::Offset => types::ChangeColumn::Offset,
+                ChangeColumn::Key => types::ChangeColumn::Key,
+            }),
+        }
+    }
+}
+
+impl From<&description::Parameter> for types::Parameter {
+    fn from(parameter: &description::Parameter) -> Self {
+        Self {
+            name: parameter.name.into(),
+            doc: parameter.doc.into(),
+            parameter_type: match parameter.parameter_type {
+                ParameterType::Text => types::ParameterType::Text,
+                ParameterType::Integer => types::ParameterType::Integer,
+                ParameterType::Number => types::ParameterType::Number,
+                ParameterType::Boolean => types::ParameterType::Boolean,
+            },
+            default: parameter.default.map(Into::into),
         }
     }
 }
 
 impl From<description::Column> for types::Column {
     fn from(column: description::Column) -> Self {
-        Self { name: column.name.into(), data_type: column.data_type.into(), nullable: column.nullable }
+        Self { name: column.name.into_owned(), data_type: column.data_type.into(), nullable: column.nullable }
     }
 }
 
 impl From<DataType> for types::DataType {
     fn from(data_type: DataType) -> Self {
         match data_type {
-            DataType::Boolean => Self::Boolean,
-            DataType::Int8 => Self::Int8,
-            DataType::Int16 => Self::Int16,
-            DataType::Int32 => Self::Int32,
-            DataType::Int64 => Self::Int64,
-            DataType::UInt8 => Self::Uint8,
-            DataType::UInt16 => Self::Uint16,
-            DataType::UInt32 => Self::Uint32,
-            DataType::UInt64 => Self::Uint64,
-            DataType::Float32 => Self::Float32,
-            DataType::Float64 => Self::Float64,
-            DataType::Utf8 => Self::Utf8,
-            DataType::Binary => Self::Binary,
-            DataType::Json => Self::Json,
-            DataType::Uuid => Self::Uuid,
-            DataType::Date => Self::Date,
-            DataType::Time(unit) => Self::Time(unit.into()),
-            DataType::Timestamp { unit, utc } => Self::Timestamp(types::TimestampType { unit: unit.into(), utc }),
-            DataType::Decimal { precision, scale } => Self::Decimal(types::DecimalType { precision, scale }),
+            DataType::Scalar(scalar) => Self::Scalar(scalar.into()),
+            DataType::List { element, nullable } => Self::List(types::ListType { element: element.into(), nullable }),
+            DataType::Map { key, value, nullable } => {
+                Self::Map(types::MapType { key: key.into(), value: value.into(), nullable })
+            }
+        }
+    }
+}
+
+impl From<ScalarType> for types::ScalarType {
+    fn from(scalar: ScalarType) -> Self {
+        match scalar {
+            ScalarType::Boolean => Self::Boolean,
+            ScalarType::Int8 => Self::Int8,
+            ScalarType::Int16 => Self::Int16,
+            ScalarType::Int32 => Self::Int32,
+            ScalarType::Int64 => Self::Int64,
+            ScalarType::UInt8 => Self::Uint8,
+            ScalarType::UInt16 => Self::Uint16,
+            ScalarType::UInt32 => Self::Uint32,
+            ScalarType::UInt64 => Self::Uint64,
+            ScalarType::Float32 => Self::Float32,
+            ScalarType::Float64 => Self::Float64,
+            ScalarType::Utf8 => Self::Utf8,
+            ScalarType::Binary => Self::Binary,
+            ScalarType::Json => Self::Json,
+            ScalarType::Uuid => Self::Uuid,
+            ScalarType::Date => Self::Date,
+            ScalarType::Time(unit) => Self::Time(unit.into()),
+            ScalarType::Timestamp { unit, utc } => Self::Timestamp(types::TimestampType { unit: unit.into(), utc }),
+            ScalarType::Decimal { precision, scale } => Self::Decimal(types::DecimalType { precision, scale }),
         }
     }
 }

@@ -8,10 +8,11 @@
 //! | `&str` | text | | [`WallClock<U>`](crate::WallClock) | timestamp without zone |
 //! | `&[u8]` | bytes | | [`Decimal<P, S>`](crate::Decimal) | decimal, P ≤ 38 |
 //! | [`Json`] | JSON text | | [`Decimal256<P, S>`](crate::Decimal256) | decimal, 39 ≤ P ≤ 76 |
-//! | [`Op`] | `_op` | | [`Uuid`] | UUID |
+//! | [`Op`] | what happened to the row | | [`Uuid`] | UUID |
+//! | [`List<T>`](crate::List) | list | | [`Map<K, V>`](crate::Map) | map |
 //!
-//! `Option<T>` of each is the nullable column. Only written: `String`, `Cow<str>`, [`Lowercase`], [`Uppercase`], `Vec<u8>`
-//! and [`Pass`], the column that stays in the host.
+//! `Option<T>` of each is the nullable column. Only written: `String`, `Cow<str>`, [`Lowercase`], [`Uppercase`], `Vec<u8>`,
+//! [`JsonString`], the forms of lists and maps in [`mod@crate::list`], and [`Pass`], the column that stays in the host.
 
 use std::borrow::Cow;
 use std::marker::PhantomData;
@@ -19,7 +20,7 @@ use std::marker::PhantomData;
 use crate::builder::{
     BoolBuilder, Builder, FixedBuilder, Lowercase, NullableBuilder, PassBuilder, Uppercase, VariableBuilder, WriteText,
 };
-use crate::description::DataType;
+use crate::description::{DataType, ScalarType};
 use crate::row::Op;
 use crate::time::Date;
 use crate::uuid::Uuid;
@@ -28,7 +29,7 @@ use crate::view::{Bools, Buffers, Fixed, FromBytes, Mismatch, Nullable, Plain, V
 /// A Rust type that is a column.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is no type of a column",
-    note = "columns are bool, integers, floats, &str, &[u8], Json, Uuid, Date, Time, Timestamp, WallClock, Decimal and Option of these"
+    note = "columns are bool, integers, floats, &str, &[u8], Json, Uuid, Date, Time, Timestamp, WallClock, Decimal, List, Map and Option of these"
 )]
 pub trait ColumnType {
     /// The column's type.
@@ -66,7 +67,7 @@ pub trait WriteColumn: ColumnType {
 macro_rules! fixed {
     ($($rust:ty => $data_type:ident),*) => {$(
         impl ColumnType for $rust {
-            const TYPE: DataType = DataType::$data_type;
+            const TYPE: DataType = DataType::Scalar(ScalarType::$data_type);
         }
     )*};
 }
@@ -87,7 +88,7 @@ impl<T: Plain + ColumnType> WriteColumn for T {
 }
 
 impl ColumnType for bool {
-    const TYPE: DataType = DataType::Boolean;
+    const TYPE: DataType = DataType::Scalar(ScalarType::Boolean);
 }
 
 impl ReadColumn for bool {
@@ -104,7 +105,7 @@ impl WriteColumn for bool {
 }
 
 impl ColumnType for &[u8] {
-    const TYPE: DataType = DataType::Binary;
+    const TYPE: DataType = DataType::Scalar(ScalarType::Binary);
 }
 
 impl ReadColumn for &[u8] {
@@ -121,7 +122,7 @@ impl WriteColumn for &[u8] {
 }
 
 impl ColumnType for Vec<u8> {
-    const TYPE: DataType = DataType::Binary;
+    const TYPE: DataType = DataType::Scalar(ScalarType::Binary);
 }
 
 impl WriteColumn for Vec<u8> {
@@ -139,7 +140,7 @@ impl ReadColumn for &str {
 macro_rules! text {
     ($($rust:ty),*) => {$(
         impl ColumnType for $rust {
-            const TYPE: DataType = DataType::Utf8;
+            const TYPE: DataType = DataType::Scalar(ScalarType::Utf8);
         }
         impl WriteColumn for $rust {
             type Builder = VariableBuilder;
@@ -153,7 +154,7 @@ macro_rules! text {
 text!(&str, String, Cow<'_, str>, Lowercase<'_>, Uppercase<'_>);
 
 /// A JSON document as text, not parsed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Json<'a>(pub &'a str);
 
 impl<'a> FromBytes<'a> for Json<'a> {
@@ -165,7 +166,7 @@ impl<'a> FromBytes<'a> for Json<'a> {
 }
 
 impl ColumnType for Json<'_> {
-    const TYPE: DataType = DataType::Json;
+    const TYPE: DataType = DataType::Scalar(ScalarType::Json);
 }
 
 impl ReadColumn for Json<'_> {
@@ -181,7 +182,22 @@ impl WriteColumn for Json<'_> {
     }
 }
 
-/// A view of `_op`.
+/// A JSON document that the plugin made.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct JsonString(pub String);
+
+impl ColumnType for JsonString {
+    const TYPE: DataType = DataType::Scalar(ScalarType::Json);
+}
+
+impl WriteColumn for JsonString {
+    type Builder = VariableBuilder;
+    fn write(self, builder: &mut Self::Builder) {
+        builder.push(self.0.as_bytes());
+    }
+}
+
+/// A view of operations.
 #[derive(Clone, Copy, Debug)]
 pub struct Ops<'a>(Fixed<'a, u8>);
 
@@ -208,7 +224,7 @@ impl<'a> View<'a> for Ops<'a> {
 }
 
 impl ColumnType for Op {
-    const TYPE: DataType = DataType::UInt8;
+    const TYPE: DataType = DataType::Scalar(ScalarType::UInt8);
 }
 
 impl ReadColumn for Op {
@@ -246,8 +262,9 @@ impl<T: WriteColumn> WriteColumn for Option<T> {
     }
 }
 
-/// An output column that the host takes over from the input column of the same name (or of `from = "name"`) as it is:
-/// its values never cross into the plugin, unless the input row reads them as well. Made by [`pass`].
+/// An output column that the host takes over from the row's field of the same name as it is, or from where `#[column]`
+/// says: `from = "field"`, `before`, `header = "name"`, `change = "offset"`. Its values never cross into the plugin,
+/// unless the input row reads them as well. Made by [`pass`].
 ///
 /// In a row style plugin each output row takes the value of the input row that it was made from.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -7,7 +7,7 @@ use std::cmp::Ordering;
 use std::fmt;
 
 use crate::column::ColumnType;
-use crate::description::DataType;
+use crate::description::{DataType, ScalarType};
 use crate::view::Plain;
 use crate::wide::Wide;
 
@@ -24,7 +24,7 @@ unsafe impl<const P: u8, const S: i8> Plain for Decimal<P, S> {
 impl<const P: u8, const S: i8> ColumnType for Decimal<P, S> {
     const TYPE: DataType = {
         assert!(P >= 1 && P <= 38, "Decimal<P, S> holds 1 to 38 digits: use Decimal256 for more");
-        DataType::Decimal { precision: P, scale: S }
+        DataType::Scalar(ScalarType::Decimal { precision: P, scale: S })
     };
 }
 
@@ -122,6 +122,14 @@ impl<const P: u8, const S: i8> Decimal<P, S> {
     }
 }
 
+/// Reads a parameter's text, as [`Decimal::parse`] does.
+impl<const P: u8, const S: i8> std::str::FromStr for Decimal<P, S> {
+    type Err = String;
+    fn from_str(text: &str) -> Result<Self, String> {
+        Self::parse(text).ok_or_else(|| format!("`{text}` is no number of {P} digits, {S} of them behind the point"))
+    }
+}
+
 impl<const P: u8, const S: i8> PartialOrd for Decimal<P, S> {
     fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
         Some(self.cmp(other))
@@ -159,7 +167,7 @@ unsafe impl<const P: u8, const S: i8> Plain for Decimal256<P, S> {
 impl<const P: u8, const S: i8> ColumnType for Decimal256<P, S> {
     const TYPE: DataType = {
         assert!(P >= 39 && P <= 76, "Decimal256<P, S> holds 39 to 76 digits: use Decimal for fewer");
-        DataType::Decimal { precision: P, scale: S }
+        DataType::Scalar(ScalarType::Decimal { precision: P, scale: S })
     };
 }
 

@@ -1,6 +1,7 @@
-//! What a plugin says of itself: the description of `schemas/wit/0.1/transform.wit`, in plain Rust, put together from the
-//! derived types of a plugin.
+//! What a plugin says of itself: the description of `wit/transform.wit`, in plain Rust, put together from the derived
+//! types of a plugin.
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::fmt;
 
@@ -17,10 +18,10 @@ pub enum TimeUnit {
     Nanosecond,
 }
 
-/// The type of a column. Its buffers are Apache Arrow's, as the contract lists them.
+/// The type of a single value. Its buffers are Apache Arrow's, as the contract lists them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[expect(missing_docs, reason = "the names are Arrow's")]
-pub enum DataType {
+pub enum ScalarType {
     Boolean,
     Int8,
     Int16,
@@ -49,15 +50,161 @@ pub enum DataType {
     },
 }
 
+impl ScalarType {
+    /// Buffers of a column of this type, validity among them.
+    const fn buffers(self) -> usize {
+        if matches!(self, Self::Utf8 | Self::Binary | Self::Json) { 3 } else { 2 }
+    }
+}
+
+/// The type of a column.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DataType {
+    /// One value a row.
+    Scalar(ScalarType),
+    /// A list of values a row.
+    List {
+        /// Type of the elements.
+        element: ScalarType,
+        /// Whether an element may be null.
+        nullable: bool,
+    },
+    /// Keys and their values.
+    Map {
+        /// Type of the keys, which are never null.
+        key: ScalarType,
+        /// Type of the values.
+        value: ScalarType,
+        /// Whether a value may be null.
+        nullable: bool,
+    },
+}
+
+impl DataType {
+    /// The type as an element of a list or map. A list of lists does not compile: types are constants.
+    #[must_use]
+    pub const fn element(self) -> ScalarType {
+        match self {
+            Self::Scalar(scalar) => scalar,
+            Self::List { .. } | Self::Map { .. } => panic!("lists and maps hold single values, no other lists or maps"),
+        }
+    }
+
+    /// Buffers of a column of this type, validity among them.
+    pub(crate) const fn buffers(self) -> usize {
+        match self {
+            Self::Scalar(scalar) => scalar.buffers(),
+            Self::List { element, .. } => 2 + element.buffers(),
+            Self::Map { key, value, .. } => 2 + key.buffers() + value.buffers(),
+        }
+    }
+}
+
+/// The type as an author writes it: `Int64`, `Decimal(12, 2)`, `list of Utf8`.
+impl fmt::Display for DataType {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Scalar(ScalarType::Decimal { precision, scale }) => write!(f, "Decimal({precision}, {scale})"),
+            Self::Scalar(ScalarType::Timestamp { unit, utc: true }) => write!(f, "Timestamp({unit:?}, UTC)"),
+            Self::Scalar(ScalarType::Timestamp { unit, utc: false }) => write!(f, "Timestamp({unit:?})"),
+            Self::Scalar(scalar) => write!(f, "{scalar:?}"),
+            Self::List { element, .. } => write!(f, "list of {}", Self::Scalar(*element)),
+            Self::Map { key, value, .. } => write!(f, "map of {} to {}", Self::Scalar(*key), Self::Scalar(*value)),
+        }
+    }
+}
+
 /// A column: its name and type.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Column {
-    /// Name, as in the row (input) or the table (output).
-    pub name: &'static str,
+    /// Its name: in an input as its [`Source`] says, in an output as in the table.
+    pub name: Cow<'static, str>,
     /// Type of its values.
     pub data_type: DataType,
     /// Whether it may be null.
     pub nullable: bool,
+}
+
+/// What the engine knows of a change beside its row.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ChangeColumn {
+    /// The letter of the [`Op`](crate::Op).
+    Op,
+    /// Whether the row is gone.
+    Deleted,
+    /// Orders all changes of a key.
+    Version,
+    /// When the source database made the change.
+    SourceTimestamp,
+    /// The message's topic.
+    Topic,
+    /// The message's partition.
+    Partition,
+    /// The message's offset.
+    Offset,
+    /// The message key's bytes.
+    Key,
+}
+
+impl ChangeColumn {
+    /// The word for it in `#[column(change = "…")]`.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Op => "op",
+            Self::Deleted => "deleted",
+            Self::Version => "version",
+            Self::SourceTimestamp => "source_timestamp",
+            Self::Topic => "topic",
+            Self::Partition => "partition",
+            Self::Offset => "offset",
+            Self::Key => "key",
+        }
+    }
+
+    /// Whether a column of this type holds it. Where it may be missing the column has to be nullable.
+    #[must_use]
+    pub const fn fits(self, data_type: DataType, nullable: bool) -> bool {
+        let DataType::Scalar(scalar) = data_type else { return false };
+        match self {
+            Self::Op => matches!(scalar, ScalarType::UInt8),
+            Self::Deleted => matches!(scalar, ScalarType::Boolean),
+            Self::Version => matches!(scalar, ScalarType::UInt64),
+            Self::SourceTimestamp => {
+                nullable && matches!(scalar, ScalarType::Timestamp { unit: TimeUnit::Millisecond, utc: true })
+            }
+            Self::Topic => matches!(scalar, ScalarType::Utf8),
+            Self::Partition => matches!(scalar, ScalarType::Int32),
+            Self::Offset => matches!(scalar, ScalarType::Int64),
+            Self::Key => nullable && matches!(scalar, ScalarType::Binary),
+        }
+    }
+}
+
+/// Where an input column comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// This field of the row: after the change; of a delete, the row that was deleted.
+    Row(&'static str),
+    /// This field of the row before the change.
+    Before(&'static str),
+    /// The last header of this name.
+    Header(&'static str),
+    /// What the engine knows beside the row.
+    Change(ChangeColumn),
+}
+
+impl Source {
+    /// The input column's name: the field's own, or with its kind in front of it.
+    #[must_use]
+    pub fn column_name(self) -> Cow<'static, str> {
+        match self {
+            Self::Row(field) => field.into(),
+            Self::Before(field) => format!("before.{field}").into(),
+            Self::Header(header) => format!("header.{header}").into(),
+            Self::Change(change) => format!("change.{}", change.name()).into(),
+        }
+    }
 }
 
 /// A column that the plugin reads or passes on.
@@ -65,8 +212,32 @@ pub struct Column {
 pub struct InputColumn {
     /// Name and type.
     pub column: Column,
+    /// Where it comes from.
+    pub source: Source,
+    /// True: a message whose row does not name the field is set aside.
+    pub required: bool,
     /// False: it is only passed on, so it stays in the host.
     pub crosses: bool,
+}
+
+impl InputColumn {
+    /// A column that the plugin reads.
+    #[must_use]
+    pub fn read(source: Source, data_type: DataType, nullable: bool, required: bool) -> Self {
+        let column = Column { name: source.column_name(), data_type, nullable };
+        Self { column, source, required, crosses: true }
+    }
+
+    /// The same column of the row before the change, which not every message has.
+    pub(crate) fn before(mut self) -> Self {
+        if let Source::Row(field) = self.source {
+            self.source = Source::Before(field);
+            self.column.name = self.source.column_name();
+        }
+        self.column.nullable = true;
+        self.required = false;
+        self
+    }
 }
 
 /// How Debezium wrote the messages of the plugin's topics.
@@ -94,9 +265,26 @@ pub struct OutputColumn {
     /// Name and type.
     pub column: Column,
     /// The input column that the host takes over as it is; `None`: the plugin makes the column.
-    pub passed_from: Option<&'static str>,
+    pub passed_from: Option<Source>,
+    /// Of a passed column: a message whose row does not name the field is set aside.
+    pub required: bool,
     /// The ClickHouse type to use in place of the default one.
     pub clickhouse_type: Option<&'static str>,
+    /// ClickHouse's codec.
+    pub codec: Option<&'static str>,
+    /// What the column means: its comment in the table.
+    pub doc: Option<&'static str>,
+}
+
+/// A data skipping index of a table.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Index {
+    /// Its name.
+    pub name: &'static str,
+    /// A ClickHouse expression over the columns.
+    pub expression: &'static str,
+    /// Such as `bloom_filter(0.01)`, `minmax`, `set(100)`.
+    pub kind: &'static str,
 }
 
 /// An output table.
@@ -112,6 +300,21 @@ pub struct Output {
     pub sort_key: Vec<&'static str>,
     /// A ClickHouse expression.
     pub partition_by: Option<&'static str>,
+    /// Its data skipping indexes.
+    pub indexes: Vec<Index>,
+}
+
+/// How a parameter's text is written: the engine refuses another text before the plugin starts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ParameterType {
+    /// Any text.
+    Text,
+    /// A decimal integer of 64 bits.
+    Integer,
+    /// A decimal number, neither infinite nor NaN.
+    Number,
+    /// `true` or `false`.
+    Boolean,
 }
 
 /// A parameter that `plugin.toml` may set.
@@ -121,6 +324,8 @@ pub struct Parameter {
     pub name: &'static str,
     /// One line for the user.
     pub doc: &'static str,
+    /// How its text is written.
+    pub parameter_type: ParameterType,
     /// `None`: must be set.
     pub default: Option<&'static str>,
 }
@@ -150,16 +355,17 @@ impl Description {
     pub fn new(
         (name, version): (&'static str, &'static str),
         format: Format,
-        read: Vec<Column>,
+        read: Vec<InputColumn>,
         outputs: Vec<Output>,
         parameters: Vec<Parameter>,
     ) -> Result<Self, Contradiction> {
-        unique("input column", read.iter().map(|column| column.name))?;
+        unique("input column", read.iter().map(|input| &*input.column.name))?;
         unique("output table", outputs.iter().map(|output| output.table))?;
         unique("parameter", parameters.iter().map(|parameter| parameter.name))?;
-        let mut input: Vec<_> = read.into_iter().map(|column| InputColumn { column, crosses: true }).collect();
+        let mut input = read;
         for output in &outputs {
-            unique("output column", output.columns.iter().map(|column| column.column.name))?;
+            unique("output column", output.columns.iter().map(|column| &*column.column.name))?;
+            unique("index", output.indexes.iter().map(|index| index.name))?;
             check_sort_key(output)?;
             for column in &output.columns {
                 pass(&mut input, output.table, column)?;
@@ -170,8 +376,8 @@ impl Description {
 
     /// Index of an input column.
     #[must_use]
-    pub fn input_index(&self, name: &str) -> Option<usize> {
-        self.input.iter().position(|input| input.column.name == name)
+    pub fn input_index(&self, source: Source) -> Option<usize> {
+        self.input.iter().position(|input| input.source == source)
     }
 }
 
@@ -187,7 +393,7 @@ impl fmt::Display for Contradiction {
 
 impl std::error::Error for Contradiction {}
 
-fn unique(what: &str, names: impl Iterator<Item = &'static str>) -> Result<(), Contradiction> {
+fn unique<'a>(what: &str, names: impl Iterator<Item = &'a str>) -> Result<(), Contradiction> {
     let mut seen = BTreeSet::new();
     for name in names {
         if !seen.insert(name) {
@@ -213,20 +419,23 @@ fn check_sort_key(output: &Output) -> Result<(), Contradiction> {
 }
 
 fn pass(input: &mut Vec<InputColumn>, table: &str, output: &OutputColumn) -> Result<(), Contradiction> {
-    let Some(name) = output.passed_from else { return Ok(()) };
-    let wanted = Column { name, ..output.column.clone() };
-    let Some(known) = input.iter().find(|input| input.column.name == name) else {
-        input.push(InputColumn { column: wanted, crosses: false });
+    let Some(source) = output.passed_from else { return Ok(()) };
+    let Column { data_type, nullable, .. } = output.column;
+    let wanted = InputColumn { crosses: false, ..InputColumn::read(source, data_type, nullable, output.required) };
+    let Some(known) = input.iter_mut().find(|input| input.source == source) else {
+        input.push(wanted);
         return Ok(());
     };
-    if known.column == wanted {
+    if known.column == wanted.column {
+        known.required |= wanted.required;
         return Ok(());
     }
-    let shown = |column: &Column| format!("{:?}{}", column.data_type, if column.nullable { ", nullable" } else { "" });
+    let shown = |column: &Column| format!("{}{}", column.data_type, if column.nullable { ", nullable" } else { "" });
     Err(Contradiction(format!(
-        "column `{}` of table `{table}` passes `{name}` on as {}, but elsewhere it is {}",
+        "column `{}` of table `{table}` passes `{}` on as {}, but elsewhere it is {}",
         output.column.name,
-        shown(&wanted),
+        wanted.column.name,
+        shown(&wanted.column),
         shown(&known.column)
     )))
 }

@@ -7,7 +7,7 @@
 //!
 //! | module | is about |
 //! |---|---|
-//! | [`mod@column`] | which Rust types are columns |
+//! | [`mod@column`], [`mod@list`] | which Rust types are columns |
 //! | [`view`], [`builder`] | reading and writing columns: batch style works with them directly |
 //! | [`row`], [`table`], [`batch`] | row style, output, batch style |
 //! | [`description`], [`plugin`] | what the host is told, the entry |
@@ -27,6 +27,7 @@ pub mod column;
 pub mod context;
 pub mod decimal;
 pub mod description;
+pub mod list;
 pub mod plugin;
 pub mod row;
 pub mod table;
@@ -39,72 +40,48 @@ mod wide;
 
 pub use batch::{Batch, Emit, RawBatch, process_batch};
 pub use builder::{Bits, Builder, FixedBuilder, Lowercase, Uppercase};
-pub use column::{ColumnType, Json, Pass, ReadColumn, WriteColumn, pass};
+pub use column::{ColumnType, Json, JsonString, Pass, ReadColumn, WriteColumn, pass};
 pub use context::{Ctx, Parameters, Reject, RejectedRow};
 pub use decimal::{Decimal, Decimal256};
-pub use description::{Contradiction, DataType, Description, Format, TableKind, TimeUnit};
+pub use description::{
+    ChangeColumn, Contradiction, DataType, Description, Format, ParameterType, ScalarType, Source, TableKind, TimeUnit,
+};
+pub use list::{Elements, List, Map};
 pub use plugin::{Host, Plugin, RowsFrom};
 pub use plugin_sdk_macros::{Parameters, Row, Table};
-pub use row::{Builders, Change, Op, Row, process_rows};
+pub use row::{Builders, Change, Op, Row, process_row, process_rows};
 pub use table::{Origin, Outputs, Table, Writer};
 pub use time::{Date, Micros, Millis, Nanos, Seconds, Time, Timestamp, Utc, Wall, WallClock};
 pub use uuid::Uuid;
 
-/// The README's code is compiled and run with the tests.
+/// The guide's code is compiled and run with the tests.
 #[cfg(doctest)]
-#[doc = include_str!("../README.md")]
-pub struct Readme;
+mod guide {
+    #[doc = include_str!("../README.md")]
+    struct Readme;
+    #[doc = include_str!("../guide/batch.md")]
+    struct Batch;
+    #[doc = include_str!("../guide/changes.md")]
+    struct Changes;
+    #[doc = include_str!("../guide/outputs.md")]
+    struct Outputs;
+    #[doc = include_str!("../guide/parameters.md")]
+    struct Parameters;
+    #[doc = include_str!("../guide/performance.md")]
+    struct Performance;
+    #[doc = include_str!("../guide/rejects.md")]
+    struct Rejects;
+    #[doc = include_str!("../guide/testing.md")]
+    struct Testing;
+    #[doc = include_str!("../guide/types.md")]
+    struct Types;
+}
 
-/// What does not compile, and says why.
-///
-/// A field that is no column:
-/// ```compile_fail
-/// #[derive(plugin_sdk::Row)]
-/// struct In { when: std::time::SystemTime }
-/// ```
-/// Text that would be copied for each row:
-/// ```compile_fail
-/// #[derive(plugin_sdk::Row)]
-/// struct In { name: String }
-/// ```
-/// A table without a kind:
-/// ```compile_fail
-/// #[derive(plugin_sdk::Table)]
-/// #[table(name = "t")]
-/// struct Out { id: i64 }
-/// ```
-/// Two columns of one name:
-/// ```compile_fail
-/// #[derive(plugin_sdk::Row)]
-/// struct In { id: i64, #[column(name = "id")] again: i64 }
-/// ```
-/// A decimal that 128 bits do not hold:
-/// ```compile_fail
-/// use plugin_sdk::Row;
-/// #[derive(Row)]
-/// struct In { amount: plugin_sdk::Decimal<39, 2> }
-/// In::describe(&mut Vec::new());
-/// ```
-/// A function of another form than `export!` says:
-/// ```compile_fail
-/// #[derive(plugin_sdk::Row)]
-/// struct In { id: i64 }
-/// #[derive(plugin_sdk::Table)]
-/// #[table(name = "t", kind = "append")]
-/// struct Out { id: i64 }
-/// fn clean(row: In) -> Out { Out { id: row.id } }
-/// plugin_sdk::export! { plugin: P, input: In, output: Out, row: clean }
-/// ```
-/// The same with a function that fits:
-/// ```
-/// #[derive(plugin_sdk::Row)]
-/// struct In { id: i64 }
-/// #[derive(plugin_sdk::Table)]
-/// #[table(name = "t", kind = "append")]
-/// struct Out { id: i64 }
-/// fn clean(row: In, _: &plugin_sdk::Ctx) -> Result<Out, plugin_sdk::Reject> { Ok(Out { id: row.id }) }
-/// plugin_sdk::export! { plugin: P, input: In, output: Out, row: clean }
-/// # fn main() {}
-/// ```
-#[cfg(doctest)]
-pub struct CompileErrors;
+#[cfg(test)]
+mod tests {
+    /// The SDK carries the contract within its own folder, so that it builds wherever it is copied.
+    #[test]
+    fn the_contract_is_the_repositorys() {
+        assert_eq!(include_str!("../wit/transform.wit"), include_str!("../../schemas/wit/0.2/transform.wit"));
+    }
+}

@@ -1,6 +1,6 @@
 //! The entry: what [`export!`](crate::export) makes of a plugin, and the host as it sees it.
 
-use crate::description::{Column, Contradiction, Description, Format};
+use crate::description::{Contradiction, Description, Format};
 use crate::{Outputs, Parameters, RawBatch, RejectedRow, Row};
 
 /// A plugin. Implemented by [`export!`](crate::export).
@@ -45,7 +45,7 @@ pub fn describe<I: Row, O: Outputs, P: Parameters>(
     name_and_version: (&'static str, &'static str),
     format: Format,
 ) -> Result<Description, Contradiction> {
-    let mut columns: Vec<Column> = Vec::new();
+    let mut columns = Vec::new();
     I::describe(&mut columns);
     let mut outputs = Vec::new();
     O::describe(&mut outputs);
@@ -82,21 +82,28 @@ pub fn describe<I: Row, O: Outputs, P: Parameters>(
 ///     plugin: Customers,           // the type that tests and the engine know the plugin by
 ///     input: Change<Customer>,     // or the row alone, where the operation does not matter
 ///     output: Option<Clean>,       // what the function gives back
-///     row: clean,                  // or `batch: function`
+///     row: clean,                  // or `rows: function`, or `batch: function`
 /// }
 /// # fn main() {}
 /// ```
 ///
 /// Between `plugin` and `input` may stand `format: Flat` (default: `Envelope`), between `output` and the function
-/// `parameters: Type`.
+/// `parameters: Type`. The function is one of
+///
+/// | style | function | output |
+/// |---|---|---|
+/// | `row` | `fn(In, &Ctx) -> Result<Out, Reject>` | what it gives back: a row, an `Option`, `Vec` or array of rows, a tuple of these |
+/// | `rows` | `fn(In, &Ctx) -> Result<impl Iterator<Item = Out>, Reject>` | the row |
+/// | `batch` | `fn(&Batch<In>, &mut Emit<Out>, &Ctx) -> Result<(), String>` | as for `row` |
 #[macro_export]
 macro_rules! export {
     (@format) => { $crate::Format::Envelope };
     (@format $format:ident) => { $crate::Format::$format };
-    (@process row $($call:tt)*) => { $crate::process_rows $($call)* };
+    (@process row $($call:tt)*) => { $crate::process_row $($call)* };
+    (@process rows $($call:tt)*) => { $crate::process_rows $($call)* };
     (@process batch $($call:tt)*) => { $crate::process_batch $($call)* };
     (@process $style:ident $($call:tt)*) => {
-        compile_error!(concat!("`", stringify!($style), "`: a plugin has `row: function` or `batch: function`"))
+        compile_error!(concat!("`", stringify!($style), "`: a plugin has `row: function`, `rows: function` or `batch: function`"))
     };
     (
         plugin: $plugin:ident,
@@ -152,7 +159,8 @@ macro_rules! export {
     ($($other:tt)*) => {
         compile_error!(
             "export! takes, in this order: `plugin: Name, format: Flat, input: Row, output: Table, parameters: Type, \
-             row: function`; format and parameters may be left out, `batch: function` may stand in place of row"
+             row: function`; format and parameters may be left out, `rows: function` or `batch: function` may stand in \
+             place of row"
         );
     };
 }

@@ -1,10 +1,15 @@
 //! Row style: input rows, one change at a time.
 
-use crate::description::Column;
-use crate::view::{Buffers, Mismatch, View};
-use crate::{Builder, Ctx, Host, Outputs, RawBatch, Reject, RejectedRow};
+use crate::builder::Bits;
+use crate::column::Ops;
+use crate::description::{ChangeColumn, InputColumn, Source};
+use crate::view::{Buffers, Mismatch, View, bit};
+use crate::{Builder, ColumnType, Ctx, FixedBuilder, Host, Outputs, RawBatch, Reject, RejectedRow, Table};
 
 /// An input row: a struct whose fields are columns. Derived.
+///
+/// `()` is the row without columns. `Option` of a row is one that may be missing: it is there where all columns that
+/// can't be null have a value; if all its columns can be null, where one of them has.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is no input row",
     note = "put #[derive(Row)] on a struct whose fields are columns; wrap it as Change<{Self}> to learn the operation"
@@ -17,7 +22,7 @@ pub trait Row {
     /// The builders of its columns, with which tests make batches.
     type Builders: Builders;
     /// Adds its columns, in order.
-    fn describe(columns: &mut Vec<Column>);
+    fn describe(columns: &mut Vec<InputColumn>);
     /// Takes the buffers of its columns.
     ///
     /// # Errors
@@ -37,6 +42,8 @@ pub trait Builders: Sized {
     fn buffers<'b>(&'b self, buffers: &mut Vec<&'b [u8]>);
     /// The first column that does not have so many rows, and how many it has.
     fn odd_column(&self, rows: usize) -> Option<(&'static str, usize)>;
+    /// Writes a row of nulls, or zeros where a column cannot be null.
+    fn push_zero(&mut self);
 }
 
 /// What happened to a row at its source.
@@ -96,37 +103,49 @@ impl Op {
     }
 }
 
-/// A row and what happened to it. Other change columns are fields of the row like any other: `_offset: i64`,
-/// `_version: u64`, `_source_ts: Option<Timestamp<Millis>>`, `_topic: &str`, `_partition: i32`, `_key: Option<&[u8]>`.
+/// A row and what happened to it.
+///
+/// With `Change<User, Option<User>>` as the input, `change.before` is the row as it was, where the message says so: with
+/// PostgreSQL's replica identity FULL, MySQL's full row images. `B` may be another struct with fewer fields: what is not
+/// in it does not cross the border.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Change<R> {
+pub struct Change<R, B = ()> {
     /// What happened.
     pub op: Op,
     /// The row as it is afterwards; for a delete, as it was.
     pub row: R,
+    /// The row as it was before an update or delete; `()` where the plugin does not ask.
+    pub before: B,
 }
 
 impl<R> Change<R> {
     /// A row that was inserted.
     pub fn create(row: R) -> Self {
-        Self { op: Op::Create, row }
+        Self { op: Op::Create, row, before: () }
     }
 
     /// A row that was changed.
     pub fn update(row: R) -> Self {
-        Self { op: Op::Update, row }
+        Self { op: Op::Update, row, before: () }
     }
 
     /// A row that was deleted.
     pub fn delete(row: R) -> Self {
-        Self { op: Op::Delete, row }
+        Self { op: Op::Delete, row, before: () }
     }
 
     /// A row that a snapshot found.
     pub fn read(row: R) -> Self {
-        Self { op: Op::Read, row }
+        Self { op: Op::Read, row, before: () }
     }
 
+    /// The same change for a plugin that asks for the row before it.
+    pub fn with_before<B>(self, before: Option<B>) -> Change<R, Option<B>> {
+        Change { op: self.op, row: self.row, before }
+    }
+}
+
+impl<R, B> Change<R, B> {
     /// Whether the row is gone.
     #[inline(always)]
     pub fn deleted(&self) -> bool {
@@ -136,53 +155,180 @@ impl<R> Change<R> {
 
 /// Columns of a [`Change`].
 #[derive(Clone, Copy, Debug)]
-pub struct ChangeColumns<'a, C> {
+pub struct ChangeColumns<'a, R, B> {
     /// What happened to each row.
-    pub op: crate::column::Ops<'a>,
+    pub op: Ops<'a>,
     /// The row's own columns.
-    pub row: C,
+    pub row: R,
+    /// The columns of the row before.
+    pub before: B,
 }
 
 /// Builders of a [`Change`].
 #[derive(Clone, Debug)]
-pub struct ChangeBuilders<B> {
-    op: crate::FixedBuilder<u8>,
-    row: B,
+pub struct ChangeBuilders<R, B> {
+    op: FixedBuilder<u8>,
+    row: R,
+    before: B,
 }
 
-impl<B: Builders> Builders for ChangeBuilders<B> {
+impl<R: Builders, B: Builders> Builders for ChangeBuilders<R, B> {
     fn with_capacity(rows: usize) -> Self {
-        Self { op: Builder::with_capacity(rows), row: B::with_capacity(rows) }
+        Self { op: Builder::with_capacity(rows), row: R::with_capacity(rows), before: B::with_capacity(rows) }
     }
     fn buffers<'b>(&'b self, buffers: &mut Vec<&'b [u8]>) {
         self.op.buffers(buffers);
         self.row.buffers(buffers);
+        self.before.buffers(buffers);
     }
     fn odd_column(&self, rows: usize) -> Option<(&'static str, usize)> {
-        self.row.odd_column(rows)
+        self.row.odd_column(rows).or_else(|| self.before.odd_column(rows))
+    }
+    fn push_zero(&mut self) {
+        self.op.push(Op::Create.letter());
+        self.row.push_zero();
+        self.before.push_zero();
     }
 }
 
-impl<R: Row> Row for Change<R> {
-    type Of<'a> = Change<R::Of<'a>>;
-    type Columns<'a> = ChangeColumns<'a, R::Columns<'a>>;
-    type Builders = ChangeBuilders<R::Builders>;
+impl<R: Row, B: Row> Row for Change<R, B> {
+    type Of<'a> = Change<R::Of<'a>, B::Of<'a>>;
+    type Columns<'a> = ChangeColumns<'a, R::Columns<'a>, B::Columns<'a>>;
+    type Builders = ChangeBuilders<R::Builders, B::Builders>;
 
-    fn describe(columns: &mut Vec<Column>) {
-        columns.push(Column { name: "_op", data_type: crate::DataType::UInt8, nullable: false });
+    fn describe(columns: &mut Vec<InputColumn>) {
+        columns.push(InputColumn::read(Source::Change(ChangeColumn::Op), Op::TYPE, false, false));
         R::describe(columns);
+        let mut before = Vec::new();
+        B::describe(&mut before);
+        columns.extend(before.into_iter().map(InputColumn::before));
     }
     fn bind<'a>(buffers: &mut Buffers<'a>) -> Result<Self::Columns<'a>, Mismatch> {
-        let op = View::bind(buffers).map_err(|mismatch: Mismatch| mismatch.of_column("_op"))?;
-        Ok(ChangeColumns { op, row: R::bind(buffers)? })
+        let op = Ops::bind(buffers).map_err(|mismatch| mismatch.of_column("change.op"))?;
+        Ok(ChangeColumns { op, row: R::bind(buffers)?, before: B::bind(buffers)? })
     }
     #[inline(always)]
     fn get<'a>(columns: &Self::Columns<'a>, row: usize) -> Self::Of<'a> {
-        Change { op: columns.op.get(row), row: R::get(&columns.row, row) }
+        Change { op: columns.op.get(row), row: R::get(&columns.row, row), before: B::get(&columns.before, row) }
     }
     fn write(self, builders: &mut Self::Builders) {
         builders.op.push(self.op.letter());
         self.row.write(&mut builders.row);
+        self.before.write(&mut builders.before);
+    }
+}
+
+impl Builders for () {
+    fn with_capacity(_rows: usize) -> Self {}
+    fn buffers<'b>(&'b self, _buffers: &mut Vec<&'b [u8]>) {}
+    fn odd_column(&self, _rows: usize) -> Option<(&'static str, usize)> {
+        None
+    }
+    fn push_zero(&mut self) {}
+}
+
+impl Row for () {
+    type Of<'a> = ();
+    type Columns<'a> = ();
+    type Builders = ();
+
+    fn describe(_columns: &mut Vec<InputColumn>) {}
+    fn bind<'a>(_buffers: &mut Buffers<'a>) -> Result<(), Mismatch> {
+        Ok(())
+    }
+    #[inline(always)]
+    fn get<'a>((): &Self::Columns<'a>, _row: usize) -> Self::Of<'a> {}
+    fn write(self, (): &mut ()) {}
+}
+
+/// Columns of a row that may be missing.
+#[derive(Clone, Debug)]
+pub struct OptionColumns<C> {
+    present: Vec<u8>,
+    columns: C,
+}
+
+impl<C> OptionColumns<C> {
+    /// Whether a row is there. Panics if the batch has no such row.
+    #[inline(always)]
+    #[must_use]
+    pub fn is_present(&self, row: usize) -> bool {
+        bit(&self.present, row)
+    }
+
+    /// The columns; values of rows that are not there are arbitrary.
+    #[must_use]
+    pub fn columns(&self) -> &C {
+        &self.columns
+    }
+}
+
+/// Builders of a row that may be missing.
+#[derive(Clone, Debug)]
+pub struct OptionBuilders<R: Row> {
+    present: Bits,
+    row: R::Builders,
+    /// Which buffers are validities.
+    validities: Vec<usize>,
+}
+
+impl<R: Row> Builders for OptionBuilders<R> {
+    fn with_capacity(rows: usize) -> Self {
+        let mut columns = Vec::new();
+        R::describe(&mut columns);
+        let next = |place: &mut usize, input: &InputColumn| {
+            let validity = *place;
+            *place += input.column.data_type.buffers();
+            Some(validity)
+        };
+        let validities = columns.iter().scan(0, next).collect();
+        Self { present: Bits::default(), row: R::Builders::with_capacity(rows), validities }
+    }
+    fn buffers<'b>(&'b self, buffers: &mut Vec<&'b [u8]>) {
+        let start = buffers.len();
+        self.row.buffers(buffers);
+        for validity in &self.validities {
+            // A column that can be null has written its own nulls.
+            if let Some(buffer) = buffers.get_mut(start + validity).filter(|buffer| buffer.is_empty()) {
+                *buffer = self.present.as_bytes();
+            }
+        }
+    }
+    fn odd_column(&self, rows: usize) -> Option<(&'static str, usize)> {
+        self.row.odd_column(rows)
+    }
+    fn push_zero(&mut self) {
+        self.present.push(false);
+        self.row.push_zero();
+    }
+}
+
+impl<R: Row> Row for Option<R> {
+    type Of<'a> = Option<R::Of<'a>>;
+    type Columns<'a> = OptionColumns<R::Columns<'a>>;
+    type Builders = OptionBuilders<R>;
+
+    fn describe(columns: &mut Vec<InputColumn>) {
+        let start = columns.len();
+        R::describe(columns);
+        columns.iter_mut().skip(start).for_each(|input| input.column.nullable = true);
+    }
+    fn bind<'a>(buffers: &mut Buffers<'a>) -> Result<Self::Columns<'a>, Mismatch> {
+        let (present, columns) = buffers.optional(R::bind)?;
+        Ok(OptionColumns { present, columns })
+    }
+    #[inline(always)]
+    fn get<'a>(columns: &Self::Columns<'a>, row: usize) -> Self::Of<'a> {
+        if columns.is_present(row) { Some(R::get(&columns.columns, row)) } else { None }
+    }
+    fn write(self, builders: &mut Self::Builders) {
+        match self {
+            Some(row) => {
+                builders.present.push(true);
+                row.write(&mut builders.row);
+            }
+            None => builders.push_zero(),
+        }
     }
 }
 
@@ -194,23 +340,55 @@ impl<R: Row> Row for Change<R> {
     note = "`export!` says: input `{I}`, output `{O}`, parameters `{P}`",
     note = "with text in its rows the function has one lifetime for input and output: `fn clean<'a>(row: In<'a>, ctx: &Ctx) -> Result<Out<'a>, Reject>`"
 )]
-pub trait RowFunction<'a, I: Row, O: Outputs, P> {
-    /// Calls it.
+pub trait RowFunction<'a, I: Row, O: Outputs, P: 'static> {
+    /// Calls it. The context lives as long as the batch, so that a row may borrow a parameter's text.
     ///
     /// # Errors
     /// The row is rejected.
-    fn call(&self, row: I::Of<'a>, ctx: &Ctx<P>) -> Result<O::Of<'a>, Reject>;
+    fn call(&self, row: I::Of<'a>, ctx: &'a Ctx<P>) -> Result<O::Of<'a>, Reject>;
 }
 
 impl<'a, I, O, P, F> RowFunction<'a, I, O, P> for F
 where
     I: Row,
     O: Outputs,
-    F: Fn(I::Of<'a>, &Ctx<P>) -> Result<O::Of<'a>, Reject>,
+    P: 'static,
+    F: Fn(I::Of<'a>, &'a Ctx<P>) -> Result<O::Of<'a>, Reject>,
 {
     #[inline(always)]
-    fn call(&self, row: I::Of<'a>, ctx: &Ctx<P>) -> Result<O::Of<'a>, Reject> {
+    fn call(&self, row: I::Of<'a>, ctx: &'a Ctx<P>) -> Result<O::Of<'a>, Reject> {
         self(row, ctx)
+    }
+}
+
+/// A function from one row to any number of rows of one table:
+/// `fn(I, &Ctx<P>) -> Result<impl IntoIterator<Item = O>, Reject>`. An iterator allocates nothing.
+#[diagnostic::on_unimplemented(
+    message = "the function of `rows:` does not fit the types in `export!`",
+    label = "this is not a `fn(input, &Ctx<parameters>) -> Result<impl Iterator<Item = output>, Reject>`",
+    note = "`export!` says: input `{I}`, output `{O}`, parameters `{P}`",
+    note = "with text in its rows the function has one lifetime for input, context and output: `fn split<'a>(row: In<'a>, ctx: &'a Ctx) -> Result<impl Iterator<Item = Out<'a>>, Reject>`"
+)]
+pub trait RowsFunction<'a, I: Row, O: Table, P: 'static> {
+    /// Calls it and writes the rows that come out.
+    ///
+    /// # Errors
+    /// The row is rejected.
+    fn call(&self, row: I::Of<'a>, ctx: &'a Ctx<P>, write: impl FnMut(O::Of<'a>)) -> Result<(), Reject>;
+}
+
+impl<'a, I, O, P, F, R> RowsFunction<'a, I, O, P> for F
+where
+    I: Row,
+    O: Table,
+    P: 'static,
+    F: Fn(I::Of<'a>, &'a Ctx<P>) -> Result<R, Reject>,
+    R: IntoIterator<Item = O::Of<'a>>,
+{
+    #[inline(always)]
+    fn call(&self, row: I::Of<'a>, ctx: &'a Ctx<P>, write: impl FnMut(O::Of<'a>)) -> Result<(), Reject> {
+        self(row, ctx)?.into_iter().for_each(write);
+        Ok(())
     }
 }
 
@@ -218,7 +396,7 @@ where
 ///
 /// # Errors
 /// The host's buffers are not those of the description.
-pub fn process_rows<I, O, P, F>(
+pub fn process_row<I, O, P, F>(
     batch: &RawBatch<'_>,
     ctx: &Ctx<P>,
     host: &mut dyn Host,
@@ -227,6 +405,7 @@ pub fn process_rows<I, O, P, F>(
 where
     I: Row,
     O: Outputs,
+    P: 'static,
     F: for<'a> RowFunction<'a, I, O, P>,
 {
     let columns = batch.bind::<I>().map_err(|mismatch| mismatch.to_string())?;
@@ -239,5 +418,33 @@ where
         }
     }
     O::emit(&tables, &mut 0, host)?;
+    Ok(rejected)
+}
+
+/// Runs a function from one row to several over a batch. Called by [`export!`](crate::export).
+///
+/// # Errors
+/// The host's buffers are not those of the description.
+pub fn process_rows<I, O, P, F>(
+    batch: &RawBatch<'_>,
+    ctx: &Ctx<P>,
+    host: &mut dyn Host,
+    transform: &F,
+) -> Result<Vec<RejectedRow>, String>
+where
+    I: Row,
+    O: Table,
+    P: 'static,
+    F: for<'a> RowsFunction<'a, I, O, P>,
+{
+    let columns = batch.bind::<I>().map_err(|mismatch| mismatch.to_string())?;
+    let mut table = <O as Outputs>::writers(batch.rows());
+    let mut rejected = Vec::new();
+    for row in 0..batch.rows() {
+        if let Err(reject) = transform.call(I::get(&columns, row), ctx, |output| table.push(row, output)) {
+            rejected.push(RejectedRow { row, reject });
+        }
+    }
+    <O as Outputs>::emit(&table, &mut 0, host)?;
     Ok(rejected)
 }

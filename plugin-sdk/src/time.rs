@@ -6,7 +6,7 @@ use std::fmt;
 use std::marker::PhantomData;
 
 use crate::column::ColumnType;
-use crate::description::{DataType, TimeUnit};
+use crate::description::{DataType, ScalarType, TimeUnit};
 use crate::view::Plain;
 
 const SECONDS_PER_DAY: i64 = 86_400;
@@ -126,7 +126,7 @@ unsafe impl<U: Unit> Plain for Time<U> {
 }
 
 impl<U: Unit> ColumnType for Time<U> {
-    const TYPE: DataType = DataType::Time(U::UNIT);
+    const TYPE: DataType = DataType::Scalar(ScalarType::Time(U::UNIT));
 }
 
 impl<U: Unit> Time<U> {
@@ -175,7 +175,7 @@ unsafe impl<U: Unit, Z: Zone> Plain for Timestamp<U, Z> {
 }
 
 impl<U: Unit, Z: Zone> ColumnType for Timestamp<U, Z> {
-    const TYPE: DataType = DataType::Timestamp { unit: U::UNIT, utc: Z::IS_UTC };
+    const TYPE: DataType = DataType::Scalar(ScalarType::Timestamp { unit: U::UNIT, utc: Z::IS_UTC });
 }
 
 impl<U, Z> Timestamp<U, Z> {

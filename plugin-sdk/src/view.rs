@@ -12,6 +12,10 @@ use std::ops::Deref;
 ///
 /// # Safety
 /// Any bit pattern, all zero among them, must be a valid value; no padding; alignment at most 8.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` can't be read from a column",
+    note = "text is read as &str, bytes as &[u8], lists as List, so that no row is copied; Option<T> is a nullable column"
+)]
 pub unsafe trait Plain: Copy + 'static {
     /// The value of a slot that has none: zero bits.
     const ZERO: Self;
@@ -32,6 +36,17 @@ plain_numbers!(i8, i16, i32, i64, u8, u16, u32, u64, f32, f64);
 pub struct Buffers<'a> {
     rows: usize,
     rest: std::slice::Iter<'a, &'a [u8]>,
+    presence: Option<Presence>,
+}
+
+/// Which rows of an `Option` of a row are there, gathered while its columns are bound: those that have a value in every
+/// column that cannot be null; where all columns can be null, those that have a value in any.
+#[derive(Debug)]
+struct Presence {
+    /// Bits of the rows without null in the columns so far that cannot be null; `None`: there was no such column.
+    whole: Option<Vec<u8>>,
+    /// Bits of the rows with a value in a column that can be null.
+    partly: Vec<u8>,
 }
 
 /// The host's buffers are not what was described.
@@ -60,7 +75,7 @@ impl Mismatch {
 
 impl<'a> Buffers<'a> {
     pub(crate) fn new(rows: usize, buffers: &'a [&'a [u8]]) -> Self {
-        Self { rows, rest: buffers.iter() }
+        Self { rows, rest: buffers.iter(), presence: None }
     }
 
     /// Rows of the batch.
@@ -106,7 +121,7 @@ impl<'a> Buffers<'a> {
         Ok(bytes)
     }
 
-    fn validity(&mut self) -> Result<Option<&'a [u8]>, Mismatch> {
+    fn raw_validity(&mut self) -> Result<Option<&'a [u8]>, Mismatch> {
         if self.rest.as_slice().first().is_some_and(|bytes| bytes.is_empty()) {
             self.take().map(|_| None)
         } else {
@@ -114,9 +129,62 @@ impl<'a> Buffers<'a> {
         }
     }
 
-    fn no_nulls(&mut self) -> Result<(), Mismatch> {
-        let Some(bits) = self.validity()? else { return Ok(()) };
-        if (0..self.rows).all(|row| bit(bits, row)) { Ok(()) } else { Err(Mismatch("null, but not nullable".into())) }
+    pub(crate) fn validity(&mut self) -> Result<Option<&'a [u8]>, Mismatch> {
+        let bits = self.raw_validity()?;
+        if let Some(Presence { partly, .. }) = &mut self.presence {
+            combine(partly, bits, |present, valid| present | valid);
+        }
+        Ok(bits)
+    }
+
+    pub(crate) fn no_nulls(&mut self) -> Result<(), Mismatch> {
+        let (bits, rows) = (self.raw_validity()?, self.rows);
+        if let Some(Presence { whole, .. }) = &mut self.presence {
+            combine(whole.get_or_insert_with(|| vec![0xff; rows.div_ceil(8)]), bits, |present, valid| present & valid);
+            return Ok(());
+        }
+        match bits {
+            Some(bits) if !(0..rows).all(|row| bit(bits, row)) => Err(Mismatch("null, but not nullable".into())),
+            _ => Ok(()),
+        }
+    }
+
+    /// Binds columns of which all may be null, and says which rows are there.
+    pub(crate) fn optional<C>(
+        &mut self,
+        bind: impl FnOnce(&mut Self) -> Result<C, Mismatch>,
+    ) -> Result<(Vec<u8>, C), Mismatch> {
+        let outer = self.presence.replace(Presence { whole: None, partly: vec![0; self.rows.div_ceil(8)] });
+        let columns = bind(self)?;
+        let presence = std::mem::replace(&mut self.presence, outer);
+        let Presence { whole, partly } = presence.expect("nothing but this function changes it, and that nests");
+        Ok((whole.unwrap_or(partly), columns))
+    }
+
+    /// Offsets of lists or maps: rows + 1 of them, and the number of elements.
+    pub(crate) fn offsets(&mut self) -> Result<(&'a [i32], usize), Mismatch> {
+        let offsets: &[i32] = self.values(self.rows + 1)?;
+        Ok((offsets, offsets.last().map_or(0, |last| last.cast_unsigned() as usize)))
+    }
+
+    /// Binds the column of the elements of lists or maps.
+    pub(crate) fn elements<T>(
+        &mut self,
+        count: usize,
+        bind: impl FnOnce(&mut Self) -> Result<T, Mismatch>,
+    ) -> Result<T, Mismatch> {
+        let mut inner = Self { rows: count, rest: self.rest.clone(), presence: None };
+        let elements = bind(&mut inner).map_err(|mismatch| Mismatch(format!("elements: {}", mismatch.0)))?;
+        self.rest = inner.rest;
+        Ok(elements)
+    }
+}
+
+/// Combines bits with those of a validity, all of which are set where it is absent.
+fn combine(bits: &mut [u8], validity: Option<&[u8]>, with: impl Fn(u8, u8) -> u8) {
+    match validity {
+        Some(validity) => bits.iter_mut().zip(validity).for_each(|(bits, valid)| *bits = with(*bits, *valid)),
+        None => bits.iter_mut().for_each(|bits| *bits = with(*bits, 0xff)),
     }
 }
 
@@ -128,7 +196,7 @@ pub fn bit(bits: &[u8], row: usize) -> bool {
 }
 
 /// A column as it is read.
-pub trait View<'a>: Sized {
+pub trait View<'a>: Copy {
     /// What a row holds.
     type Item;
     /// Takes the column's buffers, validity first.
@@ -150,7 +218,7 @@ pub trait Values<'a>: View<'a> {
 }
 
 /// A column of values of one width: derefs to `&[T]`.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub struct Fixed<'a, T>(&'a [T]);
 
 impl<'a, T: Plain> View<'a> for Fixed<'a, T> {
@@ -187,7 +255,7 @@ impl<T> Deref for Fixed<'_, T> {
 }
 
 /// A column of booleans.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub struct Bools<'a>(&'a [u8]);
 
 impl<'a> View<'a> for Bools<'a> {
@@ -238,7 +306,7 @@ impl<'a> FromBytes<'a> for &'a str {
 }
 
 /// A column of text, JSON or bytes.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub struct Variable<'a, T> {
     offsets: &'a [i32],
     bytes: &'a [u8],
@@ -282,7 +350,7 @@ impl<'a, T> Variable<'a, T> {
 }
 
 /// A column that may be null.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub struct Nullable<'a, V> {
     validity: Option<&'a [u8]>,
     values: V,

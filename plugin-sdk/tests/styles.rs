@@ -2,8 +2,8 @@
 
 use plugin_sdk::testing::Harness;
 use plugin_sdk::{
-    Batch, Bits, Change, Ctx, DataType, Decimal, Decimal256, Emit, Json, Millis, Op, Origin, Parameters, Pass, Reject,
-    Row, Seconds, Table, Time, Timestamp, Uppercase, Uuid, pass,
+    Batch, Bits, Change, ChangeColumn, Ctx, Decimal, Decimal256, Emit, Json, Millis, Op, Origin, Parameters, Pass,
+    Reject, Row, Seconds, Source, Table, Time, Timestamp, Uppercase, Uuid, pass,
 };
 
 /// Every type, once not null and once nullable where that is another view.
@@ -22,9 +22,9 @@ struct Zoo<'a> {
     amount: Option<Decimal<38, 3>>,
     wide: Decimal256<76, 10>,
     maybe_flag: Option<bool>,
-    #[column(name = "_source_ts")]
+    #[column(change = "source_timestamp")]
     source_ts: Option<Timestamp<Millis>>,
-    #[column(name = "_op")]
+    #[column(change = "op")]
     op: Op,
 }
 
@@ -187,7 +187,7 @@ fn one_row_becomes_several_and_passed_columns_follow() {
     let answer = harness.run(rows);
     assert_eq!(answer.table("tags"), ["tag=a article=10", "tag=b article=10", "tag=c article=12"]);
     assert_eq!(answer.rejects(), [(3, "too_many_tags")]);
-    assert_eq!(answer.rejected()[0].reject.reason, "more than 3 tags");
+    assert_eq!(answer.rejected()[0].reason, "more than 3 tags");
 
     let answer = harness.parameter("max_tags", "4").run(rows);
     assert_eq!(answer.table("tags").len(), 7);
@@ -298,7 +298,13 @@ fn types_that_contradict_each_other_are_named() {
 fn change_columns_are_columns_like_any_other() {
     let harness = Harness::<KeepZoo>::new();
     let input = &harness.description().input;
-    let last: Vec<_> = input.iter().skip(13).map(|input| (input.column.name, input.column.data_type)).collect();
-    let utc_ms = DataType::Timestamp { unit: plugin_sdk::TimeUnit::Millisecond, utc: true };
-    assert_eq!(last, [("_source_ts", utc_ms), ("_op", DataType::UInt8)]);
+    let last: Vec<_> = input.iter().skip(13).map(|input| (input.source, input.column.data_type.to_string())).collect();
+    let source = |change| Source::Change(change);
+    assert_eq!(
+        last,
+        [
+            (source(ChangeColumn::SourceTimestamp), "Timestamp(Millisecond, UTC)".to_owned()),
+            (source(ChangeColumn::Op), "UInt8".to_owned())
+        ]
+    );
 }

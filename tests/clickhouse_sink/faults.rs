@@ -10,7 +10,7 @@ use harness::clickhouse::ClickHouse as Server;
 use harness::wait::wait_until;
 
 use crate::proxy::{Fault, Proxy};
-use crate::{SERVER, count_and_sum, database, id_block, ids, run, run_sql, settings, sink};
+use crate::{SERVER, count_and_sum, database, id_block, ids, run, run_sql, send, settings, sink};
 
 const TOO_MANY_PARTS: &str = "HTTP/1.1 500 Internal Server Error\r\nX-ClickHouse-Exception-Code: 252\r\n\r\nCode: 252. DB::Exception: Too many parts (3001). Merges";
 const UNHEARD_OF: &str = "HTTP/1.1 500 Internal Server Error\r\n\r\n\
@@ -31,7 +31,7 @@ fn five_rows_through(faults: Vec<Fault>) -> (String, Inserted, Vec<(Cause, u64)>
     let sink = ClickHouse::new(settings).unwrap();
     let inserted = run(async {
         assert_eq!(sink.prepare(&table).await.unwrap(), Guarantee::Window { parts: 10_000 });
-        sink.insert(&id_block(&table, 0..5), "lane-1").await.unwrap()
+        sink.insert(&send(&id_block(&table, 0..5), "lane-1")).await.unwrap()
     });
     assert_eq!(proxy.faults_left(), 0);
     let met = sink.stats().failures().filter(|(_, count)| *count > 0).collect();
@@ -45,9 +45,9 @@ fn the_same_block_twice_is_one_block() {
     run(async {
         sink.prepare(&table).await.unwrap();
         for _ in 0..3 {
-            sink.insert(&id_block(&table, 0..5), "lane-1").await.unwrap();
+            sink.insert(&send(&id_block(&table, 0..5), "lane-1")).await.unwrap();
         }
-        sink.insert(&id_block(&table, 0..5), "lane-2").await.unwrap();
+        sink.insert(&send(&id_block(&table, 0..5), "lane-2")).await.unwrap();
     });
     assert_eq!(count_and_sum(&SERVER, &table), "10\t20");
 }
@@ -95,7 +95,7 @@ fn a_server_that_never_answers_is_asked_again() {
     let mut settings = settings(&proxy.url());
     settings.timeout = Duration::from_millis(300);
     let sink = ClickHouse::new(settings).unwrap();
-    run(sink.insert(&id_block(&table, 0..5), "lane-1")).unwrap();
+    run(sink.insert(&send(&id_block(&table, 0..5), "lane-1"))).unwrap();
     assert_eq!(count_and_sum(&SERVER, &table), "5\t10");
     assert!(sink.stats().failures().any(|(cause, count)| cause == Cause::Timeout && count >= 2));
 }
@@ -108,7 +108,7 @@ fn a_server_that_is_killed_gets_every_block_once_when_it_is_back() {
     let sink = Arc::new(ClickHouse::new(settings(&server.http_url())).unwrap());
     let runtime = tokio::runtime::Runtime::new().unwrap();
     runtime.block_on(sink.prepare(&table)).unwrap();
-    runtime.block_on(sink.insert(&id_block(&table, 0..100), "lane-0-1")).unwrap();
+    runtime.block_on(sink.insert(&send(&id_block(&table, 0..100), "lane-0-1"))).unwrap();
     server.kill();
 
     let lanes: Vec<_> = (0..LANES)
@@ -117,7 +117,7 @@ fn a_server_that_is_killed_gets_every_block_once_when_it_is_back() {
             runtime.spawn(async move {
                 // The first is a repeat: its rows are in since before the kill.
                 let block = id_block(&table, lane * 100..(lane + 1) * 100);
-                sink.insert(&block, &format!("lane-{lane}-1")).await
+                sink.insert(&send(&block, &format!("lane-{lane}-1"))).await
             })
         })
         .collect();
@@ -143,7 +143,7 @@ fn a_view_on_the_table_gets_each_row_once() {
     ));
     let view = format!("`{}`.view", table.database);
     run_sql(&format!("CREATE MATERIALIZED VIEW {view} TO {target} AS SELECT sum(id) AS total FROM {}", table.quoted()));
-    run(sink.insert(&id_block(&table, 0..5), "lane-1")).unwrap();
+    run(sink.insert(&send(&id_block(&table, 0..5), "lane-1"))).unwrap();
     assert_eq!(crate::rows(&format!("SELECT total FROM {target}")), ["10"]);
 }
 
@@ -154,7 +154,7 @@ fn a_wrong_password_is_an_error_that_does_not_show_it() {
     let shown = format!("{settings:?}");
     let sink = ClickHouse::new(settings).unwrap();
     let table = ids(&database());
-    let error = run(sink.insert(&id_block(&table, 0..5), "lane-1")).unwrap_err();
+    let error = run(sink.insert(&send(&id_block(&table, 0..5), "lane-1"))).unwrap_err();
     assert!(matches!(error, SinkError::Denied { .. }), "{error}");
     assert!(error.to_string().contains("Authentication failed"), "{error}");
     assert!(matches!(run(sink.prepare(&table)), Err(SinkError::Denied { .. })));
@@ -166,7 +166,7 @@ fn an_address_that_leads_elsewhere_is_an_error() {
     let redirect = "HTTP/1.1 301 Moved Permanently\r\nLocation: https://elsewhere\r\n\r\n";
     let proxy = Proxy::start(&SERVER.http_url(), [Fault::Say(redirect)]);
     let sink = ClickHouse::new(settings(&proxy.url())).unwrap();
-    let error = run(sink.insert(&id_block(&ids("db"), 0..5), "lane-1")).unwrap_err();
+    let error = run(sink.insert(&send(&id_block(&ids("db"), 0..5), "lane-1"))).unwrap_err();
     assert!(matches!(&error, SinkError::Denied { message } if message.contains("https://elsewhere")), "{error}");
     for url in ["clickhouse:8123", "http://user:secret@host:8123", "ftp://host", ""] {
         let error = ClickHouse::new(settings(url)).unwrap_err().to_string();
@@ -180,7 +180,7 @@ fn rows_that_the_server_refuses_are_refused_once() {
     let sink = sink();
     run(sink.prepare(&table)).unwrap();
     run_sql(&format!("ALTER TABLE {} ADD CONSTRAINT small CHECK id < 3", table.quoted()));
-    let error = run(sink.insert(&id_block(&table, 0..5), "lane-1")).unwrap_err();
+    let error = run(sink.insert(&send(&id_block(&table, 0..5), "lane-1"))).unwrap_err();
     assert!(matches!(error, SinkError::Refused { code: 469, rows: 5, .. }), "{error}");
     assert_eq!(count_and_sum(&SERVER, &table), "0\t0");
     // A server that refuses early may also close the connection before it was read: that is repeated, a refusal is not.
@@ -193,9 +193,9 @@ fn a_table_that_is_gone_is_an_error_of_the_table() {
     let sink = sink();
     run(sink.prepare(&table)).unwrap();
     run_sql(&format!("DROP TABLE {}", table.quoted()));
-    let error = run(sink.insert(&id_block(&table, 0..5), "lane-1")).unwrap_err();
+    let error = run(sink.insert(&send(&id_block(&table, 0..5), "lane-1"))).unwrap_err();
     assert!(matches!(error, SinkError::Table { .. }), "{error}");
     run(sink.prepare(&table)).unwrap();
-    run(sink.insert(&id_block(&table, 0..5), "lane-1")).unwrap();
+    run(sink.insert(&send(&id_block(&table, 0..5), "lane-1"))).unwrap();
     assert_eq!(count_and_sum(&SERVER, &table), "5\t10");
 }

@@ -1,7 +1,9 @@
 //! The sink against a real ClickHouse: nothing is lost, repeated or changed on the way, whatever happens to it.
 
+mod claims;
 mod faults;
 mod messages;
+mod nested;
 mod tables;
 mod types;
 mod volume;
@@ -15,7 +17,9 @@ use arrow_array::{ArrayRef, Int64Array, RecordBatch};
 use arrow_schema::{DataType, Field, Schema};
 use engine::batch::Block;
 use engine::digest::digest;
-use engine::sink::{Backoff, ClickHouse, ClickHouseSettings};
+use engine::journal::Owner;
+use engine::offsets::LaneId;
+use engine::sink::{Backoff, Claim, ClickHouse, ClickHouseSettings, Sending, Sink};
 use engine::table::{Table, TableKind};
 use harness::clickhouse::ClickHouse as Server;
 
@@ -55,6 +59,7 @@ fn table(database: &str, fields: Vec<Field>) -> Table {
         schema: Arc::new(Schema::new(fields)),
         sort_key: vec![],
         partition_by: None,
+        indexes: vec![],
     }
 }
 
@@ -70,6 +75,28 @@ fn block(table: &Arc<Table>, columns: Vec<ArrayRef>) -> Block {
         digest: digest(std::slice::from_ref(&batch)),
         rows: batch.num_rows(),
         batches: vec![batch],
+    }
+}
+
+/// A block of no lane.
+fn send(block: &Block, token: &str) -> Sending {
+    let claim = Arc::new(Claim::unjudged(lane()));
+    Sending { block: block.clone(), token: token.to_owned(), mark: None, again: false, claim }
+}
+
+/// A block of a lane that is claimed, sent as lanes do.
+async fn fenced(sink: &ClickHouse, block: &Block, token: &str) -> Sending {
+    let claim = sink.claim(&lane(), Owner(1), std::slice::from_ref(&block.table)).await;
+    Sending { claim: Arc::new(claim.expect("nobody else has it")), ..send(block, token) }
+}
+
+fn lane() -> LaneId {
+    LaneId {
+        tenant: "acme".into(),
+        plugin: "orders".into(),
+        topic: "shop.orders".into(),
+        topic_id: String::new(),
+        partition: 3,
     }
 }
 

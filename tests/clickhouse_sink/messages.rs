@@ -10,17 +10,7 @@ use engine::sink::{
     DeadLetter, Guarantee, Provenance, Sink, bronze_block, bronze_table, dead_letter_block, dead_letter_table,
 };
 
-use crate::{database, rows, run, sink};
-
-fn lane() -> LaneId {
-    LaneId {
-        tenant: "acme".into(),
-        plugin: "orders".into(),
-        topic: "shop.orders".into(),
-        topic_id: "".into(),
-        partition: 3,
-    }
-}
+use crate::{database, lane, rows, run, send, sink};
 
 fn provenance(lane: &LaneId) -> Provenance<'_> {
     Provenance { lane, plugin_digest: "ab12", generation: 2, epoch: 7, now_ms: 1_700_000_000_123 }
@@ -53,7 +43,7 @@ fn a_topic_lands_as_it_is() {
     let sink = sink();
     run(async {
         assert_eq!(sink.prepare(&table).await.unwrap(), Guarantee::Window { parts: 10_000 });
-        sink.insert(&bronze_block(&table, provenance(&lane()), &messages()), "b-1").await.unwrap();
+        sink.insert(&send(&bronze_block(&table, provenance(&lane()), &messages()), "b-1")).await.unwrap();
     });
     let found = rows(&format!(
         "SELECT _offset, toUnixTimestamp64Milli(timestamp), hex(key), hex(value), {HEADERS}, _op, _deleted, bitShiftRight(_version, 48), _topic, _partition, bitAnd(_epoch, 0xffff), _row, toUnixTimestamp64Milli(_ingested_at) FROM {} ORDER BY _offset",
@@ -91,8 +81,8 @@ fn dead_letters_keep_the_message_and_the_reason() {
         sink.prepare(&table).await.unwrap();
         let block = dead_letter_block(&table, provenance(&lane()), &letters);
         assert_eq!(block.rows, 2);
-        sink.insert(&block, "d-1").await.unwrap();
-        sink.insert(&block, "d-1").await.unwrap();
+        sink.insert(&send(&block, "d-1")).await.unwrap();
+        sink.insert(&send(&block, "d-1")).await.unwrap();
     });
     let found = rows(&format!(
         "SELECT tenant, plugin, plugin_digest, topic, partition, offset, hex(value), {HEADERS}, stage, code, column, reason, bitShiftRight(_epoch, 48), _row FROM {} ORDER BY offset",

@@ -12,7 +12,7 @@ use engine::batch::Block;
 use engine::sink::{Guarantee, Sink, SinkError};
 use engine::table::{Table, TableKind, quote, with_engine_columns};
 
-use crate::{block, database, rows, run, run_sql, sink, table};
+use crate::{block, database, rows, run, run_sql, send, sink, table};
 
 fn id() -> Field {
     Field::new("id", DataType::Int64, false)
@@ -39,6 +39,7 @@ fn changes(table: &Arc<Table>, changes: &[(i64, &str, u8, u64)]) -> Block {
         Arc::new(StringArray::from(vec!["topic"; rows])),
         Arc::new(Int32Array::from(vec![0; rows])),
         Arc::new(Int64Array::from(vec![0; rows])),
+        Arc::new(UInt64Array::from(vec![7; rows])),
         Arc::new(UInt64Array::from(vec![1; rows])),
         Arc::new(UInt32Array::from(vec![0; rows])),
         Arc::new(times()),
@@ -69,7 +70,7 @@ fn a_current_table_shows_each_row_as_it_is_now() {
             changes(&table, &[(3, "again", 0, 6)]),
         ];
         for (n, block) in parts.iter().enumerate() {
-            sink.insert(block, &format!("part-{n}")).await.unwrap();
+            sink.insert(&send(block, &format!("part-{n}"))).await.unwrap();
         }
     });
     let view = format!("{}.`t_current`", quote(&table.database));

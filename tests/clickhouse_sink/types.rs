@@ -17,7 +17,7 @@ use arrow_schema::Field;
 use engine::sink::{ClickHouse, Compression, Sink, SinkError, out_of_range};
 use engine::table::{CLICKHOUSE_TYPE, EXTENSION_NAME, quote};
 
-use crate::{SERVER, block, database, rows, run, run_sql, settings, sink, table};
+use crate::{SERVER, block, database, fenced, rows, run, run_sql, settings, sink, table};
 
 /// A column: declared type if any, ClickHouse's type, values, and what ClickHouse shows of them.
 struct Case {
@@ -130,7 +130,7 @@ fn every_type_is_read_back_exactly() {
         run(async {
             sink.prepare(&table).await.unwrap();
             sink.prepare(&table).await.unwrap();
-            sink.insert(&block, "types").await.unwrap();
+            sink.insert(&fenced(&sink, &block, "types").await).await.unwrap();
         });
         for (index, case) in cases.iter().enumerate() {
             let column = quote(&format!("c {index}"));
@@ -187,7 +187,8 @@ fn a_wider_column_holds_the_same_values() {
     let sink = sink();
     run(async {
         sink.prepare(&table).await.unwrap();
-        sink.insert(&block(&table, columns.iter().map(|c| Arc::clone(&c.0)).collect()), "wider").await.unwrap();
+        let block = block(&table, columns.iter().map(|c| Arc::clone(&c.0)).collect());
+        sink.insert(&fenced(&sink, &block, "wider").await).await.unwrap();
     });
     for (n, (_, column_type, shown)) in columns.iter().enumerate() {
         assert_eq!(rows(&format!("SELECT toString(c{n}) FROM {}", table.quoted())), [*shown], "{column_type}");

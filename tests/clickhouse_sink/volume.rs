@@ -14,7 +14,7 @@ use engine::batch::Block;
 use engine::sink::{ClickHouse, Compression, Sink, SinkError};
 use engine::table::Table;
 
-use crate::{SERVER, block, count_and_sum, database, id_block, ids, rows, run, settings, sink, table};
+use crate::{SERVER, block, count_and_sum, database, id_block, ids, rows, run, send, settings, sink, table};
 
 /// The names of all parts that inserts ever made, merged ones included.
 fn inserted_parts(table: &Table) -> u64 {
@@ -39,8 +39,8 @@ fn three_million_rows_of_one_block_are_one_part() {
     }
     run(async {
         sink.prepare(&table).await.unwrap();
-        sink.insert(&whole, "lane-1").await.unwrap();
-        sink.insert(&whole, "lane-1").await.unwrap();
+        sink.insert(&send(&whole, "lane-1")).await.unwrap();
+        sink.insert(&send(&whole, "lane-1")).await.unwrap();
     });
     assert_eq!(count_and_sum(&SERVER, &table), "3000000\t4499998500000");
     assert_eq!(inserted_parts(&table), 1);
@@ -57,7 +57,7 @@ fn old_data_over_five_hundred_partitions_is_no_fault_and_repeats_nothing() {
     run(async {
         sink.prepare(&table).await.unwrap();
         for _ in 0..2 {
-            sink.insert(&id_block(&table, 0..500), "lane-1").await.unwrap();
+            sink.insert(&send(&id_block(&table, 0..500), "lane-1")).await.unwrap();
         }
     });
     assert_eq!(count_and_sum(&SERVER, &table), "500\t124750");
@@ -68,7 +68,7 @@ fn more_partitions_than_the_window_remembers_are_refused_not_repeated() {
     let table = by_id(&database());
     let sink = sink();
     run(sink.prepare(&table)).unwrap();
-    let error = run(sink.insert(&id_block(&table, 0..10_001), "lane-1")).unwrap_err();
+    let error = run(sink.insert(&send(&id_block(&table, 0..10_001), "lane-1"))).unwrap_err();
     assert!(matches!(error, SinkError::Refused { code: 252, rows: 10_001, .. }), "{error}");
     assert_eq!(count_and_sum(&SERVER, &table), "0\t0");
 }
@@ -137,7 +137,7 @@ fn client_cpu_per_million_rows() {
         let (before, started) = (cpu(), Instant::now());
         run(async {
             for n in 0..BLOCKS {
-                sink.insert(&block, &format!("lane-{n}")).await.unwrap();
+                sink.insert(&send(&block, &format!("lane-{n}"))).await.unwrap();
             }
         });
         let millions = f64::from(BLOCKS) * 0.1;

@@ -6,7 +6,7 @@ use engine::engine::EngineError;
 use engine::journal::{Journal, JournalError};
 use engine::lane_status::LaneState;
 use engine::simulation::{Phase, Process, Step};
-use engine::sink::InsertFault::{FailAfterWrite, FailBefore, Hang, Late, Refused};
+use engine::sink::InsertFault::{FailAfterWrite, FailBefore, HalfWritten, Hang, Late, Refused};
 use harness::simulation::{End, simulate};
 use tokio::time::{Instant, sleep};
 
@@ -24,17 +24,98 @@ fn a_lost_answer_doubles_nothing() {
     });
 }
 
-/// The twin can double: GIVEN tables that know no tokens, WHEN an answer is lost, THEN the rows are there twice.
+/// GIVEN tables that know no tokens, WHEN answers are lost, half of a block is written, or it lands later, THEN rows are
+/// counted and each message is one row; WHEN the server keeps no fence, THEN they double: the twin can.
 #[test]
-fn without_a_window_a_lost_answer_doubles() {
-    simulate(1, 0, async |world| {
+fn without_a_window_rows_are_counted() {
+    for fault in [FailAfterWrite, HalfWritten, Late] {
+        for fenced in [true, false] {
+            simulate(1, 0, async |world| {
+                world.topics.create("t", 1);
+                world.produce(0, 4);
+                world.tables.script([Some(fault), Some(fault)]);
+                if !fenced {
+                    world.tables.refuse_fences();
+                }
+                world.start(Process::default());
+                assert!(matches!(world.ended().await, End::Itself(Ok(()))));
+                sleep(Duration::from_secs(60)).await;
+                assert_eq!(world.wrong().is_empty(), fenced, "{fault:?}, {:?}", world.wrong());
+            });
+        }
+    }
+}
+
+/// GIVEN an insert that sleeps on its way until the table has forgotten its token, WHEN a new owner has ended the epoch,
+/// THEN the server refuses it when it comes.
+#[test]
+fn a_request_that_wakes_up_beyond_the_window_is_refused() {
+    for (fenced, seed) in [(true, 8), (false, 8)] {
+        simulate(seed, 1, async |world| {
+            world.topics.create("t", 1);
+            world.produce(0, 4);
+            world.tables.script([Some(Late)]);
+            if !fenced {
+                world.tables.refuse_fences();
+            }
+            world.start(Process::ending_at(Step::Insert(Phase::Before), 1));
+            assert!(matches!(world.ended().await, End::Crashed));
+            world.finish().await;
+            assert_eq!(world.wrong().is_empty(), fenced, "{:?}", world.wrong());
+        });
+    }
+}
+
+/// GIVEN a restored data folder, WHEN the engine starts with it, THEN the lane stops: the tables are ahead of it.
+#[test]
+fn a_journal_from_yesterday_is_refused() {
+    simulate(9, 100, async |world| {
         world.topics.create("t", 1);
-        world.produce(0, 1);
-        world.tables.script([Some(FailAfterWrite)]);
+        world.produce(0, 10);
+        world.finish().await;
+        let yesterday = world.disk.copy();
+        world.produce(0, 10);
+        world.finish().await;
+        let today = std::mem::replace(&mut world.disk, yesterday);
+        let halted = world.halts().await;
+        assert!(halted.contains("another engine has a copy of this journal"), "{halted}");
+        // Every start takes a greater owner's number: sooner or later the fence lets it pass.
+        let halted = world.halts().await;
+        assert!(halted.contains("the data folder is an old copy"), "{halted}");
+        world.disk = today;
+        world.check();
+    });
+}
+
+/// GIVEN two processes on copies of one journal, WHEN both go on, THEN one of them is refused by the tables' server, and
+/// each message is one row.
+#[test]
+fn of_two_copies_of_a_journal_one_goes_on() {
+    simulate(10, 2, async |world| {
+        world.topics.create("t", 1);
+        world.until_idle = false;
         world.start(Process::default());
-        assert!(matches!(world.ended().await, End::Itself(Ok(()))));
-        assert_eq!(world.rows("rows").len(), 2);
-        assert!(!world.wrong().is_empty());
+        sleep(Duration::from_secs(1)).await;
+        let first = world.leave();
+        world.tables.watch(|_, _| {}); // it knows the intents of one journal
+        let copy = world.disk.copy();
+        let original = std::mem::replace(&mut world.disk, copy);
+        world.produce(0, 3);
+        sleep(Duration::from_millis(10)).await;
+        world.start(Process::default());
+        sleep(Duration::from_secs(5)).await;
+        world.produce(0, 30);
+        sleep(Duration::from_secs(5)).await;
+        let halted = first.lanes().all()[0].view().state;
+        assert!(
+            matches!(&halted, LaneState::Halted { error } if error.contains("is not this engine's any more")),
+            "{halted:?}"
+        );
+        first.stop().await;
+        assert!(matches!(world.stop().await, End::Itself(Ok(()))));
+        drop(original);
+        world.finish().await;
+        world.check();
     });
 }
 

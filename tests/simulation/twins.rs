@@ -29,6 +29,7 @@ fn intent(epoch: u64) -> Intent {
         calls: vec![],
         poison: vec![],
         blocks: vec![],
+        marks: vec![],
     }
 }
 

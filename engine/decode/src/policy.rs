@@ -191,10 +191,7 @@ impl Reading {
 
 /// The type that values are read as: a list's is that of its elements.
 fn innermost(field: &Field) -> &Field {
-    match field.data_type() {
-        DataType::List(element) => innermost(element),
-        _ => field,
-    }
+    if let DataType::List(element) = field.data_type() { innermost(element) } else { field }
 }
 
 fn encodes(encoding: Encoding, field: &Field) -> bool {

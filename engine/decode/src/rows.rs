@@ -409,11 +409,10 @@ impl Rows {
             if slot.required && self.read && !named && absent == Absent::Null {
                 return refused(MISSING_FIELD);
             }
+            let zero = absent == Absent::KeyAlone && !named || slot.reading.policy(Case::Missing) == Some(Policy::Zero);
             if slot.nullable {
                 slot.column.push_null();
-            } else if slot.reading.policy(Case::Missing) == Some(Policy::Zero) {
-                slot.column.push_zero();
-            } else if absent == Absent::KeyAlone && !named {
+            } else if zero {
                 slot.column.push_zero();
             } else {
                 return refused(MISSING_VALUE);

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{ArgAction, Parser, Subcommand};
 
 use super::demo::DemoArgs;
+use super::plugin::PluginCommand;
 
 /// Streaming transformation engine: Kafka CDC topics through WebAssembly plugins into ClickHouse, exactly once.
 #[derive(Debug, Parser)]
@@ -38,6 +39,9 @@ pub enum Command {
     Demo(DemoArgs),
     /// Let a lane that lost its place in a topic go on elsewhere: starts a new generation.
     Recover(RecoverArgs),
+    /// Write plugins: make, build, test, inspect, measure and try them.
+    #[command(subcommand)]
+    Plugin(PluginCommand),
 }
 
 /// Arguments of `run` and `check`.

@@ -3,6 +3,7 @@
 mod args;
 mod check;
 mod demo;
+mod plugin;
 mod recover;
 mod run;
 
@@ -12,6 +13,7 @@ use clap::Parser;
 
 pub use args::{Args, Command, RunArgs};
 pub use demo::DemoArgs;
+pub use plugin::{BenchArgs, BuildArgs, InspectArgs, NewArgs, PluginCommand, PluginRunArgs, Template, TestArgs, Which};
 pub use run::{Running, RunningError, start};
 
 use crate::config::{Config, Overlay, Problems};
@@ -26,6 +28,7 @@ pub fn main() -> ExitCode {
         Command::Check(args) => with_config(&args, check::check),
         Command::Demo(args) => demo::demo(&args),
         Command::Recover(args) => recover::recover(&args),
+        Command::Plugin(command) => plugin::plugin(&command),
     }
 }
 

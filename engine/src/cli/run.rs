@@ -28,7 +28,7 @@ use crate::server::{Shown, listen};
 use crate::sink::{ClickHouse, SinkError};
 use crate::source::{FileSource, KafkaSource, Source, SourceError};
 use crate::stop::{Stop, Stopper};
-use crate::transform::{BuildError, Kind, Transform};
+use crate::transform::{BuildError, Kind, SettingsError, Transform};
 
 /// An engine put together, and what shows it from outside.
 pub struct Running {
@@ -88,28 +88,37 @@ pub(super) fn load_plugins(config: &Config, host: &Host) -> Result<Vec<Deployed>
     for file in read_plugins(&config.plugins, &config.database)? {
         match load(host, &file) {
             Ok(transform) => deployed.push(Deployed { file, transform }),
-            Err((path, message)) => {
-                let hint = (!path.exists())
-                    .then(|| "build it: make plugins, or cargo build for wasm32-unknown-unknown".to_owned());
-                problems.of_path(&path, message, hint);
-            }
+            Err(found) => problems.0.extend(found.0),
         }
     }
     problems.none(deployed)
 }
 
-fn load(host: &Host, file: &PluginFile) -> Result<Transform, (PathBuf, String)> {
+fn load(host: &Host, file: &PluginFile) -> Result<Transform, Problems> {
     let artifact = file.artifact();
+    let mut problems = Problems::default();
     let wasm = match file.settings.kind {
         Kind::Bronze { .. } => None,
         Kind::Plugin => match std::fs::read(&artifact) {
             Ok(wasm) => Some(wasm.into()),
-            Err(error) => return Err((artifact, format!("can't be read: {error}"))),
+            Err(error) => {
+                let hint = (!artifact.exists())
+                    .then(|| "build it: make plugins, or cargo build for wasm32-unknown-unknown".to_owned());
+                problems.of_path(&artifact, format!("can't be read: {error}"), hint);
+                return Err(problems);
+            }
         },
     };
-    Transform::build(host, file.settings.clone(), wasm).map_err(|error| match error {
-        BuildError::Settings(_) => (file.folder.join("plugin.toml"), in_words(&error)),
-        BuildError::Load(_) | BuildError::Input(_) => (artifact, in_words(&error)),
+    Transform::build(host, file.settings.clone(), wasm).map_err(|error| {
+        match error {
+            BuildError::Settings(SettingsError::Misfit { problems: misfits }) => {
+                misfits.into_iter().for_each(|misfit| problems.add(file.place(&misfit.key), misfit.message, None));
+            }
+            BuildError::Settings(SettingsError::NoPlugin) | BuildError::Load(_) | BuildError::Input(_) => {
+                problems.of_path(&artifact, in_words(&error), None);
+            }
+        }
+        problems
     })
 }
 

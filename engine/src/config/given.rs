@@ -139,6 +139,12 @@ impl Settings {
         below.into_iter().filter_map(|given| Some((given[prefix.len()..].to_owned(), self.text(&given)?.0))).collect()
     }
 
+    /// Every key that begins so, and where it was given.
+    pub(super) fn places(&self, prefix: &str) -> Vec<(String, Place)> {
+        let given = self.given.iter().filter(|(key, _)| key.starts_with(prefix));
+        given.map(|(key, given)| (key.clone(), given.place.clone())).collect()
+    }
+
     /// The names of the tables below a key, which are the user's.
     pub(super) fn names(&self, key: &str) -> Vec<String> {
         let prefix = format!("{key}.");

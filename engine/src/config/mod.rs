@@ -7,7 +7,7 @@ mod plugin_file;
 mod problem;
 
 pub use engine_file::{Config, Input, Overlay};
-pub use plugin_file::{PluginFile, read_plugins};
+pub use plugin_file::{PluginFile, read_plugin_folder, read_plugins};
 pub use problem::{Place, Problem, Problems};
 
 #[cfg(test)]

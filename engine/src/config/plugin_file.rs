@@ -49,6 +49,8 @@ pub struct PluginFile {
     pub start: Start,
     /// What decides its output.
     pub settings: TransformSettings,
+    /// Where the settings stand that only the plugin can judge: by key, such as `parameters.rate`.
+    pub places: BTreeMap<String, Place>,
 }
 
 impl PluginFile {
@@ -56,6 +58,12 @@ impl PluginFile {
     #[must_use]
     pub fn artifact(&self) -> PathBuf {
         self.folder.join("plugin.wasm")
+    }
+
+    /// Where a setting stands: that which is missing, in the file as a whole.
+    #[must_use]
+    pub fn place(&self, key: &str) -> Place {
+        self.places.get(key).cloned().unwrap_or_else(|| Place::Path(self.folder.join("plugin.toml")))
     }
 }
 
@@ -81,6 +89,15 @@ pub fn read_plugins(folder: &Path, database: &str) -> Result<Vec<PluginFile>, Pr
         problems.of_path(folder, "there are no plugins", Some(hint));
     }
     problems.none(plugins)
+}
+
+/// Reads one plugin, whose folder this is.
+///
+/// # Errors
+/// Every mistake in its plugin.toml, with its place.
+pub fn read_plugin_folder(folder: &Path, database: &str) -> Result<PluginFile, Problems> {
+    let (plugin, problems) = read_plugin(folder, database);
+    problems.none(plugin)
 }
 
 /// The folders below a folder, in order of their names. Names that begin with a dot are left out: editors and mounted
@@ -125,6 +142,7 @@ fn read_plugin(folder: &Path, database: &str) -> (PluginFile, Problems) {
     if let Some((table, _)) = given.text("dead_letters") {
         settings.dead_letters = table;
     }
+    let places = ["tables.", "parameters."].into_iter().flat_map(|prefix| given.places(prefix)).collect();
     settings.tables = given.table("tables");
     settings.parameters = given.table("parameters");
     if let Some((placeholder, _)) = given.text("placeholder") {
@@ -138,7 +156,8 @@ fn read_plugin(folder: &Path, database: &str) -> (PluginFile, Problems) {
         settings.columns.insert(name, Reading { encoding, policies: policies(&mut given, &key) });
     }
     settings.limits = limits(&mut given);
-    let plugin = PluginFile { folder: folder.to_owned(), topics, start: start.unwrap_or(Start::Earliest), settings };
+    let plugin =
+        PluginFile { folder: folder.to_owned(), topics, start: start.unwrap_or(Start::Earliest), settings, places };
     (plugin, given.finish())
 }
 

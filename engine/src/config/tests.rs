@@ -107,6 +107,9 @@ fn a_plugin_has_its_settings_from_its_folder() {
     assert_eq!(plugin.settings.kind, Kind::Plugin);
     assert_eq!(plugin.settings.tables["orders"], "o");
     assert_eq!(plugin.settings.parameters["limit"], "7");
+    // Only the plugin can judge it, so its place is kept.
+    assert!(plugin.place("parameters.limit").to_string().ends_with("plugin.toml:6:1"));
+    assert!(plugin.place("parameters.missing").to_string().ends_with("plugin.toml"));
     assert_eq!(plugin.settings.limits.memory_bytes, 1 << 20);
 }
 

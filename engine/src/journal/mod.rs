@@ -115,6 +115,10 @@ pub struct Intent {
     pub poison: Vec<Poison>,
     /// What it inserts.
     pub blocks: Vec<PlannedBlock>,
+    /// For each block, how far its table had come before it: [`crate::sink::Sink::mark`]. Tells a recovery whether the
+    /// table can still know the block's token.
+    #[serde(default)]
+    pub marks: Vec<Option<u64>>,
 }
 
 /// The end of an epoch.

@@ -76,6 +76,14 @@ impl SimulatedDisk {
         Self { state: Arc::default(), chance }
     }
 
+    /// A copy of what is durable on it: a restored backup, a folder on two machines.
+    #[must_use]
+    pub fn copy(&self) -> Self {
+        let synced = locked(&self.state).synced.clone();
+        let state = State { lanes: synced.clone(), synced, ..State::default() };
+        Self { state: Arc::new(Mutex::new(state)), chance: self.chance.clone() }
+    }
+
     /// Opens the journal for a process. Whatever a former process left unsynced is decided now. The former one is not
     /// shut out here: a journal that several machines share would not do so either, lanes have owners for that.
     #[must_use]

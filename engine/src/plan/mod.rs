@@ -17,7 +17,7 @@ use std::time::Duration;
 use tokio::time::timeout;
 
 use crate::disposition::in_words;
-use crate::input::{ChangeColumn, Format};
+use crate::input::{Format, InputColumn, Source as ColumnSource};
 use crate::plugin::Description;
 use crate::registry::Registry;
 use crate::sink::{ClickHouse, TablePlan};
@@ -118,9 +118,15 @@ async fn within<T, E: std::error::Error + 'static>(
 }
 
 /// The fields of the source's rows that a plugin reads.
-fn wanted(description: &Description) -> Vec<Wanted<'_>> {
-    let fields = description.input.fields().iter().filter(|field| ChangeColumn::named(field.name()).is_none());
-    fields.map(|field| Wanted { name: field.name(), field, required: !field.is_nullable() }).collect()
+fn wanted<'a>(description: &'a Description) -> Vec<Wanted<'a>> {
+    let wanted = |column: &'a InputColumn| match &column.source {
+        ColumnSource::Row(name) | ColumnSource::Before(name) => {
+            let required = column.required || !column.field.is_nullable();
+            Some(Wanted { name, field: &column.field, required })
+        }
+        ColumnSource::Header(_) | ColumnSource::Change(_) => None,
+    };
+    description.columns.iter().filter_map(wanted).collect()
 }
 
 /// The word for a format.

@@ -1,4 +1,6 @@
-//! The types of `schemas/wit/0.1/transform.wit` as they cross the border.
+//! The types of `schemas/wit` as they cross the border. Here is what all versions have in common; what differs is the
+//! description, in one file for each version. The older is translated into the newer at load, so that nothing behind
+//! knows more than one.
 //!
 //! Written out, not generated: what a guest *emits* is lifted as [`WasmList`], a checked range of guest memory that
 //! nothing has been copied from yet. So the host can refuse too much before it allocates, and copy once into buffers
@@ -7,18 +9,50 @@
 
 #![expect(dead_code, reason = "enums are lifted whole: the derive makes their values without naming the cases")]
 
+pub(super) mod v0_1;
+pub(super) mod v0_2;
+
 use wasmtime::component::{ComponentType, Lift, Lower, WasmList};
 
 /// The package that every name of the contract begins with.
 pub(super) const PACKAGE: &str = "engine:plugin/";
-/// Major and minor version of the contract.
-pub(super) const VERSION: &str = "0.1";
-/// The interface of the imported functions.
-pub(super) const HOST: &str = "engine:plugin/host@0.1.0";
-/// The interface of the types: imported, but it has no functions.
-pub(super) const TYPES: &str = "engine:plugin/types@0.1.0";
 /// Functions that a plugin exports.
 pub(super) const EXPORTS: [&str; 3] = ["describe", "start", "process"];
+
+/// A version of the contract that this engine has: the current one and the one before it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Version {
+    V0_1,
+    V0_2,
+}
+
+impl Version {
+    /// All of them, the oldest first.
+    pub(super) const ALL: [Self; 2] = [Self::V0_1, Self::V0_2];
+
+    /// The version that is compatible with this one: the same but for its last number.
+    pub(super) fn compatible(found: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|it| found.strip_prefix(it.name()).is_some_and(|patch| patch.starts_with('.')))
+    }
+
+    /// Major and minor number.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::V0_1 => "0.1",
+            Self::V0_2 => "0.2",
+        }
+    }
+
+    /// The interface of the imported functions.
+    pub(super) fn host(self) -> String {
+        format!("{PACKAGE}host@{}.0", self.name())
+    }
+
+    /// The interface of the types: imported, but it has no functions.
+    pub(super) fn types(self) -> String {
+        format!("{PACKAGE}types@{}.0", self.name())
+    }
+}
 
 #[derive(ComponentType, Lift, Clone, Copy)]
 #[component(enum)]
@@ -50,7 +84,7 @@ pub(super) struct DecimalType {
 
 #[derive(ComponentType, Lift)]
 #[component(variant)]
-pub(super) enum DataType {
+pub(super) enum ScalarType {
     #[component(name = "boolean")]
     Boolean,
     #[component(name = "int8")]
@@ -91,22 +125,6 @@ pub(super) enum DataType {
     Decimal(DecimalType),
 }
 
-#[derive(ComponentType, Lift)]
-#[component(record)]
-pub(super) struct Column {
-    pub(super) name: String,
-    #[component(name = "data-type")]
-    pub(super) data_type: DataType,
-    pub(super) nullable: bool,
-}
-
-#[derive(ComponentType, Lift)]
-#[component(record)]
-pub(super) struct InputColumn {
-    pub(super) column: Column,
-    pub(super) crosses: bool,
-}
-
 #[derive(ComponentType, Lift, Clone, Copy)]
 #[component(enum)]
 #[repr(u8)]
@@ -118,28 +136,12 @@ pub(super) enum Format {
 }
 
 #[derive(ComponentType, Lift)]
-#[component(record)]
-pub(super) struct Input {
-    pub(super) columns: Vec<InputColumn>,
-    pub(super) format: Format,
-}
-
-#[derive(ComponentType, Lift)]
 #[component(variant)]
 pub(super) enum Origin {
     #[component(name = "made")]
     Made,
     #[component(name = "input")]
     Input(u32),
-}
-
-#[derive(ComponentType, Lift)]
-#[component(record)]
-pub(super) struct OutputColumn {
-    pub(super) column: Column,
-    pub(super) origin: Origin,
-    #[component(name = "clickhouse-type")]
-    pub(super) clickhouse_type: Option<String>,
 }
 
 #[derive(ComponentType, Lift, Clone, Copy)]
@@ -150,36 +152,6 @@ pub(super) enum TableKind {
     Append,
     #[component(name = "current")]
     Current,
-}
-
-#[derive(ComponentType, Lift)]
-#[component(record)]
-pub(super) struct Output {
-    pub(super) table: String,
-    pub(super) kind: TableKind,
-    pub(super) columns: Vec<OutputColumn>,
-    #[component(name = "sort-key")]
-    pub(super) sort_key: Vec<String>,
-    #[component(name = "partition-by")]
-    pub(super) partition_by: Option<String>,
-}
-
-#[derive(ComponentType, Lift)]
-#[component(record)]
-pub(super) struct Parameter {
-    pub(super) name: String,
-    pub(super) doc: String,
-    pub(super) default: Option<String>,
-}
-
-#[derive(ComponentType, Lift)]
-#[component(record)]
-pub(super) struct Description {
-    pub(super) name: String,
-    pub(super) version: String,
-    pub(super) input: Input,
-    pub(super) outputs: Vec<Output>,
-    pub(super) parameters: Vec<Parameter>,
 }
 
 #[derive(ComponentType, Lower, Clone, Copy)]

@@ -1,42 +1,85 @@
 //! Checks what a plugin says of itself, and turns it into Arrow's words.
+//!
+//! **Promise.** Whatever a description holds, the answer is a [`Description`] that all the engine can rely on, or the
+//! list of what is wrong with it: bounded in length, with names cut, because the names are the plugin's.
 
-use std::collections::{HashMap, HashSet};
+mod output;
+mod types;
 
-use arrow_schema::{DataType, Field, Schema, TimeUnit};
+use std::collections::HashSet;
+use std::sync::Arc;
 
-use super::{Description, Origin, Output, Parameter, contract};
-use crate::input::{ChangeColumn, Format};
-use crate::table::{CLICKHOUSE_TYPE, EXTENSION_NAME, TableKind, engine_columns};
+use arrow_schema::{DataType, Field, FieldRef, Schema};
+
+use super::contract::{self, Version, v0_2};
+use super::{Description, Output, Parameter, ParameterType};
+use crate::decode::Reading;
+use crate::input::{ChangeColumn, Format, InputColumn, Source};
 
 /// Longest name of anything.
 const NAME_BYTES: usize = 128;
+/// Longest word to a user: of a parameter, of a column.
+const DOC_BYTES: usize = 4 << 10;
+/// Most columns of the input, and of an output: more than tables have.
+const COLUMNS: usize = 4_096;
+/// Most outputs, parameters, sort keys and indexes.
+const OTHERS: usize = 256;
+/// Most problems that are said: nobody reads more, and they may come from an adversary.
+const PROBLEMS: usize = 50;
 
 /// The description, or everything that is wrong with it.
-pub(super) fn check(described: contract::Description) -> Result<Description, Vec<String>> {
+pub(super) fn check(version: Version, described: v0_2::Description) -> Result<Description, Vec<String>> {
     let mut problems = Vec::new();
+    check_counts(&described, &mut problems);
+    if !problems.is_empty() {
+        return Err(problems);
+    }
     check_name("plugin name", &described.name, &mut problems);
     check_name("plugin version", &described.version, &mut problems);
-    let (input, crosses) = input(described.input.columns, &mut problems);
-    let outputs: Vec<Output> =
-        described.outputs.into_iter().map(|output| check_output(output, &input, &mut problems)).collect();
-    check_tables(&outputs, &mut problems);
-    let parameters = parameters(described.parameters, &mut problems);
     let format = match described.input.format {
         contract::Format::Envelope => Format::Envelope,
         contract::Format::Flat => Format::Flat,
     };
+    let crosses = described.input.columns.iter().map(|column| column.crosses).collect();
+    let columns = input(described.input.columns, format, &mut problems);
+    let outputs: Vec<Output> =
+        described.outputs.into_iter().map(|output| output::check(output, &columns, &mut problems)).collect();
+    output::check_tables(&outputs, &mut problems);
+    let parameters = parameters(described.parameters, &mut problems);
     if !problems.is_empty() {
+        let more = problems.len().saturating_sub(PROBLEMS);
+        problems.truncate(PROBLEMS);
+        problems.extend((more > 0).then(|| format!("and {more} more")));
         return Err(problems);
     }
     Ok(Description {
         name: described.name,
         version: described.version,
-        input: Schema::new(input).into(),
+        contract: version.name(),
+        input: Schema::new(columns.iter().map(|column| column.field.clone()).collect::<Vec<_>>()).into(),
+        columns,
         crosses,
         format,
         outputs,
         parameters,
     })
+}
+
+/// Checked first: everything else takes time and words for each of them.
+fn check_counts(described: &v0_2::Description, problems: &mut Vec<String>) {
+    let mut at_most = |what: &str, count: usize, most: usize| {
+        if count > most {
+            problems.push(format!("{what}: {count} are described, at most {most} are possible"));
+        }
+    };
+    at_most("input columns", described.input.columns.len(), COLUMNS);
+    at_most("output tables", described.outputs.len(), OTHERS);
+    at_most("parameters", described.parameters.len(), OTHERS);
+    for (index, output) in described.outputs.iter().enumerate().take(OTHERS) {
+        at_most(&format!("output {index}: columns"), output.columns.len(), COLUMNS);
+        at_most(&format!("output {index}: sort keys"), output.sort_key.len(), OTHERS);
+        at_most(&format!("output {index}: indexes"), output.indexes.len(), OTHERS);
+    }
 }
 
 fn check_name(what: &str, name: &str, problems: &mut Vec<String>) {
@@ -49,216 +92,129 @@ fn check_name(what: &str, name: &str, problems: &mut Vec<String>) {
     }
 }
 
+fn check_doc(what: &str, doc: &str, problems: &mut Vec<String>) {
+    if doc.len() > DOC_BYTES {
+        problems.push(format!("{what} is described in {} bytes, at most {DOC_BYTES} are possible", doc.len()));
+    } else if doc.chars().any(|c| c.is_control() && c != '\n') {
+        problems.push(format!("{what} is described with control characters"));
+    }
+}
+
+/// A text of the plugin in quotes, as far as a message can hold it.
+fn quoted(text: &str) -> String {
+    match text.char_indices().nth(NAME_BYTES) {
+        Some((end, _)) => format!("{:?}…", text.get(..end).unwrap_or_default()),
+        None => format!("{text:?}"),
+    }
+}
+
 /// Names that occur more than once.
 fn check_unique<'a>(what: &str, names: impl Iterator<Item = &'a str>, problems: &mut Vec<String>) {
     let mut seen = HashSet::new();
-    problems.extend(names.filter(|name| !seen.insert(*name)).map(|name| format!("{what} {name:?} occurs twice")));
+    let twice = names.filter(|name| !seen.insert(*name));
+    problems.extend(twice.map(|name| format!("{what} {} occurs twice", quoted(name))));
 }
 
-fn input(columns: Vec<contract::InputColumn>, problems: &mut Vec<String>) -> (Vec<Field>, Vec<bool>) {
+fn input(columns: Vec<v0_2::InputColumn>, format: Format, problems: &mut Vec<String>) -> Vec<InputColumn> {
     if columns.is_empty() {
         problems.push("input has no columns".to_owned());
     }
-    let crosses = columns.iter().map(|column| column.crosses).collect();
-    let fields: Vec<Field> = columns.into_iter().map(|column| field("input", &column.column, None, problems)).collect();
-    check_unique("input column", fields.iter().map(|field| field.name().as_str()), problems);
-    for field in &fields {
-        check_change_column(field, problems);
+    let columns: Vec<InputColumn> = columns.into_iter().map(|column| input_column(column, problems)).collect();
+    check_unique("input column", columns.iter().map(|column| column.field.name().as_str()), problems);
+    for column in &columns {
+        check_source(column, format, problems);
     }
-    (fields, crosses)
+    columns
 }
 
-/// A reserved name has the type that the engine fills it with.
-fn check_change_column(field: &Field, problems: &mut Vec<String>) {
-    let Some(reserved) = ChangeColumn::named(field.name()).map(ChangeColumn::field) else { return };
-    let fits = field.data_type() == reserved.data_type() && (field.is_nullable() || !reserved.is_nullable());
+fn input_column(described: v0_2::InputColumn, problems: &mut Vec<String>) -> InputColumn {
+    let field: FieldRef = Arc::new(field("input", &described.column, problems));
+    let source = match described.source {
+        v0_2::Source::Row(name) => Source::Row(name),
+        v0_2::Source::Before(name) => Source::Before(name),
+        v0_2::Source::Header(name) => Source::Header(name),
+        v0_2::Source::Change(column) => Source::Change(change_column(column)),
+    };
+    // Only the row names fields: there is nothing else that a message could lack.
+    let required = described.required && matches!(source, Source::Row(_));
+    InputColumn { field, source, required, reading: Reading::default() }
+}
+
+fn change_column(described: v0_2::ChangeColumn) -> ChangeColumn {
+    match described {
+        v0_2::ChangeColumn::Op => ChangeColumn::Op,
+        v0_2::ChangeColumn::Deleted => ChangeColumn::Deleted,
+        v0_2::ChangeColumn::Version => ChangeColumn::Version,
+        v0_2::ChangeColumn::SourceTimestamp => ChangeColumn::SourceTs,
+        v0_2::ChangeColumn::Topic => ChangeColumn::Topic,
+        v0_2::ChangeColumn::Partition => ChangeColumn::Partition,
+        v0_2::ChangeColumn::Offset => ChangeColumn::Offset,
+        v0_2::ChangeColumn::Key => ChangeColumn::Key,
+    }
+}
+
+/// A column has a type that its source can fill.
+fn check_source(column: &InputColumn, format: Format, problems: &mut Vec<String>) {
+    let (field, what) = (&column.field, format!("input column {}", quoted(column.field.name())));
+    match &column.source {
+        Source::Row(name) => check_name(&format!("{what}: name of the row's field"), name, problems),
+        Source::Before(name) => {
+            check_name(&format!("{what}: name of the row's field"), name, problems);
+            if format == Format::Flat {
+                problems.push(format!("{what}: flat messages do not say what the row was before, only envelopes do"));
+            }
+            if !field.is_nullable() {
+                problems.push(format!("{what} has to be nullable: not every change has a row before it"));
+            }
+        }
+        Source::Header(name) => {
+            check_name(&format!("{what}: name of the header"), name, problems);
+            if !matches!(field.data_type(), DataType::Utf8 | DataType::Binary) {
+                problems.push(format!("{what}: a header is Utf8 or Binary, not {}", field.data_type()));
+            }
+            if !field.is_nullable() {
+                problems.push(format!("{what} has to be nullable: not every message has the header"));
+            }
+        }
+        Source::Change(change) => check_change_column(&what, field, *change, problems),
+    }
+}
+
+/// What is known of a change has the type that the engine fills it with.
+fn check_change_column(what: &str, field: &Field, change: ChangeColumn, problems: &mut Vec<String>) {
+    let filled = change.field();
+    let fits = field.data_type() == filled.data_type() && (field.is_nullable() || !filled.is_nullable());
     if !fits {
-        let null = if reserved.is_nullable() { ", nullable" } else { "" };
-        let (name, want) = (field.name(), reserved.data_type());
-        problems.push(format!("input column {name} is reserved: it is {want}{null}, not {}", field.data_type()));
+        let null = if filled.is_nullable() { ", nullable" } else { "" };
+        let (name, want) = (filled.name(), filled.data_type());
+        problems.push(format!("{what} is the change's {name}: {want}{null}, not {}", field.data_type()));
     }
 }
 
-/// A column as a field, which may carry a ClickHouse type.
-fn field(of: &str, column: &contract::Column, clickhouse: Option<String>, problems: &mut Vec<String>) -> Field {
-    let what = format!("{of} column {:?}", column.name);
+/// A column as a field.
+fn field(of: &str, column: &v0_2::Column, problems: &mut Vec<String>) -> Field {
     check_name(&format!("{of} column name"), &column.name, problems);
-    let (data_type, extension) = data_type(&column.data_type);
-    if let contract::DataType::Decimal(decimal) = &column.data_type {
-        check_decimal(&what, decimal, problems);
-    }
-    let extension = extension.map(|name| (EXTENSION_NAME.to_owned(), name.to_owned()));
-    if clickhouse.as_ref().is_some_and(|name| name.trim().is_empty()) {
-        problems.push(format!("{what}: the ClickHouse type is empty"));
-    }
-    let clickhouse = clickhouse.map(|name| (CLICKHOUSE_TYPE.to_owned(), name));
-    Field::new(&column.name, data_type, column.nullable)
-        .with_metadata(extension.into_iter().chain(clickhouse).collect::<HashMap<_, _>>())
+    let what = format!("{of} column {}", quoted(&column.name));
+    types::field(&what, column, problems)
 }
 
-fn check_decimal(what: &str, decimal: &contract::DecimalType, problems: &mut Vec<String>) {
-    let (precision, scale) = (decimal.precision, decimal.scale);
-    if !(1..=76).contains(&precision) {
-        problems.push(format!("{what}: a decimal has 1 to 76 digits, not {precision}"));
-    } else if u8::try_from(scale).is_ok_and(|scale| scale <= precision) {
-        // As ClickHouse has them.
-    } else {
-        problems.push(format!("{what}: the scale of a decimal of {precision} digits is 0 to {precision}, not {scale}"));
-    }
-}
-
-/// The Arrow type, and the extension name of those that Arrow has no type for.
-fn data_type(described: &contract::DataType) -> (DataType, Option<&'static str>) {
-    use contract::DataType as Described;
-    let data_type = match described {
-        Described::Boolean => DataType::Boolean,
-        Described::Int8 => DataType::Int8,
-        Described::Int16 => DataType::Int16,
-        Described::Int32 => DataType::Int32,
-        Described::Int64 => DataType::Int64,
-        Described::UInt8 => DataType::UInt8,
-        Described::UInt16 => DataType::UInt16,
-        Described::UInt32 => DataType::UInt32,
-        Described::UInt64 => DataType::UInt64,
-        Described::Float32 => DataType::Float32,
-        Described::Float64 => DataType::Float64,
-        Described::Utf8 => DataType::Utf8,
-        Described::Binary => DataType::Binary,
-        Described::Json => return (DataType::Utf8, Some("arrow.json")),
-        Described::Uuid => return (DataType::FixedSizeBinary(16), Some("arrow.uuid")),
-        Described::Date => DataType::Date32,
-        Described::Time(unit) => match time_unit(*unit) {
-            unit @ (TimeUnit::Second | TimeUnit::Millisecond) => DataType::Time32(unit),
-            unit @ (TimeUnit::Microsecond | TimeUnit::Nanosecond) => DataType::Time64(unit),
-        },
-        Described::Timestamp(of) => DataType::Timestamp(time_unit(of.unit), of.utc.then(|| "UTC".into())),
-        Described::Decimal(of) if of.precision <= 38 => DataType::Decimal128(of.precision, of.scale),
-        Described::Decimal(of) => DataType::Decimal256(of.precision, of.scale),
-    };
-    (data_type, None)
-}
-
-fn time_unit(unit: contract::TimeUnit) -> TimeUnit {
-    match unit {
-        contract::TimeUnit::Second => TimeUnit::Second,
-        contract::TimeUnit::Millisecond => TimeUnit::Millisecond,
-        contract::TimeUnit::Microsecond => TimeUnit::Microsecond,
-        contract::TimeUnit::Nanosecond => TimeUnit::Nanosecond,
-    }
-}
-
-fn check_output(output: contract::Output, input: &[Field], problems: &mut Vec<String>) -> Output {
-    let table = output.table;
-    check_name("table name", &table, problems);
-    let of = format!("table {table}:");
-    let columns = output.columns.into_iter().map(|column| output_column(&of, column, input, problems)).collect();
-    let kind = match output.kind {
-        contract::TableKind::Append => TableKind::Append,
-        contract::TableKind::Current => TableKind::Current,
-    };
-    let output = Output { table, kind, columns, sort_key: output.sort_key, partition_by: output.partition_by };
-    check_columns(&of, &output, problems);
-    check_keys(&of, &output, problems);
-    output
-}
-
-fn output_column(
-    of: &str,
-    column: contract::OutputColumn,
-    input: &[Field],
-    problems: &mut Vec<String>,
-) -> (Field, Origin) {
-    let field = field(of, &column.column, column.clickhouse_type, problems);
-    let origin = match column.origin {
-        contract::Origin::Made => Origin::Made,
-        contract::Origin::Input(index) => Origin::Input(index as usize),
-    };
-    if let Origin::Input(index) = origin {
-        check_origin(&format!("{of} column {:?}", field.name()), &field, index, input, problems);
-    }
-    (field, origin)
-}
-
-/// What is taken over as it is has the same type on both sides.
-fn check_origin(what: &str, field: &Field, index: usize, input: &[Field], problems: &mut Vec<String>) {
-    let Some(from) = input.get(index) else {
-        problems.push(format!("{what} comes from input column {index}, but there are {}", input.len()));
-        return;
-    };
-    let extension = |field: &Field| field.metadata().get(EXTENSION_NAME).cloned();
-    let name = from.name();
-    if field.data_type() != from.data_type() || extension(field) != extension(from) {
-        let (to, from) = (type_name(field), type_name(from));
-        problems.push(format!("{what} is {to}, but the input column {name:?} it comes from is {from}"));
-    } else if from.is_nullable() && !field.is_nullable() {
-        problems.push(format!("{what} is not nullable, but the input column {name:?} it comes from is"));
-    }
-}
-
-fn type_name(field: &Field) -> String {
-    field.metadata().get(EXTENSION_NAME).cloned().unwrap_or_else(|| field.data_type().to_string())
-}
-
-fn check_columns(of: &str, output: &Output, problems: &mut Vec<String>) {
-    if output.columns.is_empty() {
-        problems.push(format!("{of} it has no columns"));
-    }
-    let names = || output.columns.iter().map(|(field, _)| field.name().as_str());
-    check_unique(&format!("{of} column"), names(), problems);
-    let reserved = engine_columns();
-    for name in names().filter(|name| reserved.iter().any(|reserved| reserved.name() == name)) {
-        problems.push(format!("{of} column {name} is reserved: the engine adds it to every table"));
-    }
-}
-
-/// Keys are expressions for ClickHouse to judge; where one is just a name, it can be checked here.
-fn check_keys(of: &str, output: &Output, problems: &mut Vec<String>) {
-    if output.sort_key.is_empty() && output.kind == TableKind::Current {
-        problems.push(format!("{of} a table of current rows needs a sort key: what tells its rows apart"));
-    }
-    for key in &output.sort_key {
-        check_key(&format!("{of} sort key {key:?}"), key, output, problems);
-    }
-    if let Some(key) = &output.partition_by {
-        check_key(&format!("{of} partition key {key:?}"), key, output, problems);
-    }
-}
-
-fn check_key(what: &str, key: &str, output: &Output, problems: &mut Vec<String>) {
-    if key.trim().is_empty() {
-        problems.push(format!("{what} is empty"));
-        return;
-    }
-    let name =
-        key.chars().all(|c| c.is_ascii_alphanumeric() || c == '_') && !key.starts_with(|c: char| c.is_ascii_digit());
-    if !name {
-        return;
-    }
-    let own = output.columns.iter().map(|(field, _)| field);
-    match own.chain(&engine_columns()).find(|field| field.name() == key) {
-        None => problems.push(format!("{what} is none of its columns")),
-        // Not allowed by ClickHouse either, unless it is told to, and then a null equals a null.
-        Some(field) if field.is_nullable() => problems.push(format!("{what} is nullable")),
-        Some(_) => {}
-    }
-}
-
-/// Names of tables, and of the views that go with them.
-fn check_tables(outputs: &[Output], problems: &mut Vec<String>) {
-    if outputs.is_empty() {
-        problems.push("it has no output table".to_owned());
-    }
-    let view = |output: &Output| (output.kind == TableKind::Current).then(|| format!("{}_current", output.table));
-    let views: Vec<String> = outputs.iter().filter_map(view).collect();
-    let tables = outputs.iter().map(|output| output.table.as_str());
-    check_unique("table or view", tables.chain(views.iter().map(String::as_str)), problems);
-}
-
-fn parameters(described: Vec<contract::Parameter>, problems: &mut Vec<String>) -> Vec<Parameter> {
+fn parameters(described: Vec<v0_2::Parameter>, problems: &mut Vec<String>) -> Vec<Parameter> {
     check_unique("parameter", described.iter().map(|parameter| parameter.name.as_str()), problems);
-    for parameter in &described {
-        check_name("parameter name", &parameter.name, problems);
+    described.into_iter().map(|parameter| check_parameter(parameter, problems)).collect()
+}
+
+fn check_parameter(described: v0_2::Parameter, problems: &mut Vec<String>) -> Parameter {
+    let kind = match described.parameter_type {
+        v0_2::ParameterType::Text => ParameterType::Text,
+        v0_2::ParameterType::Integer => ParameterType::Integer,
+        v0_2::ParameterType::Number => ParameterType::Number,
+        v0_2::ParameterType::Boolean => ParameterType::Boolean,
+    };
+    check_name("parameter name", &described.name, problems);
+    let what = format!("parameter {}", quoted(&described.name));
+    check_doc(&what, &described.doc, problems);
+    if let Some(default) = described.default.as_ref().filter(|default| !kind.accepts(default)) {
+        problems.push(format!("{what}: its default {} is not {}", quoted(default), kind.words()));
     }
-    let parameter = |p: contract::Parameter| Parameter { name: p.name, doc: p.doc, default: p.default };
-    described.into_iter().map(parameter).collect()
+    Parameter { name: described.name, doc: described.doc, kind, default: described.default }
 }

@@ -3,13 +3,14 @@
 use std::sync::Arc;
 
 use arrow_array::cast::AsArray;
-use arrow_array::{Array, ArrayRef, BooleanArray, RecordBatch, RecordBatchOptions, UInt32Array};
-use arrow_buffer::{Buffer, ScalarBuffer};
+use arrow_array::{Array, ArrayRef};
+use arrow_buffer::ArrowNativeType;
 use arrow_schema::{DataType, Schema, SchemaRef};
 use wasmtime::StoreContextMut;
 use wasmtime::component::WasmList;
 
 use super::frame::{self, FrameError};
+use super::rows::Given;
 use super::sandbox::Sandbox;
 use super::{Emitted, Fault, Origin, Output, Rows, contract};
 
@@ -97,7 +98,9 @@ fn check(
     if bytes > call.bytes_left {
         return Err(over());
     }
-    let (rows, count) = take_rows(store, rows, call.input.num_rows()).map_err(in_table)?;
+    let batch_rows = call.input.num_rows();
+    let rows = given(store, rows).check(batch_rows).map_err(|error| in_table(error.to_string()))?;
+    let count = rows.count(batch_rows);
     let carried = plan.carried.iter().map(|index| carried_bytes(call.input.column(*index), &rows));
     let bytes = carried.fold(own.saturating_add(count.saturating_mul(ROW_BYTES)), usize::saturating_add);
     if bytes > call.bytes_left {
@@ -105,7 +108,7 @@ fn check(
     }
 
     let lists: Vec<&[u8]> = lists.iter().map(|list| list.as_le_slice(store)).collect();
-    let made = made_columns(plan, count, &lists).map_err(in_table)?;
+    let made = frame::batch(&plan.made, count, &lists).map_err(|error| in_table(error.to_string()))?;
     Ok((Emitted { output: output as usize, rows, made }, bytes))
 }
 
@@ -117,27 +120,12 @@ fn rows_given(rows: &contract::Rows) -> usize {
     }
 }
 
-/// The rows, each within the batch, and how many they are.
-fn take_rows(
-    store: &StoreContextMut<'_, Sandbox>,
-    rows: &contract::Rows,
-    batch_rows: usize,
-) -> Result<(Rows, usize), String> {
+/// The rows as they lie in the guest's memory.
+fn given<'a>(store: &'a StoreContextMut<'_, Sandbox>, rows: &contract::Rows) -> Given<'a> {
     match rows {
-        contract::Rows::All => Ok((Rows::All, batch_rows)),
-        contract::Rows::Selected(bitmap) => {
-            let bits = frame::bits("selection", batch_rows, bitmap.as_le_slice(store)).map_err(|e| e.to_string())?;
-            let count = bits.count_set_bits();
-            Ok((Rows::Selected(BooleanArray::new(bits, None)), count))
-        }
-        contract::Rows::Taken(indices) => {
-            let indices = indices.as_le_slice(store);
-            if let Some(index) = indices.iter().max().filter(|index| **index as usize >= batch_rows) {
-                return Err(format!("row {index} taken of a batch of {batch_rows}"));
-            }
-            let values = ScalarBuffer::new(Buffer::from_slice_ref(indices), 0, indices.len());
-            Ok((Rows::Taken(UInt32Array::new(values, None)), indices.len()))
-        }
+        contract::Rows::All => Given::All,
+        contract::Rows::Selected(bitmap) => Given::Selected(bitmap.as_le_slice(store)),
+        contract::Rows::Taken(indices) => Given::Taken(indices.as_le_slice(store)),
     }
 }
 
@@ -146,41 +134,45 @@ fn take_rows(
 #[expect(clippy::wildcard_enum_match_arm, reason = "all other types have values of one width")]
 fn carried_bytes(column: &ArrayRef, rows: &Rows) -> usize {
     match column.data_type() {
-        DataType::Utf8 => value_bytes(column.as_string::<i32>().value_offsets(), rows),
-        DataType::Binary => value_bytes(column.as_binary::<i32>().value_offsets(), rows),
-        _ => row_count(rows, column.len()).saturating_mul(frame::width(column.data_type())),
+        DataType::Utf8 => value_bytes(column.as_string::<i32>().value_offsets(), rows, |from, to| to - from),
+        DataType::Binary => value_bytes(column.as_binary::<i32>().value_offsets(), rows, |from, to| to - from),
+        DataType::List(_) => {
+            let list = column.as_list::<i32>();
+            value_bytes(list.value_offsets(), rows, |from, to| element_bytes(list.values(), from, to))
+        }
+        DataType::Map(..) => {
+            let map = column.as_map();
+            let bytes = |from, to| element_bytes(map.keys(), from, to) + element_bytes(map.values(), from, to);
+            value_bytes(map.value_offsets(), rows, bytes)
+        }
+        _ => rows.count(column.len()).saturating_mul(frame::width(column.data_type())),
     }
 }
 
-fn row_count(rows: &Rows, batch_rows: usize) -> usize {
-    match rows {
-        Rows::All => batch_rows,
-        Rows::Selected(bits) => bits.true_count(),
-        Rows::Taken(indices) => indices.len(),
-    }
-}
-
-fn value_bytes(offsets: &[i32], rows: &Rows) -> usize {
-    let length = |row: usize| match offsets.get(row..row + 2) {
-        Some([from, to]) => to.abs_diff(*from) as usize,
+/// The sum of what the values of these rows take, each from an offset to the next.
+fn value_bytes(offsets: &[i32], rows: &Rows, bytes: impl Fn(usize, usize) -> usize) -> usize {
+    let between = |from: &i32, to: &i32| bytes(from.as_usize(), to.as_usize());
+    let of_row = |row: usize| match offsets.get(row..row + 2) {
+        Some([from, to]) => between(from, to),
         Some(_) | None => 0,
     };
     match rows {
-        Rows::All => offsets.first().zip(offsets.last()).map_or(0, |(from, to)| to.abs_diff(*from) as usize),
-        Rows::Selected(bits) => bits.values().set_indices().map(length).sum(),
-        Rows::Taken(indices) => indices.values().iter().map(|row| length(*row as usize)).sum(),
+        Rows::All => offsets.first().zip(offsets.last()).map_or(0, |(from, to)| between(from, to)),
+        Rows::Selected(bits) => bits.values().set_indices().map(of_row).sum(),
+        Rows::Taken(indices) => indices.values().iter().map(|row| of_row(*row as usize)).sum(),
     }
 }
 
-/// The columns that the plugin made, each of `rows` rows.
-fn made_columns(plan: &OutputPlan, rows: usize, mut lists: &[&[u8]]) -> Result<RecordBatch, String> {
-    let mut columns = Vec::with_capacity(plan.made.fields().len());
-    for field in plan.made.fields() {
-        let (own, rest) = lists.split_at(frame::buffer_count(field.data_type()));
-        lists = rest;
-        let column = frame::column(field, rows, own).map_err(|error| format!("column {}: {error}", field.name()))?;
-        columns.push(column);
+/// Bytes of some elements of lists or maps: those of text with their offsets.
+#[expect(clippy::wildcard_enum_match_arm, reason = "all other types have values of one width")]
+fn element_bytes(values: &ArrayRef, from: usize, to: usize) -> usize {
+    let text = |offsets: &[i32]| match (offsets.get(from), offsets.get(to)) {
+        (Some(first), Some(last)) => first.abs_diff(*last) as usize + (to - from) * size_of::<i32>(),
+        _ => 0,
+    };
+    match values.data_type() {
+        DataType::Utf8 => text(values.as_string::<i32>().value_offsets()),
+        DataType::Binary => text(values.as_binary::<i32>().value_offsets()),
+        other => (to - from).saturating_mul(frame::width(other)),
     }
-    let options = RecordBatchOptions::new().with_row_count(Some(rows));
-    RecordBatch::try_new_with_options(plan.made.clone(), columns, &options).map_err(|error| error.to_string())
 }

@@ -10,7 +10,7 @@ use wasmtime::{
     WasmBacktraceDetails,
 };
 
-use super::contract::{self, Level};
+use super::contract::{Level, Version};
 use super::fault::FRAMES_COLLECTED;
 use super::sandbox::{CORE_INSTANCES, GuestLog, MEMORIES, Sandbox, TABLE_ELEMENTS, TABLES};
 use super::ticker::Ticker;
@@ -175,10 +175,12 @@ fn config() -> Config {
 
 fn linker(engine: &Engine) -> wasmtime::Result<Linker<Sandbox>> {
     let mut linker = Linker::new(engine);
-    linker.instance(contract::TYPES)?;
-    let mut host = linker.instance(contract::HOST)?;
-    host.func_wrap("log", log)?;
-    host.func_wrap("emit", emit::emit)?;
+    for version in Version::ALL {
+        linker.instance(&version.types())?;
+        let mut host = linker.instance(&version.host())?;
+        host.func_wrap("log", log)?;
+        host.func_wrap("emit", emit::emit)?;
+    }
     Ok(linker)
 }
 

@@ -7,17 +7,19 @@ use bytes::Bytes;
 use sha2::{Digest, Sha256};
 use wasmparser::{Parser, Payload};
 use wasmtime::Engine;
-use wasmtime::component::{Component, ComponentExportIndex, Func, InstancePre};
+use wasmtime::component::{Component, ComponentExportIndex, Func, InstancePre, Lift};
 use wit_component::ComponentEncoder;
 
+use super::contract::{self, Version, v0_1, v0_2};
 use super::emit::OutputPlan;
 use super::host::{Host, Shared};
 use super::instance::{Cell, Instance};
 use super::sandbox::Sandbox;
-use super::{Context, Description, Fault, Limits, contract, describe};
+use super::{Context, Description, Fault, Limits, describe, metadata};
 
 /// Limits of `describe`, which does nothing but build a small value.
-const DESCRIBE: Limits = Limits { memory_bytes: 64 << 20, call_ms: 2_000, output_bytes: 1 << 20 };
+/// 16 MiB of description are a hundred times what the largest that is accepted needs: so it is refused in words.
+const DESCRIBE: Limits = Limits { memory_bytes: 64 << 20, call_ms: 2_000, output_bytes: 16 << 20 };
 
 /// Why bytes are not a plugin. Nothing of it was run, unless it says so.
 #[derive(Debug, thiserror::Error)]
@@ -48,15 +50,19 @@ pub enum LoadError {
         /// All of them.
         names: Vec<String>,
     },
-    /// Built against another version of the contract.
+    /// Built against a version of the contract that this engine does not have.
     #[error(
-        "it was built for version {found} of engine:plugin, this engine has {supported}: build it with the engine's SDK"
+        "it was built for version {found} of the plugin contract, this engine loads {supported}: {}",
+        if *newer { "take a newer engine, or build the plugin with the SDK of this one" }
+        else { "build it again with the SDK of this engine" }
     )]
     Version {
         /// Its version.
         found: String,
-        /// Ours.
-        supported: &'static str,
+        /// Ours, in words.
+        supported: String,
+        /// Whether it is newer than ours.
+        newer: bool,
     },
     /// A WebAssembly binary, but not a plugin.
     #[error("it is not a plugin of this engine: {message}")]
@@ -112,10 +118,10 @@ impl Host {
         if bytes.len() > limit_bytes {
             return Err(LoadError::TooLarge { bytes: bytes.len(), limit_bytes });
         }
-        let component = compile(&self.shared.engine, &bytes)?;
+        let (component, version) = compile(&self.shared.engine, &bytes)?;
         let exports = Exports::new(self, &component)?;
         let digest = hex(&Sha256::digest(&bytes));
-        let description = exports.describe(&digest)?;
+        let description = exports.describe(version, &digest)?;
         let inner = Inner {
             log_name: description.name.as_str().into(),
             outputs: description.outputs.iter().map(OutputPlan::new).collect(),
@@ -189,15 +195,24 @@ impl Exports {
     }
 
     /// Asks the plugin what it is, in an instance of its own.
-    fn describe(&self, digest: &str) -> Result<Description, LoadError> {
+    fn describe(&self, version: Version, digest: &str) -> Result<Description, LoadError> {
         let mut cell = Cell::new(self, &digest.into(), &Arc::from([]), DESCRIBE).map_err(LoadError::Describe)?;
-        let describe = func(&mut cell, &self.describe).map_err(LoadError::Describe)?;
         self.compare_types(&mut cell)?;
-        let (described,) = cell.call::<_, (contract::Description,)>(describe, ()).map_err(LoadError::Describe)?;
-        describe::check(described).map_err(|problems| LoadError::Description { problems })
+        let described = match version {
+            Version::V0_1 => self.described::<v0_1::Description>(&mut cell)?.into(),
+            Version::V0_2 => self.described::<v0_2::Description>(&mut cell)?,
+        };
+        describe::check(version, described).map_err(|problems| LoadError::Description { problems })
     }
 
-    /// All exports, so that an instance never meets a function of another type.
+    fn described<Of: Lift + 'static>(&self, cell: &mut Cell) -> Result<Of, LoadError> {
+        let describe = func(cell, &self.describe).map_err(LoadError::Describe)?;
+        describe.typed::<(), (Of,)>(&cell.store).map_err(|error| other_types(&error))?;
+        let (described,) = cell.call::<_, (Of,)>(describe, ()).map_err(LoadError::Describe)?;
+        Ok(described)
+    }
+
+    /// The exports that an instance calls, so that it never meets a function of another type.
     fn compare_types(&self, cell: &mut Cell) -> Result<(), LoadError> {
         let func = |cell: &mut Cell, index| cell.instance.get_func(&mut cell.store, index);
         if let Some(start) = func(cell, &self.start) {
@@ -206,10 +221,6 @@ impl Exports {
         }
         if let Some(process) = func(cell, &self.process) {
             let typed = process.typed::<(contract::Batch<'_>,), (Result<Vec<contract::Reject>, String>,)>(&cell.store);
-            typed.map_err(|error| other_types(&error))?;
-        }
-        if let Some(describe) = func(cell, &self.describe) {
-            let typed = describe.typed::<(), (contract::Description,)>(&cell.store);
             typed.map_err(|error| other_types(&error))?;
         }
         Ok(())
@@ -225,8 +236,8 @@ fn other_types(error: &wasmtime::Error) -> LoadError {
     LoadError::NotAPlugin { message: format!("its functions have other types than the contract's: {error:#}") }
 }
 
-/// A compiled component that imports nothing but the contract.
-fn compile(engine: &Engine, bytes: &[u8]) -> Result<Component, LoadError> {
+/// A compiled component that imports nothing but the contract, and which version of it.
+fn compile(engine: &Engine, bytes: &[u8]) -> Result<(Component, Version), LoadError> {
     let component = match bytes.get(..8) {
         Some([0, b'a', b's', b'm', 1, 0, 0, 0]) => Component::from_binary(engine, &wrap(bytes)?),
         Some([0, b'a', b's', b'm', _, 0, 1, 0]) => Component::from_binary(engine, bytes),
@@ -236,17 +247,20 @@ fn compile(engine: &Engine, bytes: &[u8]) -> Result<Component, LoadError> {
     let component = component.map_err(|error| LoadError::Invalid { message: format!("{error:#}") })?;
     let imports = component.component_type();
     let imports: Vec<String> = imports.imports(engine).map(|(name, _)| name.to_owned()).collect();
-    refuse_foreign(imports.iter().map(|name| (name.as_str(), name.clone())))?;
-    if imports.is_empty() {
-        return Err(LoadError::NotAPlugin { message: "it knows nothing of engine:plugin".to_owned() });
-    }
-    Ok(component)
+    let version = refuse_foreign(imports.iter().map(|name| (name.as_str(), name.clone())))?;
+    let no_plugin = || LoadError::NotAPlugin { message: "it knows nothing of engine:plugin".to_owned() };
+    Ok((component, version.ok_or_else(no_plugin)?))
 }
 
 /// Makes a component of a core module, by the metadata that the SDK's bindings leave in it.
 fn wrap(module: &[u8]) -> Result<Vec<u8>, LoadError> {
     let imports = core_imports(module).map_err(|error| LoadError::Invalid { message: error.to_string() })?;
     refuse_foreign(imports.iter().map(|(module, name)| (module.as_str(), format!("{module}/{name}"))))?;
+    let packages = metadata::packages(module).map_err(|error| LoadError::Invalid { message: error.to_string() })?;
+    if packages.len() > 1 {
+        let message = format!("its metadata speaks of several packages: {}", packages.join(", "));
+        return Err(LoadError::NotAPlugin { message });
+    }
     let encoded = ComponentEncoder::default().module(module).and_then(|encoder| encoder.encode());
     encoded.map_err(|error| LoadError::NotAPlugin {
         message: format!("its module can't be made a component; was it built with the engine's SDK? {error:#}"),
@@ -266,21 +280,30 @@ fn core_imports(module: &[u8]) -> Result<Vec<(String, String)>, wasmparser::Bina
     Ok(imports)
 }
 
-/// Refuses imports outside the contract, and those of another version of it. Each is where it comes from, and its name.
-fn refuse_foreign<'a>(imports: impl Iterator<Item = (&'a str, String)> + Clone) -> Result<(), LoadError> {
+/// Refuses imports outside the contract, and those of a version of it that is not here. Each is where it comes from, and
+/// its name. Answers which version they are of; none where there are no imports.
+fn refuse_foreign<'a>(imports: impl Iterator<Item = (&'a str, String)> + Clone) -> Result<Option<Version>, LoadError> {
     let foreign = imports.clone().filter(|(from, _)| !from.starts_with(contract::PACKAGE));
     let names: Vec<String> = foreign.map(|(_, name)| name).collect();
     if !names.is_empty() {
         return Err(LoadError::Imports { names });
     }
+    let mut version = None;
     for (from, _) in imports {
         let found = from.rsplit_once('@').map_or("unknown", |(_, version)| version);
-        let compatible = found.strip_prefix(contract::VERSION).is_some_and(|patch| patch.starts_with('.'));
-        if !compatible {
-            return Err(LoadError::Version { found: found.to_owned(), supported: contract::VERSION });
+        let of = Version::compatible(found).ok_or_else(|| other_version(found))?;
+        if *version.get_or_insert(of) != of {
+            let message = "it imports several versions of engine:plugin".to_owned();
+            return Err(LoadError::NotAPlugin { message });
         }
     }
-    Ok(())
+    Ok(version)
+}
+
+fn other_version(found: &str) -> LoadError {
+    let numbers = |version: &str| version.split('.').map(|number| number.parse::<u64>().ok()).collect::<Vec<_>>();
+    let newer = Version::ALL.into_iter().all(|ours| numbers(found) > numbers(ours.name()));
+    LoadError::Version { found: found.to_owned(), supported: Version::ALL.map(Version::name).join(" and "), newer }
 }
 
 fn hex(bytes: &[u8]) -> String {

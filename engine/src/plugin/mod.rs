@@ -9,25 +9,28 @@
 mod host;
 mod ticker;
 mod load;
+mod metadata;
 mod describe;
 mod contract;
 mod instance;
 mod sandbox;
 mod emit;
 mod frame;
+mod rows;
 mod fault;
 
 use std::sync::Arc;
 
-use arrow_array::{BooleanArray, RecordBatch, UInt32Array};
+use arrow_array::RecordBatch;
 use arrow_schema::{Field, SchemaRef};
 
-use crate::input::Format;
-use crate::table::TableKind;
+use crate::input::{Format, InputColumn};
+use crate::table::{Index, TableKind};
 
 pub use host::{Host, HostError, HostSettings};
 pub use instance::Instance;
 pub use load::{LoadError, Plugin};
+pub use rows::Rows;
 
 #[cfg(test)]
 mod tests;
@@ -40,8 +43,12 @@ pub struct Description {
     pub name: String,
     /// The plugin's own version.
     pub version: String,
-    /// All input columns, in order.
+    /// The version of the contract that it was built for, such as `0.2`.
+    pub contract: &'static str,
+    /// All input columns, in order, under the plugin's names.
     pub input: SchemaRef,
+    /// The same columns, and where each comes from.
+    pub columns: Vec<InputColumn>,
     /// For each input column, whether it crosses the border.
     pub crosses: Vec<bool>,
     /// How the messages are written.
@@ -59,12 +66,14 @@ pub struct Output {
     pub table: String,
     /// How its rows add up.
     pub kind: TableKind,
-    /// Its columns and where each comes from.
+    /// Its columns and where each comes from. Metadata of a field: see [`crate::table`].
     pub columns: Vec<(Field, Origin)>,
     /// Column names or expressions.
     pub sort_key: Vec<String>,
     /// A ClickHouse expression.
     pub partition_by: Option<String>,
+    /// Data skipping indexes.
+    pub indexes: Vec<Index>,
 }
 
 /// Where an output column comes from.
@@ -83,8 +92,47 @@ pub struct Parameter {
     pub name: String,
     /// One line for the user.
     pub doc: String,
+    /// How its text is written.
+    pub kind: ParameterType,
     /// Absent: must be set.
     pub default: Option<String>,
+}
+
+/// How a parameter's text is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ParameterType {
+    /// Any text.
+    Text,
+    /// A decimal integer of 64 bits.
+    Integer,
+    /// A decimal number, neither infinite nor NaN.
+    Number,
+    /// `true` or `false`.
+    Boolean,
+}
+
+impl ParameterType {
+    /// Whether a text is one.
+    #[must_use]
+    pub fn accepts(self, text: &str) -> bool {
+        match self {
+            Self::Text => true,
+            Self::Integer => text.parse::<i64>().is_ok(),
+            Self::Number => text.parse::<f64>().is_ok_and(f64::is_finite),
+            Self::Boolean => matches!(text, "true" | "false"),
+        }
+    }
+
+    /// What is wanted, in words.
+    #[must_use]
+    pub fn words(self) -> &'static str {
+        match self {
+            Self::Text => "a text",
+            Self::Integer => "a decimal integer of 64 bits",
+            Self::Number => "a decimal number",
+            Self::Boolean => "true or false",
+        }
+    }
 }
 
 /// What an instance may depend on beside its batches.
@@ -106,17 +154,6 @@ pub struct Limits {
     /// Most bytes that one call may give out, counted as its tables get them: columns that it made, columns that the
     /// host takes over for it, and 64 bytes a row for the engine's own.
     pub output_bytes: usize,
-}
-
-/// Which input row each output row was made from.
-#[derive(Clone, Debug)]
-pub enum Rows {
-    /// All, in order.
-    All,
-    /// Those whose bit is set, in order; as long as the batch.
-    Selected(BooleanArray),
-    /// These, all within the batch.
-    Taken(UInt32Array),
 }
 
 /// Rows for one output, validated: as many rows in each column as `rows` says.

@@ -5,6 +5,7 @@ mod guest;
 mod border;
 mod evil;
 mod loading;
+mod described;
 
 use std::sync::LazyLock;
 

@@ -27,6 +27,7 @@ pub fn bronze_table(database: &str, name: &str) -> Table {
         schema: with_engine_columns(message_fields()),
         sort_key: ["_topic", "_partition", "_offset"].map(String::from).to_vec(),
         partition_by: None,
+        indexes: vec![],
     }
 }
 
@@ -59,6 +60,7 @@ fn columns(of: Provenance<'_>, messages: &[Message], first_row: u32) -> Vec<Arra
     columns.push(same::<StringArray, _>(Some(&*of.lane.topic), rows));
     columns.push(same::<Int32Array, _>(Some(of.lane.partition), rows));
     columns.push(Arc::new(Int64Array::from_iter_values(offsets())));
+    columns.push(same::<UInt64Array, _>(Some(of.lane.number()), rows));
     columns.push(same::<UInt64Array, _>(Some(of.epoch_column()), rows));
     columns.push(Arc::new((first_row..).take(rows).collect::<UInt32Array>()));
     columns.push(Arc::new(now.with_timezone("UTC")));

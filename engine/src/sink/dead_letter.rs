@@ -31,7 +31,7 @@ pub struct DeadLetter<'a> {
 /// | `tenant`, `plugin`, `plugin_digest` | who set the message aside |
 /// | `topic`, `partition`, `offset`, `timestamp`, `key`, `value`, `headers` | the message |
 /// | `stage`, `code`, `column`, `reason` | where on the path, the word to count by, and what is wrong |
-/// | `_epoch`, `_row`, `_ingested_at` | as in every table |
+/// | `_lane`, `_epoch`, `_row`, `_ingested_at` | as in every table |
 #[must_use]
 pub fn dead_letter_table(database: &str, name: &str) -> Table {
     let word = |name: &str, nullable: bool| {
@@ -53,6 +53,7 @@ pub fn dead_letter_table(database: &str, name: &str) -> Table {
         schema: Arc::new(Schema::new(fields)),
         sort_key: ["topic", "partition", "offset"].map(String::from).to_vec(),
         partition_by: None,
+        indexes: vec![],
     }
 }
 
@@ -85,6 +86,7 @@ fn columns(of: Provenance<'_>, letters: &[DeadLetter<'_>], first_row: u32) -> Ve
     columns.push(each(|reject| &reject.code));
     columns.push(Arc::new(rejects().map(|reject| reject.column.as_deref()).collect::<StringArray>()));
     columns.push(each(|reject| &reject.reason));
+    columns.push(same::<UInt64Array, _>(Some(of.lane.number()), rows));
     columns.push(same::<UInt64Array, _>(Some(of.epoch_column()), rows));
     columns.push(Arc::new((first_row..).take(rows).collect::<UInt32Array>()));
     let now: TimestampMillisecondArray = std::iter::repeat_n(Some(of.now_ms), rows).collect();

@@ -31,8 +31,14 @@ pub struct Provenance<'a> {
 impl Provenance<'_> {
     /// The value of `_epoch`: generation << 48 | epoch.
     pub(crate) fn epoch_column(&self) -> u64 {
-        (u64::from(self.generation) << 48) | (self.epoch & 0xffff_ffff_ffff)
+        epoch_column(self.generation, self.epoch)
     }
+}
+
+/// The value of `_epoch`: grows with the generation, then with the epoch.
+#[must_use]
+pub fn epoch_column(generation: u16, epoch: u64) -> u64 {
+    (u64::from(generation) << 48) | (epoch & 0xffff_ffff_ffff)
 }
 
 /// Milliseconds, UTC.

@@ -1,28 +1,36 @@
 //! Sinks: where blocks go.
 //!
-//! **Promise.** `insert` returns `Ok` only when the block is durably in its table. Sent again with the same token
-//! within the table's deduplication window, the same block has no further effect.
+//! **Promise.** `insert` returns `Ok` only when the block is durably in its table, once: what became of an attempt is
+//! found out before the next one (`claim`, `settle`), by the table's memory of tokens or by its rows.
 //! **Assumed.** The caller has a durable intent for the block, and repeats a block only unchanged.
-//! **After a crash** the caller sends the block again, with the same token.
+//! **After a crash** the caller claims the lane, which shuts out all that is still on its way, and sends the block again.
 
 mod bronze;
+mod claim;
 mod clickhouse;
 mod dead_letter;
 mod messages;
 mod range;
+mod settle;
 mod simulated;
 
 use futures::future::BoxFuture;
 
+use std::sync::Arc;
+
 use crate::batch::Block;
+use crate::journal::Owner;
+use crate::offsets::LaneId;
 use crate::table::Table;
 
 pub use bronze::{bronze_block, bronze_table};
+pub use claim::Claim;
 pub use clickhouse::{
     Backoff, Cause, ClickHouse, ClickHouseSettings, Compression, Password, SinkStats, SinkTotals, TablePlan,
+    create_statements, encoded_bytes,
 };
 pub use dead_letter::{DeadLetter, dead_letter_block, dead_letter_table};
-pub use messages::Provenance;
+pub use messages::{Provenance, epoch_column};
 pub use range::{OutOfRange, out_of_range};
 pub use simulated::{InsertFault, SimulatedSink, SimulatedTables};
 
@@ -53,10 +61,48 @@ pub trait Sink: Send + Sync {
     /// lose data is refused, with the statement that an operator would have to run.
     fn prepare<'a>(&'a self, table: &'a Table) -> BoxFuture<'a, Result<Guarantee, SinkError>>;
 
-    /// Inserts one block: one `INSERT`, one block. Repeats it by itself, with back-off and the same token, after every
-    /// answer that says "not now" or that leaves open whether the rows are in, for as long as it takes: only an answer
-    /// that repeating can't change is an error. Cancel safe.
-    fn insert<'a>(&'a self, block: &'a Block, token: &'a str) -> BoxFuture<'a, Result<Inserted, SinkError>>;
+    /// Claims a lane for its tables, all of one database: from now on nothing that an earlier claim sent can land, however
+    /// late it comes. Waits until that is so.
+    fn claim<'a>(
+        &'a self,
+        lane: &'a LaneId,
+        owner: Owner,
+        tables: &'a [Arc<Table>],
+    ) -> BoxFuture<'a, Result<Claim, SinkError>>;
+
+    /// Whether a table holds rows of the lane of a later epoch than this value of `_epoch`: rows that a journal does not
+    /// know of, which is then an old copy. Rows before `since_ms` (epoch's clock) need not be looked at.
+    fn holds_later<'a>(
+        &'a self,
+        table: &'a Table,
+        lane: &'a LaneId,
+        epoch: u64,
+        since_ms: i64,
+    ) -> BoxFuture<'a, Result<bool, SinkError>>;
+
+    /// How far a table has come: grows with each part that any writer adds. May be a few seconds old. `None` where the
+    /// server does not say.
+    fn mark<'a>(&'a self, table: &'a Table) -> BoxFuture<'a, Option<u64>>;
+
+    /// Inserts one block: one `INSERT`, one block. Goes on by itself, with back-off, after every answer that says "not now"
+    /// or that leaves open whether the rows are in, for as long as it takes: only an answer that repeating can't change
+    /// is an error. Cancel safe.
+    fn insert<'a>(&'a self, send: &'a Sending) -> BoxFuture<'a, Result<Inserted, SinkError>>;
+}
+
+/// A block on its way.
+#[derive(Clone, Debug)]
+pub struct Sending {
+    /// The rows.
+    pub block: Block,
+    /// Its name at the table.
+    pub token: String,
+    /// [`Sink::mark`] of its table before it was sent for the first time.
+    pub mark: Option<u64>,
+    /// It may have been sent before, by a process that is gone.
+    pub again: bool,
+    /// Whose it is.
+    pub claim: Arc<Claim>,
 }
 
 /// Why a sink refuses, once and for all. What passes (server down, timeout, too many parts, memory) is not here: it
@@ -90,6 +136,49 @@ pub enum SinkError {
     Denied {
         /// What the server says, and what to do.
         message: String,
+    },
+    /// Another engine has the lane.
+    #[error(
+        "lane {lane} is not this engine's any more: {reason}. Nothing of it was written since. Two engines must not \
+             run the same lanes: stop one of them"
+    )]
+    Fenced {
+        /// The lane.
+        lane: Box<LaneId>,
+        /// Who has it, as far as the fence says.
+        reason: String,
+    },
+    /// The tables are ahead of the journal.
+    #[error(
+        "table {table} holds rows of lane {lane} that this journal knows nothing of: the data folder is an old copy. Going \
+         on would write them again. Bring the right data folder back, or start a new generation: engine recover \
+         --plugin {} --topic {} --partition {} --from OFFSET",
+        lane.plugin, lane.topic, lane.partition
+    )]
+    OldJournal {
+        /// The table's name.
+        table: String,
+        /// The lane.
+        lane: Box<LaneId>,
+    },
+    /// Nobody can tell whether the block is in.
+    #[error(
+        "a block may be in table {table} or not: the table no longer remembers its token, and its rows can't be counted \
+         (it sums up rows, or has none of the engine's columns). Compare it by hand, then go on with engine recover"
+    )]
+    Undecided {
+        /// The table's name.
+        table: String,
+    },
+    /// More rows than an epoch has made.
+    #[error(
+        "table {table} holds rows that no epoch made: {what}. Somebody else writes or copies rows with the engine's columns"
+    )]
+    Surplus {
+        /// The table's name.
+        table: String,
+        /// What is too much.
+        what: String,
     },
     /// A bug here: the block could not be encoded.
     #[error("block for table {table} could not be encoded")]

@@ -62,16 +62,52 @@ fn misfits(array: &ArrayRef, base: &Base) -> Option<Misfits> {
         Base::Uuid => {
             (texts(array, is_uuid)?, "invalid_uuid", "the text is not a UUID like 8-4-4-4-12 hex digits".into())
         }
+        Base::Array(element) => {
+            let list = array.as_list_opt::<i32>()?;
+            let misfits = misfits(list.values(), &element.base)?;
+            return of_elements(misfits, list.offsets(), "an element");
+        }
+        Base::Map(pair) => {
+            let map = array.as_map_opt()?;
+            let keys = misfits(map.keys(), &pair.0.base);
+            let values = misfits(map.values(), &pair.1.base);
+            let keys = keys.and_then(|misfits| of_elements(misfits, map.offsets(), "a key"));
+            let values = values.and_then(|misfits| of_elements(misfits, map.offsets(), "a value"));
+            return either(keys, values);
+        }
         Base::Bool
         | Base::Int(_)
         | Base::UInt(_)
         | Base::Float(_)
         | Base::String
         | Base::FixedString(_)
-        | Base::Array(_)
+        // Only the engine's own tables have tuples, of text and binary.
         | Base::Tuple(_) => return None,
     };
     (!rows.is_empty()).then_some((rows, code, reason))
+}
+
+/// The rows whose lists or maps have the misfits among their elements; each once. Elements that belong to no row, as
+/// before a slice, are nobody's.
+fn of_elements((elements, code, reason): Misfits, offsets: &[i32], what: &str) -> Option<Misfits> {
+    let row = |element: usize| offsets.partition_point(|at| at.as_usize() <= element).checked_sub(1);
+    let within = |row: &usize| *row + 1 < offsets.len();
+    let mut rows: Vec<usize> = elements.into_iter().filter_map(row).filter(within).collect();
+    rows.dedup();
+    (!rows.is_empty()).then(|| (rows, code, format!("{what}: {reason}")))
+}
+
+/// The rows of both, each once.
+fn either(one: Option<Misfits>, other: Option<Misfits>) -> Option<Misfits> {
+    match (one, other) {
+        (Some((mut rows, code, reason)), Some((more, _, other))) => {
+            rows.extend(more);
+            rows.sort_unstable();
+            rows.dedup();
+            Some((rows, code, format!("{reason}, or {other}")))
+        }
+        (one, other) => one.or(other),
+    }
 }
 
 /// Days from 1970-01-01 to 1900-01-01 and to the last days of `Date` and `Date32`.

@@ -86,6 +86,7 @@ fn engine_columns(columns: &mut Vec<ArrayRef>, changes: &Changes, of: Provenance
         Arc::new(repeated(&of.lane.topic, rows)),
         Arc::new(Int32Array::from(vec![of.lane.partition; rows])),
         Arc::new(changes.offset.clone()),
+        Arc::new(UInt64Array::from(vec![of.lane.number(); rows])),
         Arc::new(UInt64Array::from(vec![of.epoch_column(); rows])),
         Arc::new(ordinals),
         Arc::new(TimestampMillisecondArray::from(vec![of.now_ms; rows]).with_timezone("UTC")),

@@ -30,7 +30,7 @@ use crate::table::Table;
 
 pub use calls::CallError;
 pub use sandboxed::CallLimits;
-pub use settings::{Kind, SandboxLimits, SettingsError, TransformSettings};
+pub use settings::{Kind, Misfit, SandboxLimits, SettingsError, TransformSettings};
 pub use stages::StageTimes;
 
 use calls::{Discovery, follow};

@@ -205,6 +205,7 @@ impl<'a> Run<'a> {
             calls: std::mem::take(&mut self.plan),
             poison: std::mem::take(&mut self.poison),
             blocks: blocks.iter().map(planned).collect(),
+            marks: Vec::new(),
         }
     }
 }

@@ -10,7 +10,7 @@ use sha2::{Digest, Sha256};
 use crate::decode::{Case, Policy, Reading};
 use crate::input::{Decimals, Input, PLACEHOLDER, Tombstone};
 use crate::offsets::TopicPartition;
-use crate::plugin::Description;
+use crate::plugin::{Description, Parameter};
 use crate::table::{Table, with_engine_columns};
 
 /// The version of everything here that shapes rows: decoder, assembly, engine's columns, digests. Raised when a new
@@ -92,11 +92,20 @@ pub enum SettingsError {
     #[error("there is no plugin.wasm beside plugin.toml")]
     NoPlugin,
     /// Each problem on a line.
-    #[error("{}", problems.join("\n"))]
+    #[error("{}", problems.iter().map(|misfit| misfit.message.as_str()).collect::<Vec<_>>().join("\n"))]
     Misfit {
-        /// In words, with what is possible.
-        problems: Vec<String>,
+        /// All of them.
+        problems: Vec<Misfit>,
     },
+}
+
+/// One setting that does not fit the plugin.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Misfit {
+    /// Its key in plugin.toml, whether it is there or missing, such as `parameters.rate`.
+    pub key: String,
+    /// In words, with what is possible.
+    pub message: String,
 }
 
 impl TransformSettings {
@@ -135,11 +144,15 @@ impl TransformSettings {
     }
 
     /// The plugin's input as these settings read it.
-    pub(super) fn input(&self, description: &Description) -> Input {
-        let mut input = Input::by_names(&description.input, description.format);
-        input.tombstone = self.tombstone.unwrap_or(input.tombstone);
-        input.decimals = self.decimals;
-        input.placeholder.clone_from(&self.placeholder);
+    pub(crate) fn input(&self, description: &Description) -> Input {
+        let format = description.format;
+        let mut input = Input {
+            columns: description.columns.clone(),
+            format,
+            tombstone: self.tombstone.unwrap_or_else(|| Tombstone::by_default(format)),
+            decimals: self.decimals,
+            placeholder: self.placeholder.clone(),
+        };
         for column in &mut input.columns {
             column.reading = self.columns.get(column.field.name()).cloned().unwrap_or_default();
             column.reading.add_defaults(&self.policies, &column.field);
@@ -155,16 +168,13 @@ impl TransformSettings {
     }
 
     /// A value for each of the plugin's parameters, in its order.
-    pub(super) fn parameters(&self, description: &Description) -> Result<Vec<String>, SettingsError> {
+    pub(crate) fn parameters(&self, description: &Description) -> Result<Vec<String>, SettingsError> {
         let mut problems = Vec::new();
         let mut values = Vec::new();
         for parameter in &description.parameters {
-            match self.parameters.get(&parameter.name).or(parameter.default.as_ref()) {
-                Some(value) => values.push(value.clone()),
-                None => problems.push(format!(
-                    "parameter {} is not set and has no default ({}): set it below [parameters]",
-                    parameter.name, parameter.doc
-                )),
+            match self.parameter(parameter) {
+                Ok(value) => values.push(value.clone()),
+                Err(message) => problems.push(Misfit { key: format!("parameters.{}", parameter.name), message }),
             }
         }
         let known: Vec<_> = description.parameters.iter().map(|parameter| parameter.name.as_str()).collect();
@@ -172,8 +182,18 @@ impl TransformSettings {
         if problems.is_empty() { Ok(values) } else { Err(SettingsError::Misfit { problems }) }
     }
 
+    /// The value that is set, or the default; the default's type was checked when the plugin was loaded.
+    fn parameter<'a>(&'a self, described: &'a Parameter) -> Result<&'a String, String> {
+        let Parameter { name, doc, kind, .. } = described;
+        match self.parameters.get(name).or(described.default.as_ref()) {
+            Some(value) if kind.accepts(value) => Ok(value),
+            Some(_) => Err(format!("parameter {name} is not {} ({doc})", kind.words())),
+            None => Err(format!("parameter {name} is not set and has no default ({doc}): set it below [parameters]")),
+        }
+    }
+
     /// The plugin's output tables, by the names that these settings give them.
-    pub(super) fn tables(&self, description: &Description) -> Result<Arc<[Arc<Table>]>, SettingsError> {
+    pub(crate) fn tables(&self, description: &Description) -> Result<Arc<[Arc<Table>]>, SettingsError> {
         let known: Vec<_> = description.outputs.iter().map(|output| output.table.as_str()).collect();
         let problems = unknown(self.tables.keys(), &known, "table");
         if !problems.is_empty() {
@@ -188,17 +208,22 @@ impl TransformSettings {
                 schema: with_engine_columns(output.columns.iter().map(|(field, _)| field.clone())),
                 sort_key: output.sort_key.clone(),
                 partition_by: output.partition_by.clone(),
+                indexes: output.indexes.clone(),
             })
         };
         Ok(description.outputs.iter().map(table).collect())
     }
 }
 
-fn unknown<'a>(given: impl Iterator<Item = &'a String>, known: &[&str], what: &str) -> Vec<String> {
+/// Keys below `[parameters]` or `[tables]` that are none of the plugin's.
+fn unknown<'a>(given: impl Iterator<Item = &'a String>, known: &[&str], what: &str) -> Vec<Misfit> {
     let list = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
     given
         .filter(|name| !known.contains(&name.as_str()))
-        .map(|name| format!("{what} {name} is not one of the plugin's, which are: {list}"))
+        .map(|name| Misfit {
+            key: format!("{what}s.{name}"),
+            message: format!("{what} {name} is not one of the plugin's, which are: {list}"),
+        })
         .collect()
 }
 
@@ -209,4 +234,62 @@ fn placeholder() -> String {
 /// Planning needs no particular partition.
 pub(super) fn any_partition() -> TopicPartition {
     TopicPartition { topic: "any".into(), partition: 0 }
+}
+
+#[cfg(test)]
+mod tests {
+    use arrow_schema::Schema;
+
+    use super::*;
+    use crate::input::Format;
+    use crate::plugin::ParameterType;
+
+    fn described(parameters: &[(&str, ParameterType, Option<&str>)]) -> Description {
+        let parameter = |(name, kind, default): &(&str, ParameterType, Option<&str>)| Parameter {
+            name: (*name).to_owned(),
+            doc: format!("the {name}"),
+            kind: *kind,
+            default: default.map(str::to_owned),
+        };
+        Description {
+            name: "p".to_owned(),
+            version: "1".to_owned(),
+            contract: "0.2",
+            input: Arc::new(Schema::empty()),
+            columns: vec![],
+            crosses: vec![],
+            format: Format::Flat,
+            outputs: vec![],
+            parameters: parameters.iter().map(parameter).collect(),
+        }
+    }
+
+    #[test]
+    fn a_parameter_has_the_type_that_the_plugin_says() {
+        let description = described(&[
+            ("most", ParameterType::Integer, Some("7")),
+            ("share", ParameterType::Number, None),
+            ("strict", ParameterType::Boolean, Some("false")),
+            ("zone", ParameterType::Text, None),
+        ]);
+        let mut settings = TransformSettings::new("t", "p", Kind::Plugin, "d");
+        let set = |settings: &mut TransformSettings, pairs: &[(&str, &str)]| {
+            settings.parameters = pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        };
+        set(&mut settings, &[("share", "0.25"), ("zone", ""), ("strict", "true")]);
+        let values = settings.parameters(&description).expect("they fit");
+        assert_eq!(values, ["7", "0.25", "true", ""]);
+
+        set(&mut settings, &[("most", "7.5"), ("share", "NaN"), ("strict", "yes"), ("zones", "x")]);
+        let Err(SettingsError::Misfit { problems }) = settings.parameters(&description) else { panic!("they fit") };
+        let said: Vec<_> = problems.iter().map(|misfit| (misfit.key.as_str(), misfit.message.as_str())).collect();
+        let expected = [
+            ("parameters.most", "parameter most is not a decimal integer of 64 bits (the most)"),
+            ("parameters.share", "parameter share is not a decimal number (the share)"),
+            ("parameters.strict", "parameter strict is not true or false (the strict)"),
+            ("parameters.zone", "parameter zone is not set and has no default (the zone): set it below [parameters]"),
+            ("parameters.zones", "parameter zones is not one of the plugin's, which are: most, share, strict, zone"),
+        ];
+        assert_eq!(said, expected);
+    }
 }

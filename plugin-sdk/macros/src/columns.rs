@@ -1,17 +1,128 @@
 //! The fields of a struct as columns.
 
 use proc_macro2::{Span, TokenStream};
-use quote::{format_ident, quote};
+use quote::{format_ident, quote, quote_spanned};
 use syn::spanned::Spanned;
-use syn::{Data, DeriveInput, Error, Fields, GenericParam, Ident, Lifetime, LitStr, Result, Type};
+use syn::{Data, DeriveInput, Error, Fields, GenericParam, Ident, Lifetime, LitStr, Result, Token, Type};
+
+use crate::doc::doc;
 
 /// A field, and what its attributes say.
 pub(crate) struct Column {
     pub(crate) field: Ident,
     pub(crate) ty: Type,
     pub(crate) name: LitStr,
-    pub(crate) from: Option<LitStr>,
+    pub(crate) source: Option<Source>,
+    pub(crate) required: Option<Span>,
     pub(crate) clickhouse: Option<LitStr>,
+    pub(crate) codec: Option<LitStr>,
+    pub(crate) doc: String,
+}
+
+/// Where a column comes from, as its attribute says.
+pub(crate) enum Source {
+    /// `from = "field"`
+    Row(LitStr),
+    /// `before` or `before = "field"`
+    Before(LitStr),
+    /// `header = "name"`
+    Header(LitStr),
+    /// `change = "offset"`
+    Change(LitStr),
+}
+
+/// The change columns: their words, the names in `ChangeColumn`, and the types that hold them.
+const CHANGE_COLUMNS: [(&str, &str, &str); 8] = [
+    ("op", "Op", "Op"),
+    ("deleted", "Deleted", "bool"),
+    ("version", "Version", "u64"),
+    ("source_timestamp", "SourceTimestamp", "Option<Timestamp<Millis>>"),
+    ("topic", "Topic", "&'a str"),
+    ("partition", "Partition", "i32"),
+    ("offset", "Offset", "i64"),
+    ("key", "Key", "Option<&'a [u8]>"),
+];
+
+impl Source {
+    /// The value of the SDK's type.
+    pub(crate) fn tokens(&self) -> TokenStream {
+        let source = quote!(::plugin_sdk::Source);
+        match self {
+            Self::Row(name) => quote!(#source::Row(#name)),
+            Self::Before(name) => quote!(#source::Before(#name)),
+            Self::Header(name) => quote!(#source::Header(#name)),
+            Self::Change(name) => {
+                let variant = change_column(name).map(|(_, variant, _)| Ident::new(variant, name.span()));
+                quote!(#source::Change(::plugin_sdk::ChangeColumn::#variant))
+            }
+        }
+    }
+
+    /// What identifies the column among those of a row.
+    fn key(&self) -> String {
+        match self {
+            Self::Row(name) => name.value(),
+            Self::Before(name) => format!("before.{}", name.value()),
+            Self::Header(name) => format!("header.{}", name.value()),
+            Self::Change(name) => format!("change.{}", name.value()),
+        }
+    }
+
+    /// Assertions that the column's type fits where it comes from.
+    fn checks(&self, ty: &TokenStream, span: Span) -> TokenStream {
+        let (fits, message) = match self {
+            Self::Row(_) => return TokenStream::new(),
+            Self::Before(_) => (
+                quote!(<#ty as ::plugin_sdk::ColumnType>::NULLABLE),
+                "not every change has a row before it: the column has to be an Option".to_owned(),
+            ),
+            Self::Header(_) => (
+                quote!(<#ty as ::plugin_sdk::ColumnType>::NULLABLE),
+                "not every message has the header: the column has to be an Option".to_owned(),
+            ),
+            Self::Change(name) => {
+                let holds = change_column(name).map_or("", |(.., holds)| holds);
+                let source = self.tokens();
+                (
+                    quote!(match #source {
+                        ::plugin_sdk::Source::Change(change) => change.fits(
+                            <#ty as ::plugin_sdk::ColumnType>::TYPE,
+                            <#ty as ::plugin_sdk::ColumnType>::NULLABLE,
+                        ),
+                        _ => true,
+                    }),
+                    format!("the change column `{}` has the type {holds}", name.value()),
+                )
+            }
+        };
+        quote_spanned!(span=> const _: () = assert!(#fits, #message);)
+    }
+}
+
+fn change_column(name: &LitStr) -> Option<(&'static str, &'static str, &'static str)> {
+    CHANGE_COLUMNS.into_iter().find(|(word, ..)| *word == name.value())
+}
+
+impl Column {
+    /// Where the column comes from if nothing else is said: the field of its name.
+    pub(crate) fn source(&self) -> Source {
+        match &self.source {
+            None => Source::Row(self.name.clone()),
+            Some(Source::Row(name)) => Source::Row(name.clone()),
+            Some(Source::Before(name)) => Source::Before(name.clone()),
+            Some(Source::Header(name)) => Source::Header(name.clone()),
+            Some(Source::Change(name)) => Source::Change(name.clone()),
+        }
+    }
+
+    /// What is asserted of the column beside the traits of its type, as items.
+    pub(crate) fn checks(&self) -> TokenStream {
+        let ty = static_type(&self.ty);
+        let span = self.ty.span();
+        let source = self.source.as_ref().map(|source| source.checks(&ty, span));
+        // Evaluated here, so that a type that contradicts itself is an error of this field and not of its use.
+        quote_spanned!(span=> const _: ::plugin_sdk::DataType = <#ty as ::plugin_sdk::ColumnType>::TYPE; #source)
+    }
 }
 
 /// A struct of columns with at most one lifetime.
@@ -22,15 +133,26 @@ pub(crate) struct Struct<'a> {
 }
 
 impl<'a> Struct<'a> {
-    pub(crate) fn new(input: &'a DeriveInput, allowed: &[&str]) -> Result<Self> {
+    /// `key` says which columns are the same.
+    pub(crate) fn new(input: &'a DeriveInput, allowed: &[&str], key: fn(&Column) -> String) -> Result<Self> {
         let lifetime = lifetime(input)?;
         let columns = named_fields(input)?.iter().map(|field| column(field, allowed)).collect::<Result<Vec<_>>>()?;
         for (index, column) in columns.iter().enumerate() {
-            if columns.iter().take(index).any(|other| other.name.value() == column.name.value()) {
-                return Err(Error::new(column.name.span(), format!("column `{}` is here twice", column.name.value())));
+            if columns.iter().take(index).any(|other| key(other) == key(column)) {
+                return Err(Error::new(column.name.span(), format!("column `{}` is here twice", key(column))));
             }
         }
         Ok(Self { input, columns, lifetime })
+    }
+
+    /// A row's columns are the same where they come from the same place.
+    pub(crate) fn by_source(column: &Column) -> String {
+        column.source().key()
+    }
+
+    /// A table's columns are the same where they have the same name.
+    pub(crate) fn by_name(column: &Column) -> String {
+        column.name.value()
     }
 
     /// The type with a given lifetime: `Order<'a>`, or `Order` where it has none.
@@ -68,6 +190,9 @@ impl<'a> Struct<'a> {
                         }
                     )*
                     ::core::option::Option::None
+                }
+                fn push_zero(&mut self) {
+                    #(::plugin_sdk::Builder::push_zero(&mut self.#fields);)*
                 }
             }
         };
@@ -149,23 +274,43 @@ fn column(field: &syn::Field, allowed: &[&str]) -> Result<Column> {
         name: LitStr::new(name.strip_prefix("r#").unwrap_or(&name), ident.span()),
         field: ident,
         ty: field.ty.clone(),
-        from: None,
+        source: None,
+        required: None,
         clickhouse: None,
+        codec: None,
+        doc: doc(&field.attrs),
     };
+    let mut before_itself = None;
     for attribute in field.attrs.iter().filter(|attribute| attribute.path().is_ident("column")) {
         attribute.parse_nested_meta(|meta| {
             let key = meta.path.get_ident().map(Ident::to_string).unwrap_or_default();
             if !allowed.contains(&key.as_str()) {
                 return Err(meta.error(format!("a column here has {}", allowed.join(", "))));
             }
-            let value: LitStr = meta.value()?.parse()?;
             match key.as_str() {
-                "name" => column.name = value,
-                "from" => column.from = Some(value),
-                _ => column.clickhouse = Some(value),
+                "required" => column.required = Some(meta.path.span()),
+                "before" if !meta.input.peek(Token![=]) => before_itself = Some(meta.path.span()),
+                "name" => column.name = meta.value()?.parse()?,
+                "clickhouse" => column.clickhouse = Some(meta.value()?.parse()?),
+                "codec" => column.codec = Some(meta.value()?.parse()?),
+                _ if column.source.is_some() => {
+                    return Err(meta.error("a column comes from one place: from, before, header or change"));
+                }
+                other => column.source = Some(source(other, meta.value()?.parse()?)?),
             }
             Ok(())
         })?;
+    }
+    if let Some(span) = before_itself {
+        if column.source.is_some() {
+            return Err(Error::new(span, "a column comes from one place: from, before, header or change"));
+        }
+        column.source = Some(Source::Before(column.name.clone()));
+    }
+    if let (Some(span), Some(Source::Before(_) | Source::Header(_) | Source::Change(_))) =
+        (column.required, &column.source)
+    {
+        return Err(Error::new(span, "only a field of the row can be required"));
     }
     if let Type::Reference(reference) = &column.ty
         && reference.lifetime.is_none()
@@ -176,4 +321,17 @@ fn column(field: &syn::Field, allowed: &[&str]) -> Result<Column> {
         ));
     }
     Ok(column)
+}
+
+fn source(key: &str, value: LitStr) -> Result<Source> {
+    match key {
+        "from" => Ok(Source::Row(value)),
+        "before" => Ok(Source::Before(value)),
+        "header" => Ok(Source::Header(value)),
+        _ if change_column(&value).is_some() => Ok(Source::Change(value)),
+        _ => {
+            let words = CHANGE_COLUMNS.map(|(word, ..)| word).join(", ");
+            Err(Error::new(value.span(), format!("a change column is one of {words}")))
+        }
+    }
 }

@@ -1,13 +1,14 @@
 //! `#[derive(Row)]`.
 
 use proc_macro2::TokenStream;
-use quote::{format_ident, quote};
+use quote::{format_ident, quote, quote_spanned};
+use syn::spanned::Spanned;
 use syn::{DeriveInput, Lifetime, Result};
 
-use crate::columns::{Struct, replace_lifetimes, static_type};
+use crate::columns::{Column, Struct, replace_lifetimes, static_type};
 
 pub(crate) fn derive(input: &DeriveInput) -> Result<TokenStream> {
-    let row = Struct::new(input, &["name"])?;
+    let row = Struct::new(input, &["name", "before", "header", "change", "required"], Struct::by_source)?;
     let (builders, builders_tokens) = row.builders();
     let (columns, columns_tokens) = columns(&row);
     let write = row.write_function();
@@ -16,7 +17,11 @@ pub(crate) fn derive(input: &DeriveInput) -> Result<TokenStream> {
     let fields: Vec<_> = row.columns.iter().map(|column| &column.field).collect();
     let names: Vec<_> = row.columns.iter().map(|column| &column.name).collect();
     let types: Vec<_> = row.columns.iter().map(|column| static_type(&column.ty)).collect();
+    let sources: Vec<_> = row.columns.iter().map(|column| column.source().tokens()).collect();
+    let required: Vec<_> = row.columns.iter().map(|column| column.required.is_some()).collect();
+    let checks = row.columns.iter().map(Column::checks);
     Ok(quote! {
+        #(#checks)*
         #columns_tokens
         #builders_tokens
 
@@ -25,12 +30,13 @@ pub(crate) fn derive(input: &DeriveInput) -> Result<TokenStream> {
             type Columns<'row> = #columns<'row>;
             type Builders = #builders;
 
-            fn describe(columns: &mut ::std::vec::Vec<::plugin_sdk::description::Column>) {
-                #(columns.push(::plugin_sdk::description::Column {
-                    name: #names,
-                    data_type: <#types as ::plugin_sdk::ColumnType>::TYPE,
-                    nullable: <#types as ::plugin_sdk::ColumnType>::NULLABLE,
-                });)*
+            fn describe(columns: &mut ::std::vec::Vec<::plugin_sdk::description::InputColumn>) {
+                #(columns.push(::plugin_sdk::description::InputColumn::read(
+                    #sources,
+                    <#types as ::plugin_sdk::ColumnType>::TYPE,
+                    <#types as ::plugin_sdk::ColumnType>::NULLABLE,
+                    #required,
+                ));)*
             }
 
             fn bind<'row>(
@@ -61,7 +67,7 @@ fn columns(row: &Struct<'_>) -> (proc_macro2::Ident, TokenStream) {
     let fields = row.columns.iter().map(|column| {
         let (field, ty, doc) = (&column.field, &column.ty, format!("Reads `{}`.", column.name.value()));
         let ty = replace_lifetimes(quote!(#ty), &lifetime);
-        quote!(#[doc = #doc] #vis #field: <#ty as ::plugin_sdk::ReadColumn>::View<'row>)
+        quote_spanned!(column.ty.span()=> #[doc = #doc] #vis #field: <#ty as ::plugin_sdk::ReadColumn>::View<'row>)
     });
     let tokens = quote! {
         #[doc = #doc]

@@ -1,12 +1,14 @@
 //! `#[derive(Table)]`.
 
 use proc_macro2::TokenStream;
-use quote::quote;
+use quote::{quote, quote_spanned};
+use syn::meta::ParseNestedMeta;
 use syn::parse::ParseStream;
 use syn::punctuated::Punctuated;
+use syn::spanned::Spanned;
 use syn::{DeriveInput, Error, Ident, LitStr, Result, Token};
 
-use crate::columns::{Struct, static_type};
+use crate::columns::{Column, Struct, static_type};
 
 /// What `#[table(…)]` says.
 struct Options {
@@ -14,40 +16,24 @@ struct Options {
     kind: TokenStream,
     sort_key: Vec<LitStr>,
     partition_by: Option<LitStr>,
+    indexes: Vec<TokenStream>,
 }
 
 pub(crate) fn derive(input: &DeriveInput) -> Result<TokenStream> {
-    let table = Struct::new(input, &["name", "from", "clickhouse"])?;
-    let Options { name, kind, sort_key, partition_by } = options(input)?;
+    let allowed = ["name", "from", "before", "header", "change", "required", "clickhouse", "codec"];
+    let table = Struct::new(input, &allowed, Struct::by_name)?;
+    let Options { name, kind, sort_key, partition_by, indexes } = options(input)?;
     let (builders, builders_tokens) = table.builders();
     let write = table.write_function();
     let (this, of) = (table.with_lifetime(&quote!('_)), table.with_lifetime(&quote!('row)));
     let partition_by = option(partition_by.as_ref());
-    let columns = table.columns.iter().map(|column| {
-        let (name, ty, clickhouse) = (&column.name, static_type(&column.ty), option(column.clickhouse.as_ref()));
-        let from = column.from.as_ref().unwrap_or(name);
-        let misplaced = column.from.as_ref().map(|from| {
-            let message = format!("`from = \"{}\"` is for columns of type Pass<T>", from.value());
-            quote! { const { assert!(<#ty as ::plugin_sdk::WriteColumn>::PASSED, #message) } }
-        });
-        quote! {{
-            #misplaced
-            ::plugin_sdk::description::OutputColumn {
-                column: ::plugin_sdk::description::Column {
-                    name: #name,
-                    data_type: <#ty as ::plugin_sdk::ColumnType>::TYPE,
-                    nullable: <#ty as ::plugin_sdk::ColumnType>::NULLABLE,
-                },
-                passed_from: if <#ty as ::plugin_sdk::WriteColumn>::PASSED {
-                    ::core::option::Option::Some(#from)
-                } else {
-                    ::core::option::Option::None
-                },
-                clickhouse_type: #clickhouse,
-            }
-        }}
+    let columns = table.columns.iter().map(output_column);
+    let checks = table.columns.iter().map(|column| {
+        let (checks, misplaced) = (column.checks(), misplaced(column));
+        quote!(#checks #misplaced)
     });
     Ok(quote! {
+        #(#checks)*
         #builders_tokens
 
         impl ::plugin_sdk::Table for #this {
@@ -61,12 +47,50 @@ pub(crate) fn derive(input: &DeriveInput) -> Result<TokenStream> {
                     columns: ::std::vec![#(#columns),*],
                     sort_key: ::std::vec![#(#sort_key),*],
                     partition_by: #partition_by,
+                    indexes: ::std::vec![#(#indexes),*],
                 }
             }
 
             #write
         }
     })
+}
+
+fn output_column(column: &Column) -> TokenStream {
+    let (name, ty, source) = (&column.name, static_type(&column.ty), column.source().tokens());
+    let (clickhouse, codec) = (option(column.clickhouse.as_ref()), option(column.codec.as_ref()));
+    let doc = Some(&column.doc).filter(|doc| !doc.is_empty()).map(|doc| LitStr::new(doc, column.field.span()));
+    let (doc, required) = (option(doc.as_ref()), column.required.is_some());
+    quote! {
+        ::plugin_sdk::description::OutputColumn {
+            column: ::plugin_sdk::description::Column {
+                name: ::std::borrow::Cow::Borrowed(#name),
+                data_type: <#ty as ::plugin_sdk::ColumnType>::TYPE,
+                nullable: <#ty as ::plugin_sdk::ColumnType>::NULLABLE,
+            },
+            passed_from: if <#ty as ::plugin_sdk::WriteColumn>::PASSED {
+                ::core::option::Option::Some(#source)
+            } else {
+                ::core::option::Option::None
+            },
+            required: #required,
+            clickhouse_type: #clickhouse,
+            codec: #codec,
+            doc: #doc,
+        }
+    }
+}
+
+/// Asserts that a column that says where it comes from is taken over from there.
+fn misplaced(column: &Column) -> TokenStream {
+    if column.source.is_none() && column.required.is_none() {
+        return TokenStream::new();
+    }
+    let ty = static_type(&column.ty);
+    let message = "from, before, header, change and required are for columns of type Pass<T>: others are made";
+    quote_spanned!(column.ty.span()=>
+        const _: () = assert!(<#ty as ::plugin_sdk::WriteColumn>::PASSED, #message);
+    )
 }
 
 fn option(value: Option<&LitStr>) -> TokenStream {
@@ -78,6 +102,7 @@ fn option(value: Option<&LitStr>) -> TokenStream {
 
 fn options(input: &DeriveInput) -> Result<Options> {
     let (mut name, mut kind, mut sort_key, mut partition_by) = (None, None, Vec::new(), None);
+    let mut indexes = Vec::new();
     for attribute in input.attrs.iter().filter(|attribute| attribute.path().is_ident("table")) {
         attribute.parse_nested_meta(|meta| {
             match meta.path.get_ident().map(Ident::to_string).unwrap_or_default().as_str() {
@@ -85,7 +110,8 @@ fn options(input: &DeriveInput) -> Result<Options> {
                 "kind" => kind = Some(table_kind(&meta.value()?.parse()?)?),
                 "sort_key" => sort_key = texts(meta.value()?)?,
                 "partition_by" => partition_by = Some(meta.value()?.parse()?),
-                _ => return Err(meta.error("a table has name, kind, sort_key and partition_by")),
+                "index" => indexes.push(index(&meta)?),
+                _ => return Err(meta.error("a table has name, kind, sort_key, partition_by and index")),
             }
             Ok(())
         })?;
@@ -97,7 +123,29 @@ fn options(input: &DeriveInput) -> Result<Options> {
         kind: kind.ok_or_else(|| missing("kind"))?,
         sort_key,
         partition_by,
+        indexes,
     })
+}
+
+/// `index(name = "by_user", expression = "user_id", kind = "bloom_filter(0.01)")`.
+fn index(meta: &ParseNestedMeta<'_>) -> Result<TokenStream> {
+    let (mut name, mut expression, mut kind) = (None, None, None);
+    meta.parse_nested_meta(|meta| {
+        let value: LitStr = meta.value()?.parse()?;
+        match meta.path.get_ident().map(Ident::to_string).unwrap_or_default().as_str() {
+            "name" => name = Some(value),
+            "expression" => expression = Some(value),
+            "kind" => kind = Some(value),
+            _ => return Err(meta.error("an index has name, expression and kind")),
+        }
+        Ok(())
+    })?;
+    let example = "index(name = \"by_user\", expression = \"user_id\", kind = \"bloom_filter(0.01)\")";
+    let missing = |what| meta.error(format!("the index's {what} is missing, as in {example}"));
+    let name = name.ok_or_else(|| missing("name"))?;
+    let expression = expression.ok_or_else(|| missing("expression"))?;
+    let kind = kind.ok_or_else(|| missing("kind"))?;
+    Ok(quote!(::plugin_sdk::description::Index { name: #name, expression: #expression, kind: #kind }))
 }
 
 fn table_kind(kind: &LitStr) -> Result<TokenStream> {

@@ -29,7 +29,9 @@ pub struct Order<'a> {
     quantity: Pass<i32>,
     product_id: Pass<i32>,
     unit_price: Pass<Option<Decimal<10, 2>>>,
+    /// The source's, or quantity times unit price where the stream leaves it out.
     total_amount: Option<Decimal<12, 2>>,
+    /// Trimmed, in capital letters.
     #[column(clickhouse = "LowCardinality(Nullable(String))")]
     status: Option<&'a str>,
     created_at: Pass<Option<WallClock<Micros>>>,
@@ -42,19 +44,27 @@ pub struct Order<'a> {
 pub struct OrderFinal<'a> {
     id: Pass<i32>,
     order_number: Pass<Option<&'a str>>,
+    #[column(codec = "DoubleDelta, ZSTD(1)")]
     order_date: Pass<Date>,
+    #[column(codec = "DoubleDelta, ZSTD(1)")]
     order_time: Pass<Option<WallClock<Micros>>>,
     purchaser: Pass<i32>,
     quantity: Pass<i32>,
     product_id: Pass<i32>,
     unit_price: Pass<Option<Decimal<10, 2>>>,
+    /// The source's, or quantity times unit price where the stream leaves it out.
     total_amount: Option<Decimal<12, 2>>,
+    /// Trimmed, in capital letters.
     #[column(clickhouse = "LowCardinality(Nullable(String))")]
     status: Option<&'a str>,
+    #[column(codec = "DoubleDelta, ZSTD(1)")]
     created_at: Pass<Option<WallClock<Micros>>>,
+    #[column(codec = "DoubleDelta, ZSTD(1)")]
     updated_at: Pass<Option<WallClock<Micros>>>,
+    /// c, u, d or r.
     #[column(clickhouse = "LowCardinality(String)")]
     operation: &'static str,
+    /// INSERT, UPDATE, DELETE or READ.
     #[column(clickhouse = "LowCardinality(String)")]
     operation_name: &'static str,
 }

@@ -73,9 +73,14 @@ fn a_delete_is_never_rejected() {
 fn four_columns_cross_and_two_tables_are_described() {
     let harness = Harness::<Orders>::new();
     let description = harness.description();
-    let crossing: Vec<_> = description.input.iter().filter(|it| it.crosses).map(|it| it.column.name).collect();
-    assert_eq!(crossing, ["_op", "quantity", "unit_price", "total_amount", "status"]);
+    let crossing: Vec<_> = description.input.iter().filter(|it| it.crosses).map(|it| &*it.column.name).collect();
+    assert_eq!(crossing, ["change.op", "quantity", "unit_price", "total_amount", "status"]);
     let tables: Vec<_> = description.outputs.iter().map(|it| (it.table, it.kind, it.columns.len())).collect();
     assert_eq!(tables, [("orders", TableKind::Current, 12), ("orders_final", TableKind::Append, 14)]);
     assert_eq!(description.outputs[1].partition_by, Some("toYYYYMM(order_date)"));
+}
+
+#[test]
+fn cases() {
+    plugin_sdk::testing::run_cases::<Orders>("cases");
 }

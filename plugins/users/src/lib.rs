@@ -16,7 +16,9 @@ pub struct UserIn<'a> {
 #[table(name = "silver_users", kind = "current", sort_key = ["user_id"])]
 pub struct User<'a> {
     user_id: Pass<i32>,
+    /// Trimmed.
     full_name: &'a str,
+    /// Trimmed, in lower case.
     email: Lowercase<'a>,
     created_at: Pass<Timestamp<Micros>>,
     updated_at: Pass<Timestamp<Micros>>,

@@ -64,3 +64,8 @@ fn a_delete_by_key_alone_is_kept() {
 fn the_format_is_flat() {
     assert_eq!(Harness::<Users>::new().description().format, Format::Flat);
 }
+
+#[test]
+fn cases() {
+    plugin_sdk::testing::run_cases::<Users>("cases");
+}

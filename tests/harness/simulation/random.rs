@@ -6,15 +6,17 @@ use std::time::Duration;
 use engine::engine::EngineError;
 use engine::journal::{Commit, JournalError};
 use engine::offsets::LaneId;
+use engine::random::Random;
 use engine::simulation::{Chance, Process};
+use engine::sink::SimulatedTables;
 use engine::source::SimulatedTopics;
 use tokio::task::JoinHandle;
 use tokio::time::sleep;
 
 use super::{End, World, partition, simulate};
 
-/// Large enough for all blocks of a run: what happens outside the window is not promised.
-const WINDOW: usize = 10_000;
+/// Parts that tables remember: all of a run, hardly any, none.
+const WINDOWS: [usize; 3] = [10_000, 100, 0];
 
 /// What a run came to.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,13 +35,14 @@ pub struct Outcome {
 /// If the run does not come to its end.
 #[must_use]
 pub fn run_seed(seed: u64) -> Outcome {
-    simulate(seed, WINDOW, async |world| {
+    let window = WINDOWS[Random::new(seed).index(WINDOWS.len())];
+    simulate(seed, window, async |world| {
         let partitions = 1 + i32::try_from(world.chance.below(3)).unwrap_or(0);
         world.topics.create("t", partitions);
         world.batch.max_messages = 1 + world.chance.below(10) as usize;
         let (mut faults, mut feeders) = (0, Vec::new());
         for round in 0..1 + world.chance.below(6) {
-            feeders.push(feed(world.topics.clone(), world.chance.clone(), partitions));
+            feeders.push(feed(world.topics.clone(), world.tables.clone(), world.chance.clone(), partitions));
             vary(world, round);
             let process = match world.chance.below(3) {
                 0 => Process::default(),
@@ -57,14 +60,15 @@ pub fn run_seed(seed: u64) -> Outcome {
     })
 }
 
-/// Messages and holes, over two seconds.
-fn feed(topics: SimulatedTopics, chance: Chance, partitions: i32) -> JoinHandle<()> {
+/// Messages and holes, and another writer's parts in the tables, over two seconds.
+fn feed(topics: SimulatedTopics, tables: SimulatedTables, chance: Chance, partitions: i32) -> JoinHandle<()> {
     tokio::spawn(async move {
         for number in 0..chance.below(60) {
             let to = partition(i32::try_from(chance.below(partitions.unsigned_abs())).unwrap_or(0));
             match chance.below(10) {
                 0 => topics.hole(&to, 1 + i64::from(chance.below(3))),
                 1 => drop(topics.produce(&to, Some(b"key"), None)),
+                2 => tables.crowd("`db`.`rows`", chance.below(6).into()),
                 _ => drop(topics.produce(&to, None, Some(format!("{to} {number}").as_bytes()))),
             }
             if chance.per_mille(400) {

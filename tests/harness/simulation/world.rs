@@ -86,6 +86,23 @@ pub struct World {
     running: Option<Running>,
 }
 
+/// A process beside the world's.
+pub struct Other(Running);
+
+impl Other {
+    /// Its lanes.
+    #[must_use]
+    pub fn lanes(&self) -> Lanes {
+        self.0.lanes.clone()
+    }
+
+    /// Tells it to stop, and waits until it has.
+    pub async fn stop(self) {
+        self.0.stopper.tell();
+        drop(self.0.engine.await);
+    }
+}
+
 struct Running {
     process: Process,
     stopper: Stopper,
@@ -200,7 +217,13 @@ impl World {
             recoveries: Arc::new(Semaphore::new(MAX_RECOVERIES)),
         };
         let settings = self.transform.settings().clone();
-        let file = PluginFile { folder: "".into(), topics: vec!["^t$".into()], start: Start::Earliest, settings };
+        let file = PluginFile {
+            folder: "".into(),
+            topics: vec!["^t$".into()],
+            start: Start::Earliest,
+            settings,
+            places: [].into(),
+        };
         let deployed = vec![Deployed { file, transform: self.transform.clone() }];
         Engine::new(Arc::new(self.config()), around, deployed, Arc::new(Metrics::default()), lanes, stopped)
     }
@@ -233,6 +256,14 @@ impl World {
     #[must_use]
     pub fn lanes(&self) -> Lanes {
         self.running.as_ref().expect("a process").lanes.clone()
+    }
+
+    /// Leaves the running process alone: the next start has another one beside it.
+    ///
+    /// # Panics
+    /// If there is no process.
+    pub fn leave(&mut self) -> Other {
+        Other(self.running.take().expect("a process"))
     }
 
     /// Waits until the process ends.

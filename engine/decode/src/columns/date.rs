@@ -52,12 +52,16 @@ impl Date {
     fn days(value: &mut Cursor<'_>, wire: &Wire) -> Read<i64> {
         if value.at_number() {
             let number = int64(value)?;
-            return match wire {
-                Wire::Timestamp(unit) => midnight(number, *unit),
-                Wire::Time(_) => Err(NOT_A_DATE),
-                _ if POSITIVE.contains(&number) => Err(POSITIVE_INFINITY),
-                _ if NEGATIVE.contains(&number) => Err(NEGATIVE_INFINITY),
-                _ => Ok(number),
+            return if let Wire::Timestamp(unit) = wire {
+                midnight(number, *unit)
+            } else if let Wire::Time(_) = wire {
+                Err(NOT_A_DATE)
+            } else if POSITIVE.contains(&number) {
+                Err(POSITIVE_INFINITY)
+            } else if NEGATIVE.contains(&number) {
+                Err(NEGATIVE_INFINITY)
+            } else {
+                Ok(number)
             };
         }
         match value.peek() {

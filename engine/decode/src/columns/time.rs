@@ -53,11 +53,10 @@ where
 
     fn read(&mut self, value: &mut Cursor<'_>, wire: &Wire) -> Read<A::Native> {
         let time = if value.at_number() {
-            let unit = match wire {
-                Wire::Time(unit) => *unit,
-                Wire::Days | Wire::Timestamp(_) => return Err(NOT_A_TIME),
-                _ => self.unit,
-            };
+            if let Wire::Days | Wire::Timestamp(_) = wire {
+                return Err(NOT_A_TIME);
+            }
+            let unit = if let Wire::Time(unit) = wire { *unit } else { self.unit };
             convert(int64(value)?, unit, self.unit)?
         } else if value.at_string() {
             let mut scratch = Vec::new();

@@ -61,11 +61,14 @@ impl<A> Timestamp<A> {
 
     #[inline]
     fn number(&self, number: i64, wire: &Wire) -> Read<i64> {
-        match wire {
-            Wire::Timestamp(unit) => convert(number, *unit, self.unit),
-            Wire::Days => convert(number.checked_mul(DAY_SECONDS).ok_or(ABOVE)?, TimeUnit::Second, self.unit),
-            Wire::Time(_) => Err(NOT_A_TIMESTAMP),
-            _ => Ok(number),
+        if let Wire::Timestamp(unit) = wire {
+            convert(number, *unit, self.unit)
+        } else if let Wire::Days = wire {
+            convert(number.checked_mul(DAY_SECONDS).ok_or(ABOVE)?, TimeUnit::Second, self.unit)
+        } else if let Wire::Time(_) = wire {
+            Err(NOT_A_TIMESTAMP)
+        } else {
+            Ok(number)
         }
     }
 

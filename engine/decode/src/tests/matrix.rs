@@ -215,7 +215,7 @@ fn decimal(precision: u8, scale: i8) -> DataType {
 }
 
 /// The column as a plugin declares it for this mode.
-fn declared(database: &str, mode: &str, name: &str, column: As, schema: bool) -> InputColumn {
+fn declared(mode: &str, name: &str, column: As, schema: bool) -> InputColumn {
     let micros = |unit: TimeUnit| if schema { TimeUnit::Microsecond } else { unit };
     let mut reading = Reading::default();
     let data_type = match column {
@@ -224,7 +224,7 @@ fn declared(database: &str, mode: &str, name: &str, column: As, schema: bool) ->
         As::Clock(digits) => time_of_day(micros(unit(mode, digits))),
         As::Zoned => utc_micros(),
         As::Json => {
-            return InputColumn { field: Arc::new(json(name)), ..declared(database, mode, name, As::Interval, schema) };
+            return InputColumn { field: Arc::new(json(name)), ..declared(mode, name, As::Interval, schema) };
         }
         As::Decimal(precision, scale) => decimal(precision, scale),
         As::Bytes => {
@@ -252,7 +252,7 @@ fn declared(database: &str, mode: &str, name: &str, column: As, schema: bool) ->
         As::Decimals => list_of(decimal(10, 2)),
     };
     if mode == "structured" && matches!(column, As::Interval) {
-        return InputColumn { field: Arc::new(json(name)), ..declared(database, "precise", name, column, schema) };
+        return InputColumn { field: Arc::new(json(name)), ..declared("precise", name, column, schema) };
     }
     let field = Arc::new(optional(name, data_type));
     InputColumn { field, source: Source::Row(name.to_owned()), required: false, reading }
@@ -371,11 +371,11 @@ fn duration(text: &str) -> BTreeMap<String, String> {
 }
 
 /// What is not exact about a column in a mode, with schema or without: by the row's id.
-fn deviations(database: &str, mode: &str, tested: &Tested, recorded: &Recorded, schema: bool) -> BTreeMap<i64, String> {
+fn deviations(mode: &str, tested: &Tested, recorded: &Recorded, schema: bool) -> BTreeMap<i64, String> {
     let (name, _, column) = tested;
     let mut input = input(Format::Envelope, vec![required("id", DataType::Int64)]);
     input.decimals = if mode == "string" { Decimals::String } else { Decimals::Precise };
-    input.columns.push(declared(database, mode, name, *column, schema));
+    input.columns.push(declared(mode, name, *column, schema));
     let wrapped = |payload: &String| {
         if schema { format!("{}{payload}}}", recorded.prefix) } else { payload.clone() }
     };
@@ -396,7 +396,7 @@ fn deviations(database: &str, mode: &str, tested: &Tested, recorded: &Recorded, 
     for row in 0..decoded.rows.num_rows() {
         let id = decoded.rows.column(0).as_primitive::<Int64Type>().value(row);
         let expected_name = if matches!(column, As::Interval)
-            && declared(database, mode, name, *column, schema).field.data_type() == &DataType::Utf8
+            && declared(mode, name, *column, schema).field.data_type() == &DataType::Utf8
         {
             format!("{name}_text")
         } else {
@@ -444,14 +444,14 @@ fn every_type_in_every_mode_is_what_the_database_says() {
         modes.iter().for_each(|(mode, _)| document += &format!(" {mode} |"));
         document += &format!("\n|---|---|{}\n", "---|".repeat(modes.len()));
         for tested in table {
-            let shown = declared(database, "precise", tested.0, tested.2, true);
+            let shown = declared("precise", tested.0, tested.2, true);
             let as_json = shown.field.metadata().contains_key(EXTENSION_NAME);
             let declared = if as_json { "Json".to_owned() } else { name_of(shown.field.data_type()) };
             document += &format!("| {} | {declared} |", tested.1);
             for ((mode, _), recording) in modes.iter().zip(&recordings) {
                 let mut marks = Vec::new();
                 for schema in [true, false] {
-                    let found = deviations(database, mode, tested, recording, schema);
+                    let found = deviations(mode, tested, recording, schema);
                     match footnote(database, mode, tested, &found) {
                         Ok(notes) => {
                             used.extend(notes.iter().copied());

@@ -31,6 +31,7 @@ fn intent(epoch: u64, start: i64, end: i64) -> Intent {
         calls: vec![],
         poison: vec![],
         blocks: vec![],
+        marks: vec![],
     }
 }
 

@@ -1,23 +1,36 @@
 //! What crosses the border: every type, both ways, and no bytes that could do harm.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use arrow_array::cast::AsArray;
 use arrow_array::types::Int64Type;
-use arrow_array::{Array, ArrayRef, BooleanArray, Int64Array, RecordBatch, StringArray, UInt32Array, make_array};
-use arrow_buffer::{Buffer, MutableBuffer};
+use arrow_array::{
+    Array, ArrayRef, BooleanArray, Int64Array, ListArray, MapArray, RecordBatch, StringArray, StructArray, UInt32Array,
+    make_array,
+};
+use arrow_buffer::{Buffer, MutableBuffer, NullBuffer, OffsetBuffer};
 use arrow_data::ArrayData;
 use arrow_schema::{DataType, Field, Schema, TimeUnit};
 use proptest::prelude::*;
 
-use super::guest::{Guest, Output};
+use super::guest::{Guest, Output, key_and_value};
 use super::{HOST, instance};
 use crate::plugin::frame::{buffer_count, column, push_buffers};
 use crate::plugin::{Emitted, Origin, Rows};
 use crate::table::EXTENSION_NAME;
 
-/// A field of every type of the contract.
+/// A field of every type of the contract that a table may have: lists and maps are never null there.
 pub(super) fn every_type(nullable: bool) -> Vec<Field> {
+    let of_table = |field: Field| {
+        let nullable = field.is_nullable() && !field.data_type().is_nested();
+        field.with_nullable(nullable)
+    };
+    every_field(nullable).into_iter().map(of_table).collect()
+}
+
+/// A field of every type of the contract.
+fn every_field(nullable: bool) -> Vec<Field> {
     let units = [TimeUnit::Second, TimeUnit::Millisecond, TimeUnit::Microsecond, TimeUnit::Nanosecond];
     let mut types = vec![
         DataType::Boolean,
@@ -44,6 +57,7 @@ pub(super) fn every_type(nullable: bool) -> Vec<Field> {
         DataType::Time64(TimeUnit::Microsecond),
         DataType::Time64(TimeUnit::Nanosecond),
     ];
+    types.extend(nested_types());
     types.extend(units.map(|unit| DataType::Timestamp(unit, None)));
     types.extend(units.map(|unit| DataType::Timestamp(unit, Some("UTC".into()))));
     let extension = |name: &str| [(EXTENSION_NAME.to_owned(), name.to_owned())];
@@ -56,6 +70,28 @@ pub(super) fn every_type(nullable: bool) -> Vec<Field> {
     };
     let json = Field::new("json", DataType::Utf8, nullable).with_metadata(extension("arrow.json"));
     types.into_iter().enumerate().map(field).chain([json]).collect()
+}
+
+/// Lists and maps, with nulls in them and without.
+fn nested_types() -> Vec<DataType> {
+    let item = |data_type, nullable| DataType::List(Arc::new(Field::new_list_field(data_type, nullable)));
+    let map = |key, value, nullable| {
+        let uuid = (key == DataType::FixedSizeBinary(16)).then(|| (EXTENSION_NAME.to_owned(), "arrow.uuid".to_owned()));
+        let key = Field::new("key", key, false).with_metadata(uuid.into_iter().collect::<HashMap<_, _>>());
+        let value = Field::new("value", value, nullable);
+        let entries = Field::new("entries", DataType::Struct(vec![key, value].into()), false);
+        DataType::Map(Arc::new(entries), false)
+    };
+    vec![
+        item(DataType::Utf8, true),
+        item(DataType::Utf8, false),
+        item(DataType::Boolean, true),
+        item(DataType::Decimal128(5, 2), false),
+        item(DataType::Timestamp(TimeUnit::Microsecond, None), true),
+        map(DataType::Utf8, DataType::Utf8, true),
+        map(DataType::Int32, DataType::Binary, false),
+        map(DataType::FixedSizeBinary(16), DataType::Boolean, true),
+    ]
 }
 
 /// A small generator: the seed is the case.
@@ -84,6 +120,9 @@ impl Random {
 
 /// Any array of the field's type.
 pub(super) fn random_array(field: &Field, rows: usize, random: &mut Random) -> ArrayRef {
+    if field.data_type().is_nested() {
+        return random_nested(field, rows, random);
+    }
     let validity = field.is_nullable().then(|| Buffer::from(random.bytes(rows.div_ceil(8))));
     let buffers = match field.data_type() {
         DataType::Boolean => vec![random.bytes(rows.div_ceil(8)).into()],
@@ -112,6 +151,25 @@ pub(super) fn random_array(field: &Field, rows: usize, random: &mut Random) -> A
     let buffers = buffers.iter().map(|buffer: &Buffer| aligned(buffer)).collect();
     let data = ArrayData::try_new(field.data_type().clone(), rows, validity, 0, buffers, vec![]).unwrap();
     make_array(data)
+}
+
+fn random_nested(field: &Field, rows: usize, random: &mut Random) -> ArrayRef {
+    let nulls = field.is_nullable().then(|| NullBuffer::from_iter((0..rows).map(|_| random.below(4) > 0)));
+    let offsets = OffsetBuffer::<i32>::from_lengths((0..rows).map(|_| random.below(4)));
+    let children = usize::try_from(offsets[rows]).unwrap();
+    match field.data_type() {
+        DataType::List(item) => {
+            let items = random_array(item, children, random);
+            Arc::new(ListArray::try_new(item.clone(), offsets, items, nulls).unwrap())
+        }
+        DataType::Map(entries, _) => {
+            let (key, value) = key_and_value(entries);
+            let columns = [key, value].map(|field| random_array(field, children, random)).to_vec();
+            let pairs = StructArray::try_new(vec![key.clone(), value.clone()].into(), columns, None).unwrap();
+            Arc::new(MapArray::try_new(entries.clone(), offsets, pairs, nulls, false).unwrap())
+        }
+        other => panic!("{other} is not nested"),
+    }
 }
 
 fn aligned(buffer: &Buffer) -> Buffer {
@@ -162,7 +220,7 @@ proptest! {
     #[test]
     fn any_slice_of_any_array_comes_back_equal(seed: u64, rows in 0_usize..200, from in 0_usize..40) {
         let mut random = Random::new(seed);
-        for field in [every_type(true), every_type(false)].concat() {
+        for field in [every_field(true), every_field(false)].concat() {
             let array = random_array(&field, rows + from, &mut random).slice(from, rows);
             let buffers = buffers_of(&array);
             prop_assert_eq!(buffers.len(), buffer_count(field.data_type()));
@@ -175,7 +233,7 @@ proptest! {
     #[test]
     fn damaged_buffers_are_refused_or_harmless(seed: u64, rows in 0_usize..100, damages in 1_usize..4) {
         let mut random = Random::new(seed);
-        for field in [every_type(true), every_type(false)].concat() {
+        for field in [every_field(true), every_field(false)].concat() {
             let array = random_array(&field, rows, &mut random);
             let mut buffers = buffers_of(&array);
             for _ in 0..damages {
@@ -193,7 +251,7 @@ proptest! {
     #[test]
     fn any_number_of_any_buffers_is_refused_or_harmless(seed: u64, rows in 0_usize..20, count in 0_usize..5) {
         let mut random = Random::new(seed);
-        for field in every_type(true) {
+        for field in every_field(true) {
             let buffers: Vec<Buffer> = (0..count).map(|_| { let n = random.below(90); random.bytes(n).into() }).collect();
             if let Ok(array) = back(&field, rows, &buffers) {
                 prop_assert!(array.to_data().validate_full().is_ok());
@@ -207,7 +265,7 @@ fn each_lie_about_a_column_has_its_error() {
     let text = |nullable| Field::new("c", DataType::Utf8, nullable);
     let offsets = |of: &[i32]| of.iter().flat_map(|at| at.to_le_bytes()).collect::<Vec<u8>>();
     let decimal = Field::new("c", DataType::Decimal128(2, 0), false);
-    let cases: Vec<(&str, Field, usize, Vec<Vec<u8>>)> = vec![
+    let cases: Vec<Lie> = vec![
         ("0 buffers", text(true), 1, vec![]),
         ("2 buffers", text(true), 1, vec![vec![], vec![]]),
         ("offsets has 4 bytes where 1 rows need 8", text(true), 1, vec![vec![], offsets(&[0]), vec![]]),
@@ -229,11 +287,78 @@ fn each_lie_about_a_column_has_its_error() {
         ("more than 2 digits", decimal.clone(), 1, vec![vec![], 100_i128.to_le_bytes().to_vec()]),
         ("more than 2 digits", decimal, 1, vec![vec![], i128::MIN.to_le_bytes().to_vec()]),
     ];
-    for (expected, field, rows, buffers) in cases {
+    for (expected, field, rows, buffers) in cases.into_iter().chain(lies_about_lists_and_maps()) {
         let buffers: Vec<Buffer> = buffers.into_iter().map(Buffer::from).collect();
         let error = back(&field, rows, &buffers).unwrap_err().to_string();
         assert!(error.contains(expected), "{error:?} should say {expected:?}");
     }
+}
+
+type Lie = (&'static str, Field, usize, Vec<Vec<u8>>);
+
+fn lies_about_lists_and_maps() -> Vec<Lie> {
+    let words = |of: &[i32]| of.iter().flat_map(|word| word.to_le_bytes()).collect::<Vec<u8>>();
+    let none = Vec::new;
+    let list = |nullable| Field::new_list("c", Field::new_list_field(DataType::Int32, nullable), false);
+    let map = |value| {
+        let pair = vec![Field::new("key", DataType::Utf8, false), Field::new("value", value, true)];
+        let entries = Field::new("entries", DataType::Struct(pair.into()), false);
+        Field::new("c", DataType::Map(Arc::new(entries), false), false)
+    };
+    let bad_text = vec![0xc3, 0x28];
+    vec![
+        ("1 buffers where the described columns have 4", list(true), 1, vec![none()]),
+        ("elements: 1 buffers where the described columns have 2", list(true), 1, vec![none(), words(&[0, 0]), none()]),
+        ("offsets has 4 bytes where 1 rows need 8", list(true), 1, vec![none(), words(&[0]), none(), none()]),
+        ("do not begin at 0", list(true), 1, vec![none(), words(&[1, 1]), none(), words(&[7])]),
+        ("go back", list(true), 2, vec![none(), words(&[0, 1, 0]), none(), none()]),
+        ("go back", list(true), 1, vec![none(), words(&[0, i32::MIN]), none(), none()]),
+        // Offsets beyond the elements, far beyond them, and elements beyond the offsets.
+        (
+            "elements: values has 4 bytes where 2 rows need 8",
+            list(true),
+            1,
+            vec![none(), words(&[0, 2]), none(), words(&[7])],
+        ),
+        (
+            "elements: values has 4 bytes where 2147483647 rows need 8589934588",
+            list(true),
+            1,
+            vec![none(), words(&[0, i32::MAX]), none(), words(&[7])],
+        ),
+        (
+            "elements: values has 8 bytes where 1 rows need 4",
+            list(true),
+            1,
+            vec![none(), words(&[0, 1]), none(), words(&[7, 8])],
+        ),
+        ("1 nulls in a column that is not nullable", list(true), 1, vec![vec![0], words(&[0, 0]), none(), none()]),
+        (
+            "elements: 1 nulls in a column that is not nullable",
+            list(false),
+            1,
+            vec![none(), words(&[0, 1]), vec![0], words(&[7])],
+        ),
+        (
+            "keys: 1 nulls in a column that is not nullable",
+            map(DataType::Int8),
+            1,
+            vec![none(), words(&[0, 1]), vec![0], words(&[0, 0]), none(), none(), vec![1]],
+        ),
+        (
+            "keys: text is not UTF-8",
+            map(DataType::Int8),
+            1,
+            vec![none(), words(&[0, 1]), none(), words(&[0, 2]), bad_text, none(), vec![1]],
+        ),
+        (
+            "values: values has 1 bytes where 2 rows need 2",
+            map(DataType::Int8),
+            1,
+            vec![none(), words(&[0, 2]), none(), words(&[0, 0, 0]), none(), none(), vec![1]],
+        ),
+        ("keys: 0 buffers", map(DataType::Int8), 1, vec![none(), words(&[0, 0])]),
+    ]
 }
 
 #[test]
@@ -268,7 +393,7 @@ fn picking(rows: (u32, &[u8], u32), made: &[i64]) -> Result<Emitted, String> {
     let text = Field::new("text", DataType::Utf8, false);
     let made_field = Field::new("m", DataType::Int64, false);
     let mut guest = Guest::with(vec![text.clone()], vec![(text, Origin::Input(0)), (made_field, Origin::Made)]);
-    guest.input[0].1 = false;
+    guest.stay = vec![0];
     let made: Vec<u8> = made.iter().flat_map(|value| value.to_le_bytes()).collect();
     guest.process = guest.emit(0, rows, &[&[], &made]);
     let plugin = HOST.load(guest.module()).unwrap();
@@ -316,9 +441,7 @@ fn rows_outside_of_the_batch_are_refused() {
 fn a_column_that_does_not_cross_has_no_buffers() {
     let fields = every_type(true);
     let mut guest = Guest::with(fields.clone(), vec![(Field::new("n", DataType::Int32, false), Origin::Made)]);
-    for (_, crosses) in guest.input.iter_mut().skip(1) {
-        *crosses = false;
-    }
+    guest.stay = (1..fields.len()).collect();
     // Traps unless the first column's two buffers alone are there.
     guest.process = "(if (i32.ne (local.get $count) (i32.const 2)) (then (unreachable)))".to_owned();
     let plugin = HOST.load(guest.module()).unwrap();

@@ -9,7 +9,7 @@ use arrow_array::types::Int64Type;
 use arrow_array::{ArrayRef, Int64Array, RecordBatch, StringArray};
 use arrow_schema::{DataType, Field};
 
-use super::guest::{Guest, Output};
+use super::guest::{Guest, Output, parameter};
 use super::{HOST, LIMITS, context, instance};
 use crate::plugin::{Answer, Fault, Host, HostSettings, Limits, LoadError, Origin, Plugin};
 
@@ -435,7 +435,7 @@ fn without_address_space_for_a_pool_plugins_run_all_the_same() {
 #[test]
 fn contexts_and_batches_that_do_not_fit_are_the_engines_fault() {
     let mut guest = Guest::new();
-    guest.parameters = vec![("rate".to_owned(), None)];
+    guest.parameters = vec![parameter("rate", None)];
     let plugin = load(guest);
     assert!(matches!(plugin.instance(&context(), LIMITS), Err(Fault::Engine { .. })));
 

@@ -3,15 +3,17 @@
 
 use std::fmt::Write as _;
 
-use arrow_schema::{DataType, Field, TimeUnit};
+use arrow_schema::{DataType, Field, FieldRef, TimeUnit};
 use bytes::Bytes;
 use wit_component::{StringEncoding, embed_component_metadata};
 use wit_parser::Resolve;
 
-use crate::plugin::Origin;
-use crate::table::{EXTENSION_NAME, TableKind};
+use crate::decode::Reading;
+use crate::input::{ChangeColumn, InputColumn, Source};
+use crate::plugin::{Origin, Parameter, ParameterType};
+use crate::table::{CLICKHOUSE_CODEC, CLICKHOUSE_TYPE, COMMENT, EXTENSION_NAME, Index, TableKind};
 
-pub(super) const WIT: &str = include_str!("../../../../schemas/wit/0.1/transform.wit");
+pub(super) const WIT: &str = include_str!("../../../../schemas/wit/0.2/transform.wit");
 
 /// Address of 16 zero bytes: `ok` of either result, with an empty list.
 pub(super) const OK: u32 = 16;
@@ -24,20 +26,50 @@ pub(super) struct Output {
     pub(super) columns: Vec<(Field, Origin)>,
     pub(super) sort_key: Vec<String>,
     pub(super) partition_by: Option<String>,
+    pub(super) indexes: Vec<Index>,
 }
 
 impl Output {
     pub(super) fn append(table: &str, columns: Vec<(Field, Origin)>) -> Self {
-        Self { table: table.to_owned(), kind: TableKind::Append, columns, sort_key: vec![], partition_by: None }
+        Self {
+            table: table.to_owned(),
+            kind: TableKind::Append,
+            columns,
+            sort_key: vec![],
+            partition_by: None,
+            indexes: vec![],
+        }
     }
+}
+
+/// Where a column of this name comes from, unless a test says otherwise: the change, for the names that 0.1 reserves.
+pub(super) fn column(field: Field) -> InputColumn {
+    let change = ChangeColumn::named(field.name());
+    let source = change.map_or_else(|| Source::Row(field.name().clone()), Source::Change);
+    InputColumn {
+        required: change.is_none() && !field.is_nullable(),
+        field: field.into(),
+        source,
+        reading: Reading::default(),
+    }
+}
+
+/// A parameter of type text.
+pub(super) fn parameter(name: &str, default: Option<&str>) -> Parameter {
+    let default = default.map(str::to_owned);
+    Parameter { name: name.to_owned(), doc: String::new(), kind: ParameterType::Text, default }
 }
 
 /// A plugin to be. `process` and the rest are bodies of functions in WebAssembly text.
 pub(super) struct Guest {
     pub(super) name: String,
-    pub(super) input: Vec<(Field, bool)>,
+    pub(super) input: Vec<InputColumn>,
+    /// Input columns that stay in the host, by index.
+    pub(super) stay: Vec<usize>,
+    /// Flat rows, not envelopes.
+    pub(super) flat: bool,
     pub(super) outputs: Vec<Output>,
-    pub(super) parameters: Vec<(String, Option<String>)>,
+    pub(super) parameters: Vec<Parameter>,
     pub(super) describe: String,
     pub(super) start: String,
     pub(super) process: String,
@@ -58,7 +90,9 @@ impl Guest {
     pub(super) fn with(input: Vec<Field>, output: Vec<(Field, Origin)>) -> Self {
         Self {
             name: "guest".to_owned(),
-            input: input.into_iter().map(|field| (field, true)).collect(),
+            input: input.into_iter().map(column).collect(),
+            stay: vec![],
+            flat: false,
             outputs: vec![Output::append("t", output)],
             parameters: vec![],
             describe: String::new(),
@@ -142,7 +176,7 @@ impl Guest {
     pub(super) fn module_with_allocator(mut self, answer: &str) -> Bytes {
         let description = self.description();
         let base = (DATA as usize + self.data.len()).next_multiple_of(16);
-        let version = if self.wit.contains("@0.2.0") { "0.2.0" } else { "0.1.0" };
+        let version = self.wit.split_once("package engine:plugin@").unwrap().1.split_once(';').unwrap().0.to_owned();
         let mut data = String::new();
         for byte in &self.data {
             write!(data, "\\{byte:02x}").unwrap();
@@ -181,9 +215,10 @@ impl Guest {
     fn description(&mut self) -> u32 {
         let [name, version] = [self.name.clone(), "1.0.0".to_owned()].map(|text| self.text(&text));
         let mut columns = Vec::new();
-        for (field, crosses) in self.input.clone() {
-            columns.extend(self.column(&field));
-            columns.push(u32::from(crosses));
+        for (index, column) in self.input.clone().iter().enumerate() {
+            columns.extend(self.column(&column.field));
+            columns.extend(self.source(&column.source));
+            columns.push(u32::from_le_bytes([u8::from(column.required), u8::from(!self.stay.contains(&index)), 0, 0]));
         }
         let columns = self.words(&columns);
         let mut outputs = Vec::new();
@@ -191,24 +226,36 @@ impl Guest {
             outputs.extend(self.output(&output));
         }
         let mut parameters = Vec::new();
-        for (name, default) in std::mem::take(&mut self.parameters) {
-            parameters.extend(self.text(&name));
-            parameters.extend([0, 0]);
-            parameters.extend(self.option(default.as_deref()));
+        for parameter in std::mem::take(&mut self.parameters) {
+            parameters.extend(self.text(&parameter.name));
+            parameters.extend(self.text(&parameter.doc));
+            parameters.push(parameter.kind as u32);
+            parameters.extend(self.option(parameter.default.as_deref()));
         }
-        let outputs = [self.words(&outputs), u32::try_from(outputs.len() / 10).unwrap()];
-        let parameters = [self.words(&parameters), u32::try_from(parameters.len() / 7).unwrap()];
-        let inputs = [columns, u32::try_from(self.input.len()).unwrap(), 0];
+        let outputs = [self.words(&outputs), u32::try_from(outputs.len() / 12).unwrap()];
+        let parameters = [self.words(&parameters), u32::try_from(parameters.len() / 8).unwrap()];
+        let inputs = [columns, u32::try_from(self.input.len()).unwrap(), u32::from(self.flat)];
         self.words(&[&name[..], &version, &inputs, &outputs, &parameters].concat())
     }
 
-    fn column(&mut self, field: &Field) -> [u32; 3] {
+    fn column(&mut self, field: &Field) -> [u32; 5] {
         let [at, len] = self.text(field.name());
-        let [a, b, c] = type_code(field);
-        [at, len, u32::from_le_bytes([a, b, c, u8::from(field.is_nullable())])]
+        let [a, b, c, d, e, f, g, h] = type_code(field);
+        [at, len, u32::from_le_bytes([a, b, c, d]), u32::from_le_bytes([e, f, g, h]), u32::from(field.is_nullable())]
     }
 
-    fn output(&mut self, output: &Output) -> [u32; 10] {
+    fn source(&mut self, source: &Source) -> [u32; 3] {
+        let (case, name) = match source {
+            Source::Row(name) => (0, name),
+            Source::Before(name) => (1, name),
+            Source::Header(name) => (2, name),
+            Source::Change(change) => return [3, *change as u32, 0],
+        };
+        let [at, len] = self.text(name);
+        [case, at, len]
+    }
+
+    fn output(&mut self, output: &Output) -> [u32; 12] {
         let mut columns = Vec::new();
         for (field, origin) in &output.columns {
             columns.extend(self.column(field));
@@ -216,15 +263,20 @@ impl Guest {
                 Origin::Made => [0, 0],
                 Origin::Input(index) => [1, u32::try_from(*index).unwrap()],
             });
-            columns.extend([0; 3]);
+            for key in [CLICKHOUSE_TYPE, CLICKHOUSE_CODEC, COMMENT] {
+                columns.extend(self.option(field.metadata().get(key).map(String::as_str)));
+            }
         }
         let columns = [self.words(&columns), u32::try_from(output.columns.len()).unwrap()];
         let keys: Vec<u32> = output.sort_key.iter().flat_map(|key| self.text(key)).collect();
         let keys = [self.words(&keys), u32::try_from(output.sort_key.len()).unwrap()];
+        let index = |guest: &mut Self, of: &Index| [&of.name, &of.expression, &of.kind].map(|text| guest.text(text));
+        let indexes: Vec<u32> = output.indexes.iter().flat_map(|of| index(self, of)).flatten().collect();
+        let indexes = [self.words(&indexes), u32::try_from(output.indexes.len()).unwrap()];
         let [table, table_len] = self.text(&output.table);
         let kind = u32::from(output.kind == TableKind::Current);
         let [some, by, by_len] = self.option(output.partition_by.as_deref());
-        [table, table_len, kind, columns[0], columns[1], keys[0], keys[1], some, by, by_len]
+        [table, table_len, kind, columns[0], columns[1], keys[0], keys[1], some, by, by_len, indexes[0], indexes[1]]
     }
 }
 
@@ -236,8 +288,34 @@ pub(super) fn embed(module: &mut Vec<u8>, wit: &str) {
     embed_component_metadata(module, &resolve, world, StringEncoding::UTF8, false).unwrap();
 }
 
-/// Case and payload of the WIT variant.
-fn type_code(field: &Field) -> [u8; 3] {
+/// Case and payload of the WIT variant `data-type`.
+fn type_code(field: &Field) -> [u8; 8] {
+    match field.data_type() {
+        DataType::List(item) => {
+            let [a, b, c] = scalar_code(item);
+            [1, a, b, c, u8::from(item.is_nullable()), 0, 0, 0]
+        }
+        DataType::Map(entries, false) => {
+            let (key, value) = key_and_value(entries);
+            let ([a, b, c], [d, e, f]) = (scalar_code(key), scalar_code(value));
+            [2, a, b, c, d, e, f, u8::from(value.is_nullable())]
+        }
+        _ => {
+            let [a, b, c] = scalar_code(field);
+            [0, a, b, c, 0, 0, 0, 0]
+        }
+    }
+}
+
+pub(super) fn key_and_value(entries: &FieldRef) -> (&FieldRef, &FieldRef) {
+    match entries.data_type() {
+        DataType::Struct(fields) => (&fields[0], &fields[1]),
+        other => panic!("{other} is no map's"),
+    }
+}
+
+/// Case and payload of the WIT variant `scalar-type`.
+fn scalar_code(field: &Field) -> [u8; 3] {
     let unit = |unit: &TimeUnit| match unit {
         TimeUnit::Second => 0,
         TimeUnit::Millisecond => 1,

@@ -5,9 +5,9 @@ use std::sync::Arc;
 use arrow_schema::{DataType, Field, TimeUnit};
 
 use super::border::{Random, every_type};
-use super::guest::{Guest, Output, WIT, embed};
+use super::guest::{Guest, Output, WIT, embed, parameter};
 use super::{HOST, context, instance};
-use crate::plugin::{Host, HostSettings, LoadError, Origin, Parameter};
+use crate::plugin::{Host, HostSettings, LoadError, Origin};
 use crate::table::TableKind;
 
 fn refused(bytes: impl Into<bytes::Bytes>) -> LoadError {
@@ -87,15 +87,24 @@ fn imports_outside_of_the_contract_are_named() {
 }
 
 #[test]
-fn another_version_of_the_contract_is_refused_before_anything_runs() {
-    let mut guest = Guest::new();
-    guest.wit = WIT.replace("@0.1.0", "@0.2.0");
-    guest.describe = "(unreachable)".to_owned();
-    let module = guest.module();
-    let component = wit_component::ComponentEncoder::default().module(&module).unwrap().encode().unwrap();
-    for bytes in [module.to_vec(), component] {
-        let error = refused(bytes);
-        assert!(matches!(&error, LoadError::Version { found, supported: "0.1" } if found == "0.2.0"), "{error}");
+fn a_version_that_the_engine_does_not_have_is_refused_before_anything_runs() {
+    for (version, advice) in [
+        ("0.0.9", "build it again with the SDK of this engine"),
+        ("0.3.0", "take a newer engine, or build the plugin with the SDK of this one"),
+        ("1.0.0", "take a newer engine, or build the plugin with the SDK of this one"),
+    ] {
+        let mut guest = Guest::new();
+        guest.wit = WIT.replace("plugin@0.2.0", &format!("plugin@{version}"));
+        guest.describe = "(unreachable)".to_owned();
+        let module = guest.module();
+        let component = wit_component::ComponentEncoder::default().module(&module).unwrap().encode().unwrap();
+        for bytes in [module.to_vec(), component] {
+            let said = refused(bytes).to_string();
+            let expected = format!(
+                "it was built for version {version} of the plugin contract, this engine loads 0.1 and 0.2: {advice}"
+            );
+            assert_eq!(said, expected);
+        }
     }
 }
 
@@ -175,7 +184,7 @@ fn everything_that_is_wrong_with_a_description_is_said_at_once() {
     keyed.sort_key = vec!["key".to_owned(), "missing".to_owned(), String::new(), "lower(missing)".to_owned()];
     keyed.partition_by = Some("absent".to_owned());
     guest.outputs.extend([current, keyed, Output::append("", vec![])]);
-    guest.parameters = vec![("p".to_owned(), None), ("p".to_owned(), None), (String::new(), None)];
+    guest.parameters = vec![parameter("p", None), parameter("p", None), parameter("", None)];
 
     let LoadError::Description { problems } = refused(guest.module()) else { panic!() };
     let expected = [
@@ -184,8 +193,9 @@ fn everything_that_is_wrong_with_a_description_is_said_at_once() {
         r#"input column "wide": a decimal has 1 to 76 digits, not 0"#,
         r#"input column "odd": the scale of a decimal of 5 digits is 0 to 5, not -1"#,
         r#"input column "n" occurs twice"#,
-        "input column _op is reserved: it is UInt8, not Utf8",
-        r#"input column _source_ts is reserved: it is Timestamp(ms, "UTC"), nullable, not Timestamp(ms, "UTC")"#,
+        r#"input column "_op" is the change's _op: UInt8, not Utf8"#,
+        r#"input column "_source_ts" is the change's _source_ts: Timestamp(ms, "UTC"), nullable, not Timestamp(ms, "UTC")"#,
+        r#"input column "": name of the row's field is empty"#,
         r#"table t: column "far" comes from input column 99, but there are 8"#,
         r#"table t: column "other" is Utf8, but the input column "n" it comes from is Int64"#,
         r#"table t: column "maybe" is not nullable, but the input column "maybe" it comes from is"#,
@@ -210,7 +220,7 @@ fn a_description_arrives_whole() {
     let key = Field::new("_key", DataType::Binary, true);
     let id = Field::new("id", DataType::Decimal256(40, 3), false);
     let mut guest = Guest::with(vec![id.clone(), key.clone()], vec![]);
-    guest.input[1].1 = false;
+    guest.stay = vec![1];
     guest.outputs = vec![Output {
         table: "orders".to_owned(),
         kind: TableKind::Current,
@@ -221,8 +231,9 @@ fn a_description_arrives_whole() {
         ],
         sort_key: vec!["id".to_owned(), "cityHash64(m)".to_owned()],
         partition_by: Some("_partition".to_owned()),
+        indexes: vec![],
     }];
-    guest.parameters = vec![("rate".to_owned(), Some("1".to_owned())), ("zone".to_owned(), None)];
+    guest.parameters = vec![parameter("rate", Some("1")), parameter("zone", None)];
     let plugin = HOST.load(guest.module()).unwrap();
     let description = plugin.description();
     assert_eq!(description.input.fields().iter().map(|field| (**field).clone()).collect::<Vec<_>>(), [id.clone(), key]);
@@ -232,18 +243,13 @@ fn a_description_arrives_whole() {
     assert_eq!(output.columns[2], (id.with_name("m"), Origin::Made));
     assert_eq!(output.sort_key, ["id", "cityHash64(m)"]);
     assert_eq!(output.partition_by.as_deref(), Some("_partition"));
-    let parameter = |name: &str, default: Option<&str>| Parameter {
-        name: name.to_owned(),
-        doc: String::new(),
-        default: default.map(str::to_owned),
-    };
     assert_eq!(description.parameters, [parameter("rate", Some("1")), parameter("zone", None)]);
 }
 
 #[test]
 fn parameters_and_clock_reach_start() {
     let mut guest = Guest::new();
-    guest.parameters = vec![("a".to_owned(), None), ("b".to_owned(), None)];
+    guest.parameters = vec![parameter("a", None), parameter("b", None)];
     // Traps unless there are two parameters, the second begins with 'y', and the clock is the context's.
     guest.start = "(if (i32.ne (local.get $count) (i32.const 2)) (then (unreachable)))
         (if (i32.ne (i32.load8_u (i32.load offset=8 (local.get $parameters))) (i32.const 121)) (then (unreachable)))

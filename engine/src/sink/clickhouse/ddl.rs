@@ -1,8 +1,11 @@
 //! Statements that create tables and views.
 
-use crate::table::{Table, TableKind, quote};
+use arrow_schema::Field;
+
+use crate::table::{CLICKHOUSE_CODEC, COMMENT, Index, Table, TableKind, quote};
 
 use super::expression::{self, Expression};
+use super::storage;
 use super::types::{self, ColumnType};
 
 /// How many parts back the server knows a token again.
@@ -16,10 +19,21 @@ pub(super) const WINDOW_PARTS: u64 = 10_000;
 #[derive(Debug)]
 pub(super) struct Plan<'a> {
     pub(super) table: &'a Table,
-    /// Name and type of each column, in the schema's order.
-    pub(super) columns: Vec<(&'a str, ColumnType)>,
+    /// In the schema's order.
+    pub(super) columns: Vec<Column<'a>>,
     sort_key: Vec<Expression>,
     partition_by: Option<Expression>,
+    /// Each as `CREATE TABLE` has it.
+    indexes: Vec<String>,
+}
+
+/// A column of a plan.
+#[derive(Debug)]
+pub(super) struct Column<'a> {
+    pub(super) name: &'a str,
+    pub(super) column_type: ColumnType,
+    codec: Option<String>,
+    comment: Option<&'a str>,
 }
 
 impl<'a> Plan<'a> {
@@ -34,12 +48,19 @@ impl<'a> Plan<'a> {
         let partition_by = table.partition_by.as_ref().and_then(|text| good(expression::read(text, &table.schema)));
         let mut columns = Vec::new();
         for field in table.schema.fields() {
-            match types::declared(field) {
-                Ok(column_type) => columns.push((field.name().as_str(), column_type)),
+            match Column::new(field) {
+                Ok(column) => columns.push(column),
                 Err(problem) => wrong.push(format!("column `{}`: {problem}", field.name())),
             }
         }
-        let plan = Self { table, columns, sort_key, partition_by };
+        let mut indexes = Vec::new();
+        for index in &table.indexes {
+            match index_clause(index, table) {
+                Ok(clause) => indexes.push(clause),
+                Err(problem) => wrong.push(format!("index `{}`: {problem}", index.name)),
+            }
+        }
+        let plan = Self { table, columns, sort_key, partition_by, indexes };
         wrong.extend(plan.key_problems());
         if wrong.is_empty() { Ok(plan) } else { Err(wrong.join("; ")) }
     }
@@ -48,7 +69,7 @@ impl<'a> Plan<'a> {
     fn key_problems(&self) -> Vec<String> {
         let mut wrong = Vec::new();
         let sorted: Vec<&String> = self.sort_key.iter().flat_map(|key| &key.columns).collect();
-        for (name, column_type) in &self.columns {
+        for Column { name, column_type, .. } in &self.columns {
             if column_type.nullable && sorted.iter().any(|column| column == name) {
                 wrong.push(format!("column `{name}` is nullable and so can't be in the sort key"));
             }
@@ -85,7 +106,8 @@ impl<'a> Plan<'a> {
     }
 
     pub(super) fn create_table(&self) -> String {
-        let columns: Vec<String> = self.columns.iter().map(|(name, of)| format!("    {}", column(name, of))).collect();
+        let clauses = self.columns.iter().map(Column::clause).chain(self.indexes.iter().cloned());
+        let clauses: Vec<String> = clauses.map(|clause| format!("    {clause}")).collect();
         let partition = self.partition_by.as_ref().map(|key| format!("PARTITION BY {}\n", key.sql)).unwrap_or_default();
         let engine = match self.table.kind {
             TableKind::Append => "MergeTree",
@@ -95,7 +117,7 @@ impl<'a> Plan<'a> {
             "CREATE TABLE IF NOT EXISTS {}\n(\n{}\n)\nENGINE = {engine}\n{partition}ORDER BY ({})\n\
              SETTINGS non_replicated_deduplication_window = {WINDOW_PARTS}",
             self.table.quoted(),
-            columns.join(",\n"),
+            clauses.join(",\n"),
             self.order_by(),
         )
     }
@@ -104,12 +126,12 @@ impl<'a> Plan<'a> {
     pub(super) fn add_columns(&self, missing: &[&str]) -> String {
         let mut clauses = Vec::new();
         let mut before = None;
-        for (name, column_type) in &self.columns {
-            if missing.contains(name) {
+        for column in &self.columns {
+            if missing.contains(&column.name) {
                 let place = before.map_or("FIRST".to_owned(), |before| format!("AFTER {}", quote(before)));
-                clauses.push(format!("ADD COLUMN IF NOT EXISTS {} {place}", column(name, column_type)));
+                clauses.push(format!("ADD COLUMN IF NOT EXISTS {} {place}", column.clause()));
             }
-            before = Some(name);
+            before = Some(column.name);
         }
         format!("ALTER TABLE {} {}", self.table.quoted(), clauses.join(", "))
     }
@@ -121,7 +143,7 @@ impl<'a> Plan<'a> {
 
     /// The view that shows each row once, as it is now, without `FINAL` in the reader's query.
     pub(super) fn create_view(&self) -> String {
-        let columns: Vec<String> = self.columns.iter().map(|(name, _)| quote(name)).collect();
+        let columns: Vec<String> = self.columns.iter().map(|column| quote(column.name)).collect();
         format!(
             "CREATE OR REPLACE VIEW {}.{} AS SELECT {} FROM {} FINAL WHERE _deleted = 0",
             quote(&self.table.database),
@@ -132,15 +154,47 @@ impl<'a> Plan<'a> {
     }
 }
 
-fn column(name: &str, column_type: &ColumnType) -> String {
-    format!("{} {column_type}{}", quote(name), codec(name).map(|codec| format!(" CODEC({codec})")).unwrap_or_default())
+/// The statements that make a table, and its view where it has one, on a server that has neither.
+///
+/// # Errors
+/// What is wrong with the table, in words.
+pub fn create_statements(table: &Table) -> Result<Vec<String>, String> {
+    let plan = Plan::new(table)?;
+    let view = (table.kind == TableKind::Current).then(|| plan.create_view());
+    Ok([plan.create_table()].into_iter().chain(view).collect())
+}
+
+impl<'a> Column<'a> {
+    fn new(field: &'a Field) -> Result<Self, String> {
+        let name = field.name().as_str();
+        let word = |key| field.metadata().get(key).map(String::as_str);
+        let codec = word(CLICKHOUSE_CODEC).map(storage::codecs).transpose()?;
+        let codec = codec.or_else(|| engine_codec(name).map(str::to_owned));
+        Ok(Self { name, column_type: types::declared(field)?, codec, comment: word(COMMENT) })
+    }
+
+    /// As `CREATE TABLE` and `ADD COLUMN` have it.
+    fn clause(&self) -> String {
+        let comment = self.comment.map(|comment| format!(" COMMENT {}", storage::string(comment)));
+        let codec = self.codec.as_ref().map(|codec| format!(" CODEC({codec})"));
+        let (comment, codec) = (comment.unwrap_or_default(), codec.unwrap_or_default());
+        format!("{} {}{comment}{codec}", quote(self.name), self.column_type)
+    }
+}
+
+fn index_clause(index: &Index, table: &Table) -> Result<String, String> {
+    let expression = expression::read(&index.expression, &table.schema)?;
+    let kind = storage::kind(&index.kind)?;
+    Ok(format!("INDEX {} {} TYPE {kind}", quote(&index.name), expression.sql))
 }
 
 /// Codecs of the engine's columns: most grow by small steps from row to row, the others hardly change. A plugin's own
-/// columns keep the server's default.
-fn codec(name: &str) -> Option<&'static str> {
+/// columns have the codec that it declares, else the server's default.
+fn engine_codec(name: &str) -> Option<&'static str> {
     match name {
-        "_version" | "_source_ts" | "_offset" | "_epoch" | "_row" | "_ingested_at" => Some("DoubleDelta, ZSTD(1)"),
+        "_version" | "_source_ts" | "_offset" | "_lane" | "_epoch" | "_row" | "_ingested_at" => {
+            Some("DoubleDelta, ZSTD(1)")
+        }
         "_partition" => Some("T64, ZSTD(1)"),
         "_op" | "_deleted" | "_topic" => Some("ZSTD(1)"),
         _ => None,

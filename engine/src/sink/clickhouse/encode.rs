@@ -10,9 +10,9 @@ use arrow_array::cast::AsArray;
 use arrow_array::types::{
     TimestampMicrosecondType, TimestampMillisecondType, TimestampNanosecondType, TimestampSecondType,
 };
-use arrow_array::{Array, ArrayRef, RecordBatch};
+use arrow_array::{Array, ArrayRef, ListArray, MapArray, RecordBatch, StructArray};
 use arrow_ipc::writer::StreamWriter;
-use arrow_schema::{ArrowError, DataType, Field, Schema, SchemaRef, TimeUnit};
+use arrow_schema::{ArrowError, DataType, Field, FieldRef, Schema, SchemaRef, TimeUnit};
 use bytes::Bytes;
 use futures::stream;
 use lz4_flex::frame::FrameEncoder;
@@ -48,6 +48,22 @@ pub(super) fn body(
     });
     let encoding = (compression == Compression::Lz4).then_some("lz4");
     (Body::wrap_stream(stream::iter(counted)), encoding, sent)
+}
+
+/// Writes the body of a block as it would be sent, uncompressed, and counts its bytes: for measuring what that costs.
+///
+/// # Errors
+/// Arrow's.
+pub fn encoded_bytes(block: &Block) -> Result<usize, ArrowError> {
+    let pieces = Pieces {
+        schema: wire_schema(&block.table.schema),
+        batches: pieces(&block.batches).into_iter(),
+        writer: None,
+        packer: None,
+        nanoseconds: Arc::default(),
+        done: false,
+    };
+    pieces.map(|piece| Ok(piece?.len())).sum()
 }
 
 fn pieces(batches: &[RecordBatch]) -> Vec<RecordBatch> {
@@ -126,18 +142,58 @@ fn wire_schema(schema: &Schema) -> SchemaRef {
 }
 
 fn wire_field(field: &Field) -> Field {
-    let wire = Field::new(field.name(), field.data_type().clone(), field.is_nullable());
-    let DataType::Timestamp(unit, _) = field.data_type() else { return wire };
-    wire.with_data_type(DataType::Timestamp(*unit, Some("UTC".into())))
+    Field::new(field.name(), wire_type(field.data_type()), field.is_nullable())
+}
+
+#[expect(clippy::wildcard_enum_match_arm, reason = "all other types are sent as they are")]
+fn wire_type(data_type: &DataType) -> DataType {
+    let child = |field: &FieldRef| Arc::new(wire_field(field));
+    match data_type {
+        DataType::Timestamp(unit, _) => DataType::Timestamp(*unit, Some("UTC".into())),
+        DataType::List(item) => DataType::List(child(item)),
+        DataType::Map(entries, ordered) => DataType::Map(child(entries), *ordered),
+        DataType::Struct(fields) => DataType::Struct(fields.iter().map(child).collect()),
+        other => other.clone(),
+    }
 }
 
 fn wire_batch(schema: &SchemaRef, batch: &RecordBatch) -> Result<RecordBatch, ArrowError> {
-    RecordBatch::try_new(Arc::clone(schema), batch.columns().iter().map(in_utc).collect())
+    let columns = schema.fields().iter().zip(batch.columns());
+    let columns: Result<Vec<_>, _> = columns.map(|(field, array)| labelled(array, field.data_type())).collect();
+    RecordBatch::try_new(Arc::clone(schema), columns?)
 }
 
-/// The same array, its timestamps labelled `UTC`. Nothing is copied.
-fn in_utc(array: &ArrayRef) -> ArrayRef {
-    let DataType::Timestamp(unit, _) = array.data_type() else { return Arc::clone(array) };
+/// The same array under the type that it is sent with, its timestamps labelled `UTC`. Nothing is copied.
+#[expect(clippy::wildcard_enum_match_arm, reason = "all other types are sent as they are")]
+fn labelled(array: &ArrayRef, wire: &DataType) -> Result<ArrayRef, ArrowError> {
+    if array.data_type() == wire {
+        return Ok(Arc::clone(array));
+    }
+    Ok(match wire {
+        DataType::Timestamp(unit, _) => in_utc(array, *unit),
+        DataType::List(item) => {
+            let list = array.as_list::<i32>();
+            let items = labelled(list.values(), item.data_type())?;
+            Arc::new(ListArray::try_new(Arc::clone(item), list.offsets().clone(), items, list.nulls().cloned())?)
+        }
+        DataType::Map(entries, ordered) => {
+            let map = array.as_map();
+            let pairs: ArrayRef = Arc::new(map.entries().clone());
+            let pairs = labelled(&pairs, entries.data_type())?.as_struct().clone();
+            let (offsets, nulls) = (map.offsets().clone(), map.nulls().cloned());
+            Arc::new(MapArray::try_new(Arc::clone(entries), offsets, pairs, nulls, *ordered)?)
+        }
+        DataType::Struct(fields) => {
+            let parts = array.as_struct();
+            let columns = fields.iter().zip(parts.columns());
+            let columns: Result<Vec<_>, _> = columns.map(|(field, part)| labelled(part, field.data_type())).collect();
+            Arc::new(StructArray::try_new(fields.clone(), columns?, parts.nulls().cloned())?)
+        }
+        _ => Arc::clone(array),
+    })
+}
+
+fn in_utc(array: &ArrayRef, unit: TimeUnit) -> ArrayRef {
     match unit {
         TimeUnit::Second => Arc::new(array.as_primitive::<TimestampSecondType>().clone().with_timezone("UTC")),
         TimeUnit::Millisecond => {

@@ -3,7 +3,7 @@
 use arrow_schema::Field;
 use serde::Deserialize;
 
-use super::ddl::Plan;
+use super::ddl::{Column, Plan};
 use super::types::ColumnType;
 use crate::sink::Guarantee;
 use crate::table::{TableKind, quote};
@@ -73,7 +73,7 @@ impl Existing {
             return Fit::Never { mismatch, statement: Some(statement) };
         }
         let (mut lacks, mut wrong, mut changes) = (Vec::new(), Vec::new(), Vec::new());
-        for (name, wanted) in &plan.columns {
+        for Column { name, column_type: wanted, .. } in &plan.columns {
             match self.columns.iter().find(|column| column.name == *name) {
                 None => lacks.push(*name),
                 Some(column) => match column.problem(wanted) {
@@ -138,6 +138,13 @@ impl Existing {
             0 => Guarantee::None,
             parts => Guarantee::Window { parts },
         }
+    }
+
+    /// Whether each row that was inserted can be found again as it was: no engine that merges rows of one key, or leads
+    /// them elsewhere.
+    pub(super) fn keeps_rows(&self) -> bool {
+        let plain = ["MergeTree", "ReplicatedMergeTree", "SharedMergeTree"].contains(&self.engine.as_str());
+        plain && ["_lane", "_epoch", "_row"].iter().all(|name| self.columns.iter().any(|column| column.name == *name))
     }
 
     /// Whether a view shows exactly these columns.

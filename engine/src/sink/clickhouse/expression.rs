@@ -1,4 +1,4 @@
-//! Key expressions: sort and partition keys that a plugin declares become part of a `CREATE TABLE`.
+//! Expressions: sort keys, partition keys and indexes that a plugin declares become part of a `CREATE TABLE`.
 //!
 //! A plugin is not trusted and the engine's user may read the tables of other tenants, so `ORDER BY (SELECT …)` or
 //! `… AS SELECT` must not get through. Only what this file knows does: column names, numbers, plain strings, and the
@@ -8,8 +8,8 @@ use arrow_schema::Schema;
 
 use crate::table::quote;
 
-/// Pure functions that make sense in a key.
-const FUNCTIONS: [&str; 37] = [
+/// Pure functions that make sense in a key or an index.
+const FUNCTIONS: [&str; 39] = [
     "bitAnd",
     "cityHash64",
     "coalesce",
@@ -23,6 +23,8 @@ const FUNCTIONS: [&str; 37] = [
     "left",
     "length",
     "lower",
+    "mapKeys",
+    "mapValues",
     "modulo",
     "murmurHash3_64",
     "sipHash64",
@@ -49,7 +51,7 @@ const FUNCTIONS: [&str; 37] = [
     "xxHash64",
 ];
 
-/// A key expression that was read: its SQL, and the columns that it uses.
+/// An expression that was read: its SQL, and the columns that it uses.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Expression {
     pub(super) sql: String,
@@ -67,7 +69,7 @@ pub(super) fn read(text: &str, schema: &Schema) -> Result<Expression, String> {
     let (mut sql, mut columns, mut depth) = (String::new(), Vec::new(), 0_i32);
     let mut rest = text;
     while let Some(c) = rest.chars().next() {
-        let length = token(rest).ok_or_else(|| format!("`{text}`: {c:?} is not allowed in a key"))?;
+        let length = token(rest).ok_or_else(|| format!("`{text}`: {c:?} is not allowed in an expression"))?;
         let (word, behind) = rest.split_at(length);
         rest = behind;
         depth += i32::from(c == '(') - i32::from(c == ')');
@@ -83,7 +85,7 @@ pub(super) fn read(text: &str, schema: &Schema) -> Result<Expression, String> {
         } else if FUNCTIONS.contains(&name) && rest.trim_start().starts_with('(') {
             sql.push_str(name);
         } else {
-            return Err(format!("`{text}`: `{name}` is neither a column nor a function allowed in a key"));
+            return Err(format!("`{text}`: `{name}` is neither a column nor a function allowed in an expression"));
         }
     }
     if depth != 0 {

@@ -8,7 +8,8 @@
 //! **After a crash** nothing here needs recovery.
 //!
 //! ```text
-//! encode (Arrow stream) ──► http (one request) ──► trouble (what it means) ──► retry (again, or the error)
+//! insert (a block) ──► encode (Arrow stream) ──► http (one request) ──► trouble (what it means) ──► retry (again, or the error)
+//!   └─ fence (whose lane is it), marks (does the table remember), rows that are there
 //! types, expression ──► ddl (statements) ──► existing (what is there, does it fit) ──► prepare (make it so)
 //! ```
 
@@ -16,28 +17,36 @@ mod ddl;
 mod encode;
 mod existing;
 mod expression;
+mod fence;
 mod http;
+mod insert;
+mod marks;
 mod prepare;
 mod retry;
 mod stats;
+mod storage;
 mod trouble;
 pub(crate) mod types;
 
+use std::collections::HashMap;
 use std::fmt;
-use std::sync::atomic::Ordering;
-use std::time::{Duration, Instant};
+use std::sync::Arc;
+use std::time::Duration;
 
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use tokio::sync::Mutex;
 
 use self::http::Http;
-use self::retry::{Attempt, Patience, What};
-use self::trouble::{Decision, Trouble};
-use super::{Guarantee, Inserted, Sink, SinkError};
-use crate::batch::Block;
-use crate::table::{Table, quote};
+use self::marks::Known;
+use self::retry::Patience;
+use super::{Claim, Guarantee, Inserted, Sending, Sink, SinkError};
+use crate::journal::Owner;
+use crate::offsets::LaneId;
+use crate::table::Table;
 
+pub use ddl::create_statements;
+pub use encode::encoded_bytes;
 pub use prepare::TablePlan;
 pub use retry::Backoff;
 pub use stats::{SinkStats, SinkTotals};
@@ -123,11 +132,13 @@ pub struct ClickHouse {
     timeout: Duration,
     /// Lanes of one table prepare it one after the other; what they do is also safe beside another process.
     preparing: Mutex<()>,
+    /// What is known of each table, by its quoted name.
+    known: std::sync::Mutex<HashMap<String, Known>>,
 }
 
 /// Settings of every insert. Each is the server's default, or was, in some version or profile, and each default that
 /// differs loses or repeats rows without a word.
-const INSERT: [(&str, &str); 13] = [
+const INSERT: [(&str, &str); 14] = [
     // Done when answered, and the token is the block's: batches gathered on the server mix tokens.
     ("async_insert", "0"),
     ("insert_deduplicate", "1"),
@@ -135,6 +146,7 @@ const INSERT: [(&str, &str); 13] = [
     // One block, so that token and rows land together: nothing is cut by rows or bytes or among threads.
     ("input_format_parallel_parsing", "0"),
     ("max_insert_threads", "1"),
+    ("max_threads", "1"),
     ("max_insert_block_size", ABOVE_ANY_BLOCK),
     ("min_insert_block_size_rows", ABOVE_ANY_BLOCK),
     ("min_insert_block_size_bytes", ABOVE_ANY_BLOCK),
@@ -167,6 +179,7 @@ impl ClickHouse {
             compression: settings.compression,
             timeout: settings.timeout,
             preparing: Mutex::new(()),
+            known: std::sync::Mutex::default(),
         })
     }
 
@@ -175,60 +188,6 @@ impl ClickHouse {
     pub fn stats(&self) -> &SinkStats {
         &self.stats
     }
-
-    async fn insert_block(&self, block: &Block, token: &str) -> Result<Inserted, SinkError> {
-        if block.rows == 0 {
-            return Ok(Inserted { bytes: 0, attempts: 0 });
-        }
-        let table = block.table.quoted();
-        let columns: Vec<String> = block.table.schema.fields().iter().map(|field| quote(field.name())).collect();
-        let query = format!("INSERT INTO {table} ({}) FORMAT ArrowStream", columns.join(", "));
-        let started = Instant::now();
-        let attempt = |attempt: Attempt| self.attempt(block, token, &query, attempt);
-        let name = What { table: &table, name: token };
-        let settled = self.patience.until_settled(&self.stats, name, self.timeout, attempt).await;
-        let (bytes, attempts) = settled.map_err(|trouble| insert_error(trouble, table, block.rows))?;
-        self.stats.inserted(block.rows, bytes, started.elapsed());
-        if attempts > 1 {
-            tracing::info!(block = token, attempts, "ClickHouse confirmed after all");
-        }
-        Ok(Inserted { bytes, attempts })
-    }
-
-    /// Sends a block once; gives the bytes of its body.
-    async fn attempt(&self, block: &Block, token: &str, query: &str, attempt: Attempt) -> Result<usize, Trouble> {
-        let own = [
-            ("insert_deduplication_token", token.to_owned()),
-            // The server gives up when this attempt does, so that nobody's old request lands late.
-            ("max_execution_time", attempt.timeout.as_secs().max(1).to_string()),
-            ("query_id", format!("{token}-{}", attempt.number)),
-        ];
-        let fixed = INSERT.iter().map(|(name, value)| (*name, (*value).to_owned()));
-        let settings: Vec<(&str, String)> = fixed.chain(own).collect();
-        let (body, encoding, sent) = encode::body(block, self.compression, self.stats.encoding());
-        let answer = self.http.post(query, &settings, Some((body, encoding)), attempt.timeout).await?;
-        let trouble = |cause, message| Err(Trouble { cause, code: 0, message });
-        if !answer.text.trim().is_empty() {
-            return trouble(Cause::NoVerdict, "the answer to an insert has a body".into());
-        }
-        // A repeat that was dropped counts its rows like any other, and views add theirs.
-        match answer.written_rows {
-            Some(written) if written < block.rows as u64 => {
-                trouble(Cause::Short, format!("the server says it wrote {written} of {} rows", block.rows))
-            }
-            Some(_) | None => Ok(sent.load(Ordering::Relaxed)),
-        }
-    }
-}
-
-fn insert_error(trouble: Trouble, table: String, rows: usize) -> SinkError {
-    let Trouble { cause, code, message } = trouble;
-    match cause.decision() {
-        Decision::Denied => SinkError::Denied { message },
-        Decision::Table => SinkError::Table { table, mismatch: message, statement: None },
-        Decision::Bug => SinkError::Encode { table, source: arrow_schema::ArrowError::IpcError(message) },
-        Decision::Refused | Decision::NotNow | Decision::Unknown => SinkError::Refused { table, rows, code, message },
-    }
 }
 
 impl Sink for ClickHouse {
@@ -236,7 +195,31 @@ impl Sink for ClickHouse {
         self.prepare_table(table).boxed()
     }
 
-    fn insert<'a>(&'a self, block: &'a Block, token: &'a str) -> BoxFuture<'a, Result<Inserted, SinkError>> {
-        self.insert_block(block, token).boxed()
+    fn claim<'a>(
+        &'a self,
+        lane: &'a LaneId,
+        owner: Owner,
+        tables: &'a [Arc<Table>],
+    ) -> BoxFuture<'a, Result<Claim, SinkError>> {
+        let table = tables.first().expect("each transform has a table for its dead letters");
+        self.take_claim(lane, owner, table).boxed()
+    }
+
+    fn holds_later<'a>(
+        &'a self,
+        table: &'a Table,
+        lane: &'a LaneId,
+        epoch: u64,
+        since_ms: i64,
+    ) -> BoxFuture<'a, Result<bool, SinkError>> {
+        self.later_rows(table, lane, epoch, since_ms).boxed()
+    }
+
+    fn mark<'a>(&'a self, table: &'a Table) -> BoxFuture<'a, Option<u64>> {
+        self.mark_of(table).boxed()
+    }
+
+    fn insert<'a>(&'a self, send: &'a Sending) -> BoxFuture<'a, Result<Inserted, SinkError>> {
+        self.insert_block(send).boxed()
     }
 }

@@ -77,7 +77,9 @@ impl ClickHouse {
         if let Some(statement) = self.view(&plan).await? {
             self.run(table, "create the view", &statement).await?;
         }
-        self.guarantee(table, &existing).await
+        let guarantee = self.guarantee(table, &existing).await?;
+        self.learn(table, guarantee, existing.keeps_rows());
+        Ok(guarantee)
     }
 
     async fn guarantee(&self, table: &Table, existing: &Existing) -> Result<Guarantee, SinkError> {
@@ -119,7 +121,7 @@ impl ClickHouse {
     }
 
     /// The rows of a query in `JSONEachRow` over the table's database and this name.
-    async fn rows<T: DeserializeOwned>(
+    pub(super) async fn rows<T: DeserializeOwned>(
         &self,
         table: &Table,
         what: &str,
@@ -137,7 +139,7 @@ impl ClickHouse {
     }
 
     /// Runs a statement that has no rows.
-    async fn run(&self, table: &Table, what: &str, statement: &str) -> Result<Answer, SinkError> {
+    pub(super) async fn run(&self, table: &Table, what: &str, statement: &str) -> Result<Answer, SinkError> {
         let answer = self.ask(table, what, statement, &[]).await?;
         tracing::info!(table = table.quoted(), "{what}");
         Ok(answer)
@@ -192,7 +194,7 @@ fn additions<'a>(existing: &Existing, plan: &Plan<'a>) -> Result<Option<(Vec<&'a
 
 /// For statements a code that is not known ends it: they have no rows to lose, and most codes mean that the statement
 /// itself is refused.
-fn statement_trouble(trouble: Trouble) -> Trouble {
+pub(super) fn statement_trouble(trouble: Trouble) -> Trouble {
     let cause = if trouble.cause == Cause::UnknownCode { Cause::TableChanged } else { trouble.cause };
     Trouble { cause, ..trouble }
 }

@@ -61,6 +61,15 @@ pub(super) struct Attempt {
     /// From 1.
     pub(super) number: u32,
     pub(super) timeout: Duration,
+    /// It is not known what became of an earlier one.
+    pub(super) unsettled: bool,
+}
+
+impl Attempt {
+    /// The only one.
+    pub(super) fn once(timeout: Duration) -> Self {
+        Self { number: 1, timeout, unsettled: false }
+    }
 }
 
 /// Repeats for one server.
@@ -84,18 +93,21 @@ impl Patience {
         timeout: Duration,
         mut attempt: impl FnMut(Attempt) -> F,
     ) -> Result<(T, u32), Trouble> {
-        let (mut number, mut doublings, mut waiting) = (1, 0, None);
+        let (mut number, mut doublings, mut waiting, mut unsettled) = (1, 0, None, false);
         loop {
             // The first attempt goes straight; repeats queue.
             let _permit = if number > 1 { self.door.acquire().await.ok() } else { None };
-            let trouble = match attempt(Attempt { number, timeout: timeout * 2_u32.pow(doublings) }).await {
+            let trouble = match attempt(Attempt { number, timeout: timeout * 2_u32.pow(doublings), unsettled }).await {
                 Ok(done) => return Ok((done, number)),
                 Err(trouble) => trouble,
             };
             stats.failed(trouble.cause);
             match trouble.cause.decision() {
-                Decision::NotNow | Decision::Unknown => {}
-                Decision::Denied | Decision::Table | Decision::Refused | Decision::Bug => return Err(trouble),
+                Decision::NotNow => {}
+                Decision::Unknown => unsettled = true,
+                Decision::Denied | Decision::Table | Decision::Refused | Decision::Bug | Decision::Fenced => {
+                    return Err(trouble);
+                }
             }
             waiting.get_or_insert_with(|| stats.wait());
             self.warn(stats, what, number, &trouble);

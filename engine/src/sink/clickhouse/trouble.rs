@@ -59,6 +59,10 @@ pub enum Cause {
     TooManyPartitions,
     /// The block could not be encoded.
     Encode,
+    /// The server's fence says that the lane is another engine's.
+    Fenced,
+    /// The rows that are there, or the table's memory, leave no way to go on.
+    Unsettled,
 }
 
 /// What to do about a cause.
@@ -76,11 +80,13 @@ pub(super) enum Decision {
     Refused,
     /// A bug of the engine.
     Bug,
+    /// The lane is not this engine's.
+    Fenced,
 }
 
 impl Cause {
     /// All causes, in the order of their discriminants.
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 22] = [
         Self::Connect,
         Self::Unavailable,
         Self::TooManyParts,
@@ -101,6 +107,8 @@ impl Cause {
         Self::Rows,
         Self::TooManyPartitions,
         Self::Encode,
+        Self::Fenced,
+        Self::Unsettled,
     ];
 
     pub(super) fn decision(self) -> Decision {
@@ -117,8 +125,9 @@ impl Cause {
             }
             Self::Login | Self::Grants | Self::Redirect => Decision::Denied,
             Self::TableChanged => Decision::Table,
-            Self::Rows | Self::TooManyPartitions => Decision::Refused,
+            Self::Rows | Self::TooManyPartitions | Self::Unsettled => Decision::Refused,
             Self::Encode => Decision::Bug,
+            Self::Fenced => Decision::Fenced,
         }
     }
 
@@ -153,7 +162,9 @@ impl Cause {
             117 | 69 | 321 | 407 => Self::Rows,
             // TOO_LARGE_ARRAY_SIZE, TOO_LARGE_STRING_SIZE, CANNOT_INSERT_NULL_IN_ORDINARY_COLUMN
             128 | 131 | 349 => Self::Rows,
-            // FUNCTION_THROW_IF_VALUE_IS_NON_ZERO, VIOLATED_CONSTRAINT, UNKNOWN_ELEMENT_OF_ENUM
+            // FUNCTION_THROW_IF_VALUE_IS_NON_ZERO
+            395 if message.contains(super::fence::WORD) => Self::Fenced,
+            // The same from elsewhere, VIOLATED_CONSTRAINT, UNKNOWN_ELEMENT_OF_ENUM
             395 | 469 | 691 => Self::Rows,
             _ => Self::UnknownCode,
         }
@@ -183,6 +194,8 @@ impl Cause {
             Self::Rows => "rows",
             Self::TooManyPartitions => "too_many_partitions",
             Self::Encode => "encode",
+            Self::Fenced => "fenced",
+            Self::Unsettled => "unsettled",
         }
     }
 }

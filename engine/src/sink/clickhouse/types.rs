@@ -16,7 +16,7 @@
 //! | Time32, Time64 (s, ms, µs, ns) | Time64(0, 3, 6, 9) | |
 //! | Timestamp(s, ms, µs, ns) | DateTime64(0, 3, 6, 9, 'UTC') | DateTime if seconds |
 //! | Decimal128(p, s), Decimal256(p, s) | Decimal(p, s) | |
-//! | List, Struct | Array, Tuple | |
+//! | List, Struct, Map | Array, Tuple, Map; never null themselves, because ClickHouse has no such nulls | |
 //!
 //! Time64 needs ClickHouse 25.6, a UUID of 16 bytes 26.3.
 //!
@@ -59,6 +59,8 @@ pub(crate) enum Base {
         scale: u8,
     },
     Array(Box<ColumnType>),
+    /// Keys and values.
+    Map(Box<(ColumnType, ColumnType)>),
     Tuple(Vec<(String, ColumnType)>),
 }
 
@@ -120,10 +122,15 @@ fn natural(field: &Field) -> Result<ColumnType, String> {
             let member = |field: &std::sync::Arc<Field>| Ok((field.name().clone(), declared(field)?));
             Base::Tuple(fields.iter().map(member).collect::<Result<_, String>>()?)
         }
+        DataType::Map(entries, _) => match entries.data_type() {
+            DataType::Struct(fields) if fields.len() == 2 => {
+                Base::Map(Box::new((declared(&fields[0])?, declared(&fields[1])?)))
+            }
+            other => return Err(format!("a map has keys and values, not {other}")),
+        },
         other => return Err(format!("ClickHouse has no type that holds every value of {other}")),
     };
-    let nested = matches!(base, Base::Array(_) | Base::Tuple(_));
-    if nested && field.is_nullable() {
+    if base.is_nested() && field.is_nullable() {
         return Err(format!("{} can't be nullable in ClickHouse", field.data_type()));
     }
     Ok(ColumnType { low_cardinality: false, nullable: field.is_nullable(), base })
@@ -152,17 +159,23 @@ impl ColumnType {
     /// Reads a type as ClickHouse writes it; `None` for those that the engine never writes.
     pub(crate) fn parse(text: &str) -> Option<Self> {
         let text = text.trim();
+        let plain = |inner: &str| Self::parse(inner).filter(|inner| !inner.base.is_nested());
         if let Some(inner) = call(text, "LowCardinality") {
-            return Some(Self { low_cardinality: true, ..Self::parse(inner)? });
+            return Some(Self { low_cardinality: true, ..plain(inner)? });
         }
         if let Some(inner) = call(text, "Nullable") {
-            return Some(Self { nullable: true, ..Self::parse(inner)? });
+            return Some(Self { nullable: true, ..plain(inner)? });
         }
         Some(Self { low_cardinality: false, nullable: false, base: Base::parse(text)? })
     }
 }
 
 impl Base {
+    /// Made of other columns, and so without nulls of its own.
+    fn is_nested(&self) -> bool {
+        matches!(self, Self::Array(_) | Self::Map(_) | Self::Tuple(_))
+    }
+
     fn holds(&self, narrow: &Self) -> bool {
         match (self, narrow) {
             (Self::Int(wide), Self::Int(bits))
@@ -177,6 +190,7 @@ impl Base {
                 s >= scale && p - s >= precision - scale
             }
             (Self::Array(wide), Self::Array(element)) => wide.holds(element),
+            (Self::Map(wide), Self::Map(narrow)) => wide.0.holds(&narrow.0) && wide.1.holds(&narrow.1),
             (Self::Tuple(wide), Self::Tuple(members)) => {
                 wide.len() == members.len() && wide.iter().zip(members).all(|(w, m)| w.0 == m.0 && w.1.holds(&m.1))
             }
@@ -226,6 +240,7 @@ impl Base {
                 (precision <= 76 && scale <= precision).then_some(Self::Decimal { precision, scale })
             }
             ("Array", [element]) => Some(Self::Array(Box::new(ColumnType::parse(element)?))),
+            ("Map", [key, value]) => Some(Self::Map(Box::new((ColumnType::parse(key)?, ColumnType::parse(value)?)))),
             ("Tuple", members) => members.iter().map(|text| member(text)).collect::<Option<_>>().map(Self::Tuple),
             _ => None,
         }
@@ -292,6 +307,7 @@ impl fmt::Display for Base {
             Self::Time64(digits) => write!(f, "Time64({digits})"),
             Self::Decimal { precision, scale } => write!(f, "Decimal({precision}, {scale})"),
             Self::Array(element) => write!(f, "Array({element})"),
+            Self::Map(pair) => write!(f, "Map({}, {})", pair.0, pair.1),
             Self::Tuple(members) => {
                 f.write_str("Tuple(")?;
                 for (index, (name, member)) in members.iter().enumerate() {

@@ -73,3 +73,32 @@ fn misfits_come_by_row_with_their_column() {
     assert_eq!(found[0].code, "out_of_range");
     assert_eq!(found[0].reason, "ClickHouse's Date32 holds 1900-01-01 to 2299-12-31");
 }
+
+#[test]
+fn an_element_that_does_not_fit_is_its_rows() {
+    use arrow_array::builder::{Date32Builder, ListBuilder, MapBuilder};
+    let mut lists = ListBuilder::new(Date32Builder::new());
+    lists.append_value([Some(120_530)]);
+    lists.append_value([None; 0]);
+    lists.append_value([Some(0), Some(120_530), None, Some(-30_000)]);
+    lists.append_value([Some(0)]);
+    let lists = lists.finish();
+    let found = |array: ArrayRef| -> Vec<(usize, String)> {
+        let field = Field::new("c", array.data_type().clone(), false);
+        let batch = RecordBatch::try_new(Arc::new(Schema::new(vec![field])), vec![array]).unwrap();
+        out_of_range(&batch).into_iter().map(|value| (value.row, value.reason)).collect()
+    };
+    let said = |what: &str| format!("{what}: ClickHouse's Date32 holds 1900-01-01 to 2299-12-31");
+    assert_eq!(found(Arc::new(lists.clone())), [(0, said("an element")), (2, said("an element"))]);
+    // Of a slice only its own.
+    assert_eq!(found(Arc::new(lists.slice(1, 3))), [(1, said("an element"))]);
+
+    let mut maps = MapBuilder::new(None, Date32Builder::new(), Date32Builder::new());
+    for (key, value) in [(0, 120_530), (120_530, 0), (0, 0)] {
+        maps.keys().append_value(key);
+        maps.values().append_value(value);
+        maps.append(true).unwrap();
+    }
+    let both = format!("{}, or {}", said("a key"), said("a value"));
+    assert_eq!(found(Arc::new(maps.finish())), [(0, both.clone()), (1, both)]);
+}

@@ -6,20 +6,29 @@
 //! **Assumed.** Host and guest are little-endian, as Arrow's format is.
 //!
 //! Layout, from <https://arrow.apache.org/docs/format/Columnar.html>: validity bitmap (empty: no nulls), then one
-//! buffer of values, or offsets and bytes. Buffers are exactly as long as their rows need, without padding.
+//! buffer of values, or offsets and bytes, or offsets and the buffers of children. Buffers are exactly as long as their
+//! rows need, without padding.
+//!
+//! Nothing here knows of wasmtime or of the engine: the fuzz target of the border compiles this file by itself.
+
+mod nested;
 
 use std::sync::Arc;
 
+use arrow_array::cast::AsArray;
 use arrow_array::types::{
     ArrowPrimitiveType, ByteArrayType, Date32Type, Decimal128Type, Decimal256Type, DecimalType, Float32Type,
     Float64Type, Int8Type, Int16Type, Int32Type, Int64Type, Time32MillisecondType, Time32SecondType,
     Time64MicrosecondType, Time64NanosecondType, TimestampMicrosecondType, TimestampMillisecondType,
     TimestampNanosecondType, TimestampSecondType, UInt8Type, UInt16Type, UInt32Type, UInt64Type,
 };
-use arrow_array::{Array, ArrayRef, BooleanArray, FixedSizeBinaryArray, GenericByteArray, PrimitiveArray};
+use arrow_array::{
+    Array, ArrayRef, BooleanArray, FixedSizeBinaryArray, GenericByteArray, PrimitiveArray, RecordBatch,
+    RecordBatchOptions,
+};
 use arrow_buffer::{ArrowNativeType, BooleanBuffer, Buffer, NullBuffer, OffsetBuffer, ScalarBuffer};
 use arrow_data::ArrayData;
-use arrow_schema::{DataType, Field, TimeUnit};
+use arrow_schema::{DataType, Field, FieldRef, SchemaRef, TimeUnit};
 
 #[cfg(target_endian = "big")]
 compile_error!("buffers cross the border as they lie in memory, and the guest's memory is little-endian");
@@ -48,26 +57,44 @@ pub(super) enum FrameError {
     /// A decimal has more digits than its precision.
     #[error("a decimal has more than {0} digits")]
     Precision(u8),
+    /// A row is taken that the batch does not have.
+    #[error("row {row} taken of a batch of {rows}")]
+    Row { row: u32, rows: usize },
+    /// Wrong in a column, or in the elements, keys or values of one.
+    #[error("{of}: {error}")]
+    Within { of: String, error: Box<FrameError> },
     /// The contract has no such type: a bug of the host, because descriptions have been checked.
     #[error("type {0} can't cross the border")]
     Type(DataType),
 }
 
+impl FrameError {
+    fn within(of: impl Into<String>, error: Self) -> Self {
+        Self::Within { of: of.into(), error: Box::new(error) }
+    }
+}
+
 /// How the values of a type lie in buffers.
-enum Layout {
+enum Layout<'a> {
     Bits,
     /// Values of so many bytes.
     Fixed(usize),
     /// Offsets of 32 bits and bytes.
     Bytes,
+    /// Offsets of 32 bits and elements.
+    List(&'a FieldRef),
+    /// Offsets of 32 bits and entries: keys and values.
+    Map(&'a FieldRef),
 }
 
 #[expect(clippy::wildcard_enum_match_arm, reason = "the contract has a few of Arrow's types")]
-fn layout(data_type: &DataType) -> Option<Layout> {
+fn layout(data_type: &DataType) -> Option<Layout<'_>> {
     match data_type {
         DataType::Boolean => Some(Layout::Bits),
         DataType::Utf8 | DataType::Binary => Some(Layout::Bytes),
         DataType::FixedSizeBinary(16) => Some(Layout::Fixed(UUID_BYTES)),
+        DataType::List(item) => Some(Layout::List(item)),
+        DataType::Map(entries, false) => Some(Layout::Map(entries)),
         other => other.primitive_width().map(Layout::Fixed),
     }
 }
@@ -77,6 +104,11 @@ pub(super) fn buffer_count(data_type: &DataType) -> usize {
     match layout(data_type) {
         Some(Layout::Bytes) => 3,
         Some(Layout::Bits | Layout::Fixed(_)) | None => 2,
+        Some(Layout::List(item)) => 2 + buffer_count(item.data_type()),
+        Some(Layout::Map(entries)) => {
+            let children = nested::key_and_value(entries);
+            2 + children.map_or(0, |(key, value)| buffer_count(key.data_type()) + buffer_count(value.data_type()))
+        }
     }
 }
 
@@ -84,19 +116,25 @@ pub(super) fn buffer_count(data_type: &DataType) -> usize {
 /// that don't begin at a byte and offsets that don't begin at 0.
 pub(super) fn push_buffers(array: &dyn Array, buffers: &mut Vec<Buffer>) -> Result<(), FrameError> {
     let rows = array.len();
-    let data = array.to_data();
     buffers.push(match array.nulls() {
         Some(nulls) if nulls.null_count() > 0 => bitmap(nulls.inner()),
         Some(_) | None => Buffer::default(),
     });
     match layout(array.data_type()) {
-        Some(Layout::Bits) => {
-            buffers.push(bitmap(&BooleanBuffer::new(data.buffers()[0].clone(), data.offset(), rows)));
-        }
+        Some(Layout::Bits) => buffers.push(bitmap(array.as_boolean().values())),
         Some(Layout::Fixed(width)) => {
+            let data = array.to_data();
             buffers.push(data.buffers()[0].slice_with_length(data.offset() * width, rows * width));
         }
-        Some(Layout::Bytes) => push_bytes(&data, buffers),
+        Some(Layout::Bytes) => push_bytes(&array.to_data(), buffers),
+        Some(Layout::List(_)) => {
+            let list = array.as_list::<i32>();
+            nested::push(list.offsets(), &[list.values()], buffers)?;
+        }
+        Some(Layout::Map(_)) => {
+            let map = array.as_map();
+            nested::push(map.offsets(), &[map.keys(), map.values()], buffers)?;
+        }
         None => return Err(FrameError::Type(array.data_type().clone())),
     }
     Ok(())
@@ -110,27 +148,60 @@ fn bitmap(bits: &BooleanBuffer) -> Buffer {
 fn push_bytes(data: &ArrayData, buffers: &mut Vec<Buffer>) {
     let (offset, rows) = (data.offset(), data.len());
     // Arrow lets an array without rows be without offsets; the border does not.
-    let offsets: &[i32] = if rows == 0 { &[0] } else { &data.buffer::<i32>(0)[..=rows] };
-    let (first, last) = (offsets[0], offsets[rows]);
+    if rows == 0 {
+        buffers.extend([Buffer::from_slice_ref([0_i32]), Buffer::default()]);
+        return;
+    }
+    let lying = data.buffers()[0].slice_with_length(offset * 4, (rows + 1) * 4);
+    let (first, last) = push_offsets(&data.buffer::<i32>(0)[..=rows], &lying, buffers);
+    buffers.push(data.buffers()[1].slice_with_length(first, last - first));
+}
+
+/// Adds offsets (and `lying`, where they lie) so that they begin at 0. Answers where they began and ended.
+fn push_offsets(offsets: &[i32], lying: &Buffer, buffers: &mut Vec<Buffer>) -> (usize, usize) {
+    let (first, last) = (offsets[0], offsets[offsets.len() - 1]);
     buffers.push(match first {
-        0 if rows > 0 => data.buffers()[0].slice_with_length(offset * 4, (rows + 1) * 4),
+        0 => lying.clone(),
         _ => offsets.iter().map(|at| at - first).collect::<Vec<i32>>().into(),
     });
-    buffers.push(data.buffers()[1].slice_with_length(first.as_usize(), (last - first).as_usize()));
+    (first.as_usize(), last.as_usize())
+}
+
+/// Builds a guest's columns from their buffers, one column after the other, each of so many rows.
+pub(super) fn batch(schema: &SchemaRef, rows: usize, mut buffers: &[&[u8]]) -> Result<RecordBatch, FrameError> {
+    let (want, got) = (schema.fields().iter().map(|field| buffer_count(field.data_type())).sum(), buffers.len());
+    if want != got {
+        return Err(FrameError::Count { want, got });
+    }
+    let mut columns = Vec::with_capacity(schema.fields().len());
+    for field in schema.fields() {
+        let (own, rest) = buffers.split_at(buffer_count(field.data_type()));
+        buffers = rest;
+        let column = column(field, rows, own);
+        columns.push(column.map_err(|error| FrameError::within(format!("column {}", field.name()), error))?);
+    }
+    let options = RecordBatchOptions::new().with_row_count(Some(rows));
+    let batch = RecordBatch::try_new_with_options(schema.clone(), columns, &options);
+    Ok(batch.expect("each column has been made for its field and for so many rows"))
 }
 
 /// Builds a column from a guest's buffers, [`buffer_count`] of them. The bytes are copied once, into aligned memory.
 pub(super) fn column(field: &Field, rows: usize, buffers: &[&[u8]]) -> Result<ArrayRef, FrameError> {
-    let want = buffer_count(field.data_type());
-    let [validity, values @ ..] = buffers else { return Err(FrameError::Count { want, got: 0 }) };
+    let count = || FrameError::Count { want: buffer_count(field.data_type()), got: buffers.len() };
+    let [validity, values @ ..] = buffers else { return Err(count()) };
     let nulls = nulls(field, rows, validity)?;
-    match values {
-        [values] if want == 2 => fixed(field.data_type(), rows, values, nulls),
-        [offsets, bytes] if want == 3 && *field.data_type() == DataType::Utf8 => {
+    match (layout(field.data_type()), values) {
+        (Some(Layout::Bits | Layout::Fixed(_)), [values]) => fixed(field.data_type(), rows, values, nulls),
+        (Some(Layout::Bytes), [offsets, bytes]) if *field.data_type() == DataType::Utf8 => {
             byte_array::<arrow_array::types::Utf8Type>(rows, offsets, bytes, nulls)
         }
-        [offsets, bytes] if want == 3 => byte_array::<arrow_array::types::BinaryType>(rows, offsets, bytes, nulls),
-        _ => Err(FrameError::Count { want, got: buffers.len() }),
+        (Some(Layout::Bytes), [offsets, bytes]) => {
+            byte_array::<arrow_array::types::BinaryType>(rows, offsets, bytes, nulls)
+        }
+        (Some(Layout::List(item)), [offsets, items @ ..]) => nested::list(item, rows, offsets, items, nulls),
+        (Some(Layout::Map(entries)), [offsets, children @ ..]) => nested::map(entries, rows, offsets, children, nulls),
+        (None, _) => Err(FrameError::Type(field.data_type().clone())),
+        (Some(_), _) => Err(count()),
     }
 }
 
@@ -248,9 +319,10 @@ fn byte_array<T: ByteArrayType<Offset = i32>>(
     bytes: &[u8],
     nulls: Option<NullBuffer>,
 ) -> Result<ArrayRef, FrameError> {
-    exactly("offsets", rows, (rows + 1) * 4, offsets)?;
-    let offsets = ScalarBuffer::<i32>::new(Buffer::from(offsets), 0, rows + 1);
-    check_offsets(&offsets, bytes.len())?;
+    let offsets = offsets_from_zero(rows, offsets)?;
+    if offsets.last().map(|last| last.as_usize()) != Some(bytes.len()) {
+        return Err(FrameError::Offsets("do not end where the bytes do"));
+    }
     if T::DATA_TYPE == DataType::Utf8 {
         check_text(&offsets, bytes)?;
     }
@@ -261,7 +333,10 @@ fn byte_array<T: ByteArrayType<Offset = i32>>(
     Ok(Arc::new(unsafe { GenericByteArray::<T>::new_unchecked(offsets, bytes, nulls) }))
 }
 
-fn check_offsets(offsets: &[i32], bytes: usize) -> Result<(), FrameError> {
+/// Offsets that begin at 0 and never go back, so none is negative.
+fn offsets_from_zero(rows: usize, offsets: &[u8]) -> Result<ScalarBuffer<i32>, FrameError> {
+    exactly("offsets", rows, (rows + 1) * 4, offsets)?;
+    let offsets = ScalarBuffer::<i32>::new(Buffer::from(offsets), 0, rows + 1);
     if offsets.first() != Some(&0) {
         return Err(FrameError::Offsets("do not begin at 0"));
     }
@@ -269,11 +344,7 @@ fn check_offsets(offsets: &[i32], bytes: usize) -> Result<(), FrameError> {
     if offsets.windows(2).fold(false, |back, pair| back | (pair[1] < pair[0])) {
         return Err(FrameError::Offsets("go back"));
     }
-    // Not negative: they began at 0 and did not go back.
-    if offsets.last().map(|last| last.as_usize()) != Some(bytes) {
-        return Err(FrameError::Offsets("do not end where the bytes do"));
-    }
-    Ok(())
+    Ok(offsets)
 }
 
 /// The bytes are UTF-8, and no offset (all of them within the bytes) is inside of a character.
@@ -290,6 +361,6 @@ fn check_text(offsets: &[i32], bytes: &[u8]) -> Result<(), FrameError> {
 pub(super) fn width(data_type: &DataType) -> usize {
     match layout(data_type) {
         Some(Layout::Fixed(width)) => width,
-        Some(Layout::Bits | Layout::Bytes) | None => 1,
+        Some(Layout::Bits | Layout::Bytes | Layout::List(_) | Layout::Map(_)) | None => 1,
     }
 }

@@ -1,0 +1,259 @@
+//! An author's day, with the real program from an empty folder: new, cargo test, build, test, inspect, bench, run.
+
+use std::fs;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use std::sync::LazyLock;
+use std::time::Duration;
+
+use harness::{engine, place};
+use rdkafka::ClientConfig;
+use rdkafka::mocking::MockCluster;
+use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
+use serde_json::Value;
+
+/// Name and template of the projects.
+const PROJECTS: [(&str, &str); 3] = [("customers", "clean"), ("payments", "route"), ("sensor-readings", "batch")];
+
+/// A folder with a project of each template, built.
+///
+/// Outside of the repository, as a user's is. Its name is the same in each run: cargo knows crates by their path, and
+/// would compile the SDK into a new corner of the target folder each time.
+struct Day {
+    folder: PathBuf,
+}
+
+/// Made once for all tests of this file; each changes none but its own files.
+static DAY: LazyLock<Day> = LazyLock::new(Day::begin);
+
+impl Day {
+    fn begin() -> Self {
+        let mut hash = DefaultHasher::new();
+        target().hash(&mut hash);
+        let day = Self { folder: std::env::temp_dir().join(format!("engine-author-{:016x}", hash.finish())) };
+        let _ = fs::remove_dir_all(&day.folder); // of an earlier run
+        fs::create_dir_all(&day.folder).expect("a folder");
+        for (name, template) in PROJECTS {
+            let said = succeeded(&day.engine(&["new", name, "--template", template]));
+            assert!(said.contains(&format!("plugins/{name}: a plugin from template {template}")), "{said}");
+        }
+        for (name, _) in PROJECTS {
+            let said = succeeded(&day.cargo(name, &["test", "--quiet"]));
+            assert!(said.contains("2 passed"), "{said}");
+        }
+        let said = succeeded(&day.engine(&["build"]));
+        for (name, _) in PROJECTS {
+            assert!(said.contains(&format!("plugins/{name}/plugin.wasm")), "{said}");
+        }
+        day
+    }
+
+    /// `engine plugin …` where the folder of plugins lies.
+    fn engine(&self, args: &[&str]) -> Output {
+        let mut command = Command::new(engine::program());
+        // The compiled dependencies of the repository's own plugins: the same crates with the same profile.
+        command.current_dir(&self.folder).arg("plugin").args(args).env("CARGO_TARGET_DIR", target());
+        command.env_remove("ENGINE_PLUGINS").output().expect("the engine runs")
+    }
+
+    fn cargo(&self, project: &str, args: &[&str]) -> Output {
+        let mut command = Command::new("cargo");
+        command.current_dir(self.project(project)).args(args).env("CARGO_TARGET_DIR", target().join("author"));
+        command.output().expect("cargo runs")
+    }
+
+    fn project(&self, name: &str) -> PathBuf {
+        self.folder.join("plugins").join(name)
+    }
+
+    fn case(&self, project: &str, file: &str) -> PathBuf {
+        self.project(project).join("cases/changes").join(file)
+    }
+}
+
+/// The folder that these tests were built in: TARGET/PROFILE/deps/NAME.
+fn target() -> PathBuf {
+    let test = std::env::current_exe().expect("path of the test");
+    test.ancestors().nth(3).expect("tests are built below the target folder").to_owned()
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+/// Standard output of what must succeed.
+fn succeeded(output: &Output) -> String {
+    assert!(output.status.success(), "{}\n{}\n{}", output.status, text(&output.stdout), text(&output.stderr));
+    text(&output.stdout)
+}
+
+/// Both outputs of what must end with this code.
+fn ended(output: &Output, code: i32) -> String {
+    let said = text(&output.stdout) + &text(&output.stderr);
+    assert_eq!(output.status.code(), Some(code), "{said}");
+    said
+}
+
+fn read(path: &Path) -> String {
+    fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+#[test]
+fn every_template_passes_its_own_cases_in_the_real_host() {
+    let said = succeeded(&DAY.engine(&["test"]));
+    assert!(said.contains("3 of 3 cases as expected"), "{said}");
+}
+
+#[test]
+fn a_difference_is_told_by_row_and_column_and_can_be_accepted() {
+    let expected = DAY.case("payments", "expected.jsonl");
+    let right = read(&expected);
+    fs::write(&expected, right.replace("invoice 7", "invoice 8")).expect("written");
+    let said = ended(&DAY.engine(&["test", "payments"]), 1);
+    for part in ["payments_by_transfer, line 2", "reference", "- \"invoice 8\"", "+ \"invoice 7\""] {
+        assert!(said.contains(part), "{part:?} is not in\n{said}");
+    }
+    fs::remove_file(&expected).expect("removed");
+    let said = ended(&DAY.engine(&["test", "payments"]), 1);
+    assert!(said.contains("engine plugin test payments --update"), "{said}");
+    succeeded(&DAY.engine(&["test", "payments", "--update"]));
+    assert_eq!(read(&expected), right);
+}
+
+#[test]
+fn a_cases_settings_reach_the_plugin() {
+    let (changes, hot) = (DAY.project("sensor-readings").join("cases/changes"), "cases/hot");
+    let hot = DAY.project("sensor-readings").join(hot);
+    fs::create_dir_all(&hot).expect("made");
+    fs::copy(changes.join("input.jsonl"), hot.join("input.jsonl")).expect("copied");
+    fs::write(hot.join("case.toml"), "[parameters]\nhottest = 1000\n").expect("written");
+    succeeded(&DAY.engine(&["test", "sensor-readings", "--update"]));
+    let accepted = read(&hot.join("expected.jsonl"));
+    assert!(accepted.contains("\"fahrenheit\":\"842\"") && !accepted.contains("dead"), "{accepted}");
+    fs::write(hot.join("case.toml"), "[parameters]\nhotest = 1000\n").expect("written");
+    let said = ended(&DAY.engine(&["test", "sensor-readings"]), 1);
+    assert!(said.contains("parameter hotest is not one of the plugin's"), "{said}");
+    fs::remove_dir_all(&hot).expect("removed");
+}
+
+#[test]
+fn a_build_without_a_change_leaves_the_file_and_an_error_of_the_compiler_comes_through() {
+    let said = succeeded(&DAY.engine(&["new", "broken"]));
+    assert!(said.contains("plugins/broken"), "{said}");
+    succeeded(&DAY.engine(&["build", "broken"]));
+    let plugin = DAY.project("broken").join("plugin.wasm");
+    let before = fs::metadata(&plugin).and_then(|it| it.modified()).expect("built");
+    let said = succeeded(&DAY.engine(&["build", "broken"]));
+    assert!(said.contains("unchanged"), "{said}");
+
+    let source = DAY.project("broken").join("src/lib.rs");
+    let right = read(&source);
+    fs::write(&source, right.replace("Lowercase(email)", "Lowercased(email)")).expect("written");
+    let said = ended(&DAY.engine(&["build", "broken"]), 1);
+    assert!(said.contains("error[E0425]") && said.contains("broken does not compile"), "{said}");
+    assert_eq!(fs::metadata(&plugin).and_then(|it| it.modified()).expect("still there"), before);
+    let said = succeeded(&DAY.engine(&["test", "broken"]));
+    assert!(said.contains("1 of 1 case as expected"), "{said}");
+
+    // What a new build changes is told.
+    fs::write(&source, right.replace("    note: Pass<Option<&'a str>>,\n", "").replace("        note: pass(),\n", ""))
+        .expect("written");
+    let said = succeeded(&DAY.engine(&["build", "broken"]));
+    assert!(said.contains("- writes broken.note Utf8?"), "{said}");
+    fs::remove_dir_all(DAY.project("broken")).expect("removed");
+}
+
+#[test]
+fn what_plain_cargo_builds_is_a_plugin_and_inspect_says_what_it_is() {
+    let build = ["build", "--quiet", "--release", "--target", "wasm32-unknown-unknown"];
+    let toolchain = place::script("plugin-sdk/toolchain/wasm-target.sh", &[]);
+    let mut cargo = Command::new("cargo");
+    cargo.current_dir(DAY.project("customers")).args(build).env("RUSTUP_TOOLCHAIN", &toolchain);
+    // Of its own for another toolchain than the host's.
+    cargo.env("CARGO_TARGET_DIR", target().join("author/wasm"));
+    succeeded(&cargo.output().expect("cargo runs"));
+    let plain = target().join("author/wasm/wasm32-unknown-unknown/release/customers.wasm");
+
+    for file in [plain.to_str().expect("a path of text"), "customers"] {
+        let said: Value = serde_json::from_str(&succeeded(&DAY.engine(&["inspect", file, "--json"]))).expect("JSON");
+        assert_eq!(said["kind"], "core module");
+        assert_eq!(said["plugin"]["name"], "customers");
+        assert_eq!(said["plugin"]["outputs"][0]["table"], "customers");
+        let statement = said["plugin"]["statements"]["customers"][0].as_str().expect("a statement");
+        assert!(statement.contains("ReplacingMergeTree(_version, _deleted)"), "{statement}");
+        assert!(said["imports"].as_object().expect("imports").keys().all(|from| from.starts_with("engine:plugin/")));
+    }
+    let said = ended(&DAY.engine(&["inspect", "plugins/customers/Cargo.toml"]), 1);
+    assert!(said.contains("it does not begin with the bytes 00 61 73 6d"), "{said}");
+    let said = ended(&DAY.engine(&["inspect", "custmers"]), 2);
+    assert!(said.contains("Name one of customers, payments, sensor-readings"), "{said}");
+}
+
+#[test]
+fn bench_says_what_rows_and_calls_cost() {
+    let said = succeeded(&DAY.engine(&["bench", "customers", "--rows", "600"]));
+    for part in ["epochs of 600 messages", "decode", "rows a second", "bytes a row into the plugin", "ns a row ("] {
+        assert!(said.contains(part), "{part:?} is not in\n{said}");
+    }
+}
+
+#[test]
+fn run_shows_a_file_and_a_topic_and_what_can_not_be_shown_as_a_row() {
+    let file = DAY.case("customers", "input.jsonl");
+    let output = DAY.engine(&["run", "customers", "--source", file.to_str().expect("a path of text")]);
+    let said = ended(&output, 0);
+    for part in ["Ada Lovelace", "dead letter  shop.public.customers/0 offset 2: transform bad_email", "5 messages"] {
+        assert!(said.contains(part), "{part:?} is not in\n{said}");
+    }
+
+    let cluster = MockCluster::new(1).expect("a mock cluster");
+    let brokers = cluster.bootstrap_servers();
+    let topic = "shop.public.customers";
+    cluster.create_topic(topic, 1, 1).expect("a topic");
+    let producer: BaseProducer = ClientConfig::new().set("bootstrap.servers", &brokers).create().expect("a producer");
+    for line in read(&file).lines() {
+        let message: Value = serde_json::from_str(line).expect("a recorded message");
+        let record = BaseRecord::to(topic).partition(0).key(message["key"].as_str().expect("a key"));
+        let sent = match message["value"].as_str() {
+            Some(value) => producer.send(record.payload(value)),
+            None => producer.send(record),
+        };
+        sent.map_err(|(error, _)| error).expect("queued");
+    }
+    producer.flush(Duration::from_secs(30)).expect("sent");
+
+    let run = |args: &[&str]| {
+        let args: Vec<&str> = ["run", "customers", "--kafka", &brokers, "--json"].iter().chain(args).copied().collect();
+        succeeded(&DAY.engine(&args)).lines().map(str::to_owned).collect::<Vec<_>>()
+    };
+    let expected = read(&DAY.case("customers", "expected.jsonl"));
+    let all = run(&[]);
+    assert_eq!(all[..3], expected.lines().take(3).collect::<Vec<_>>());
+    assert!(all[3].contains("bad_email") && all[3].contains("there is no @ in it"), "{all:?}");
+    assert_eq!(run(&["--from", "1", "--limit", "1"]), [expected.lines().nth(1).expect("a line")]);
+    assert_eq!(run(&["--from", "-2"]), [expected.lines().nth(2).expect("a line")]);
+    assert!(run(&["--from", "latest"]).is_empty());
+}
+
+#[test]
+fn templates_that_need_state_and_names_that_are_taken_are_refused() {
+    let said = ended(&DAY.engine(&["new", "mine", "--template", "sessions"]), 2);
+    assert!(said.contains("needs keyed state, which plugins do not have in this version"), "{said}");
+    let said = ended(&DAY.engine(&["new", "customers"]), 2);
+    assert!(said.contains("is there already"), "{said}");
+    assert!(!DAY.project("mine").exists());
+}
+
+/// The SDK's folder is brought up to date, and edited files are kept.
+#[test]
+fn an_edited_sdk_is_used_as_it_is_and_said_so() {
+    let file = DAY.folder.join("plugins/.sdk/plugin-sdk/README.md");
+    let right = read(&file);
+    fs::write(&file, "mine").expect("written");
+    let said = ended(&DAY.engine(&["build", "customers"]), 0);
+    assert!(said.contains("was edited: plugin-sdk/README.md"), "{said}");
+    fs::write(&file, right).expect("written");
+    let said = ended(&DAY.engine(&["build", "customers"]), 0);
+    assert!(!said.contains("edited"), "{said}");
+}
