@@ -191,7 +191,10 @@ impl Refusal {
             | RejectCode::WrongType
             | RejectCode::Inexact
             | RejectCode::InvalidValue
-            | RejectCode::TooLarge => return None,
+            | RejectCode::TooLarge
+            | RejectCode::InvalidAvro
+            | RejectCode::UnknownSchema
+            | RejectCode::NoRegistry => return None,
         })
     }
 

@@ -123,17 +123,6 @@ impl<A> Timestamp<A> {
     }
 }
 
-/// ISO 8601 text in a unit.
-fn of_text(text: &[u8], unit: TimeUnit, zoned: bool) -> Read<i64> {
-    let Some((seconds, nanos, offset)) = iso(text) else {
-        return Err(if matches!(text, b"infinity" | b"-infinity") { INFINITE } else { NOT_ISO });
-    };
-    if offset.is_none() && zoned {
-        return Err(NO_OFFSET);
-    }
-    in_unit(seconds - offset.unwrap_or_default(), nanos, unit)
-}
-
 impl<A> Cell for Timestamp<A>
 where
     A: ArrowPrimitiveType<Native = i64> + Debug,
