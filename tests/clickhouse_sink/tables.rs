@@ -173,7 +173,7 @@ fn a_table_that_can_not_be_is_refused_before_anything_is_sent() {
     );
     assert_eq!(
         refused(|table| table.partition_by = Some("(SELECT password FROM other.users)".into())),
-        "`(SELECT password FROM other.users)`: `SELECT` is neither a column nor a function allowed in a key"
+        "`(SELECT password FROM other.users)`: `SELECT` is neither a column nor a function allowed in an expression"
     );
     assert!(rows("SELECT name FROM system.databases WHERE name = 'nowhere'").is_empty());
 }
