@@ -38,7 +38,7 @@ joined() {
 }
 
 downloads() {
-  tests/stack/fetch.sh kafka postgres
+  tests/stack/fetch.sh kafka postgres registry
   tests/stack/clickhouse/fetch.sh
   plugin-sdk/toolchain/wasm-target.sh
 }

@@ -1,4 +1,4 @@
-//! Artifacts: the plugins and settings that epochs were made with, kept by digest in the data folder.
+//! Artifacts: the plugins, settings and schemas that epochs were made with, kept by digest in the data folder.
 //!
 //! **Promise.** What an intent names can be had again, byte for byte, whatever has become of the plugins folder.
 //! A file is complete or not there: it is written under another name, synced, and renamed.
@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use tempfile::NamedTempFile;
 
 use crate::plugin::Host;
+use crate::registry::KeptSchema;
 use crate::transform::{BuildError, Kind, Transform, TransformSettings};
 
 /// The artifacts of a data folder.
@@ -92,6 +93,47 @@ impl Artifacts {
         Ok(Transform::build(host, settings, wasm)?)
     }
 
+    /// Keeps a schema, and that it is the one of this id in this registry.
+    ///
+    /// # Errors
+    /// The disk.
+    pub fn keep_schema(&self, registry: &str, id: u32, schema: &KeptSchema) -> Result<(), ArtifactError> {
+        let digest = schema.digest();
+        self.write(&format!("{digest}.schema.json"), &schema.to_json())?;
+        self.write(&index_name(registry, id), digest.as_bytes())
+    }
+
+    /// The schema that was kept for an id of a registry, with its digest.
+    ///
+    /// # Errors
+    /// The disk, or a damaged file.
+    pub fn kept_schema(&self, registry: &str, id: u32) -> Result<Option<(String, KeptSchema)>, ArtifactError> {
+        let path = self.schema_index(registry, id);
+        let digest = match fs::read_to_string(&path) {
+            Ok(digest) => digest,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(source) => return Err(ArtifactError::Io { path, source }),
+        };
+        let schema = self.schema(&digest)?;
+        Ok(Some((digest, schema)))
+    }
+
+    /// A schema, from its digest.
+    ///
+    /// # Errors
+    /// It is not there, or damaged.
+    pub fn schema(&self, digest: &str) -> Result<KeptSchema, ArtifactError> {
+        let path = self.folder.join(format!("{digest}.schema.json"));
+        let json = fs::read(&path).map_err(|source| ArtifactError::Io { path: path.clone(), source })?;
+        serde_json::from_slice(&json).map_err(|source| ArtifactError::Damaged { path, source })
+    }
+
+    /// The file that says which schema an id of a registry stands for.
+    #[must_use]
+    pub fn schema_index(&self, registry: &str, id: u32) -> PathBuf {
+        self.folder.join(index_name(registry, id))
+    }
+
     fn write(&self, name: &str, bytes: &[u8]) -> Result<(), ArtifactError> {
         let path = self.folder.join(name);
         if path.exists() {
@@ -108,4 +150,8 @@ impl Artifacts {
         })();
         written.map_err(|source| ArtifactError::Io { path, source })
     }
+}
+
+fn index_name(registry: &str, id: u32) -> String {
+    format!("registry-{registry}-{id}")
 }

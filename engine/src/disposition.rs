@@ -3,6 +3,7 @@
 use crate::artifacts::ArtifactError;
 use crate::journal::JournalError;
 use crate::lane::LaneError;
+use crate::registry::RegistryError;
 use crate::sink::SinkError;
 use crate::source::SourceError;
 use crate::transform::{CallError, TransformError};
@@ -59,6 +60,11 @@ pub fn disposition(error: &LaneError) -> (Disposition, &'static str) {
         LaneError::Artifact(error) => match error {
             ArtifactError::Io { .. } => (Retry, "artifact_io"),
             ArtifactError::OtherVersion | ArtifactError::Damaged { .. } | ArtifactError::Build(_) => (Halt, "artifact"),
+        },
+        LaneError::Registry(error) => match error {
+            RegistryError::Settings { .. } => (Halt, "registry_settings"),
+            RegistryError::Replaced { .. } => (Halt, "registry_replaced"),
+            RegistryError::Artifact(_) => (Retry, "artifact_io"),
         },
         LaneError::RangeGone { .. } => (Halt, "range_gone"),
     }

@@ -14,6 +14,8 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::FutureExt;
+use futures::future::BoxFuture;
 use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, MissedTickBehavior, interval};
@@ -26,6 +28,7 @@ use crate::journal::{Commit, Intent, Journal, JournalError, Owner, Position, Tak
 use crate::lane_status::{LaneState, LaneStatus};
 use crate::offsets::{LaneId, OffsetRange};
 use crate::plugin::Host;
+use crate::registry::{Registry, RegistryError, Schemas};
 use crate::sink::{Claim, Sending, Sink, SinkError, epoch_column};
 use crate::source::{BatchLimits, Found, Reader, Source, SourceError, Start};
 use crate::stop::Stop;
@@ -57,6 +60,8 @@ pub struct Surroundings {
     pub journal: Arc<dyn Journal>,
     /// Plugins and settings of open epochs.
     pub artifacts: Artifacts,
+    /// What schema ids stand for, if there is a schema registry.
+    pub registry: Option<Arc<Registry>>,
     /// Loads the plugins of open epochs.
     pub host: Host,
     /// Where transforms run.
@@ -105,6 +110,9 @@ pub enum LaneError {
     /// The plugin of an open epoch can't be had.
     #[error(transparent)]
     Artifact(#[from] ArtifactError),
+    /// The schemas of its messages can't be had.
+    #[error(transparent)]
+    Registry(#[from] RegistryError),
     /// The messages of an open epoch can't be had.
     #[error("epoch {epoch} was decided over offsets {range}, but the source ends before: it was truncated or replaced")]
     RangeGone {
@@ -114,6 +122,9 @@ pub enum LaneError {
         range: OffsetRange,
     },
 }
+
+/// A batch that waits for its schemas.
+type Resolving = BoxFuture<'static, Result<(RawBatch, Schemas), RegistryError>>;
 
 /// What proves that the lane is this process's.
 struct Held {
@@ -150,12 +161,13 @@ impl Lane {
         let start = ahead.next_offset.map_or(self.start, Start::Offset);
         let mut reader = self.around.source.open(&self.found, start).await?;
         let mut in_flight = VecDeque::new();
+        let mut resolving: Option<Resolving> = None;
         let mut status_tick = interval(STATUS_INTERVAL);
         status_tick.set_missed_tick_behavior(MissedTickBehavior::Skip);
         let mut collecting = true;
         self.status.set_state(LaneState::Running);
 
-        while collecting || !in_flight.is_empty() {
+        while collecting || resolving.is_some() || !in_flight.is_empty() {
             tokio::select! {
                 biased;
                 inserted = front(&mut in_flight) => {
@@ -164,21 +176,48 @@ impl Lane {
                     self.commit(&held, &epoch).await?;
                 }
                 // Before the next batch: a source that is never empty must not keep the lane from hearing it.
-                () = stop.told(), if collecting => collecting = false,
-                raw = reader.next_batch(self.limits), if collecting && in_flight.len() < MAX_IN_FLIGHT => match raw? {
-                    Some(raw) => in_flight.push_back(self.decide(&held, &mut ahead, raw).await?),
+                () = stop.told(), if collecting || resolving.is_some() => (collecting, resolving) = (false, None),
+                resolved = ready(&mut resolving) => {
+                    resolving = None;
+                    let (raw, schemas) = resolved?;
+                    in_flight.push_back(self.decide(&held, &mut ahead, raw, schemas).await?);
+                }
+                raw = reader.next_batch(self.limits),
+                    if collecting && resolving.is_none() && in_flight.len() < MAX_IN_FLIGHT => match raw? {
+                    Some(raw) => resolving = Some(self.with_schemas(raw)),
                     None => collecting = false,
                 },
                 _ = status_tick.tick() => {}
             }
-            self.status.show_progress(&*reader, in_flight.len());
+            self.status.show_progress(&*reader, in_flight.len() + usize::from(resolving.is_some()));
         }
         self.status.set_state(LaneState::Ended);
         Ok(())
     }
 
+    /// Gets the schemas that a batch needs, beside the lane's other work: a registry that is away must not hold up the
+    /// epochs in flight.
+    fn with_schemas(&self, raw: RawBatch) -> Resolving {
+        let (registry, status) = (self.around.registry.clone(), self.status.clone());
+        let registry = registry.filter(|_| self.transform.decodes());
+        async move {
+            let schemas = match registry {
+                Some(registry) => registry.schemas_of(&raw, |why| status.waits_for_registry(why)).await?,
+                None => Schemas::default(),
+            };
+            Ok((raw, schemas))
+        }
+        .boxed()
+    }
+
     /// Transforms a batch and writes down what will be sent, then begins to send it.
-    async fn decide(&self, held: &Held, ahead: &mut Position, raw: RawBatch) -> Result<Inserting, LaneError> {
+    async fn decide(
+        &self,
+        held: &Held,
+        ahead: &mut Position,
+        raw: RawBatch,
+        schemas: Schemas,
+    ) -> Result<Inserting, LaneError> {
         assert!(ahead.next_offset.is_none_or(|next| next == raw.range.start), "an epoch begins where the last ended");
         let epoch = Epoch {
             generation: ahead.generation,
@@ -186,7 +225,7 @@ impl Lane {
             clock_ms: self.around.clock.now_ms().max(ahead.clock_ms),
         };
         let (transform, lane) = (self.transform.clone(), self.id.clone());
-        let mut made = self.around.cpu.run(move || transform.run(&lane, &raw, epoch)).await?;
+        let mut made = self.around.cpu.run(move || transform.run(&lane, &raw, &schemas, epoch)).await?;
         if !made.blocks.is_empty() {
             for block in &made.blocks {
                 made.intent.marks.push(self.around.sink.mark(&block.table).await);
@@ -260,8 +299,9 @@ impl Lane {
         let _turn = self.around.recoveries.acquire().await.expect("the semaphore is never closed");
         let raw = self.fetch_again(intent).await?;
         let transform = self.transform_of(intent).await?;
+        let schemas = Schemas::of_intent(&self.around.artifacts, intent.schemas.as_ref())?;
         let (lane, intent) = (self.id.clone(), intent.clone());
-        Ok(self.around.cpu.run(move || transform.replay(&lane, &raw, &intent)).await?)
+        Ok(self.around.cpu.run(move || transform.replay(&lane, &raw, &schemas, &intent)).await?)
     }
 
     /// The transform that an epoch was decided with: the present one, or one from the artifacts.
@@ -359,6 +399,14 @@ async fn insert_all(sink: Arc<dyn Sink>, lane: Arc<LaneStatus>, sending: Vec<Sen
 async fn front(in_flight: &mut VecDeque<Inserting>) -> Result<(), SinkError> {
     match in_flight.front_mut() {
         Some(epoch) => finished(epoch).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Waits for the schemas of a batch; for ever if none waits for any.
+async fn ready(resolving: &mut Option<Resolving>) -> Result<(RawBatch, Schemas), RegistryError> {
+    match resolving {
+        Some(resolving) => resolving.await,
         None => std::future::pending().await,
     }
 }

@@ -80,6 +80,8 @@ pub struct LaneStatus {
     pub id: LaneId,
     metrics: LaneMetrics,
     view: Mutex<LaneView>,
+    /// Why the schema registry can't be asked, while the lane waits for it.
+    registry: Mutex<Option<String>>,
 }
 
 impl LaneStatus {
@@ -88,7 +90,7 @@ impl LaneStatus {
     pub fn new(id: LaneId, metrics: LaneMetrics) -> Self {
         let view =
             LaneView { state: LaneState::Starting, committed: None, lag: None, in_flight: 0, epoch: 0, trouble: None };
-        Self { id, metrics, view: Mutex::new(view) }
+        Self { id, metrics, view: Mutex::new(view), registry: Mutex::default() }
     }
 
     /// A copy of what it shows.
@@ -113,9 +115,18 @@ impl LaneStatus {
     }
 
     pub(crate) fn show_progress(&self, reader: &dyn Reader, in_flight: usize) {
-        let (lag, trouble) = (reader.lag(), reader.trouble());
+        let (lag, trouble) = (reader.lag(), self.registry_trouble().or_else(|| reader.trouble()));
         let mut view = self.lock();
         (view.lag, view.trouble, view.in_flight) = (lag, trouble, in_flight);
+    }
+
+    /// The lane waits for the schema registry, for this reason; none: no more.
+    pub(crate) fn waits_for_registry(&self, why: Option<String>) {
+        *self.registry.lock().unwrap_or_else(PoisonError::into_inner) = why;
+    }
+
+    fn registry_trouble(&self) -> Option<String> {
+        self.registry.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     pub(crate) fn committed(&self, intent: &Intent, tally: &Tally) {

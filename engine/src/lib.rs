@@ -10,6 +10,7 @@ pub use debezium_decode::input;
 pub mod table;
 
 pub mod source;
+pub mod registry;
 pub use debezium_decode as decode;
 pub mod plugin;
 pub mod transform;

@@ -18,6 +18,7 @@ pub mod orders;
 pub mod place;
 pub mod postgres;
 pub mod process;
+pub mod registry;
 pub mod rows;
 pub mod simulation;
 pub mod wait;

@@ -24,6 +24,7 @@ fn intent(epoch: u64) -> Intent {
         input_digest: "ab".into(),
         plugin_digest: String::new(),
         settings_digest: "ef".into(),
+        schemas: None,
         clock_ms: 7,
         calls: vec![],
         poison: vec![],

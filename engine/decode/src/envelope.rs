@@ -12,16 +12,16 @@ use super::schema::{Payload, Wire};
 use super::{Change, Outcome};
 use crate::decoded::{NoOp, Op};
 
-const NOT_AN_ENVELOPE: &Refusal = &Refusal {
+pub(super) const NOT_AN_ENVELOPE: &Refusal = &Refusal {
     code: RejectCode::WrongFormat,
     reason: "the message has no `op`, so it is no Debezium envelope: if the connector uses ExtractNewRecordState, \
              set the input's format to flat",
 };
-const UNKNOWN_OP: &Refusal = &Refusal {
+pub(super) const UNKNOWN_OP: &Refusal = &Refusal {
     code: RejectCode::UnknownOp,
     reason: "expected `op` to be one of \"c\", \"u\", \"d\", \"r\", \"t\" and \"m\"",
 };
-const NOT_A_ROW: &Refusal = &Refusal {
+pub(super) const NOT_A_ROW: &Refusal = &Refusal {
     code: RejectCode::WrongType,
     reason: "expected `before` and `after` to be objects, strings of MongoDB's extended JSON, or null",
 };
@@ -30,9 +30,9 @@ const PARTIAL: &Refusal = &Refusal {
     reason: "an update of MongoDB without the whole document: set the connector's capture.mode to \
              change_streams_update_full",
 };
-const NO_AFTER: &Refusal =
+pub(super) const NO_AFTER: &Refusal =
     &Refusal { code: RejectCode::MissingRow, reason: "`op` is \"c\", \"u\" or \"r\", but `after` is null or absent" };
-const NOT_A_SOURCE: &Refusal =
+pub(super) const NOT_A_SOURCE: &Refusal =
     &Refusal { code: RejectCode::WrongType, reason: "expected `source` to be an object with a whole `ts_ms`" };
 
 /// What the keys of the envelope mean.

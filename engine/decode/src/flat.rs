@@ -11,22 +11,22 @@ use super::schema::Payload;
 use super::{Change, Outcome};
 use crate::decoded::{NoOp, Op};
 
-const IS_AN_ENVELOPE: &Refusal = &Refusal {
+pub(super) const IS_AN_ENVELOPE: &Refusal = &Refusal {
     code: RejectCode::WrongFormat,
     reason: "the message is a Debezium envelope with `op`, `source`, `before` and `after`: set the input's format to \
              envelope",
 };
-const NOT_A_FLAT_ROW: &Refusal =
+pub(super) const NOT_A_FLAT_ROW: &Refusal =
     &Refusal { code: RejectCode::WrongFormat, reason: "expected a JSON object with the row's columns" };
-const UNKNOWN_OP: &Refusal = &Refusal {
+pub(super) const UNKNOWN_OP: &Refusal = &Refusal {
     code: RejectCode::UnknownOp,
     reason: "expected `__op` to be one of \"c\", \"u\", \"d\", \"r\", \"t\" and \"m\"",
 };
-const NOT_DELETED: &Refusal = &Refusal {
+pub(super) const NOT_DELETED: &Refusal = &Refusal {
     code: RejectCode::WrongType,
     reason: "expected `__deleted` to be true or false, as a boolean or a string",
 };
-const NOT_A_TIME: &Refusal = &Refusal {
+pub(super) const NOT_A_TIME: &Refusal = &Refusal {
     code: RejectCode::WrongType,
     reason: "expected `__source_ts_ms` and `__ts_ms` to be whole numbers of milliseconds",
 };

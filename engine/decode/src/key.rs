@@ -1,5 +1,8 @@
 //! The key of a message, read only where a delete's row needs it.
 
+use std::sync::Arc;
+
+use super::avro::{self, Avro, Registry};
 use super::members::Members;
 use super::reject::{Place, Refusal, Refused, RejectCode};
 use super::rows::{Meaning, Rows};
@@ -8,12 +11,13 @@ use super::schema::{Schemas, Shape};
 
 const INVALID_KEY: &Refusal = &Refusal {
     code: RejectCode::InvalidKey,
-    reason: "the delete needs the message's key, which is not a well-formed JSON object",
+    reason: "the delete needs the message's key, which is neither a well-formed JSON object nor the Avro of its \
+             schema",
 };
 const MISSING_KEY: &Refusal = &Refusal {
     code: RejectCode::MissingKey,
-    reason: "the delete has no row before it, and the message's key is no JSON object: nothing says which row it \
-             deletes",
+    reason: "the delete has no row before it, and the message's key is no JSON object or Avro record: nothing says \
+             which row it deletes",
 };
 
 /// Reads keys, with or without their own embedded schema.
@@ -23,12 +27,18 @@ pub(super) struct Keys {
     members: Members<Meaning<()>>,
     /// Whether they are MongoDB's, and the rows have an `_id`.
     of_documents: bool,
+    avro: Avro,
 }
 
 impl Keys {
     /// For rows of columns that are read from these fields.
     pub(super) fn new(fields: &[String]) -> Self {
-        Self { schemas: Schemas::new(Shape::Row, fields, &[]), members: Members::new(), of_documents: false }
+        Self {
+            schemas: Schemas::new(Shape::Row, fields, &[]),
+            members: Members::new(),
+            of_documents: false,
+            avro: Avro::new(Shape::Row),
+        }
     }
 
     /// Says whether the next keys are MongoDB's, and their `id` is the rows' `_id`.
@@ -36,12 +46,18 @@ impl Keys {
         self.of_documents = of_documents;
     }
 
+    /// What the schema registry says from now on.
+    pub(super) fn set_registry(&mut self, registry: &Arc<Registry>) {
+        self.avro.set_registry(registry.clone());
+    }
+
     /// Fills what the row has no value for from the key. False: there is no key, or it is no object and has no names
     /// (a connector with another key converter).
     pub(super) fn complete(&mut self, rows: &mut Rows, key: Option<&[u8]>) -> Result<bool, Refused> {
-        self.read(rows, key.unwrap_or_default()).map_err(|refused| match refused.place {
-            Place::Value | Place::Key => Refused { place: Place::Key, refusal: INVALID_KEY },
-            Place::Column(_) => refused,
+        self.read(rows, key.unwrap_or_default()).map_err(|refused| match (refused.place, refused.refusal.code) {
+            (Place::Column(_), _) => refused,
+            (_, RejectCode::UnknownSchema | RejectCode::NoRegistry) => Refused { place: Place::Key, ..refused },
+            _ => Refused { place: Place::Key, refusal: INVALID_KEY },
         })
     }
 
@@ -54,6 +70,17 @@ impl Keys {
     }
 
     fn read(&mut self, rows: &mut Rows, key: &[u8]) -> Result<bool, Refused> {
+        if avro::is_framed(key) {
+            let is_document = rows.has(b"_id") && !rows.has(b"id");
+            return match self.avro.json(key).filter(|_| is_document) {
+                Some(json) => self.json(rows, &json),
+                None => self.avro.key(rows, &self.schemas, key),
+            };
+        }
+        self.json(rows, key)
+    }
+
+    fn json(&mut self, rows: &mut Rows, key: &[u8]) -> Result<bool, Refused> {
         if Cursor::new(key, 0).peek() != Some(b'{') {
             return Ok(false);
         }

@@ -1,6 +1,6 @@
 //! Debezium's change events, as Kafka carries them, to Arrow columns.
 //!
-//! **Promise.** A pure function of the messages and the input: every message becomes exactly one of a row, a reject
+//! **Promise.** A pure function of the messages, the input and, for Avro, the schemas by their ids: every message becomes exactly one of a row, a reject
 //! or a no-op. Columns that nobody asked for are skipped, not parsed. Values are exact, or the message is rejected.
 //! No message, however malformed, is an error of the lane, a panic or a hang.
 //! **Assumed.** Messages of one partition, in offset order, less than 2 GiB of one column in a batch.
@@ -27,12 +27,14 @@
 //! ```text
 //! message ──schema──► payload ──envelope | flat──► rows ──columns──► Arrow arrays
 //!          (wrapper)                    └─ no_op   └ members (keys), scan (values)
+//!         ──id──► avro: the same rows by a plan of the schema
 //! ```
 
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
 struct Readme;
 
+pub mod avro;
 pub mod input;
 
 mod policy;
@@ -62,6 +64,7 @@ use arrow_schema::{Schema, SchemaRef};
 
 use input::{Format, Tombstone};
 
+use avro::{Avro, Found, Registry};
 use changes::ChangeLog;
 use envelope::Envelopes;
 use flat::FlatRows;
@@ -96,6 +99,7 @@ pub struct Decoder {
     keys: Keys,
     schemas: Schemas,
     reader: Reader,
+    avro: Avro,
 }
 
 #[derive(Debug)]
@@ -145,11 +149,19 @@ impl Decoder {
             keys: Keys::new(&row),
             schemas: Schemas::new(shape, &row, &before),
             reader,
+            avro: Avro::new(shape),
         })
     }
 
-    /// Decodes messages, given in offset order. The result depends on the messages and the input alone: what the
-    /// decoder remembers from earlier calls makes it faster, never different.
+    /// What the schema registry says of the schema ids of all messages to come, until it is said anew. Without it, a
+    /// message in Avro is set aside.
+    pub fn set_registry(&mut self, registry: &Arc<Registry>) {
+        self.avro.set_registry(registry.clone());
+        self.keys.set_registry(registry);
+    }
+
+    /// Decodes messages, given in offset order. The result depends on the messages, the input and the registry's answers
+    /// alone: what the decoder remembers from earlier calls makes it faster, never different.
     pub fn decode<M: Message>(&mut self, messages: &[M]) -> Decoded {
         self.rows.reserve(messages.len());
         self.before.reserve(messages.len());
@@ -198,7 +210,10 @@ impl Decoder {
     fn unsigned(&mut self, message: &impl Message, refused: Refused) -> Result<Outcome, Refused> {
         let wraps = refused.refusal == NEGATIVE_UNSIGNED
             && matches!(self.reader, Reader::Envelope(_))
-            && message.value().is_some_and(envelope::is_of_mysql);
+            && message.value().is_some_and(|value| match self.avro.json(value) {
+                Some(json) => envelope::is_of_mysql(&json),
+                None => envelope::is_of_mysql(value),
+            });
         if !wraps {
             return Err(refused);
         }
@@ -229,6 +244,20 @@ impl Decoder {
     /// Reads one message; if it is a row, `rows` and `before` have its values.
     fn message(&mut self, key: Option<&[u8]>, value: Option<&[u8]>) -> Result<Outcome, Refused> {
         let Some(value) = value else { return self.tombstone(key) };
+        if avro::is_framed(value) {
+            let (rows, before) = (&mut self.rows, &mut self.before);
+            let read = self.avro.read(rows, before, &mut self.keys, &self.schemas, value, key)?;
+            return match read {
+                Found::Outcome(outcome) => Ok(outcome),
+                Found::Null => self.tombstone(key),
+                Found::Json(json) => self.json(key, &json),
+            };
+        }
+        self.json(key, value)
+    }
+
+    /// Reads one message in JSON.
+    fn json(&mut self, key: Option<&[u8]>, value: &[u8]) -> Result<Outcome, Refused> {
         let mut payload = self.schemas.open(value)?;
         if payload.cursor.peek() == Some(b'n') {
             return self.null(payload, key);

@@ -41,6 +41,13 @@ impl Keys {
         }
     }
 
+    /// The same of keys that are known.
+    pub(super) fn of_names<'k>(names: impl Iterator<Item = &'k [u8]>) -> Self {
+        let mut keys = Self::default();
+        names.for_each(|name| keys.note(name));
+        keys
+    }
+
     fn note(&mut self, key: &[u8]) {
         match key {
             b"op" => self.op = true,

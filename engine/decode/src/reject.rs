@@ -14,7 +14,7 @@ pub enum RejectCode {
     DuplicateKey,
     /// The message is of the other [`Format`](crate::input::Format), or of none that is known.
     WrongFormat,
-    /// The embedded schema is not a Kafka Connect schema.
+    /// The embedded schema is not a Kafka Connect schema, or the registered one not Avro.
     InvalidSchema,
     /// `op` or `__op` is a letter that Debezium does not define.
     UnknownOp,
@@ -46,6 +46,12 @@ pub enum RejectCode {
     Unavailable,
     /// One batch would hold 2 GiB of one column.
     TooLarge,
+    /// Not the Avro value that its schema describes: truncated, garbage behind it, an impossible length.
+    InvalidAvro,
+    /// The schema registry does not know the message's schema.
+    UnknownSchema,
+    /// The message names a schema by its id, and there is no schema registry to ask.
+    NoRegistry,
 }
 
 impl RejectCode {
@@ -73,6 +79,9 @@ impl RejectCode {
             Self::ZeroDate => "zero_date",
             Self::Unavailable => "unavailable",
             Self::TooLarge => "too_large",
+            Self::InvalidAvro => "invalid_avro",
+            Self::UnknownSchema => "unknown_schema",
+            Self::NoRegistry => "no_registry",
         }
     }
 }
@@ -182,7 +191,10 @@ impl Refusal {
             | RejectCode::WrongType
             | RejectCode::Inexact
             | RejectCode::InvalidValue
-            | RejectCode::TooLarge => return None,
+            | RejectCode::TooLarge
+            | RejectCode::InvalidAvro
+            | RejectCode::UnknownSchema
+            | RejectCode::NoRegistry => return None,
         })
     }
 

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use arrow_array::ArrayRef;
 
-use super::columns::{Column, int64};
+use super::columns::{Column, Plain, int64};
 use super::extended;
 use super::members::Members;
 use super::policy::{Case, Policy, Reading};
@@ -61,6 +61,19 @@ impl Slot {
         let rest = cursor.rest();
         // Two bytes tell nearly always, and need no call.
         self.unavailable.iter().any(|form| form.first_chunk::<2>() == rest.first_chunk() && rest.starts_with(form))
+    }
+}
+
+impl Slot {
+    /// Whether a value could stand for one that was not in the source's log: as long as the JSON that does.
+    #[inline]
+    fn may_be_unavailable(&self, value: Plain<'_>) -> bool {
+        let length = match value {
+            Plain::Text(text) => text.len(),
+            Plain::Bytes(bytes) => bytes.len().div_ceil(3) * 4,
+            Plain::Boolean(_) | Plain::Integer(_) | Plain::Float(_) | Plain::Double(_) => return false,
+        };
+        self.unavailable.iter().any(|form| form.len() == length + 2)
     }
 }
 
@@ -291,6 +304,54 @@ impl Rows {
         slot.filled = self.row;
         self.filled += 1;
         Ok(())
+    }
+
+    /// The columns that are read from this field.
+    pub(super) fn slots_of(&self, field: &str) -> Vec<usize> {
+        let first = self.names.get(field.as_bytes()).copied();
+        std::iter::successors(first, |slot| self.slots[*slot].twin).collect()
+    }
+
+    /// Begins an object whose fields are given one by one, by whoever knows their order: each is met, and given if it is
+    /// wanted.
+    pub(super) fn begin_object(&mut self) {
+        self.reading += 1;
+        self.read = true;
+    }
+
+    /// The object has the field of this column; whether its value is still wanted.
+    pub(super) fn meet(&mut self, slot: usize) -> bool {
+        let slot = &mut self.slots[slot];
+        slot.met = self.reading;
+        slot.filled != self.row
+    }
+
+    /// Gives a column its value; false: the column declines, and wants it as JSON. A value that is refused is declined as
+    /// well: what then becomes of it is decided in one place.
+    #[inline]
+    pub(super) fn plain(&mut self, index: usize, value: Plain<'_>, wire: &Wire) -> bool {
+        let slot = &mut self.slots[index];
+        if slot.may_be_unavailable(value) {
+            return false;
+        }
+        match slot.column.read_plain(value, wire) {
+            Ok(true) => {
+                slot.filled = self.row;
+                self.filled += 1;
+                true
+            }
+            Ok(false) => false,
+            Err(_) => {
+                slot.column.truncate(self.kept);
+                false
+            }
+        }
+    }
+
+    /// Gives a column that was just met its value as JSON.
+    pub(super) fn json(&mut self, index: usize, cursor: &mut Cursor<'_>, wires: &[Wire]) -> Result<(), Refused> {
+        self.slots[index].met = 0;
+        self.cell(index, cursor, wires)
     }
 
     /// Does with a value that was refused what the column's policy says.

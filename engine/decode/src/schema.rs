@@ -200,6 +200,11 @@ impl Schemas {
         self.known.insert(0, Known { prefix: prefix.into(), wires: wires.clone() });
     }
 
+    /// How the columns are written, as a schema in the words of Connect's JSON converter says.
+    pub(super) fn wires_of(&self, schema: &[u8]) -> Read<Arc<Wires>> {
+        self.parse(schema)
+    }
+
     fn parse(&self, schema: &[u8]) -> Read<Arc<Wires>> {
         // A payload without schema is written as `"schema":null` while schemas are enabled.
         let schema: Option<ConnectSchema> = serde_json::from_slice(schema).map_err(|_| INVALID_SCHEMA)?;

@@ -3,7 +3,8 @@
 
 use std::process::ExitCode;
 
-use super::run::{engine_runtime, load_plugins, source};
+use super::run::{engine_runtime, load_plugins, registry, source};
+use crate::artifacts::Artifacts;
 use crate::config::{Config, Input};
 use crate::disposition::in_words;
 use crate::engine::Deployed;
@@ -50,10 +51,14 @@ fn failed(error: &(dyn std::error::Error + 'static)) -> ExitCode {
 async fn plans(config: &Config, deployed: &[Deployed]) -> Result<Vec<Plan>, String> {
     let source = source(config).map_err(|error| in_words(&error))?;
     let sink = ClickHouse::new(config.clickhouse.clone()).map_err(|error| in_words(&error))?;
+    // What the registry says is kept nowhere: a check leaves no trace.
+    let folder = tempfile::tempdir().map_err(|error| in_words(&error))?;
+    let artifacts = Artifacts::open(folder.path()).map_err(|error| in_words(&error))?;
+    let registry = registry(config, &artifacts).map_err(|error| in_words(&error))?;
     let plan = |one: &Deployed| {
         let (topics, transform) = (one.file.topics.clone(), one.transform.clone());
-        let (source, sink) = (&source, &sink);
-        async move { Plan::make(&**source, sink, &topics, &transform).await }
+        let (source, sink, registry) = (&source, &sink, registry.as_deref());
+        async move { Plan::make(&**source, sink, registry, &topics, &transform).await }
     };
     Ok(futures::future::join_all(deployed.iter().map(plan)).await)
 }
@@ -64,6 +69,9 @@ fn show_settings(config: &Config) {
         Input::Files(files) => {
             files.iter().for_each(|file| println!("source      {}", file.display()));
         }
+    }
+    if let Some(registry) = &config.registry {
+        println!("registry    {}", registry.url);
     }
     println!("tables      {} database {}", config.clickhouse.url, config.database);
     println!("data        {}", config.data_dir.display());

@@ -23,6 +23,7 @@ use crate::lane::{MAX_RECOVERIES, Surroundings};
 use crate::metrics::{Metrics, Totals};
 use crate::plan::{Finding, Plan, Weight};
 use crate::plugin::{Host, HostError, HostSettings};
+use crate::registry::{Registry, RegistryError};
 use crate::server::{Shown, listen};
 use crate::sink::{ClickHouse, SinkError};
 use crate::source::{FileSource, KafkaSource, Source, SourceError};
@@ -69,6 +70,9 @@ pub enum RunningError {
     /// ClickHouse's settings.
     #[error(transparent)]
     Sink(#[from] SinkError),
+    /// The schema registry's settings.
+    #[error(transparent)]
+    Registry(#[from] RegistryError),
     /// Threads.
     #[error("threads can't be started")]
     Threads(#[source] io::Error),
@@ -129,13 +133,16 @@ pub fn start(config: Config, stop: Stop) -> Result<Running, RunningError> {
     std::fs::create_dir_all(data_dir).map_err(|source| RunningError::DataDir { path: data_dir.clone(), source })?;
     let source = source(&config)?;
     let clickhouse = Arc::new(ClickHouse::new(config.clickhouse.clone())?);
+    let artifacts = Artifacts::open(data_dir)?;
+    let registry = registry(&config, &artifacts)?;
     let plugins = deployed.iter().map(|deployed| (deployed.file.clone(), deployed.transform.clone())).collect();
-    let plans = say_plans(source.clone(), clickhouse.clone(), plugins).boxed();
+    let plans = say_plans(source.clone(), clickhouse.clone(), registry.clone(), plugins).boxed();
     let around = Surroundings {
         source,
         sink: clickhouse.clone(),
         journal: Arc::new(LocalJournal::open(&journal_folder(data_dir))?),
-        artifacts: Artifacts::open(data_dir)?,
+        artifacts,
+        registry: registry.clone(),
         host,
         cpu: Cpu::start(cores()).map_err(RunningError::Threads)?,
         clock: Arc::new(SystemClock),
@@ -144,6 +151,11 @@ pub fn start(config: Config, stop: Stop) -> Result<Running, RunningError> {
     let shown = Shown { lanes: Lanes::default(), metrics: Arc::new(Metrics::default()), clickhouse };
     let engine = Engine::new(Arc::new(config), around, deployed, shown.metrics.clone(), shown.lanes.clone(), stop);
     Ok(Running { engine, shown, plans })
+}
+
+/// The schema registry of the settings, if they name one. Nothing is asked of it yet.
+pub(super) fn registry(config: &Config, artifacts: &Artifacts) -> Result<Option<Arc<Registry>>, RegistryError> {
+    config.registry.as_ref().map(|settings| Registry::new(settings, artifacts.clone()).map(Arc::new)).transpose()
 }
 
 /// The source of the settings. Nothing is asked of it yet.
@@ -156,9 +168,14 @@ pub(super) fn source(config: &Config) -> Result<Arc<dyn Source>, SourceError> {
 
 /// Says in the log how each plugin fits its topics and tables, while the lanes begin: a lane refuses what it can't do
 /// by itself, but nobody should have to find out from its rows that a column is always null.
-async fn say_plans(source: Arc<dyn Source>, sink: Arc<ClickHouse>, deployed: Vec<(PluginFile, Transform)>) {
+async fn say_plans(
+    source: Arc<dyn Source>,
+    sink: Arc<ClickHouse>,
+    registry: Option<Arc<Registry>>,
+    deployed: Vec<(PluginFile, Transform)>,
+) {
     for (file, transform) in deployed {
-        let plan = Plan::make(&*source, &sink, &file.topics, &transform).await;
+        let plan = Plan::make(&*source, &sink, registry.as_deref(), &file.topics, &transform).await;
         for Finding { weight, message } in plan.findings {
             let plugin = &file.settings.name;
             match weight {

@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use super::given::Settings;
 use super::problem::{Place, Problems};
-use crate::sink::{ClickHouseSettings, Compression};
+use crate::registry::{RegistrySettings, Tls, check_tls};
+use crate::sink::{ClickHouseSettings, Compression, Password};
 use crate::source::{BatchLimits, KafkaSettings};
 
 /// Read when `--config` names no other file; it may be missing.
@@ -41,6 +42,8 @@ pub struct Config {
     pub input: Input,
     /// Where rows go.
     pub clickhouse: ClickHouseSettings,
+    /// The schema registry, for messages in Avro.
+    pub registry: Option<RegistrySettings>,
     /// The database of all tables.
     pub database: String,
     /// The folder of plugins.
@@ -98,6 +101,7 @@ impl Config {
         let config = Self {
             input: input(&mut settings, &overlay.source_files, overlay.no_source),
             clickhouse: clickhouse(&mut settings),
+            registry: registry(&mut settings),
             database: settings.text("clickhouse.database").map_or_else(|| "default".into(), |(name, _)| name),
             plugins: path(&mut settings, "plugins", "plugins"),
             data_dir: path(&mut settings, "data_dir", "data"),
@@ -137,7 +141,8 @@ fn overlay_environment(settings: &mut Settings, environment: &BTreeMap<String, S
 
 /// `clickhouse_password_file` → `clickhouse.password_file`: the first word names the section, if it is one.
 fn environment_key(key: &str) -> String {
-    let section = ["kafka", "clickhouse", "batch"].iter().find(|section| key.starts_with(&format!("{section}_")));
+    let section =
+        ["kafka", "clickhouse", "registry", "batch"].iter().find(|section| key.starts_with(&format!("{section}_")));
     match section {
         Some(section) => format!("{section}.{}", &key[section.len() + 1..]),
         None => key.to_owned(),
@@ -173,17 +178,80 @@ fn clickhouse(settings: &mut Settings) -> ClickHouseSettings {
     if let Some((password, _)) = settings.text("clickhouse.password") {
         clickhouse.password = password.into();
     }
-    if let Some((file, place)) = settings.text("clickhouse.password_file") {
-        match std::fs::read_to_string(&file) {
-            Ok(password) => clickhouse.password = password.trim_end_matches(['\r', '\n']).to_owned().into(),
-            Err(error) => {
-                settings.problems.add(place, format!("clickhouse.password_file: {file} can't be read: {error}"), None)
-            }
-        }
+    if let Some(password) = secret_file(settings, "clickhouse.password_file") {
+        clickhouse.password = password;
     }
     let compressions = [("none", Compression::None), ("lz4", Compression::Lz4)];
     if let Some(compression) = settings.choice("clickhouse.compression", &compressions) {
         clickhouse.compression = compression;
     }
     clickhouse
+}
+
+/// A password from a file.
+fn secret_file(settings: &mut Settings, key: &str) -> Option<Password> {
+    let bytes = file(settings, key)?.1;
+    Some(String::from_utf8_lossy(&bytes).trim_end_matches(['\r', '\n']).to_owned().into())
+}
+
+/// The file that a key names, with its content.
+fn file(settings: &mut Settings, key: &str) -> Option<(PathBuf, Vec<u8>)> {
+    let (file, place) = settings.text(key)?;
+    match std::fs::read(&file) {
+        Ok(bytes) => Some((file.into(), bytes)),
+        Err(error) => {
+            settings.problems.add(place, format!("{key}: {file} can't be read: {error}"), None);
+            None
+        }
+    }
+}
+
+/// All keys are read, whatever is wrong with others: what is not read would be reported as unknown.
+fn registry(settings: &mut Settings) -> Option<RegistrySettings> {
+    let place = settings.place("registry.url");
+    let url = settings.text("registry.url").map(|(url, _)| url);
+    let user_place = settings.place("registry.user");
+    let user = settings.text("registry.user").map(|(user, _)| user);
+    let password_place = [settings.place("registry.password"), settings.place("registry.password_file")];
+    let password = settings.text("registry.password").map(|(password, _)| Password::from(password));
+    let password = secret_file(settings, "registry.password_file").or(password);
+    let token_place = settings.place("registry.token_file");
+    let token_file = file(settings, "registry.token_file").map(|(path, _)| path);
+    let tls_places = ["registry.ca", "registry.certificate", "registry.key"].map(|key| settings.place(key));
+    let [authorities, certificate, key] =
+        ["registry.ca", "registry.certificate", "registry.key"].map(|key| file(settings, key).map(|(_, bytes)| bytes));
+
+    let mut wrong = |place: &Place, message: &str| settings.problems.add(place.clone(), message, None);
+    let given = |place: &&Place| **place != Place::Nowhere;
+    let others = [&user_place, &token_place].into_iter().chain(&password_place).chain(&tls_places);
+    if place == Place::Nowhere
+        && let Some(other) = others.clone().find(given)
+    {
+        wrong(other, "registry: settings without registry.url, its address");
+    }
+    if user_place == Place::Nowhere
+        && let Some(password) = password_place.iter().find(given)
+    {
+        wrong(password, "registry.password: without registry.user");
+    }
+    if user_place != Place::Nowhere && token_place != Place::Nowhere {
+        wrong(&token_place, "registry.token_file: beside registry.user: the registry gets one or the other");
+    }
+    let [_, certificate_place, key_place] = &tls_places;
+    match (certificate_place, key_place) {
+        (Place::Nowhere, Place::Nowhere) => {}
+        (Place::Nowhere, place) => wrong(place, "registry.key: without registry.certificate"),
+        (place, Place::Nowhere) => wrong(place, "registry.certificate: without registry.key"),
+        _ => {}
+    }
+    let ca = Tls { authorities, client: None };
+    let own = Tls { authorities: None, client: certificate.zip(key) };
+    for (tls, place, key) in [(&ca, &tls_places[0], "registry.ca"), (&own, certificate_place, "registry.certificate")] {
+        if let Err(message) = check_tls(tls) {
+            wrong(place, &format!("{key}: {message}"));
+        }
+    }
+    let user = user.map(|user| (user, password.unwrap_or_default()));
+    let settings = RegistrySettings { url: url?, user, token_file, tls: Tls { client: own.client, ..ca } };
+    Some(settings)
 }

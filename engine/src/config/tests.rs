@@ -135,6 +135,46 @@ c: there is no plugin.toml
 }
 
 #[test]
+fn a_registry_has_its_credentials_and_certificates_from_files() {
+    let folder = tempfile::tempdir().unwrap();
+    let password = folder.path().join("password");
+    fs::write(&password, "s3cret\n").unwrap();
+    let text = format!(
+        "[kafka]\nbrokers = 'x:1'\n[registry]\nurl = 'https://r:1/api'\nuser = 'me'\npassword_file = '{}'",
+        password.display()
+    );
+    let config = read(&text, &[], &[]).unwrap();
+    let registry = config.registry.as_ref().unwrap();
+    assert_eq!((registry.url.as_str(), registry.user.as_ref().unwrap().0.as_str()), ("https://r:1/api", "me"));
+    assert_eq!(registry.user.as_ref().unwrap().1.expose(), "s3cret");
+    assert!(!format!("{config:?}").contains("s3cret"));
+    let environment = [("ENGINE_KAFKA_BROKERS", "x:1"), ("ENGINE_REGISTRY_URL", "http://r:2")];
+    assert_eq!(read("", &environment, &[]).unwrap().registry.unwrap().url, "http://r:2");
+    assert!(read("", &environment[..1], &[]).unwrap().registry.is_none());
+}
+
+#[test]
+fn mistakes_about_a_registry_are_reported_at_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("pem");
+    fs::write(&file, "no certificate").unwrap();
+    let file = file.display().to_string();
+    let text = format!(
+        "[kafka]\nbrokers = 'x:1'\n[registry]\npassword = 'p'\nca = '{file}'\nkey = '{file}'\ntoken_file = '/nowhere'\nurls = 'x'"
+    );
+    let problems = read(&text, &[], &[]).unwrap_err();
+    let expected = [
+        "engine.toml:7:1: registry.token_file: /nowhere can't be read: No such file or directory (os error 2)",
+        "engine.toml:7:1: registry: settings without registry.url, its address",
+        "engine.toml:4:1: registry.password: without registry.user",
+        "engine.toml:6:1: registry.key: without registry.certificate",
+        "engine.toml:5:1: registry.ca: holds no certificate",
+        "engine.toml:8:1: registry.urls: there is no such key\n  hint: did you mean registry.url?",
+    ];
+    assert_eq!(problems, expected);
+}
+
+#[test]
 fn policies_are_one_of_their_case_and_mistakes_have_their_place() {
     let folder = tempfile::tempdir().unwrap();
     fs::create_dir(folder.path().join("a")).unwrap();

@@ -40,6 +40,7 @@ use crate::cpu::Cpu;
 use crate::journal::Intent;
 use crate::offsets::{LaneId, OffsetRange, TopicPartition};
 use crate::plugin::Host;
+use crate::registry::Schemas;
 use crate::sink::{ClickHouse, Sending, Sink, SinkError};
 use crate::table::TableKind;
 use crate::token::token;
@@ -215,7 +216,7 @@ impl Replay {
         let number = self.number(&part, clock_ms);
         let epoch = Epoch { generation: first.generation, number, clock_ms };
         let (transform, lane, raw) = (self.transform.clone(), part.lane.clone(), part.raw.clone());
-        let made = self.cpu.run(move || transform.run(&lane, &raw, epoch)).await?;
+        let made = self.cpu.run(move || transform.run(&lane, &raw, &Schemas::default(), epoch)).await?;
         self.artifacts.keep(&self.transform)?;
         self.letters.mark_started(&part.letters, &made.intent).await?;
         self.insert(&part, &made.intent, &made.blocks, &self.transform).await?;
@@ -235,7 +236,7 @@ impl Replay {
         }
         let transform = self.transform_of(&intent, letters.len()).await?;
         let (again, lane, raw, decided) = (transform.clone(), part.lane.clone(), part.raw.clone(), intent.clone());
-        let made = self.cpu.run(move || again.replay(&lane, &raw, &decided)).await?;
+        let made = self.cpu.run(move || again.replay(&lane, &raw, &Schemas::default(), &decided)).await?;
         self.insert(&part, &intent, &made.blocks, &transform).await?;
         self.ended(&part, &intent, &made.rejects, outcome).await?;
         outcome.rows += made.tally.rows_out;

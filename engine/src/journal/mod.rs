@@ -16,6 +16,8 @@
 mod local;
 mod simulated;
 
+use std::collections::BTreeMap;
+
 use futures::future::BoxFuture;
 use serde::{Deserialize, Serialize};
 
@@ -101,6 +103,10 @@ pub struct Intent {
     pub plugin_digest: String,
     /// Digest of what else decides the output: parameters, input options, limits, tables, contract version.
     pub settings_digest: String,
+    /// Digests of the schemas that the registry gave for the batch's ids, `None` where it had none of that id. Nothing:
+    /// there was no id, or no registry.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub schemas: Option<BTreeMap<u32, Option<String>>>,
     /// The epoch's clock, ms since 1970-01-01 UTC.
     pub clock_ms: i64,
     /// The calls that succeeded, in order.

@@ -19,6 +19,7 @@ use tokio::time::timeout;
 use crate::disposition::in_words;
 use crate::input::{Format, InputColumn, Source as ColumnSource};
 use crate::plugin::Description;
+use crate::registry::Registry;
 use crate::sink::{ClickHouse, TablePlan};
 use crate::source::{Found, Source};
 use crate::table::Table;
@@ -56,13 +57,22 @@ pub enum NoTable {
 
 impl Plan {
     /// Compares a plugin with the world.
-    pub async fn make(source: &dyn Source, sink: &ClickHouse, topics: &[String], transform: &Transform) -> Self {
+    pub async fn make(
+        source: &dyn Source,
+        sink: &ClickHouse,
+        registry: Option<&Registry>,
+        topics: &[String],
+        transform: &Transform,
+    ) -> Self {
         let partitions = within("the source does not answer", source.discover(topics)).await;
         let mut sample = None;
         let mut findings = Vec::new();
         if let (Ok(found), Some(plugin)) = (&partitions, transform.plugin()) {
-            match within("the newest messages can't be read", sample::newest(source, found)).await {
-                Ok(read) => sample = read,
+            match within("the newest messages can't be read", sample::newest(source, registry, found)).await {
+                Ok(newest) => {
+                    sample = newest.sample;
+                    findings.extend(newest.unread_avro.map(|unread| unread.finding()));
+                }
                 Err(message) => findings.push(Finding { weight: Weight::Unknown, message }),
             }
             if let Some(sample) = &sample {

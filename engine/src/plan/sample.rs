@@ -1,10 +1,15 @@
 //! The newest messages of a topic, and what they say of their rows.
 
+use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use arrow_schema::{DataType, TimeUnit};
+use debezium_decode::avro::{Schema as AvroSchema, as_json, schema_id};
 use serde_json::{Map, Value};
 
+use super::columns::{Finding, Weight};
+use crate::registry::Registry;
 use crate::source::{BatchLimits, Found, Source, SourceError, Start};
 
 /// Messages looked at, of each partition.
@@ -55,9 +60,48 @@ pub enum Written {
     Json(Option<&'static str>),
 }
 
+/// What was found in the newest messages.
+#[derive(Debug)]
+pub(super) struct Newest {
+    pub(super) sample: Option<Sample>,
+    /// There are messages in Avro, and none could be read.
+    pub(super) unread_avro: Option<UnreadAvro>,
+}
+
+/// Why messages in Avro could not be read.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum UnreadAvro {
+    NoRegistry,
+    NoSchema,
+}
+
+impl UnreadAvro {
+    pub(super) fn finding(self) -> Finding {
+        match self {
+            Self::NoRegistry => Finding {
+                weight: Weight::Stops,
+                message:
+                    "the messages are Avro with a schema's id, and no schema registry is set: give its address below \
+                          [registry]"
+                        .to_owned(),
+            },
+            Self::NoSchema => Finding {
+                weight: Weight::Unknown,
+                message: "the messages are Avro, and the schema registry gives no schema to read them with".to_owned(),
+            },
+        }
+    }
+}
+
 /// Reads the newest messages of the first partitions that have any.
-pub(super) async fn newest(source: &dyn Source, partitions: &[Found]) -> Result<Option<Sample>, SourceError> {
+pub(super) async fn newest(
+    source: &dyn Source,
+    registry: Option<&Registry>,
+    partitions: &[Found],
+) -> Result<Newest, SourceError> {
     let mut sample: Option<Sample> = None;
+    let mut unread_avro = None;
+    let mut schemas = HashMap::new();
     for found in partitions {
         if sample.as_ref().is_some_and(|sample| sample.messages >= ENOUGH) {
             break;
@@ -68,13 +112,35 @@ pub(super) async fn newest(source: &dyn Source, partitions: &[Found]) -> Result<
         }
         let mut reader = source.open(found, Start::Offset(earliest.max(end - MESSAGES))).await?;
         let Some(batch) = reader.next_batch(LIMITS).await? else { continue };
-        for message in &batch.messages {
-            if let Some(row) = message.value().and_then(look_at) {
+        for value in batch.messages.iter().filter_map(|message| message.value()) {
+            let row = match schema_id(value) {
+                None => look_at(value),
+                Some(id) => {
+                    unread_avro = Some(if registry.is_some() { UnreadAvro::NoSchema } else { UnreadAvro::NoRegistry });
+                    let schema = schema_of(registry, &mut schemas, id).await;
+                    schema.and_then(|schema| look_at(&as_json(&schema, value)?))
+                }
+            };
+            if let Some(row) = row {
                 sample = Some(merged(sample, row));
             }
         }
     }
-    Ok(sample)
+    Ok(Newest { unread_avro: unread_avro.filter(|_| sample.is_none()), sample })
+}
+
+/// The schema of an id, asked for once.
+async fn schema_of(
+    registry: Option<&Registry>,
+    schemas: &mut HashMap<u32, Option<Arc<AvroSchema>>>,
+    id: u32,
+) -> Option<Arc<AvroSchema>> {
+    if let Some(known) = schemas.get(&id) {
+        return known.clone();
+    }
+    let schema = registry?.schema(id).await;
+    schemas.insert(id, schema.clone());
+    schema
 }
 
 /// What a message says of its row; `None` where it has none.

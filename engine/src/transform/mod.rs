@@ -1,6 +1,6 @@
 //! The transform of a lane: raw messages in, sealed blocks out.
 //!
-//! **Promise.** A pure function of the messages, the settings, the plugin's bytes and the epoch's stamp (number, clock):
+//! **Promise.** A pure function of the messages, their schemas, the settings, the plugin's bytes and the epoch's stamp (number, clock):
 //! the same input gives the same blocks, byte for byte. Every message becomes rows, a dead letter, a counted no-op or
 //! is dropped by the plugin on purpose.
 //! **Assumed.** The caller writes the plan down before it sends the blocks.
@@ -24,6 +24,7 @@ use crate::decode::{Decoder, InputError};
 use crate::journal::Intent;
 use crate::offsets::LaneId;
 use crate::plugin::{Host, LoadError, Output, Plugin};
+use crate::registry::Schemas;
 use crate::sink::{bronze_table, dead_letter_table};
 use crate::table::Table;
 
@@ -209,12 +210,24 @@ impl Transform {
         &self.dead_letters
     }
 
+    /// Whether messages are decoded, so that their schemas are needed.
+    #[must_use]
+    pub fn decodes(&self) -> bool {
+        matches!(self.work, Work::Plugin { .. })
+    }
+
     /// Transforms an epoch for the first time: finds its plan.
     ///
     /// # Errors
     /// The plugin does not start, or fails on too many rows.
-    pub fn run(&self, lane: &LaneId, raw: &RawBatch, epoch: Epoch) -> Result<Transformed, TransformError> {
-        let mut run = Run::new(self, lane, raw, epoch);
+    pub fn run(
+        &self,
+        lane: &LaneId,
+        raw: &RawBatch,
+        schemas: &Schemas,
+        epoch: Epoch,
+    ) -> Result<Transformed, TransformError> {
+        let mut run = Run::new(self, lane, raw, schemas, epoch);
         match &self.work {
             Work::Bronze { table } => run.bronze(table),
             Work::Plugin { plugin, outputs, tables } => {
@@ -234,9 +247,15 @@ impl Transform {
     ///
     /// # Errors
     /// It is not the same, in what, and both values.
-    pub fn replay(&self, lane: &LaneId, raw: &RawBatch, intent: &Intent) -> Result<Transformed, TransformError> {
+    pub fn replay(
+        &self,
+        lane: &LaneId,
+        raw: &RawBatch,
+        schemas: &Schemas,
+        intent: &Intent,
+    ) -> Result<Transformed, TransformError> {
         let epoch = Epoch { generation: intent.generation, number: intent.epoch, clock_ms: intent.clock_ms };
-        let mut run = Run::new(self, lane, raw, epoch);
+        let mut run = Run::new(self, lane, raw, schemas, epoch);
         match &self.work {
             Work::Bronze { table } => run.bronze(table),
             Work::Plugin { plugin, outputs, tables } => {

@@ -17,6 +17,7 @@ use crate::digest::digest;
 use crate::journal::{Call, Intent, PlannedBlock, Poison};
 use crate::offsets::LaneId;
 use crate::plugin::{Output, Plugin};
+use crate::registry::Schemas;
 use crate::sink::{DeadLetter, OutOfRange, Provenance, bronze_block, dead_letter_block, out_of_range};
 use crate::table::Table;
 
@@ -25,6 +26,7 @@ pub(super) struct Run<'a> {
     transform: &'a Transform,
     lane: &'a LaneId,
     raw: &'a RawBatch,
+    schemas: &'a Schemas,
     epoch: Epoch,
     input: XxHash3_128,
     filling: Vec<Filling>,
@@ -45,10 +47,16 @@ struct Filling {
 }
 
 impl<'a> Run<'a> {
-    pub(super) fn new(transform: &'a Transform, lane: &'a LaneId, raw: &'a RawBatch, epoch: Epoch) -> Self {
+    pub(super) fn new(
+        transform: &'a Transform,
+        lane: &'a LaneId,
+        raw: &'a RawBatch,
+        schemas: &'a Schemas,
+        epoch: Epoch,
+    ) -> Self {
         let tally = Tally { messages: raw.messages.len(), bytes: raw.bytes, ..Tally::default() };
         let (filling, rejects, plan, poison) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
-        Self { transform, lane, raw, epoch, input: XxHash3_128::new(), filling, rejects, plan, poison, tally }
+        Self { transform, lane, raw, schemas, epoch, input: XxHash3_128::new(), filling, rejects, plan, poison, tally }
     }
 
     fn provenance(&self) -> Provenance<'a> {
@@ -83,6 +91,9 @@ impl<'a> Run<'a> {
         let input = self.transform.settings.input(plugin.description());
         let mut decoder = Decoder::new(&input, &self.raw.partition, self.epoch.generation)
             .expect("the same input was planned when the transform was built");
+        if let Some(answers) = &self.schemas.answers {
+            decoder.set_registry(answers);
+        }
         for (chunk, messages) in (0_u32..).zip(self.raw.messages.chunks(CHUNK_MESSAGES)) {
             let decoded = self.tally.times.decode.of(|| decoder.decode(messages));
             self.account_for(&decoded);
@@ -190,6 +201,7 @@ impl<'a> Run<'a> {
             input_digest: format!("{:032x}", self.input.finish_128()),
             plugin_digest: self.transform.plugin_digest().to_owned(),
             settings_digest: self.transform.settings_digest.to_string(),
+            schemas: self.schemas.digests.clone(),
             clock_ms: self.epoch.clock_ms,
             calls: std::mem::take(&mut self.plan),
             poison: std::mem::take(&mut self.poison),

@@ -210,6 +210,7 @@ impl World {
             sink: Arc::new(self.tables.open(process.clone())),
             journal: Arc::new(self.disk.open(process.clone())),
             artifacts: Artifacts::open(self.data.path()).expect("a temporary folder"),
+            registry: None,
             host: HOST.clone(),
             cpu: Cpu::in_place(),
             clock: Arc::new(self.clock.clone()),
@@ -231,6 +232,7 @@ impl World {
         Config {
             input: Input::Files(Vec::new()),
             clickhouse: ClickHouseSettings::new("http://unused"),
+            registry: None,
             database: "db".into(),
             plugins: "".into(),
             data_dir: "".into(),

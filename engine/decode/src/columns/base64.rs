@@ -51,6 +51,16 @@ pub(super) fn small_integer(text: &[u8]) -> Option<i128> {
     Some((bits >> spare << unused).cast_signed() >> unused)
 }
 
+/// The same of the bytes themselves.
+pub(super) fn small_of_bytes(bytes: &[u8]) -> Option<i128> {
+    if bytes.is_empty() || bytes.len() > 15 {
+        return None;
+    }
+    let bits = bytes.iter().fold(0_u128, |bits, byte| bits << 8 | u128::from(*byte));
+    let unused = 128 - 8 * bytes.len();
+    Some((bits << unused).cast_signed() >> unused)
+}
+
 /// The bits of at most ten letters.
 fn sextets_of(letters: &[u8]) -> Option<u64> {
     let (mut bits, mut seen) = (0, 0);

@@ -11,8 +11,8 @@
 
 use arrow_array::types::BinaryType;
 
-use super::base64;
 use super::bytes::Bytes;
+use super::{Plain, base64};
 use crate::policy::Encoding;
 use crate::reject::{DUPLICATE, Read, Refusal, RejectCode};
 use crate::scan::Cursor;
@@ -79,6 +79,12 @@ impl Bytes for Binary {
             (Wire::Text, None) => Err(WHICH),
             _ => base64::append(text, out),
         }
+    }
+
+    fn plain(&mut self, value: Plain<'_>, _: &Wire, out: &mut Vec<u8>) -> Read<bool> {
+        let Plain::Bytes(bytes) = value else { return Ok(false) };
+        out.extend_from_slice(bytes);
+        Ok(true)
     }
 }
 

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use arrow_array::{ArrayRef, BooleanArray};
 use arrow_buffer::{BooleanBufferBuilder, NullBufferBuilder};
 
-use super::Column;
+use super::{Column, Plain};
 use crate::reject::{Read, Refusal, RejectCode};
 use crate::scan::Cursor;
 use crate::schema::Wire;
@@ -47,6 +47,13 @@ impl Column for Booleans {
         self.values.append(value);
         self.nulls.append_non_null();
         Ok(())
+    }
+
+    fn read_plain(&mut self, value: Plain<'_>, _: &Wire) -> Read<bool> {
+        let Plain::Boolean(value) = value else { return Ok(false) };
+        self.values.append(value);
+        self.nulls.append_non_null();
+        Ok(true)
     }
 
     fn push_null(&mut self) {

@@ -7,7 +7,7 @@ use arrow_array::types::ByteArrayType;
 use arrow_array::{ArrayRef, GenericByteArray};
 use arrow_buffer::{NullBufferBuilder, OffsetBuffer};
 
-use super::Column;
+use super::{Column, Plain};
 use crate::reject::{Read, TOO_LARGE};
 use crate::scan::Cursor;
 use crate::schema::Wire;
@@ -19,6 +19,11 @@ pub(super) trait Bytes: Debug + Send {
 
     /// Appends the value that the cursor is at, which is not null.
     fn read(&mut self, value: &mut Cursor<'_>, wire: &Wire, out: &mut Vec<u8>) -> Read<()>;
+
+    /// Appends a value that needs no reading; false: it is to be read from JSON.
+    fn plain(&mut self, _value: Plain<'_>, _wire: &Wire, _out: &mut Vec<u8>) -> Read<bool> {
+        Ok(false)
+    }
 }
 
 /// A column of such values.
@@ -58,6 +63,15 @@ impl<B: Bytes> Column for Variable<B> {
         self.end_cell()?;
         self.nulls.append_non_null();
         Ok(())
+    }
+
+    fn read_plain(&mut self, value: Plain<'_>, wire: &Wire) -> Read<bool> {
+        if !self.cell.plain(value, wire, &mut self.data)? {
+            return Ok(false);
+        }
+        self.end_cell()?;
+        self.nulls.append_non_null();
+        Ok(true)
     }
 
     fn push_null(&mut self) {

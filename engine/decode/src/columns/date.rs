@@ -13,6 +13,7 @@
 use arrow_array::types::Date32Type;
 use arrow_schema::TimeUnit;
 
+use super::Plain;
 use super::calendar::{DAY_SECONDS, Iso, convert, days_of, finite, special, within};
 use super::integer::int64;
 use super::primitive::Cell;
@@ -88,6 +89,12 @@ impl Cell for Date {
     fn limit(&self, end: End) -> Option<i32> {
         let (low, high) = CLICKHOUSE_DAYS;
         i32::try_from(if end == End::Low { low } else { high }).ok()
+    }
+
+    fn plain(&mut self, value: Plain<'_>, wire: &Wire) -> Read<Option<i32>> {
+        let Plain::Integer(days) = value else { return Ok(None) };
+        let special = self.bounded || POSITIVE.contains(&days) || NEGATIVE.contains(&days);
+        Ok(if *wire == Wire::Days && !special { i32::try_from(days).ok() } else { None })
     }
 }
 

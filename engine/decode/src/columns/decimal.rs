@@ -15,9 +15,9 @@ use arrow_array::ArrowNativeTypeOp;
 use arrow_array::types::{ArrowPrimitiveType, Decimal128Type, Decimal256Type};
 use arrow_buffer::i256;
 
-use super::base64;
 use super::integer::int64;
 use super::primitive::Cell;
+use super::{Plain, base64};
 use crate::input::Decimals;
 use crate::reject::{DUPLICATE, NEGATIVE_INFINITY, NOT_A_NUMBER, POSITIVE_INFINITY, Read, Refusal, RejectCode};
 use crate::scan::{Cursor, RawString};
@@ -88,6 +88,11 @@ impl<A: DecimalType> Decimal<A> {
         Self { scale: i32::from(scale), limit, decimals, scratch: Vec::new() }
     }
 
+    fn within(&self, unscaled: A::Native) -> Read<A::Native> {
+        let within = unscaled.is_lt(self.limit) && unscaled.is_gt(self.limit.neg_wrapping());
+        if within { Ok(unscaled) } else { Err(OUT_OF_RANGE) }
+    }
+
     fn unscaled(&mut self, value: &mut Cursor<'_>, wire: &Wire) -> Read<A::Native> {
         if value.at_number() {
             return from_text(value.number()?, self.scale);
@@ -118,8 +123,19 @@ impl<A: DecimalType> Cell for Decimal<A> {
 
     fn read(&mut self, value: &mut Cursor<'_>, wire: &Wire) -> Read<A::Native> {
         let unscaled = self.unscaled(value, wire)?;
-        let within = unscaled.is_lt(self.limit) && unscaled.is_gt(self.limit.neg_wrapping());
-        if within { Ok(unscaled) } else { Err(OUT_OF_RANGE) }
+        self.within(unscaled)
+    }
+
+    fn plain(&mut self, value: Plain<'_>, wire: &Wire) -> Read<Option<A::Native>> {
+        let unscaled = match (value, wire) {
+            (Plain::Bytes(bytes), Wire::Decimal { scale }) => match base64::small_of_bytes(bytes) {
+                Some(unscaled) => rescale(A::Native::from_small(unscaled), *scale, self.scale)?,
+                None => return Ok(None),
+            },
+            (Plain::Text(text), Wire::Text) => from_text(text, self.scale)?,
+            _ => return Ok(None),
+        };
+        self.within(unscaled).map(Some)
     }
 }
 

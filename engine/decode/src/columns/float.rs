@@ -7,6 +7,7 @@
 
 use arrow_array::types::{Float32Type, Float64Type};
 
+use super::Plain;
 use super::primitive::Cell;
 use crate::reject::{NOT_A_NUMBER, NUMBER, Read, Refusal, RejectCode};
 use crate::scan::Cursor;
@@ -44,6 +45,11 @@ impl Cell for Float64 {
             Token::Special(_) => Err(NOT_A_NUMBER),
         }
     }
+
+    /// Of the same width alone: to another one the digits count, as in JSON.
+    fn plain(&mut self, value: Plain<'_>, _: &Wire) -> Read<Option<f64>> {
+        Ok(if let Plain::Double(number) = value { Some(number).filter(|number| number.is_finite()) } else { None })
+    }
 }
 
 impl Cell for Float32 {
@@ -59,6 +65,11 @@ impl Cell for Float32 {
             Token::Special(number) if self.specials => Ok(number as f32),
             Token::Special(_) => Err(NOT_A_NUMBER),
         }
+    }
+
+    /// Of the same width alone: to another one the digits count, as in JSON.
+    fn plain(&mut self, value: Plain<'_>, _: &Wire) -> Read<Option<f32>> {
+        Ok(if let Plain::Float(number) = value { Some(number).filter(|number| number.is_finite()) } else { None })
     }
 }
 

@@ -11,7 +11,7 @@ use std::marker::PhantomData;
 use arrow_array::types::ArrowPrimitiveType;
 
 use super::primitive::Cell;
-use super::{base64, bits, decimal};
+use super::{Plain, base64, bits, decimal};
 use crate::policy::Encoding;
 use crate::reject::{NEGATIVE_UNSIGNED, Read, Refusal, RejectCode};
 use crate::scan::Cursor;
@@ -54,6 +54,11 @@ where
 
     fn wrapped(&self, negative: i64) -> Option<A::Native> {
         self.unsigned.then(|| A::Native::try_from(i128::from(negative.cast_unsigned())).ok()).flatten()
+    }
+
+    fn plain(&mut self, value: Plain<'_>, _: &Wire) -> Read<Option<A::Native>> {
+        let Plain::Integer(number) = value else { return Ok(None) };
+        Ok(A::Native::try_from(number).ok())
     }
 }
 

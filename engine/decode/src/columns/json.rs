@@ -10,6 +10,7 @@
 use arrow_array::types::Utf8Type;
 use serde::de::IgnoredAny;
 
+use super::Plain;
 use super::bytes::Bytes;
 use crate::reject::{Read, Refusal, RejectCode};
 use crate::scan::Cursor;
@@ -34,14 +35,24 @@ impl Bytes for Json {
 
     fn read(&mut self, value: &mut Cursor<'_>, _: &Wire, out: &mut Vec<u8>) -> Read<()> {
         let text = if value.at_string() { value.raw_string()?.text(&mut self.scratch)? } else { value.skip()? };
-        // Ignoring does not recurse, so that serde_json's own limit does not count here.
-        serde_json::from_slice::<IgnoredAny>(text).map_err(|_| NOT_JSON)?;
-        if depth(text) > MAX_DEPTH {
-            return Err(NOT_JSON);
-        }
-        out.extend_from_slice(text);
-        Ok(())
+        append(text, out)
     }
+
+    fn plain(&mut self, value: Plain<'_>, _: &Wire, out: &mut Vec<u8>) -> Read<bool> {
+        let Plain::Text(text) = value else { return Ok(false) };
+        append(text, out)?;
+        Ok(true)
+    }
+}
+
+fn append(text: &[u8], out: &mut Vec<u8>) -> Read<()> {
+    // Ignoring does not recurse, so that serde_json's own limit does not count here.
+    serde_json::from_slice::<IgnoredAny>(text).map_err(|_| NOT_JSON)?;
+    if depth(text) > MAX_DEPTH {
+        return Err(NOT_JSON);
+    }
+    out.extend_from_slice(text);
+    Ok(())
 }
 
 /// The nesting of a valid JSON text.

@@ -43,6 +43,23 @@ use crate::input::Decimals;
 use crate::input::EXTENSION_NAME;
 use crate::policy::{Case, Encoding, Policy, Reading};
 
+/// A value of a binary format, as it stands there.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum Plain<'m> {
+    /// A boolean.
+    Boolean(bool),
+    /// A number, or what is written as one: days, a time.
+    Integer(i64),
+    /// A number of 32 bits.
+    Float(f32),
+    /// A number of 64 bits.
+    Double(f64),
+    /// Text, known to be UTF-8.
+    Text(&'m [u8]),
+    /// Bytes, or what is written as bytes: a decimal.
+    Bytes(&'m [u8]),
+}
+
 /// Cells of one column, collected row by row.
 pub(super) trait Column: Debug + Send {
     /// Makes room for so many rows.
@@ -51,6 +68,12 @@ pub(super) trait Column: Debug + Send {
     /// Appends the value that the cursor is at, which is not null, and moves behind it. After a refusal the column
     /// may hold a part of a cell, until it is truncated.
     fn read(&mut self, value: &mut Cursor<'_>, wire: &Wire) -> Read<()>;
+
+    /// Appends a value that needs no reading, as Avro has it. False: nothing was done; this is no plain case, to be read
+    /// from the JSON that Connect would have written of the same value.
+    fn read_plain(&mut self, _value: Plain<'_>, _wire: &Wire) -> Read<bool> {
+        Ok(false)
+    }
 
     /// Appends a null.
     fn push_null(&mut self);

@@ -8,7 +8,7 @@ use arrow_array::{ArrayRef, PrimitiveArray};
 use arrow_buffer::NullBufferBuilder;
 use arrow_schema::DataType;
 
-use super::Column;
+use super::{Column, Plain};
 use crate::reject::{End, Read};
 use crate::scan::Cursor;
 use crate::schema::Wire;
@@ -30,7 +30,18 @@ pub(super) trait Cell: Debug + Send {
     fn wrapped(&self, _negative: i64) -> Option<<Self::Arrow as ArrowPrimitiveType>::Native> {
         None
     }
+
+    /// Takes a value that needs no reading; none: it is to be read from JSON.
+    fn plain(&mut self, _value: Plain<'_>, _wire: &Wire) -> Read<Option<Native<Self>>>
+    where
+        Self: Sized,
+    {
+        Ok(None)
+    }
 }
+
+/// The native value of a cell.
+pub(super) type Native<C> = <<C as Cell>::Arrow as ArrowPrimitiveType>::Native;
 
 /// A column of such values.
 #[derive(Debug)]
@@ -58,6 +69,13 @@ impl<C: Cell> Column for Primitive<C> {
         self.values.push(value);
         self.nulls.append_non_null();
         Ok(())
+    }
+
+    fn read_plain(&mut self, value: Plain<'_>, wire: &Wire) -> Read<bool> {
+        let Some(value) = self.cell.plain(value, wire)? else { return Ok(false) };
+        self.values.push(value);
+        self.nulls.append_non_null();
+        Ok(true)
     }
 
     fn push_null(&mut self) {

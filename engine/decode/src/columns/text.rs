@@ -4,6 +4,7 @@
 
 use arrow_array::types::Utf8Type;
 
+use super::Plain;
 use super::bytes::Bytes;
 use super::decimal;
 use crate::reject::{Read, Refusal, RejectCode};
@@ -33,5 +34,11 @@ impl Bytes for Text {
             (Some(b'{'), _) => decimal::append_variable(value, out).map_err(|_| NOT_TEXT),
             _ => Err(NOT_TEXT),
         }
+    }
+
+    fn plain(&mut self, value: Plain<'_>, _: &Wire, out: &mut Vec<u8>) -> Read<bool> {
+        let Plain::Text(text) = value else { return Ok(false) };
+        out.extend_from_slice(text);
+        Ok(true)
     }
 }

@@ -14,6 +14,7 @@ use std::marker::PhantomData;
 use arrow_array::types::ArrowPrimitiveType;
 use arrow_schema::TimeUnit;
 
+use super::Plain;
 use super::calendar::{DAY_SECONDS, Iso, convert, in_unit, per_second};
 use super::integer::int64;
 use super::primitive::Cell;
@@ -74,11 +75,24 @@ where
         } else {
             return Err(NOT_A_TIME);
         };
-        if !(0..DAY_SECONDS * per_second(self.unit)).contains(&time) {
-            return Err(OUT_OF_RANGE);
-        }
-        A::Native::try_from(time).map_err(|_| OUT_OF_RANGE)
+        within_a_day(time, self.unit)
     }
+
+    fn plain(&mut self, value: Plain<'_>, wire: &Wire) -> Read<Option<A::Native>> {
+        match (value, wire) {
+            (Plain::Integer(time), Wire::Time(unit)) => {
+                within_a_day(convert(time, *unit, self.unit)?, self.unit).map(Some)
+            }
+            _ => Ok(None),
+        }
+    }
+}
+
+fn within_a_day<N: TryFrom<i64>>(time: i64, unit: TimeUnit) -> Read<N> {
+    if !(0..DAY_SECONDS * per_second(unit)).contains(&time) {
+        return Err(OUT_OF_RANGE);
+    }
+    N::try_from(time).map_err(|_| OUT_OF_RANGE)
 }
 
 fn iso(text: &[u8]) -> Option<(i64, i64)> {

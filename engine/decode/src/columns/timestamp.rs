@@ -16,6 +16,7 @@ use std::marker::PhantomData;
 use arrow_array::types::ArrowPrimitiveType;
 use arrow_schema::TimeUnit;
 
+use super::Plain;
 use super::calendar::{DAY_SECONDS, Iso, convert, days_of, finite, in_unit, per_second, special, within};
 use super::date::CLICKHOUSE_DAYS;
 use super::integer::int64;
@@ -139,6 +140,12 @@ where
     fn limit(&self, end: End) -> Option<i64> {
         let (low, high) = self.range();
         Some(if end == End::Low { low } else { high })
+    }
+
+    fn plain(&mut self, value: Plain<'_>, wire: &Wire) -> Read<Option<i64>> {
+        let Plain::Integer(number) = value else { return Ok(None) };
+        let special = self.bounded || POSITIVE.contains(&number) || NEGATIVE.contains(&number);
+        if special { Ok(None) } else { self.number(number, wire).map(Some) }
     }
 }
 

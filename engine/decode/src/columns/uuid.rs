@@ -5,8 +5,7 @@ use std::sync::Arc;
 use arrow_array::{ArrayRef, FixedSizeBinaryArray};
 use arrow_buffer::NullBufferBuilder;
 
-use super::Column;
-use super::base64;
+use super::{Column, Plain, base64};
 use crate::reject::{Read, Refusal, RejectCode};
 use crate::scan::Cursor;
 use crate::schema::Wire;
@@ -52,6 +51,13 @@ impl Column for Uuids {
         }
         self.nulls.append_non_null();
         Ok(())
+    }
+
+    fn read_plain(&mut self, value: Plain<'_>, _: &Wire) -> Read<bool> {
+        let Plain::Text(text) = value else { return Ok(false) };
+        self.values.extend_from_slice(&parse(text).ok_or(NOT_A_UUID)?);
+        self.nulls.append_non_null();
+        Ok(true)
     }
 
     fn push_null(&mut self) {

@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::Failure;
 use crate::batch::RawBatch;
 use crate::offsets::LaneId;
+use crate::registry::Schemas;
 use crate::source::{BatchLimits, FileSource, Found, Source, Start};
 use crate::transform::{Epoch, Transform, TransformError, Transformed};
 
@@ -65,5 +66,5 @@ pub(super) fn transformed(
     batch: &RawBatch,
     clock_ms: i64,
 ) -> Result<Transformed, TransformError> {
-    transform.run(&lane(transform, found), batch, Epoch { generation: 0, number: 0, clock_ms })
+    transform.run(&lane(transform, found), batch, &Schemas::default(), Epoch { generation: 0, number: 0, clock_ms })
 }

@@ -26,6 +26,7 @@ fn intent(epoch: u64, start: i64, end: i64) -> Intent {
         input_digest: "ab".into(),
         plugin_digest: "cd".into(),
         settings_digest: "ef".into(),
+        schemas: None,
         clock_ms: 7,
         calls: vec![],
         poison: vec![],

@@ -68,6 +68,13 @@ pub enum Compression {
 #[derive(Clone, Default)]
 pub struct Password(String);
 
+impl Password {
+    /// For a request that needs it.
+    pub(crate) fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
 impl From<String> for Password {
     fn from(password: String) -> Self {
         Self(password)
