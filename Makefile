@@ -20,7 +20,7 @@ simulate: ## lane and engine in a simulated world full of faults: SEEDS=n and ST
 plugins: ## compiles the plugins to plugins/*/plugin.wasm
 	@plugin-sdk/toolchain/build-plugins.sh
 
-bench: ## CPU microseconds per event, stage by stage, beside a hand-written consumer
+bench: ## CPU time: the border to plugins against native code, then events stage by stage beside a hand-written consumer
 	@tests/bench.sh
 
 .PHONY: help demo test test-quick simulate plugins bench
