@@ -48,7 +48,9 @@ impl Orders {
 
     /// The same as the columns of the plugin's input.
     pub(crate) fn batch(&self, schema: &SchemaRef) -> Result<RecordBatch, Failure> {
-        let text = |of: fn(Order<'_>) -> &str| -> ArrayRef { Arc::new(self.rows().map(|o| Some(of(o))).collect::<StringArray>()) };
+        let text = |of: fn(Order<'_>) -> &str| -> ArrayRef {
+            Arc::new(self.rows().map(|o| Some(of(o))).collect::<StringArray>())
+        };
         let prices = self.rows().map(|order| order.price.unscaled()).collect::<Vec<_>>();
         let columns: Vec<ArrayRef> = vec![
             Arc::new(self.rows().map(|order| order.id).collect::<Int64Array>()),
@@ -106,13 +108,15 @@ fn any_column(data_type: &DataType, rows: usize) -> Result<ArrayRef, Failure> {
     let ids = || (0..rows).map(|id| number(id + 1));
     Ok(match data_type {
         DataType::Utf8 => {
-            let text = |id| Some(if id % DROP == 17 { "test".to_owned() } else { format!("value {}", id * 31 % 100_000) });
+            let text =
+                |id| Some(if id % DROP == 17 { "test".to_owned() } else { format!("value {}", id * 31 % 100_000) });
             Arc::new((0..rows).map(text).collect::<StringArray>())
         }
         DataType::Int64 => Arc::new(ids().collect::<Int64Array>()),
         DataType::Int32 => Arc::new(ids().map(|id| i32::try_from(id).ok()).collect::<Int32Array>()),
         DataType::Timestamp(TimeUnit::Microsecond, zone) => {
-            let times = TimestampMicrosecondArray::from_iter_values(ids().map(|id| 1_735_689_600_000_000 + id * 1_234_567));
+            let times =
+                TimestampMicrosecondArray::from_iter_values(ids().map(|id| 1_735_689_600_000_000 + id * 1_234_567));
             Arc::new(times.with_timezone_opt(zone.clone()))
         }
         DataType::Decimal128(precision, scale) => {

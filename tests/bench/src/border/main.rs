@@ -97,6 +97,9 @@ fn main() -> Result<(), Failure> {
         figures.add("border_model_ns_per_row", "ns", each);
     }
     figures.print();
+    if let Some(ratio) = figures.median("border_wasm_over_native") {
+        println!("\nin the sandbox the function takes {ratio:.2} times as long as natively");
+    }
     figures.write_into(&options.out)?;
     println!("\nadded to {}", options.out.display());
     Ok(())
@@ -189,7 +192,9 @@ fn compare(native: &Native, wasm: &Wasm, batch: &RecordBatch) -> Result<usize, F
     let buffers = emitted.made.columns().iter().flat_map(|column| {
         let data = column.to_data();
         let validity = data.nulls().map_or(Vec::new(), |nulls| nulls.buffer().as_slice()[..rows.div_ceil(8)].to_vec());
-        std::iter::once(validity).chain(data.buffers().iter().map(|buffer| buffer.as_slice().to_vec())).collect::<Vec<_>>()
+        std::iter::once(validity)
+            .chain(data.buffers().iter().map(|buffer| buffer.as_slice().to_vec()))
+            .collect::<Vec<_>>()
     });
     if buffers.ne(kept.0) || !answer.rejected.is_empty() {
         return Err("the sandbox and the native run answer differently".into());
@@ -203,14 +208,19 @@ fn bytes(wasm: &Wasm, batch: &RecordBatch, name: &str, figures: &mut Figures) ->
     let all: usize = batch.columns().iter().map(|column| column_bytes(column)).sum();
     let crossing = batch.columns().iter().zip(&wasm.plugin.description().crosses).filter(|(_, crosses)| **crosses);
     let into: usize = crossing.map(|(column, _)| column_bytes(column)).sum();
-    let out: usize = wasm.once(batch)?.emitted.iter().map(|emitted| {
-        let selection = match &emitted.rows {
-            Rows::All => 0,
-            Rows::Selected(bits) => bits.len().div_ceil(8),
-            Rows::Taken(indices) => indices.len() * 4,
-        };
-        selection + emitted.made.columns().iter().map(|column| column_bytes(column)).sum::<usize>()
-    }).sum();
+    let out: usize = wasm
+        .once(batch)?
+        .emitted
+        .iter()
+        .map(|emitted| {
+            let selection = match &emitted.rows {
+                Rows::All => 0,
+                Rows::Selected(bits) => bits.len().div_ceil(8),
+                Rows::Taken(indices) => indices.len() * 4,
+            };
+            selection + emitted.made.columns().iter().map(|column| column_bytes(column)).sum::<usize>()
+        })
+        .sum();
     figures.add(format!("{name}_batch_bytes_per_row"), "B", per_row(all));
     figures.add(format!("{name}_in_bytes_per_row"), "B", per_row(into));
     figures.add(format!("{name}_out_bytes_per_row"), "B", per_row(out));
