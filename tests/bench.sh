@@ -8,10 +8,26 @@ CLICKHOUSE_SERVE=$(tests/stack/clickhouse/fetch.sh); export CLICKHOUSE_SERVE
 plugin-sdk/toolchain/build-plugins.sh
 cargo build --release --locked -p engine -p bench
 cargo build --release --locked -p naive # by itself: built with the engine it would get the engine's slower serde_json features
+target=${CARGO_TARGET_DIR:-target}
+
+# The border to plugins, first: it needs neither broker nor database.
+toolchain=$(plugin-sdk/toolchain/wasm-target.sh)
+# wasm_build FOLDER PACKAGE…: as plugins are built, into a target folder of its own.
+wasm_build() {
+  (cd "$1"; shift
+  RUSTUP_TOOLCHAIN=$toolchain CARGO_TARGET_DIR=$wasm CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUSTFLAGS="-C target-feature=+simd128" \
+    cargo build --quiet --locked --profile plugin --lib --target wasm32-unknown-unknown "${@/#/-p}")
+}
+mkdir -p "$target"; target=$(cd "$target" && pwd)
+wasm=$target/plugins wasm_build . bench-orders bench-echo bench-wide
+wasm=$target/arrow-udf wasm_build tests/bench/arrow-udf arrow-udf-guest
+(cd tests/bench/arrow-udf && CARGO_TARGET_DIR=$target/arrow-udf cargo build --release --locked -p arrow-udf-host)
+"$target/release/border" --plugins "$target/plugins/wasm32-unknown-unknown/plugin" --out "$target/bench.json" --arrow-udf \
+  "$target/arrow-udf/release/arrow-udf-host" "$target/arrow-udf/wasm32-unknown-unknown/plugin/arrow_udf_guest.wasm"
+
 export STACK_DIR KAFKA_PORT=${KAFKA_PORT:-19092}
 STACK_DIR=$(mktemp -d)
 trap 'tests/stack/down.sh --wipe; rmdir "$STACK_DIR"' EXIT
 tests/stack/up.sh kafka
-target=${CARGO_TARGET_DIR:-target}
 "$target/release/bench" --kafka "127.0.0.1:$KAFKA_PORT" --engine "$target/release/engine" --naive "$target/release/naive" \
   --plugins plugins --out "$target/bench.json" "$@"

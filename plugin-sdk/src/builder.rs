@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use crate::view::{Plain, bit};
+use crate::view::{Nullable, Plain, Variable, bit};
 
 /// A column as it is written.
 pub trait Builder: Sized {
@@ -48,6 +48,19 @@ impl Bits {
             *last |= u8::from(set) << shift;
         }
         self.len += 1;
+    }
+
+    /// Adds the first `count` bits of a bitmap. Panics if it has fewer.
+    pub fn extend_from(&mut self, bits: &[u8], count: usize) {
+        if self.len & 7 != 0 {
+            (0..count).for_each(|index| self.push(bit(bits, index)));
+            return;
+        }
+        self.bytes.extend_from_slice(&bits[..count.div_ceil(8)]);
+        if let (Some(last), tail @ 1..) = (self.bytes.last_mut(), count & 7) {
+            *last &= (1 << tail) - 1;
+        }
+        self.len += count;
     }
 
     /// So many bits, all set.
@@ -192,6 +205,17 @@ impl VariableBuilder {
         self.close_row();
     }
 
+    /// Adds all rows of an input column.
+    pub fn extend_from<T>(&mut self, column: &Variable<'_, T>) {
+        let (written, bytes) = (self.bytes.len(), column.bytes());
+        i32::try_from(written + bytes.len()).expect("a column of one batch is below 2 GiB");
+        let offsets = column.offsets().iter().skip(1);
+        // Offsets of a batch begin at 0, and the sum fits, see above.
+        let shift = i32::try_from(written).expect("less than the sum");
+        self.offsets.extend(offsets.map(|offset| offset.wrapping_add(shift)));
+        self.bytes.extend_from_slice(bytes);
+    }
+
     #[inline(always)]
     fn close_row(&mut self) {
         self.offsets.push(i32::try_from(self.bytes.len()).expect("a column of one batch is below 2 GiB"));
@@ -287,6 +311,21 @@ impl<B: Builder> NullableBuilder<B> {
     pub fn push_null(&mut self) {
         self.validity.get_or_insert_with(|| Bits::ones(self.values.len())).push(false);
         self.values.push_zero();
+    }
+
+    /// Adds all rows of an input column; `write` adds its values.
+    pub fn extend_from<V>(&mut self, column: &Nullable<'_, V>, rows: usize, write: impl FnOnce(&mut B, &V)) {
+        match column.validity() {
+            Some(bits) => {
+                self.validity.get_or_insert_with(|| Bits::ones(self.values.len())).extend_from(bits, rows);
+            }
+            None => {
+                if let Some(validity) = &mut self.validity {
+                    (0..rows).for_each(|_| validity.push(true));
+                }
+            }
+        }
+        write(&mut self.values, column.values());
     }
 
     /// Adds a value or a null.

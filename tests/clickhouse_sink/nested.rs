@@ -74,8 +74,10 @@ fn lists_and_maps_come_out_as_they_went_in() {
         // The table that it made is one that it takes.
         sink.prepare(&table).await.unwrap();
     });
-    let types =
-        rows(&format!("SELECT type FROM system.columns WHERE database = '{}' ORDER BY position", table.database));
+    let types = rows(&format!(
+        "SELECT type FROM system.columns WHERE database = '{}' AND table = 't' ORDER BY position",
+        table.database
+    ));
     let expected = [
         "Int64",
         "Array(Nullable(String))",

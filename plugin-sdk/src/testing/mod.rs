@@ -40,12 +40,14 @@ mod decoding;
 mod grid;
 #[cfg(feature = "testing")]
 mod messages;
+mod native;
 
 pub use answer::{Answer, Rejected, TableRow};
 #[cfg(feature = "testing")]
 pub use cases::run_cases;
 #[cfg(feature = "testing")]
 pub use messages::{Message, recording};
+pub use native::NativeBatch;
 
 use cells::{Cells, cells};
 

@@ -45,8 +45,21 @@ impl Figures {
     }
 
     /// A list of `{name, value, unit, min, max, samples}`; `value` is the median.
-    pub(crate) fn json(&self) -> serde_json::Result<String> {
+    fn json(&self) -> serde_json::Result<String> {
         serde_json::to_string_pretty(&self.all().collect::<Vec<_>>())
+    }
+
+    /// Writes the figures into a file, in place of those of the same names; others in it stay.
+    pub(crate) fn write_into(&self, file: &std::path::Path) -> Result<(), crate::Failure> {
+        let there = std::fs::read(file).ok();
+        let mut all: Vec<serde_json::Value> = there.map_or(Ok(Vec::new()), |there| serde_json::from_slice(&there))?;
+        let mut own: Vec<serde_json::Value> = serde_json::from_str(&self.json()?)?;
+        all.retain(|figure| own.iter().all(|new| new["name"] != figure["name"]));
+        all.append(&mut own);
+        if let Some(folder) = file.parent() {
+            std::fs::create_dir_all(folder)?;
+        }
+        Ok(std::fs::write(file, serde_json::to_string_pretty(&all)?)?)
     }
 
     /// The same for people.

@@ -102,10 +102,7 @@ fn main() -> Result<(), Failure> {
     }
     figures.print();
     print_ratios(&figures);
-    if let Some(parent) = options.out.parent() {
-        std::fs::create_dir_all(parent)?;
-    }
-    std::fs::write(&options.out, figures.json()?)?;
+    figures.write_into(&options.out)?;
     println!("\nwritten to {}", options.out.display());
     Ok(())
 }
