@@ -152,7 +152,11 @@ fn letters_are_listed_shown_exported_and_replayed() {
     assert_eq!((rows(STATE).as_str(), rows(HISTORY).as_str()), (twice, history));
 
     let kinds = list(&setup);
-    assert_eq!((kinds.len(), &kinds[0]["code"], &kinds[0]["failed_again"]), (1, &json!("bad_quantity"), &json!(1)));
+    assert_eq!(
+        (kinds.len(), &kinds[0]["code"], &kinds[0]["failed_again"]),
+        (1, &json!("invalid_value"), &json!(1)),
+        "the new reason"
+    );
     let (_, text, _) = dlq(&setup, &["show", TOPIC, "0", "1"]);
     assert!(text.contains("state      replayed") && text.contains("UTC  failed by"), "{text}");
     engine.terminate();

@@ -1,5 +1,7 @@
 //! Who may insert, and what becomes of a block whose outcome nobody knows, beyond the window as well.
 
+#![expect(clippy::unwrap_used, reason = "tests")]
+
 use engine::sink::{Provenance, bronze_block, bronze_table};
 
 use super::*;

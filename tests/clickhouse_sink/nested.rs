@@ -88,7 +88,7 @@ fn lists_and_maps_come_out_as_they_went_in() {
     ];
     assert_eq!(types.iter().map(|name| name.replace("\\'", "'")).collect::<Vec<_>>(), expected);
     let read = rows(&format!("SELECT * FROM {} ORDER BY c0 FORMAT JSONCompactEachRow", table.quoted()));
-    let plain: Vec<String> = read.iter().map(|row| row.replace(' ', "").replace('"', "")).collect();
+    let plain: Vec<String> = read.iter().map(|row| row.replace([' ', '"'], "")).collect();
     let first = "[1,[a,null,ü],[-9223372036854775808,9223372036854775807],[1969-12-3123:59:59.999999],{k:null,l:v},{}]";
     assert_eq!(plain, [first, "[2,[],[0],[2023-11-1422:13:20.000001],{},{-3:4}]"]);
 }

@@ -38,7 +38,7 @@ fn main() {
     let bare = with_schema.iter().map(|value| {
         let text = std::str::from_utf8(value).expect("JSON");
         let start = text.rfind(",\"payload\":").expect("a payload") + ",\"payload\":".len();
-        text[start..text.len() - 1].as_bytes().to_vec()
+        text.as_bytes()[start..text.len() - 1].to_vec()
     });
     let bare = bare.collect();
     println!("{:<18} {:>8} {:>10} {:>8}", "", "bytes", "ns/message", "GB/s");

@@ -142,7 +142,7 @@ pub fn start(config: Config, stop: Stop) -> Result<Running, RunningError> {
         sink: clickhouse.clone(),
         journal: Arc::new(LocalJournal::open(&journal_folder(data_dir))?),
         artifacts,
-        registry: registry.clone(),
+        registry,
         host,
         cpu: Cpu::start(cores()).map_err(RunningError::Threads)?,
         clock: Arc::new(SystemClock),

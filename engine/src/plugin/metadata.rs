@@ -15,11 +15,10 @@ const SECTION: &str = "component-type";
 pub(super) fn packages(module: &[u8]) -> Result<Vec<String>, BinaryReaderError> {
     let mut names = Vec::new();
     for payload in Parser::new(0).parse_all(module) {
-        match payload? {
-            Payload::CustomSection(section) if section.name().starts_with(SECTION) => {
-                read(section.data(), &mut names)?;
-            }
-            _ => {}
+        if let Payload::CustomSection(section) = payload?
+            && section.name().starts_with(SECTION)
+        {
+            read(section.data(), &mut names)?;
         }
     }
     let mut packages: Vec<String> = names.into_iter().filter_map(package).collect();
@@ -30,23 +29,19 @@ pub(super) fn packages(module: &[u8]) -> Result<Vec<String>, BinaryReaderError> 
 
 fn read<'a>(component: &'a [u8], names: &mut Vec<&'a str>) -> Result<(), BinaryReaderError> {
     for payload in Parser::new(0).parse_all(component) {
-        match payload? {
-            Payload::ComponentTypeSection(section) => {
-                for declared in section {
-                    in_type(&declared?, names);
-                }
+        let payload = payload?;
+        if let Payload::ComponentTypeSection(section) = payload {
+            for declared in section {
+                in_type(&declared?, names);
             }
-            Payload::ComponentImportSection(section) => {
-                for import in section {
-                    names.push(import?.name.name);
-                }
+        } else if let Payload::ComponentImportSection(section) = payload {
+            for import in section {
+                names.push(import?.name.name);
             }
-            Payload::ComponentExportSection(section) => {
-                for export in section {
-                    names.push(export?.name.name);
-                }
+        } else if let Payload::ComponentExportSection(section) = payload {
+            for export in section {
+                names.push(export?.name.name);
             }
-            _ => {}
         }
     }
     Ok(())

@@ -155,12 +155,10 @@ impl Parser {
     }
 
     fn object(&mut self, object: &Map<String, Value>, namespace: &str) -> Result<TypeId, SchemaError> {
-        let kind = match object.get("type").ok_or(SchemaError::Avro("an object has no `type`"))? {
-            Value::String(kind) => kind.as_str(),
-            inner => return self.schema(inner, namespace),
-        };
+        let kind = object.get("type").ok_or(SchemaError::Avro("an object has no `type`"))?;
+        let Value::String(kind) = kind else { return self.schema(kind, namespace) };
         let part = |key: &'static str| object.get(key).ok_or(SchemaError::Avro("an array or map says not of what"));
-        let kind = match kind {
+        let kind = match kind.as_str() {
             "record" | "error" => return self.record(object, namespace),
             "enum" => Kind::Enum(symbols(object)?),
             "fixed" => {

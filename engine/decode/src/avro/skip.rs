@@ -41,11 +41,9 @@ enum Step {
 impl Skips {
     pub(super) fn new(schema: &Schema) -> Self {
         let empty = empty(schema);
-        let run = |kind: &Kind| match kind {
-            Kind::Record(fields) => {
-                Run::over(schema, fields.iter().map(|field| field.of).filter(|field| !empty[*field]))
-            }
-            other => Run(step(other).into_iter().collect()),
+        let run = |kind: &Kind| {
+            let Kind::Record(fields) = kind else { return Run(step(kind).into_iter().collect()) };
+            Run::over(schema, fields.iter().map(|field| field.of).filter(|field| !empty[*field]))
         };
         Self(schema.kinds().iter().map(run).collect())
     }
@@ -126,10 +124,8 @@ impl Run {
     pub(super) fn over(schema: &Schema, types: impl Iterator<Item = TypeId>) -> Self {
         let mut steps = Vec::new();
         for id in types {
-            let next = match schema.kind(id) {
-                Kind::Record(_) => Some(Step::Type(id)),
-                kind => step(kind),
-            };
+            let kind = schema.kind(id);
+            let next = if matches!(kind, Kind::Record(_)) { Some(Step::Type(id)) } else { step(kind) };
             match (steps.last_mut(), next) {
                 (Some(Step::Bytes(length)), Some(Step::Bytes(more))) => *length = length.saturating_add(more),
                 (Some(Step::Varints(count)), Some(Step::Varints(more))) => *count += more,

@@ -55,13 +55,9 @@ pub(super) fn map(
 
 /// The fields below a map's entries.
 pub(super) fn key_and_value(entries: &FieldRef) -> Option<(&FieldRef, &FieldRef)> {
-    match entries.data_type() {
-        DataType::Struct(fields) => match fields.as_ref() {
-            [key, value] => Some((key, value)),
-            _ => None,
-        },
-        _ => None,
-    }
+    let DataType::Struct(fields) = entries.data_type() else { return None };
+    let [key, value] = fields.as_ref() else { return None };
+    Some((key, value))
 }
 
 /// The offsets, checked, and how many elements they count. The elements' own lengths are checked against that number,

@@ -76,7 +76,7 @@ fn texts(id: usize) -> Texts {
         order_number: format!("ORD-{:08}", id * 31),
         email: format!("{}{}@Example.com", names[id * 13 % 5], id % 100),
         status: if id % DROP == 17 { "TEST" } else { statuses[id * 7 % 5] },
-        note: (id % 3 == 0).then(|| format!(" leave at door {} ", id % 1000)),
+        note: id.is_multiple_of(3).then(|| format!(" leave at door {} ", id % 1000)),
         created_at: format!(
             "2025-{:02}-{:02}T{:02}:{:02}:{:02}.{:06}Z",
             1 + id % 12,
