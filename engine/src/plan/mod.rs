@@ -1,7 +1,7 @@
 //! The plan: what a plugin reads and writes, compared with what its topics and tables really hold, in words.
 //!
 //! **Promise.** Nothing is written and no position is kept. What can't be asked (a broker or a server that does not answer
-//! within [`PATIENCE`]) is said, and nothing is guessed in its place.
+//! within ten seconds) is said, and nothing is guessed in its place.
 //!
 //! ```text
 //! newest messages of the topics ──sample──► fields ─┐

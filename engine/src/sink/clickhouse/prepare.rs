@@ -35,7 +35,7 @@ pub enum TablePlan {
 const FIND_DATABASE: &str = "SELECT 1 AS found FROM system.databases WHERE name = {database:String} FORMAT JSONEachRow";
 
 impl ClickHouse {
-    /// What [`Self::prepare_table`] would do, without doing it.
+    /// What preparing the table would do, without doing it.
     ///
     /// # Errors
     /// The table is there and does not fit, or the server can't be asked.
