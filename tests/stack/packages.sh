@@ -19,6 +19,7 @@ for group; do
       need make command -v make
       need g++ command -v c++
       need pkg-config command -v pkg-config
+      need openssl command -v openssl # the certificates of a test
       need libssl-dev header openssl/ssl.h
       need zlib1g-dev header zlib.h ;;
     java)
