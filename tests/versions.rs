@@ -67,7 +67,7 @@ fn the_newer_change_of_a_key_wins_wherever_it_is() {
     // A third partition: the key moves back to the first, which only an operator can know.
     let elsewhere: &[_] = &[("r", 9)];
     record(&file, &[back, moved, elsewhere]);
-    let engine = setup.start();
+    let mut engine = setup.start();
     let warned = || -> Result<String, String> {
         let health: Value = serde_json::from_str(&engine.health()).map_err(|error| error.to_string())?;
         health["warnings"][0].as_str().map(str::to_owned).ok_or_else(|| health.to_string())
@@ -77,6 +77,8 @@ fn the_newer_change_of_a_key_wins_wherever_it_is() {
     assert!(warning.contains("raised from 2 to 3 partitions") && warning.contains(&command), "{warning}");
     let waits = engine.metrics().expect("metrics").sum("engine_partitions_raised", &[("plugin", "orders")]);
     assert!((waits - 1.0).abs() < 0.5);
+    // The command raises the lanes that there are: the third partition's has to be one of them.
+    engine.wait_for_count("engine_epochs_total", 1.0, BOUND);
     engine.terminate();
     let recovered = Command::new(program())
         .args(["recover", "--plugin", "orders", "--topic", orders::TOPIC, "--from", "here"])
