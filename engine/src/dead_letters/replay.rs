@@ -25,9 +25,6 @@ use std::fs::File;
 use std::path::Path;
 use std::sync::Arc;
 
-use arrow_array::BooleanArray;
-use arrow_array::cast::AsArray;
-use arrow_array::types::UInt32Type;
 use arrow_schema::ArrowError;
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
@@ -41,7 +38,7 @@ use crate::journal::Intent;
 use crate::offsets::{LaneId, OffsetRange, TopicPartition};
 use crate::plugin::Host;
 use crate::registry::Schemas;
-use crate::sink::{ClickHouse, Sending, Sink, SinkError};
+use crate::sink::{ClickHouse, Sending, Sink, SinkError, epoch_column, without};
 use crate::table::TableKind;
 use crate::token::token;
 use crate::transform::{CallError, Epoch, Transform, TransformError};
@@ -328,18 +325,7 @@ impl Replay {
             return Ok(block.clone());
         }
         let there = self.rows_there(part, epoch, block).await?;
-        if there.is_empty() {
-            return Ok(block.clone());
-        }
-        let mut missing = Block { batches: Vec::new(), rows: 0, ..block.clone() };
-        for batch in &block.batches {
-            let rows = batch.column_by_name("_row").expect("every output table has the engine's columns");
-            let rows = rows.as_primitive::<UInt32Type>().values().iter();
-            let keep: BooleanArray = rows.map(|row| Some(!there.contains(row))).collect();
-            missing.rows += keep.true_count();
-            missing.batches.push(arrow_select::filter::filter_record_batch(batch, &keep)?);
-        }
-        Ok(missing)
+        Ok(without(block, |row| there.contains(&row))?)
     }
 
     async fn rows_there(&self, part: &Part, epoch: Epoch, block: &Block) -> Result<BTreeSet<u32>, SinkError> {
@@ -355,7 +341,7 @@ impl Replay {
         let parameters = [
             ("topic", part.lane.topic.clone()),
             ("partition", part.lane.partition.to_string()),
-            ("epoch", ((u64::from(epoch.generation) << 48) | epoch.number).to_string()),
+            ("epoch", epoch_column(epoch.generation, epoch.number).to_string()),
         ];
         let rows: Vec<Row> = self.clickhouse.select(&block.table, &query, &parameters).await?;
         Ok(rows.into_iter().map(|row| row.row).collect())

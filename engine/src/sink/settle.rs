@@ -14,6 +14,7 @@ use std::ops::Range;
 use arrow_array::cast::AsArray;
 use arrow_array::types::{UInt32Type, UInt64Type};
 use arrow_array::{BooleanArray, RecordBatch};
+use arrow_schema::ArrowError;
 use arrow_select::filter::filter_record_batch;
 
 use super::{Claim, Sending, SinkError};
@@ -168,20 +169,25 @@ pub(super) fn missing(block: &Block, present: &[Present]) -> Result<Option<Block
         }
     }
     let there = |row: u32| present.iter().any(|run| run.rows.contains(&row));
-    let mut batches = Vec::new();
+    let lacking = without(block, there).map_err(|source| SinkError::Encode { table: block.table.quoted(), source })?;
+    Ok((lacking.rows > 0).then_some(lacking))
+}
+
+/// A block without the rows that are there already, by their `_row`. Still the whole block's digest: it is a part of that,
+/// under its token.
+///
+/// # Panics
+/// If the block is not of a table with the engine's columns.
+pub(crate) fn without(block: &Block, there: impl Fn(u32) -> bool) -> Result<Block, ArrowError> {
+    let mut lacking = Block { batches: Vec::new(), rows: 0, ..block.clone() };
     for batch in &block.batches {
-        let rows = column(batch, "_row").as_primitive::<UInt32Type>();
-        let lacks: BooleanArray = rows.values().iter().map(|row| Some(!there(*row))).collect();
-        let lacking = filter_record_batch(batch, &lacks)
-            .map_err(|source| SinkError::Encode { table: block.table.quoted(), source })?;
-        if lacking.num_rows() > 0 {
-            batches.push(lacking);
-        }
+        let rows = column(batch, "_row").as_primitive::<UInt32Type>().values().iter();
+        let keep: BooleanArray = rows.map(|row| Some(!there(*row))).collect();
+        let batch = filter_record_batch(batch, &keep)?;
+        lacking.rows += batch.num_rows();
+        lacking.batches.extend((batch.num_rows() > 0).then_some(batch));
     }
-    let rows = batches.iter().map(RecordBatch::num_rows).sum();
-    // Still the whole block's digest: it is a part of that, under its token.
-    let lacking = Block { table: block.table.clone(), digest: block.digest, batches, rows };
-    Ok((rows > 0).then_some(lacking))
+    Ok(lacking)
 }
 
 /// A run of consecutive `_row`s in a table, and how many rows it has there.

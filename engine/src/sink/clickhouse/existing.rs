@@ -4,6 +4,7 @@ use arrow_schema::Field;
 use serde::Deserialize;
 
 use super::ddl::{Column, Plan};
+use super::storage::string;
 use super::types::ColumnType;
 use crate::sink::Guarantee;
 use crate::table::{TableKind, quote};
@@ -90,9 +91,9 @@ impl Existing {
                 let ExistingColumn { name, column_type, .. } = column;
                 wrong.push(format!("column `{name}` {column_type} is not among the plugin's and has no default"));
                 changes.push(format!(
-                    "MODIFY COLUMN {} DEFAULT defaultValueOfTypeName('{}')",
+                    "MODIFY COLUMN {} DEFAULT defaultValueOfTypeName({})",
                     quote(name),
-                    column_type.replace('\\', "\\\\").replace('\'', "\\'")
+                    string(column_type)
                 ));
             }
         }

@@ -11,6 +11,7 @@
 use super::http::Answer;
 use super::prepare::statement_trouble;
 use super::retry::{Attempt, What};
+use super::storage::string;
 use super::trouble::{Cause, Decision, Trouble};
 use super::{ClickHouse, SinkError};
 use crate::offsets::LaneId;
@@ -66,14 +67,14 @@ impl ClickHouse {
         let insert = format!(
             "INSERT INTO {} (lane, claim) VALUES ({}, ({owner}, {number}, {nonce}))",
             fences(table),
-            text(&name)
+            string(&name)
         );
         self.statement(&insert, &[("async_insert", "0".into())], attempt).await?;
         let found = self.fence(&claim.lane, table, attempt).await?;
         if found != fence {
             return Err(Trouble { cause: Cause::Fenced, code: 0, message: found.words(fence) });
         }
-        let queries = text(&format!("{}-", claim.lane));
+        let queries = string(&format!("{}-", claim.lane));
         let kill = format!("KILL QUERY WHERE startsWith(query_id, {queries}) SYNC");
         self.statement(&kill, &[("max_execution_time", KILL_SECONDS.into())], attempt).await?;
         let left = format!("SELECT count() FROM system.processes WHERE startsWith(query_id, {queries})");
@@ -90,7 +91,7 @@ impl ClickHouse {
         let query = format!(
             "SELECT tupleElement(max(claim), 1), tupleElement(max(claim), 2), tupleElement(max(claim), 3) FROM {} WHERE lane = {} FORMAT TSV",
             fences(table),
-            text(&fence_name(lane)),
+            string(&fence_name(lane)),
         );
         let answer = self.statement(&query, &[], attempt).await?;
         let mut numbers = answer.text.trim().split('\t').map(str::parse::<u64>);
@@ -125,7 +126,7 @@ pub(super) fn condition(claim: &Claim, number: u32, table: &Table) -> String {
     format!(
         "throwIf((SELECT max(claim) FROM {} WHERE lane = {}) != ({owner}, {attempt}, {nonce}), '{WORD}') = 0",
         fences(table),
-        text(&fence_name(&claim.lane)),
+        string(&fence_name(&claim.lane)),
     )
 }
 
@@ -147,11 +148,6 @@ fn fences(table: &Table) -> String {
 /// The topic's id belongs to a lane's name: a topic made again has other lanes.
 fn fence_name(lane: &LaneId) -> String {
     if lane.topic_id.is_empty() { lane.to_string() } else { format!("{lane}/{}", lane.topic_id) }
-}
-
-/// A text as SQL has it.
-pub(super) fn text(plain: &str) -> String {
-    format!("'{}'", plain.replace('\\', "\\\\").replace('\'', "\\'"))
 }
 
 /// 64 bits that the operating system made: std seeds its hashers so.

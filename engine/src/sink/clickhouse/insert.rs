@@ -5,8 +5,9 @@ use std::time::{Duration, Instant};
 
 use serde::Deserialize;
 
-use super::fence::{condition, text};
+use super::fence::condition;
 use super::retry::{Attempt, What};
+use super::storage::string;
 use super::trouble::{Cause, Decision, Trouble};
 use super::{ClickHouse, INSERT, Inserted, Sending, SinkError, encode, types};
 use crate::batch::Block;
@@ -56,9 +57,6 @@ impl ClickHouse {
         epoch: u64,
         since_ms: i64,
     ) -> Result<bool, SinkError> {
-        if !self.memory(table).countable && table.schema.column_with_name("_lane").is_none() {
-            return Ok(false);
-        }
         let query = format!(
             "SELECT 1 AS found FROM {} WHERE _ingested_at >= fromUnixTimestamp64Milli({since_ms}, 'UTC') AND _lane = {} AND _epoch > {epoch} AND NOT bitTest(_epoch, 47) \
              LIMIT 1 FORMAT JSONEachRow",
@@ -179,7 +177,7 @@ fn query(table: &Table, claim: &Claim, number: u32) -> String {
         let of = types::declared(field).expect("the table was planned with these types when it was prepared");
         format!("{} {of}", quote(field.name()))
     });
-    let structure = text(&typed.collect::<Vec<_>>().join(", "));
+    let structure = string(&typed.collect::<Vec<_>>().join(", "));
     let condition = condition(claim, number, table);
     format!(
         "INSERT INTO {name} ({columns}) SELECT {columns} FROM input({structure}) WHERE {condition} FORMAT ArrowStream"

@@ -29,7 +29,7 @@ pub(super) fn kind(text: &str) -> Result<String, String> {
         .ok_or_else(|| format!("`{text}` is no kind of index: {}, with numbers as arguments", KINDS.join(", ")))
 }
 
-/// A comment as an SQL string.
+/// A text as SQL has it.
 pub(super) fn string(text: &str) -> String {
     format!("'{}'", text.replace('\\', "\\\\").replace('\'', "\\'"))
 }
