@@ -3,8 +3,7 @@
 
 use std::time::Duration;
 
-use harness::engine::{Engine, Plugin, ROWS_IN};
-use harness::orders;
+use harness::engine::{Engine, ROWS_IN};
 use harness::pipeline::{ARRIVAL, DATABASE, Pipeline};
 use harness::wait::wait_until;
 
@@ -93,11 +92,7 @@ fn yesterdays_folder_is_refused() {
 #[test]
 fn two_engines_share_a_topic_by_hand() {
     let mut pipeline = Pipeline::new(ORDERS, EPOCH_MESSAGES);
-    let share = |partitions: &str| {
-        let topics = format!("topics = ['{}']\npartitions = '{partitions}'", orders::TOPIC);
-        let plugin = Plugin { name: "orders", settings: &topics, artifact: Some("orders") };
-        Pipeline::setup(&pipeline.kafka, &pipeline.clickhouse, EPOCH_MESSAGES).with_plugins(&[plugin])
-    };
+    let share = |partitions| Pipeline::setup_of(partitions, &pipeline.kafka, &pipeline.clickhouse, EPOCH_MESSAGES);
     let (low, high) = (share("0-1"), share("2,3"));
     let (mut first, second) = (low.start(), high.start());
     #[expect(clippy::cast_precision_loss, reason = "some thousands")]

@@ -4,7 +4,7 @@ use std::ops::Range;
 use std::time::Duration;
 
 use crate::clickhouse::ClickHouse;
-use crate::engine::{Engine, ROWS_IN, Setup};
+use crate::engine::{Engine, Plugin, ROWS_IN, Setup};
 use crate::kafka::Kafka;
 use crate::orders;
 
@@ -45,9 +45,22 @@ impl Pipeline {
     /// Another engine over the same topic and tables, with a data folder of its own.
     #[must_use]
     pub fn setup(kafka: &Kafka, clickhouse: &ClickHouse, epoch_messages: usize) -> Setup {
+        Self::setup_of("all", kafka, clickhouse, epoch_messages)
+    }
+
+    /// One that takes these partitions of the topic: `"0-1"`, or `"all"`.
+    #[must_use]
+    pub fn setup_of(partitions: &str, kafka: &Kafka, clickhouse: &ClickHouse, epoch_messages: usize) -> Setup {
         let messages = format!("batch.max_messages={epoch_messages}");
         let arguments = ["--kafka", &kafka.address(), "--set", &messages];
-        Setup::new(&clickhouse.http_url(), DATABASE).with(&arguments)
+        let topic = orders::TOPIC;
+        let settings = match partitions {
+            "all" => format!("topics = ['{topic}']"),
+            some => format!("topics = ['{topic}']\npartitions = '{some}'"),
+        };
+        // Nothing but this plugin: each start compiles what it finds.
+        let plugin = Plugin { name: "orders", settings: &settings, artifact: Some("orders") };
+        Setup::new(&clickhouse.http_url(), DATABASE).with(&arguments).with_plugins(&[plugin])
     }
 
     /// Adds orders to the topic.
