@@ -39,7 +39,7 @@ use crate::journal::Intent;
 use crate::offsets::{LaneId, OffsetRange, TopicPartition};
 use crate::plugin::Host;
 use crate::registry::{Registry, RegistryError, Schemas};
-use crate::sink::{ClickHouse, Sending, Sink, SinkError, epoch_column, without};
+use crate::sink::{ClickHouse, Names, Sending, Sink, SinkError, names, without};
 use crate::table::TableKind;
 use crate::token::token;
 use crate::transform::{CallError, Epoch, Transform, TransformError};
@@ -334,37 +334,31 @@ impl Replay {
             // The whole block's, also where only a part of it is sent: a table partition of a block lands as a whole, so
             // what is missing is missing with its token.
             let token = token(&part.lane, epoch, block);
-            let missing = self.missing(part, epoch, block).await?;
+            let missing = self.missing(block).await?;
             self.clickhouse.insert(&Sending::unclaimed(missing, token)).await?;
         }
         Ok(())
     }
 
     /// A block without the rows that its table has. In a current-state table a row twice is a row once.
-    async fn missing(&self, part: &Part, epoch: Epoch, block: &Block) -> Result<Block, ReplayError> {
+    async fn missing(&self, block: &Block) -> Result<Block, ReplayError> {
         if block.table.kind == TableKind::Current {
             return Ok(block.clone());
         }
-        let there = self.rows_there(part, epoch, block).await?;
+        let there = self.rows_there(block).await?;
         Ok(without(block, |row| there.contains(&row))?)
     }
 
-    async fn rows_there(&self, part: &Part, epoch: Epoch, block: &Block) -> Result<BTreeSet<u32>, SinkError> {
+    /// The rows of a block's lane and epoch that its table has.
+    async fn rows_there(&self, block: &Block) -> Result<BTreeSet<u32>, SinkError> {
         #[derive(Deserialize)]
         struct Row {
             row: u32,
         }
-        let query = format!(
-            "SELECT _row AS row FROM {} WHERE _topic = {{topic:String}} AND _partition = {{partition:Int32}} \
-             AND _epoch = {{epoch:UInt64}}",
-            block.table.quoted()
-        );
-        let parameters = [
-            ("topic", part.lane.topic.clone()),
-            ("partition", part.lane.partition.to_string()),
-            ("epoch", epoch_column(epoch.generation, epoch.number).to_string()),
-        ];
-        let rows: Vec<Row> = self.clickhouse.select(&block.table, &query, &parameters).await?;
+        let Names { lane, epoch } = names(block);
+        let query =
+            format!("SELECT _row AS row FROM {} WHERE _lane = {lane} AND _epoch = {epoch}", block.table.quoted());
+        let rows: Vec<Row> = self.clickhouse.select(&block.table, &query, &[]).await?;
         Ok(rows.into_iter().map(|row| row.row).collect())
     }
 
