@@ -161,7 +161,10 @@ fn what_is_said_of_the_rows_is_the_same_as_in_json() {
             decoder.row_schemas()
         };
         let of_json = said(&format!("{file}-as-json"));
-        assert_eq!(said(file), of_json);
+        for (of_avro, of_json) in said(file).iter().zip(&of_json) {
+            assert_eq!(of_avro, of_json);
+        }
+        assert_eq!(said(file).len(), of_json.len());
         let with_default = of_json.iter().flat_map(|row| &row.fields).filter(|field| field.default_for_null);
         println!("{file}: {} schemas, {} columns with a default for null", of_json.len(), with_default.count());
     }
