@@ -1,7 +1,8 @@
 //! The journal's simulated twin: a disk in memory that loses what was not synced when its process ends.
 //!
 //! **Promise.** That of [`Journal`]. After a failed write nothing is taken any more, as with the real one.
-//! **A crash** keeps what was synced, and of the writes behind it the first few, as chance has it.
+//! **A crash** keeps what was synced, and of the writes behind it the first few, as chance has it. Of the state that the next
+//! one would have written, a part may be there as well, behind the end of the lane's log: a torn write.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -10,9 +11,11 @@ use std::sync::{Arc, Mutex};
 use futures::FutureExt;
 use futures::future::BoxFuture;
 
+use super::state_log::LogEnd;
 use super::{Commit, Intent, Journal, JournalError, Owner, Position, Raised, Taken};
 use crate::offsets::LaneId;
 use crate::simulation::{Chance, Phase, Process, Step, locked};
+use crate::state::StateError;
 
 /// A disk. Clones are the same disk.
 #[derive(Clone, Debug)]
@@ -31,6 +34,8 @@ struct State {
     unsynced: Vec<(LaneId, Write)>,
     /// The sync that fails, counted down from the next one.
     failing: Option<u32>,
+    /// Writes of state of which a crash left a part.
+    torn: u64,
     intents: Vec<(LaneId, Intent)>,
     commits: Vec<(LaneId, Commit)>,
 }
@@ -42,11 +47,38 @@ struct Lane {
     owner: Owner,
     position: Position,
     open: BTreeMap<u64, Intent>,
+    /// Where its state ends.
+    end: LogEnd,
+    /// The logs of its state, by number. Shared with the copies of the disk until one of them is written.
+    logs: BTreeMap<u64, Arc<Vec<u8>>>,
 }
 
 impl Default for Lane {
     fn default() -> Self {
-        Self { owner: Owner(0), position: Position::default(), open: BTreeMap::new() }
+        let (position, end) = (Position::default(), LogEnd::default());
+        Self { owner: Owner(0), position, open: BTreeMap::new(), end, logs: BTreeMap::new() }
+    }
+}
+
+impl Lane {
+    /// Writes what a commit changed of the state; gives its new end. `kept`: so many bytes of it, and then the crash.
+    fn remember(&mut self, id: &LaneId, commit: &Commit, kept: Option<usize>) -> LogEnd {
+        let key = id.to_string().into_bytes();
+        let Some(append) = self.end.append(&key, &commit.state) else { return self.end };
+        let log = Arc::make_mut(self.logs.entry(append.end.number).or_default());
+        log.truncate(usize::try_from(append.at).unwrap_or(usize::MAX));
+        let bytes = append.head.iter().chain(append.record);
+        log.extend(bytes.take(kept.unwrap_or(usize::MAX)));
+        append.end
+    }
+
+    /// What the real one does with its files when a lane is taken.
+    fn clean(&mut self) {
+        let LogEnd { number, bytes, .. } = self.end;
+        self.logs.retain(|of, _| *of == number && bytes > 0);
+        if let Some(log) = self.logs.get_mut(&number) {
+            Arc::make_mut(log).truncate(usize::try_from(bytes).unwrap_or(usize::MAX));
+        }
     }
 }
 
@@ -92,9 +124,13 @@ impl SimulatedDisk {
         let unsynced = std::mem::take(&mut state.unsynced);
         let kept = self.chance.below(u32::try_from(unsynced.len() + 1).unwrap_or(u32::MAX)) as usize;
         state.lanes = state.synced.clone();
-        for (lane, write) in unsynced.into_iter().take(kept) {
+        let mut unsynced = unsynced.into_iter();
+        for (lane, write) in unsynced.by_ref().take(kept) {
             // Each was checked against the ones before it when it was written.
             drop(state.apply(&lane, &write));
+        }
+        if let Some((lane, Write::Commit(_, commit))) = unsynced.next() {
+            state.tear(&lane, &commit, self.chance.below(100) as usize);
         }
         state.sync();
         SimulatedJournal { disk: self.clone(), process, closed: AtomicBool::new(false) }
@@ -103,6 +139,12 @@ impl SimulatedDisk {
     /// The sync after so many more fails, and with it the journal that asked for it. `None`: none does.
     pub fn fail_after(&self, syncs: Option<u32>) {
         locked(&self.state).failing = syncs;
+    }
+
+    /// Writes of state of which a crash left a part.
+    #[must_use]
+    pub fn torn(&self) -> u64 {
+        locked(&self.state).torn
     }
 
     /// Where a lane stands, durably: its position and the intents that are open.
@@ -135,7 +177,10 @@ impl State {
             if mine == lane.owner { Ok(()) } else { Err(fenced) }
         };
         match write {
-            Write::Take => lane.owner.0 += 1,
+            Write::Take => {
+                lane.owner.0 += 1;
+                lane.clean();
+            }
             Write::Intend(owner, intent) => {
                 fence(*owner)?;
                 lane.open.insert(intent.epoch, intent.clone());
@@ -145,6 +190,7 @@ impl State {
                 if commit.epoch <= lane.position.epoch || commit.position.epoch != commit.epoch {
                     return Err(JournalError::OutOfOrder { lane: Box::new(id.clone()), epoch: commit.epoch });
                 }
+                lane.end = lane.remember(id, commit, None);
                 lane.position = commit.position.clone();
                 lane.open.remove(&commit.epoch);
             }
@@ -152,10 +198,19 @@ impl State {
                 lane.owner.0 += 1;
                 lane.position = position.clone();
                 lane.open.clear();
+                lane.end = lane.end.next();
+                lane.clean();
             }
         }
         self.unsynced.push((id.clone(), write.clone()));
         Ok(())
+    }
+
+    /// A crash within the write of a commit's state: so many bytes of it are there, and its end is not.
+    fn tear(&mut self, id: &LaneId, commit: &Commit, kept: usize) {
+        if let Some(lane) = self.lanes.get_mut(id) {
+            self.torn += u64::from(lane.remember(id, commit, Some(kept)) != lane.end && kept > 0);
+        }
     }
 
     fn sync(&mut self) {
@@ -244,6 +299,26 @@ impl Journal for SimulatedJournal {
 
     fn commit<'a>(&'a self, lane: &'a LaneId, owner: Owner, commit: Commit) -> BoxFuture<'a, Result<(), JournalError>> {
         self.write(lane, Write::Commit(owner, commit)).boxed()
+    }
+
+    fn state(
+        &self,
+        lane: &LaneId,
+        owner: Owner,
+        each: &mut dyn FnMut(&[u8]) -> Result<(), StateError>,
+    ) -> Result<(), JournalError> {
+        self.open()?;
+        let taken = locked(&self.disk.state).lanes.get(lane).cloned().unwrap_or_default();
+        if taken.owner != owner {
+            return Err(JournalError::Fenced { lane: Box::new(lane.clone()), mine: owner.0, now: taken.owner.0 });
+        }
+        if taken.end.bytes == 0 {
+            return Ok(());
+        }
+        let log = taken.logs.get(&taken.end.number).cloned().unwrap_or_default();
+        let (key, path) = (lane.to_string().into_bytes(), format!("log {} of the simulated disk", taken.end.number));
+        let read = taken.end.read(&key, &mut log.as_slice(), each);
+        read.map_err(|source| JournalError::State { lane: Box::new(lane.clone()), path, source })
     }
 
     fn restart<'a>(&'a self, lane: &'a LaneId, position: Position) -> BoxFuture<'a, Result<(), JournalError>> {
