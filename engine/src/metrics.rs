@@ -24,8 +24,8 @@ use crate::offsets::LaneId;
 use crate::transform::Tally;
 
 use plugin_counts::PluginCounts;
-use window::Window;
 pub use totals::Totals;
+use window::Window;
 pub use window::{Counts, WINDOW};
 
 /// A plugin that sets more than this part of its messages aside is named in `/health`: a hundred times what a sound topic

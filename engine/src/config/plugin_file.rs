@@ -148,7 +148,8 @@ fn read_plugin(folder: &Path, database: &str) -> (PluginFile, Problems) {
     if let Some((table, _)) = given.text("dead_letters") {
         settings.dead_letters = table;
     }
-    let places = ["tables.", "parameters.", "event_time."].into_iter().flat_map(|prefix| given.places(prefix)).collect();
+    let places =
+        ["tables.", "parameters.", "event_time."].into_iter().flat_map(|prefix| given.places(prefix)).collect();
     settings.tables = given.table("tables");
     settings.parameters = given.table("parameters");
     if let Some((placeholder, _)) = given.text("placeholder") {

@@ -226,7 +226,8 @@ impl Replay {
         let number = self.number(&part, clock_ms);
         let epoch = Epoch { generation: first.generation, number, clock_ms, watermark_ms: None };
         let (transform, lane, raw) = (self.transform.clone(), part.lane.clone(), part.raw.clone());
-        let made = self.cpu.run(move || transform.run(&lane, &raw, &Schemas::default(), epoch, &mut State::default())).await?;
+        let made =
+            self.cpu.run(move || transform.run(&lane, &raw, &Schemas::default(), epoch, &mut State::default())).await?;
         self.artifacts.keep(&self.transform)?;
         self.letters.mark_started(&part.letters, &made.intent).await?;
         self.insert(&part, &made.intent, &made.blocks, &self.transform).await?;

@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex};
 use futures::FutureExt;
 use futures::future::BoxFuture;
 
-use super::state_log::LogEnd;
+use super::state_log::{LogEnd, LogError};
 use super::{Commit, Intent, Journal, JournalError, Owner, Position, Raised, Taken};
 use crate::offsets::LaneId;
 use crate::simulation::{Chance, Phase, Process, Step, locked};
@@ -70,6 +70,14 @@ impl Lane {
         let bytes = append.head.iter().chain(append.record);
         log.extend(bytes.take(kept.unwrap_or(usize::MAX)));
         append.end
+    }
+
+    fn read(&self, id: &LaneId, each: &mut dyn FnMut(&[u8]) -> Result<(), StateError>) -> Result<(), LogError> {
+        if self.end.bytes == 0 {
+            return Ok(());
+        }
+        let log = self.logs.get(&self.end.number).cloned().unwrap_or_default();
+        self.end.read(&id.to_string().into_bytes(), &mut log.as_slice(), each)
     }
 
     /// What the real one does with its files when a lane is taken.
@@ -153,6 +161,22 @@ impl SimulatedDisk {
         let state = locked(&self.state);
         let lane = state.synced.get(lane).cloned().unwrap_or_default();
         (lane.position, lane.open.into_values().collect())
+    }
+
+    /// The records of a lane's state, durably.
+    ///
+    /// # Panics
+    /// If they can't be read.
+    #[must_use]
+    pub fn state(&self, id: &LaneId) -> Vec<Vec<u8>> {
+        let lane = locked(&self.state).synced.get(id).cloned().unwrap_or_default();
+        let mut records = Vec::new();
+        let each = &mut |record: &[u8]| {
+            records.push(record.to_vec());
+            Ok(())
+        };
+        lane.read(id, each).expect("what was committed can be read");
+        records
     }
 
     /// Every intent that was ever durable, in order.
@@ -312,12 +336,8 @@ impl Journal for SimulatedJournal {
         if taken.owner != owner {
             return Err(JournalError::Fenced { lane: Box::new(lane.clone()), mine: owner.0, now: taken.owner.0 });
         }
-        if taken.end.bytes == 0 {
-            return Ok(());
-        }
-        let log = taken.logs.get(&taken.end.number).cloned().unwrap_or_default();
-        let (key, path) = (lane.to_string().into_bytes(), format!("log {} of the simulated disk", taken.end.number));
-        let read = taken.end.read(&key, &mut log.as_slice(), each);
+        let path = format!("log {} of the simulated disk", taken.end.number);
+        let read = taken.read(lane, each);
         read.map_err(|source| JournalError::State { lane: Box::new(lane.clone()), path, source })
     }
 

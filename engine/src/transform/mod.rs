@@ -348,7 +348,11 @@ fn same_as(intent: &Intent, again: &Intent) -> Result<(), TransformError> {
         return differs("the decoded input", intent.input_digest.clone(), again.input_digest.clone());
     }
     if intent.state_digest != again.state_digest {
-        return differs("the changes of the state", format!("{:?}", intent.state_digest), format!("{:?}", again.state_digest));
+        return differs(
+            "the changes of the state",
+            format!("{:?}", intent.state_digest),
+            format!("{:?}", again.state_digest),
+        );
     }
     if intent.next_watermark_ms != again.next_watermark_ms {
         let (expected, found) = (intent.next_watermark_ms, again.next_watermark_ms);

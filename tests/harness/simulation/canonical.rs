@@ -15,7 +15,7 @@ pub(super) struct Memory<'a> {
 impl<'a> Memory<'a> {
     pub(super) fn new(resolve: &'a Resolve, first: u32) -> Self {
         let mut sizes = SizeAlign::default();
-        sizes.fill(resolve);
+        sizes.fill(resolve).expect("the contract has sizes");
         Self { resolve, sizes, first, bytes: Vec::new() }
     }
 
@@ -92,7 +92,7 @@ impl<'a> Memory<'a> {
                     self.write(at + offset.size_wasm32(), ty, payload);
                 }
             }
-            TypeDefKind::Option(ty) if value.is_null() => drop(ty),
+            TypeDefKind::Option(_) if value.is_null() => {}
             TypeDefKind::Option(ty) => {
                 self.put(at, &[1]);
                 let offset = self.sizes.payload_offset(Int::U8, [None, Some(ty)]);

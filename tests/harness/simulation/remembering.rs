@@ -6,9 +6,10 @@
 //! even. A key of -1 makes it trap after it has written to its state. In `memory` it says how many rows its instance had
 //! seen before the call.
 
+use std::collections::BTreeMap;
+
 use bytes::Bytes;
 use serde_json::{Value, json};
-use std::collections::BTreeMap;
 
 use super::guest::{input_column, output, output_column, plugin};
 
