@@ -102,9 +102,6 @@ pub enum ReplayError {
     /// The plugin can't be kept.
     #[error(transparent)]
     Artifacts(#[from] ArtifactError),
-    /// The schema registry can't be asked, was exchanged, or what it says can't be kept.
-    #[error(transparent)]
-    Registry(#[from] RegistryError),
     /// What a letter would do to the state can be done in its lane alone.
     #[error(
         "plugin {plugin} keeps state, so its letters can't be replayed outside of their lanes: publish the messages again \
@@ -114,6 +111,9 @@ pub enum ReplayError {
         /// The plugin.
         plugin: String,
     },
+    /// The schema registry can't be asked, was exchanged, or what it says can't be kept.
+    #[error(transparent)]
+    Registry(#[from] RegistryError),
     /// Another machine, or another data folder.
     #[error(
         "a replay of {letters} letters was interrupted and has to be ended by the plugin that began it ({plugin_digest}), \

@@ -103,10 +103,10 @@ pub struct Tally {
     pub no_ops: BTreeMap<NoOp, usize>,
     /// Dead letters, by stage and code.
     pub dead: BTreeMap<(Stage, String), usize>,
-    /// What its messages say of their rows.
-    pub rows: Observed,
     /// What the plugin counted, by its names.
     pub counts: BTreeMap<String, u64>,
+    /// What its messages say of their rows.
+    pub rows: Observed,
     /// CPU time of each stage.
     pub times: StageTimes,
 }

@@ -52,6 +52,13 @@ impl World {
         messages.into_iter().filter_map(|(offset, value)| Some((offset, event(value?)?))).collect()
     }
 
+    /// # Panics
+    /// If anything is wrong.
+    pub fn check_memories(&self) {
+        let wrong = self.wrong_memories();
+        assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    }
+
     fn check_lane(&self, lane: &LaneId, wrong: &mut Vec<String>) {
         let messages: BTreeMap<i64, [i64; 3]> = self.events(lane.partition);
         let (intents, commits) = (self.disk.intents(), self.disk.commits());
@@ -130,8 +137,9 @@ impl World {
         expected.expire(self.disk.lane(lane).0.watermark_ms);
         let number = |bytes: &[u8]| i64::from_le_bytes(bytes.try_into().unwrap_or_default());
         let entries = |table| state.entries(table).into_iter().flatten();
-        let ids: BTreeMap<_, _> = entries(0).map(|(id, _, expiry)| (number(id), expiry)).collect();
-        let open: BTreeMap<_, _> = entries(1).map(|(k, count, expiry)| (number(k), (number(count), expiry))).collect();
+        let ids: BTreeMap<_, _> = entries(0).map(|(id, _, expiry)| (number(id.as_ref()), expiry)).collect();
+        let open: BTreeMap<_, _> =
+            entries(1).map(|(k, count, expiry)| (number(k.as_ref()), (number(count), expiry))).collect();
         if ids != expected.ids || open != expected.open {
             wrong.push(format!(
                 "{lane}: the journal remembers {ids:?} {open:?}, not {:?} {:?}",
@@ -156,6 +164,14 @@ impl World {
         if letters != poisoned {
             wrong.push(format!("{lane}: {letters} dead letters of {poisoned}"));
         }
+    }
+
+    /// What `closed` holds of a partition: key, count, expiry, in the order in which the keys were closed.
+    #[must_use]
+    pub fn closed(&self, partition: i32) -> Vec<Vec<i64>> {
+        let mut rows = self.rows_of(&self.lane(partition), "closed", &["k", "count", "expiry"]);
+        rows.sort();
+        rows.into_iter().map(|row| row.5).collect()
     }
 
     /// The rows of a lane in a table, in the order in which they landed.
