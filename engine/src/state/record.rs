@@ -173,6 +173,14 @@ pub(super) enum Column<'a> {
 }
 
 impl Column<'_> {
+    /// Bytes of each, where all are of one length.
+    pub(super) fn width(&self) -> Option<usize> {
+        match self {
+            Self::Fixed { width, .. } => Some(*width),
+            Self::Variable { .. } => None,
+        }
+    }
+
     pub(super) fn checked(&self, count: usize) -> Result<Checked<'_>, StateError> {
         let cells = match self {
             Self::Fixed { width, bytes } => Cells::Fixed { width: *width, bytes },
