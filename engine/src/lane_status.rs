@@ -8,6 +8,7 @@ use crate::metrics::LaneMetrics;
 use crate::offsets::LaneId;
 use crate::plan::drift::LaneDrift;
 use crate::source::{Lag, Reader};
+use crate::state::State;
 use crate::transform::Tally;
 
 /// What a lane is doing.
@@ -72,6 +73,10 @@ pub struct LaneView {
     pub epoch: u64,
     /// What keeps messages from coming, while the lane waits for them.
     pub trouble: Option<String>,
+    /// The watermark behind the last committed epoch, ms since 1970-01-01 UTC.
+    pub watermark_ms: Option<i64>,
+    /// Bytes of what the plugin remembers, if it keeps state.
+    pub state_bytes: Option<usize>,
 }
 
 /// Shared by a lane and those who look at it.
@@ -90,8 +95,16 @@ impl LaneStatus {
     /// The status of a lane that has not begun.
     #[must_use]
     pub fn new(id: LaneId, metrics: LaneMetrics, drift: LaneDrift) -> Self {
-        let view =
-            LaneView { state: LaneState::Starting, committed: None, lag: None, in_flight: 0, epoch: 0, trouble: None };
+        let view = LaneView {
+            state: LaneState::Starting,
+            committed: None,
+            lag: None,
+            in_flight: 0,
+            epoch: 0,
+            trouble: None,
+            watermark_ms: None,
+            state_bytes: None,
+        };
         Self { id, metrics, drift, view: Mutex::new(view), registry: Mutex::default() }
     }
 
@@ -109,6 +122,13 @@ impl LaneStatus {
             LaneState::Ended => true,
             LaneState::Running => view.in_flight == 0 && view.lag.is_some_and(|lag| lag.position >= lag.end),
             LaneState::Starting | LaneState::Recovering | LaneState::Waiting { .. } | LaneState::Halted { .. } => false,
+        }
+    }
+
+    /// What the plugin remembers, as it is now.
+    pub(crate) fn remembers(&self, state: &State) {
+        if !state.tables().is_empty() {
+            self.lock().state_bytes = Some(state.bytes());
         }
     }
 
@@ -136,6 +156,7 @@ impl LaneStatus {
         self.metrics.rows_changed(self.drift.look(intent.range, &tally.rows));
         let mut view = self.lock();
         (view.committed, view.epoch) = (Some(intent.range.end), intent.epoch);
+        view.watermark_ms = intent.next_watermark_ms;
     }
 
     pub(crate) fn inserted(&self, time: Duration) {

@@ -122,5 +122,6 @@ pub(super) fn transformed(
     schemas: &Schemas,
     clock_ms: i64,
 ) -> Result<Transformed, TransformError> {
-    transform.run(&lane(transform, found), batch, schemas, Epoch { generation: 0, number: 0, clock_ms })
+    let epoch = Epoch { generation: 0, number: 0, clock_ms, watermark_ms: None };
+    transform.run(&lane(transform, found), batch, schemas, epoch, &mut transform.empty_state())
 }
