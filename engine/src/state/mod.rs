@@ -173,6 +173,15 @@ impl State {
         }
     }
 
+    /// No entries, and the tables that there were when a record was written: to look at what a journal has, without the
+    /// plugin that wrote it.
+    ///
+    /// # Errors
+    /// The record is damaged.
+    pub fn of(record: &[u8]) -> Result<Self, StateError> {
+        Ok(Self::new(record::tables(record)?, usize::MAX))
+    }
+
     /// The tables, as they are described.
     #[must_use]
     pub fn tables(&self) -> &[StateTable] {
