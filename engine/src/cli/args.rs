@@ -7,6 +7,7 @@ use clap::{ArgAction, Parser, Subcommand};
 use super::demo::DemoArgs;
 use super::dlq::DlqArgs;
 use super::plugin::PluginCommand;
+use super::state::StateCommand;
 
 /// Streaming transformation engine: Kafka CDC topics through WebAssembly plugins into ClickHouse, exactly once.
 #[derive(Debug, Parser)]
@@ -43,6 +44,9 @@ pub enum Command {
     /// Write plugins: make, build, test, inspect, measure and try them.
     #[command(subcommand)]
     Plugin(PluginCommand),
+    /// What plugins remember: look at it, or write it out. The engine must not run on the data folder.
+    #[command(subcommand)]
+    State(StateCommand),
     /// Dead letters: messages that were set aside, with the reason.
     Dlq(DlqArgs),
 }

@@ -7,6 +7,7 @@ mod plugin;
 mod dlq;
 mod recover;
 mod run;
+mod state;
 
 use std::process::ExitCode;
 
@@ -16,6 +17,7 @@ pub use args::{Args, Command, RunArgs};
 pub use demo::DemoArgs;
 pub use plugin::{BenchArgs, BuildArgs, InspectArgs, NewArgs, PluginCommand, PluginRunArgs, Template, TestArgs, Which};
 pub use run::{Running, RunningError, start};
+pub use state::{StateCommand, StateExportArgs, StateLanes};
 
 use crate::config::{Config, Overlay, Problems};
 
@@ -29,6 +31,7 @@ pub fn main() -> ExitCode {
         Command::Check(args) => with_config(&args, check::check),
         Command::Demo(args) => demo::demo(&args),
         Command::Recover(args) => recover::recover(&args),
+        Command::State(command) => state::state(&command),
         Command::Plugin(command) => plugin::plugin(&command),
         Command::Dlq(args) => dlq::dlq(args),
     }
