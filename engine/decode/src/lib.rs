@@ -37,6 +37,7 @@ struct Readme;
 pub mod avro;
 pub mod input;
 
+mod budget;
 mod policy;
 mod message;
 mod partition;
@@ -75,6 +76,7 @@ use reject::{MALFORMED, NEGATIVE_UNSIGNED, Place, Refused};
 use rows::{Absent, RowColumn, Rows};
 use schema::{Payload, Schemas, Shape};
 
+pub use budget::memory_budget;
 pub use decoded::{Changes, Decoded, NoOp, Op, Reject, Stage};
 pub use input::{EXTENSION_NAME, Input, InputColumn, Source};
 pub use message::{Header, Message, OwnedMessage, last_header};

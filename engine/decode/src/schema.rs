@@ -10,6 +10,7 @@ use std::sync::Arc;
 use arrow_schema::TimeUnit;
 use serde::Deserialize;
 
+use super::budget;
 use super::reject::{Read, Refusal, RejectCode, UTF8};
 use super::scan::Cursor;
 
@@ -22,6 +23,8 @@ const INVALID_SCHEMA: &Refusal = &Refusal {
     code: RejectCode::InvalidSchema,
     reason: "the embedded schema is not a Kafka Connect schema of type struct",
 };
+
+const LONG_SCHEMA: &Refusal = &Refusal { code: RejectCode::TooLarge, reason: "the schema is longer than 5 MiB" };
 
 /// How a field is written, as the schema says: what of it changes the meaning of the JSON value.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -207,6 +210,9 @@ impl Schemas {
 
     fn parse(&self, schema: &[u8]) -> Read<Arc<Wires>> {
         // A payload without schema is written as `"schema":null` while schemas are enabled.
+        if schema.len() > budget::SCHEMA_TEXT {
+            return Err(LONG_SCHEMA);
+        }
         let schema: Option<ConnectSchema> = serde_json::from_slice(schema).map_err(|_| INVALID_SCHEMA)?;
         let Some(schema) = schema else { return Ok(self.none.clone()) };
         let fields = schema.fields.as_deref().unwrap_or_default();

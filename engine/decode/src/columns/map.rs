@@ -7,7 +7,6 @@
 //!
 //! A key that occurs twice is refused: which value counts would be a guess.
 
-use std::collections::HashSet;
 use std::sync::Arc;
 
 use arrow_array::{ArrayRef, MapArray, StructArray};
@@ -17,6 +16,7 @@ use arrow_schema::{DataType, FieldRef, Fields};
 use super::Column;
 use super::bytes::Variable;
 use super::text::Text;
+use crate::budget;
 use crate::reject::{DUPLICATE, Read, Refusal, RejectCode, TOO_LARGE};
 use crate::scan::Cursor;
 use crate::schema::Wire;
@@ -68,14 +68,9 @@ impl Maps {
         if value.take(b'}') {
             return Ok(());
         }
-        let mut seen = HashSet::new();
-        let mut scratch = Vec::new();
+        let (first, start, held) = (self.count, value.position(), self.values.held());
         loop {
-            let mut key = *value;
-            if !seen.insert(value.raw_string()?.text(&mut scratch)?.to_vec()) {
-                return Err(DUPLICATE);
-            }
-            self.keys.read(&mut key, &Wire::Unknown)?;
+            self.keys.read(value, &Wire::Unknown)?;
             value.expect(b':')?;
             if value.take_null() {
                 if !self.pair.get(1).is_some_and(|value| value.is_nullable()) {
@@ -86,10 +81,21 @@ impl Maps {
                 self.values.read(value, &Wire::Unknown)?;
             }
             self.count += 1;
+            budget::check(self.values.held() - held, value.position() - start, value.length())?;
             if !value.another_member()? {
-                return Ok(());
+                return self.check_keys(first);
             }
         }
+    }
+
+    /// No key from this one on occurs twice. Sorted, as a set of them would be many times as long as short keys are.
+    fn check_keys(&self, first: usize) -> Read<()> {
+        let mut keys: Vec<u32> =
+            (first..self.count).map(|at| u32::try_from(at).map_err(|_| TOO_LARGE)).collect::<Read<_>>()?;
+        let text = |at: &u32| self.keys.value(*at as usize);
+        keys.sort_unstable_by_key(text);
+        let twice = keys.windows(2).any(|pair| matches!(pair, [one, other] if text(one) == text(other)));
+        if twice { Err(DUPLICATE) } else { Ok(()) }
     }
 
     fn repeat_end(&mut self) {
@@ -101,6 +107,10 @@ impl Maps {
 impl Column for Maps {
     fn reserve(&mut self, rows: usize) {
         self.offsets.reserve(rows);
+    }
+
+    fn held(&self) -> usize {
+        size_of_val(self.offsets.as_slice()) + self.values.held()
     }
 
     fn read(&mut self, value: &mut Cursor<'_>, _: &Wire) -> Read<()> {
