@@ -16,6 +16,7 @@ pub mod kafka;
 pub mod mariadb;
 pub mod metrics;
 pub mod orders;
+pub mod pipeline;
 pub mod place;
 pub mod postgres;
 pub mod process;

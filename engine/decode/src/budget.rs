@@ -13,8 +13,8 @@ const FREE: usize = if cfg!(fuzzing) { 32 << 10 } else { 64 << 20 };
 const PER_BYTE: usize = 8;
 /// A cell of so many bytes is let pass without a look at the rest.
 const SMALL: usize = FREE >> 10;
-/// What a parsed schema takes for each byte of its text, at most: the shortest field, `{"type":""},`, is 136 bytes.
-const SCHEMA_PER_BYTE: usize = 12;
+/// What a parsed schema takes for each byte of its text, at most: the shortest field, `{"type":""},`, is some 250 bytes.
+const SCHEMA_PER_BYTE: usize = 24;
 
 /// Longest schema that is parsed: within what is free.
 pub(super) const SCHEMA_TEXT: usize = FREE / SCHEMA_PER_BYTE;

@@ -10,11 +10,11 @@
 use std::sync::Arc;
 
 use arrow_array::{ArrayRef, MapArray, StructArray};
-use arrow_buffer::{NullBufferBuilder, OffsetBuffer};
 use arrow_schema::{DataType, FieldRef, Fields};
 
 use super::Column;
 use super::bytes::Variable;
+use super::cells::Cells;
 use super::text::Text;
 use crate::budget;
 use crate::reject::{DUPLICATE, Read, Refusal, RejectCode, TOO_LARGE};
@@ -33,9 +33,7 @@ pub(super) struct Maps {
     pair: Fields,
     keys: Variable<Text>,
     values: Box<dyn Column>,
-    count: usize,
-    offsets: Vec<i32>,
-    nulls: NullBufferBuilder,
+    cells: Cells,
     scratch: Vec<u8>,
 }
 
@@ -55,9 +53,7 @@ impl Maps {
             pair: pair.clone(),
             keys: Variable::new(Text),
             values,
-            count: 0,
-            offsets: vec![0],
-            nulls: NullBufferBuilder::new(0),
+            cells: Cells::new(),
             scratch: Vec::new(),
         };
         Some(values(value).map(maps))
@@ -68,7 +64,7 @@ impl Maps {
         if value.take(b'}') {
             return Ok(());
         }
-        let (first, start, held) = (self.count, value.position(), self.values.held());
+        let (first, start, held) = (self.cells.elements(), value.position(), self.values.held());
         loop {
             self.keys.read(value, &Wire::Unknown)?;
             value.expect(b':')?;
@@ -80,7 +76,7 @@ impl Maps {
             } else {
                 self.values.read(value, &Wire::Unknown)?;
             }
-            self.count += 1;
+            self.cells.element();
             budget::check(self.values.held() - held, value.position() - start, value.length())?;
             if !value.another_member()? {
                 return self.check_keys(first);
@@ -88,29 +84,24 @@ impl Maps {
         }
     }
 
-    /// No key from this one on occurs twice. Sorted, as a set of them would be many times as long as short keys are.
+    /// No key from this element on occurs twice. Sorted, as a set of them would be many times as long as short keys are.
     fn check_keys(&self, first: usize) -> Read<()> {
-        let mut keys: Vec<u32> =
-            (first..self.count).map(|at| u32::try_from(at).map_err(|_| TOO_LARGE)).collect::<Read<_>>()?;
+        let index = |at| u32::try_from(at).map_err(|_| TOO_LARGE);
+        let mut keys: Vec<u32> = (first..self.cells.elements()).map(index).collect::<Read<_>>()?;
         let text = |at: &u32| self.keys.value(*at as usize);
         keys.sort_unstable_by_key(text);
         let twice = keys.windows(2).any(|pair| matches!(pair, [one, other] if text(one) == text(other)));
         if twice { Err(DUPLICATE) } else { Ok(()) }
     }
-
-    fn repeat_end(&mut self) {
-        let end = self.offsets.last().copied().unwrap_or_default();
-        self.offsets.push(end);
-    }
 }
 
 impl Column for Maps {
     fn reserve(&mut self, rows: usize) {
-        self.offsets.reserve(rows);
+        self.cells.reserve(rows);
     }
 
     fn held(&self) -> usize {
-        size_of_val(self.offsets.as_slice()) + self.values.held()
+        self.cells.held() + self.values.held()
     }
 
     fn read(&mut self, value: &mut Cursor<'_>, _: &Wire) -> Read<()> {
@@ -126,34 +117,26 @@ impl Column for Maps {
             }
             _ => return Err(NOT_A_MAP),
         }
-        self.offsets.push(i32::try_from(self.count).map_err(|_| TOO_LARGE)?);
-        self.nulls.append_non_null();
-        Ok(())
+        self.cells.end()
     }
 
     fn push_null(&mut self) {
-        self.repeat_end();
-        self.nulls.append_null();
+        self.cells.push_null();
     }
 
     fn push_zero(&mut self) {
-        self.repeat_end();
-        self.nulls.append_non_null();
+        self.cells.push_empty();
     }
 
     fn truncate(&mut self, rows: usize) {
-        self.offsets.truncate(rows + 1);
-        let end = self.offsets.last().copied().unwrap_or_default();
-        self.count = usize::try_from(end).unwrap_or_default();
-        self.keys.truncate(self.count);
-        self.values.truncate(self.count);
-        self.nulls.truncate(rows);
+        let entries = self.cells.truncate(rows);
+        self.keys.truncate(entries);
+        self.values.truncate(entries);
     }
 
     fn finish(&mut self) -> ArrayRef {
-        let offsets = OffsetBuffer::new(std::mem::replace(&mut self.offsets, vec![0]).into());
-        self.count = 0;
+        let (offsets, nulls) = self.cells.finish();
         let entries = StructArray::new(self.pair.clone(), vec![self.keys.finish(), self.values.finish()], None);
-        Arc::new(MapArray::new(self.entries.clone(), offsets, entries, self.nulls.finish(), false))
+        Arc::new(MapArray::new(self.entries.clone(), offsets, entries, nulls, false))
     }
 }
