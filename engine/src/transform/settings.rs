@@ -261,6 +261,8 @@ mod tests {
             format: Format::Flat,
             outputs: vec![],
             parameters: parameters.iter().map(parameter).collect(),
+            state: None,
+            event_time: None,
         }
     }
 
