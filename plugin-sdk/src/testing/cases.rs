@@ -100,7 +100,7 @@ fn outcomes<P: Plugin>(harness: &Harness<P>, messages: Vec<Message>) -> Vec<Stri
 fn lines(answer: &Answer, messages: &[Message]) -> Vec<String> {
     let rows = answer.tables.iter().flat_map(|(table, rows)| {
         rows.iter().map(move |row| {
-            let op = answer.ops.get(&row.from).map(|op| char::from(*op).to_string());
+            let op = row.from.and_then(|from| answer.ops.get(&from)).map(|op| char::from(*op).to_string());
             let columns = row.columns.iter().map(|(name, value)| (name.as_str(), value)).chain([("_op", &op)]);
             // Written by hand for the order of the columns, which is the table's.
             let columns: Vec<_> = columns.map(|(name, value)| format!("{}:{}", json!(name), json!(value))).collect();

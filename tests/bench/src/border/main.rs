@@ -143,14 +143,14 @@ impl Wasm {
 struct Native {
     orders: &'static Orders,
     batch: NativeBatch<bench_orders::Order<'static>>,
-    process: plugin_sdk::plugin::Process,
+    process: plugin_sdk::plugin::Instance,
 }
 
 impl Native {
     fn new(rows: usize) -> Result<Self, Failure> {
         // The rows borrow their texts, and both live as long as the benchmark.
         let orders: &'static Orders = Box::leak(Box::new(Orders::new(rows)));
-        let process = bench_orders::Orders::start(&[], 1_735_689_600_000)?;
+        let process = bench_orders::Orders::start(&[], Epoch { now_ms: 1_735_689_600_000, watermark_ms: None })?;
         Ok(Self { orders, batch: NativeBatch::new(orders.rows()), process })
     }
 
