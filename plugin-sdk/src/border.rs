@@ -45,8 +45,8 @@ macro_rules! export_plugin {
                 }
                 fn expire(
                     table: u32,
-                    keys: bindings::Variable,
-                    values: bindings::Variable,
+                    keys: bindings::VariableResult,
+                    values: bindings::VariableResult,
                     expiries: Vec<i64>,
                 ) -> Result<(), String> {
                     $crate::border::expire(&STARTED, table, &keys, &values, &expiries)
@@ -110,8 +110,8 @@ pub fn process(started: &Started, batch: types::Batch) -> Result<Vec<types::Reje
 pub fn expire(
     started: &Started,
     table: u32,
-    keys: &types::Variable,
-    values: &types::Variable,
+    keys: &types::VariableResult,
+    values: &types::VariableResult,
     expiries: &[i64],
 ) -> Result<(), String> {
     let instance = started.get().ok_or("the instance was not started")?;
@@ -124,10 +124,10 @@ pub fn expire(
 struct Imports;
 
 /// Cells as the bindings take them, by reference.
-fn cells(cells: Cells<'_>) -> state::CellsParam<'_> {
+fn cells(cells: Cells<'_>) -> types::Cells<'_> {
     match cells {
-        Cells::Fixed { width, bytes } => state::CellsParam::Fixed(state::FixedParam { width, bytes }),
-        Cells::Variable { offsets, bytes } => state::CellsParam::Variable(state::VariableParam { offsets, bytes }),
+        Cells::Fixed { width, bytes } => types::Cells::Fixed(types::Fixed { width, bytes }),
+        Cells::Variable { offsets, bytes } => types::Cells::Variable(types::VariableParam { offsets, bytes }),
     }
 }
 

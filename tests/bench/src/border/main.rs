@@ -23,6 +23,7 @@ use clap::Parser;
 use engine::plugin::{Answer, Context, Host, HostSettings, Limits, Plugin, Rows};
 use engine::transform::SandboxLimits;
 use plugin_sdk::testing::NativeBatch;
+use plugin_sdk::plugin::Epoch;
 use plugin_sdk::{Plugin as _, RowsFrom};
 
 use data::{Orders, any_batch, column_bytes};
@@ -167,7 +168,7 @@ impl Native {
 struct Taken;
 
 impl plugin_sdk::Host for Taken {
-    fn emit(&mut self, output: u32, from: RowsFrom<'_>, buffers: &[&[u8]]) {
+    fn emit(&mut self, output: u32, from: RowsFrom<'_>, _: &[u8], buffers: &[&[u8]]) {
         black_box((output, from, buffers));
     }
 }
@@ -177,7 +178,7 @@ impl plugin_sdk::Host for Taken {
 struct Kept(Vec<Vec<u8>>);
 
 impl plugin_sdk::Host for Kept {
-    fn emit(&mut self, _: u32, _: RowsFrom<'_>, buffers: &[&[u8]]) {
+    fn emit(&mut self, _: u32, _: RowsFrom<'_>, _: &[u8], buffers: &[&[u8]]) {
         self.0.extend(buffers.iter().map(|buffer| buffer.to_vec()));
     }
 }
