@@ -7,6 +7,7 @@ use crate::journal::Intent;
 use crate::metrics::LaneMetrics;
 use crate::offsets::LaneId;
 use crate::source::{Lag, Reader};
+use crate::state::State;
 use crate::transform::Tally;
 
 /// What a lane is doing.
@@ -71,6 +72,10 @@ pub struct LaneView {
     pub epoch: u64,
     /// What keeps messages from coming, while the lane waits for them.
     pub trouble: Option<String>,
+    /// The watermark behind the last committed epoch, ms since 1970-01-01 UTC.
+    pub watermark_ms: Option<i64>,
+    /// Bytes of what the plugin remembers, if it keeps state.
+    pub state_bytes: Option<usize>,
 }
 
 /// Shared by a lane and those who look at it.
@@ -88,8 +93,16 @@ impl LaneStatus {
     /// The status of a lane that has not begun.
     #[must_use]
     pub fn new(id: LaneId, metrics: LaneMetrics) -> Self {
-        let view =
-            LaneView { state: LaneState::Starting, committed: None, lag: None, in_flight: 0, epoch: 0, trouble: None };
+        let view = LaneView {
+            state: LaneState::Starting,
+            committed: None,
+            lag: None,
+            in_flight: 0,
+            epoch: 0,
+            trouble: None,
+            watermark_ms: None,
+            state_bytes: None,
+        };
         Self { id, metrics, view: Mutex::new(view), registry: Mutex::default() }
     }
 
@@ -107,6 +120,13 @@ impl LaneStatus {
             LaneState::Ended => true,
             LaneState::Running => view.in_flight == 0 && view.lag.is_some_and(|lag| lag.position >= lag.end),
             LaneState::Starting | LaneState::Recovering | LaneState::Waiting { .. } | LaneState::Halted { .. } => false,
+        }
+    }
+
+    /// What the plugin remembers, as it is now.
+    pub(crate) fn remembers(&self, state: &State) {
+        if !state.tables().is_empty() {
+            self.lock().state_bytes = Some(state.bytes());
         }
     }
 
@@ -133,6 +153,7 @@ impl LaneStatus {
         self.metrics.committed(tally);
         let mut view = self.lock();
         (view.committed, view.epoch) = (Some(intent.range.end), intent.epoch);
+        view.watermark_ms = intent.next_watermark_ms;
     }
 
     pub(crate) fn inserted(&self, time: Duration) {

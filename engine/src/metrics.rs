@@ -3,6 +3,8 @@
 //! Rows are counted when their epoch is committed, so that the sums add up at any time: messages = rows in + no-ops +
 //! messages that decoding set aside. A process counts from its own start.
 
+mod plugin_counts;
+mod totals;
 mod window;
 
 use std::collections::BTreeMap;
@@ -21,6 +23,8 @@ use crate::lane_status::LaneStatus;
 use crate::offsets::LaneId;
 use crate::transform::Tally;
 
+use plugin_counts::PluginCounts;
+pub use totals::Totals;
 use window::Window;
 pub use window::{Counts, WINDOW};
 
@@ -106,6 +110,9 @@ pub struct Metrics {
     raised: Family<TransformLabels, Gauge>,
     windows: Mutex<BTreeMap<PluginLabels, Window>>,
     epochs: Family<TransformLabels, Counter>,
+    plugin_counts: PluginCounts,
+    watermarks: Family<LaneLabels, Fraction>,
+    remembered: Family<LaneLabels, Gauge>,
     errors: Family<ErrorLabels, Counter>,
     stages: Family<StageLabels, Seconds>,
     lag: Family<LaneLabels, Gauge>,
@@ -134,23 +141,6 @@ pub struct InsertTotals {
     pub failures: Vec<(&'static str, u64)>,
 }
 
-/// Everything together, for the last line of a run.
-#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize)]
-pub struct Totals {
-    /// Messages of committed epochs.
-    pub messages: u64,
-    /// Messages that became rows of plugins or of bronze.
-    pub rows_in: u64,
-    /// Rows for tables.
-    pub rows_out: u64,
-    /// Messages without a row, by kind.
-    pub no_ops: BTreeMap<&'static str, u64>,
-    /// Dead letters, by code.
-    pub dead_letters: BTreeMap<String, u64>,
-    /// Committed epochs.
-    pub epochs: u64,
-}
-
 /// The metrics of one lane.
 #[derive(Clone, Debug)]
 pub struct LaneMetrics {
@@ -177,6 +167,9 @@ impl Default for Metrics {
             raised: Family::default(),
             windows: Mutex::default(),
             epochs: Family::default(),
+            plugin_counts: PluginCounts::default(),
+            watermarks: Family::default(),
+            remembered: Family::default(),
             errors: Family::default(),
             stages: Family::default(),
             lag: Family::default(),
@@ -230,6 +223,13 @@ impl Metrics {
             if let Some(lag) = view.lag {
                 let done = view.committed.unwrap_or(lag.position).min(lag.position);
                 self.lag.get_or_create(&labels).set((lag.end - done).max(0));
+            }
+            if let Some(watermark) = view.watermark_ms {
+                #[expect(clippy::cast_precision_loss, reason = "times of day have less than 53 bits of ms")]
+                self.watermarks.get_or_create(&labels).set(watermark as f64 / 1e3);
+            }
+            if let Some(bytes) = view.state_bytes {
+                self.remembered.get_or_create(&labels).set(i64::try_from(bytes).unwrap_or(i64::MAX));
             }
         }
     }
@@ -286,6 +286,12 @@ impl Metrics {
         let help = "1: the topic's partitions were raised and its keys have moved, see /health";
         registry.register("partitions_raised", help, self.raised.clone());
         registry.register("epochs", "Committed epochs", self.epochs.clone());
+        let help = "What plugins count, under their names, in committed epochs";
+        registry.register("plugin_count", help, self.plugin_counts.family());
+        let help = "Event time that the committed epochs have reached, since 1970";
+        registry.register_with_unit("watermark", help, Unit::Seconds, self.watermarks.clone());
+        let help = "Keys and values that plugins remember, and what is kept beside them";
+        registry.register_with_unit("state", help, Unit::Bytes, self.remembered.clone());
         registry.register("lane_errors", "Errors that stopped a lane, by kind", self.errors.clone());
         registry.register_with_unit("stage_cpu", "CPU time of the stages", Unit::Seconds, self.stages.clone());
         registry.register("lag", "Messages at the source that are not committed yet", self.lag.clone());
@@ -346,6 +352,7 @@ impl LaneMetrics {
             all.dead.get_or_create(&labels).inc_by(count as u64);
         }
         let plugin = PluginLabels { tenant: labels.tenant.clone(), plugin: labels.plugin.clone() };
+        all.plugin_counts.add(&plugin, &tally.counts);
         let now = Instant::now();
         let mut windows = all.windows.lock().unwrap_or_else(PoisonError::into_inner);
         let dead = tally.dead.values().sum();
@@ -367,21 +374,6 @@ impl LaneMetrics {
     pub fn restarted(&self, error: &'static str) {
         let TransformLabels { tenant, plugin, topic } = self.labels.clone();
         self.all.errors.get_or_create(&ErrorLabels { tenant, plugin, topic, error }).inc();
-    }
-}
-
-impl Totals {
-    fn add(&mut self, tally: &Tally) {
-        self.messages += tally.messages as u64;
-        self.rows_in += tally.rows_in as u64;
-        self.rows_out += tally.rows_out as u64;
-        self.epochs += 1;
-        for (kind, &count) in &tally.no_ops {
-            *self.no_ops.entry(kind.as_str()).or_default() += count as u64;
-        }
-        for ((_, code), &count) in &tally.dead {
-            *self.dead_letters.entry(code.clone()).or_default() += count as u64;
-        }
     }
 }
 

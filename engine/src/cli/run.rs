@@ -1,7 +1,7 @@
 //! `engine run`: the parts put together, from settings to a stop.
 
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -140,7 +140,7 @@ pub fn start(config: Config, stop: Stop) -> Result<Running, RunningError> {
     let around = Surroundings {
         source,
         sink: clickhouse.clone(),
-        journal: Arc::new(LocalJournal::open(&journal_folder(data_dir))?),
+        journal: Arc::new(LocalJournal::open(data_dir)?),
         artifacts,
         registry,
         host,
@@ -184,11 +184,6 @@ async fn say_plans(
             }
         }
     }
-}
-
-/// Where the journal lies in a data folder.
-pub(super) fn journal_folder(data_dir: &Path) -> PathBuf {
-    data_dir.join("journal")
 }
 
 fn cores() -> usize {

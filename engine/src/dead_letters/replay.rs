@@ -39,6 +39,7 @@ use crate::offsets::{LaneId, OffsetRange, TopicPartition};
 use crate::plugin::Host;
 use crate::registry::Schemas;
 use crate::sink::{ClickHouse, Sending, Sink, SinkError, epoch_column, without};
+use crate::state::State;
 use crate::table::TableKind;
 use crate::token::token;
 use crate::transform::{CallError, Epoch, Transform, TransformError};
@@ -96,6 +97,15 @@ pub enum ReplayError {
     /// The plugin can't be kept.
     #[error(transparent)]
     Artifacts(#[from] ArtifactError),
+    /// What a letter would do to the state can be done in its lane alone.
+    #[error(
+        "plugin {plugin} keeps state, so its letters can't be replayed outside of their lanes: publish the messages again \
+         (engine dlq export gives them)"
+    )]
+    KeepsState {
+        /// The plugin.
+        plugin: String,
+    },
     /// Another machine, or another data folder.
     #[error(
         "a replay of {letters} letters was interrupted and has to be ended by the plugin that began it ({plugin_digest}), \
@@ -172,6 +182,9 @@ impl Replay {
     /// # Errors
     /// What keeps it from going on.
     pub async fn run(&self, filter: &Filter) -> Result<Outcome, ReplayError> {
+        if self.transform.state_version().is_some() {
+            return Err(ReplayError::KeepsState { plugin: self.transform.settings().name.clone() });
+        }
         for table in self.transform.tables() {
             self.clickhouse.prepare(&table).await?;
         }
@@ -211,9 +224,10 @@ impl Replay {
         let Some(first) = part.letters.first() else { return Ok(()) };
         let clock_ms = self.letters.next_clock(&first.plugin, self.clock.now_ms()).await?;
         let number = self.number(&part, clock_ms);
-        let epoch = Epoch { generation: first.generation, number, clock_ms };
+        let epoch = Epoch { generation: first.generation, number, clock_ms, watermark_ms: None };
         let (transform, lane, raw) = (self.transform.clone(), part.lane.clone(), part.raw.clone());
-        let made = self.cpu.run(move || transform.run(&lane, &raw, &Schemas::default(), epoch)).await?;
+        let made =
+            self.cpu.run(move || transform.run(&lane, &raw, &Schemas::default(), epoch, &mut State::default())).await?;
         self.artifacts.keep(&self.transform)?;
         self.letters.mark_started(&part.letters, &made.intent).await?;
         self.insert(&part, &made.intent, &made.blocks, &self.transform).await?;
@@ -233,7 +247,8 @@ impl Replay {
         }
         let transform = self.transform_of(&intent, letters.len()).await?;
         let (again, lane, raw, decided) = (transform.clone(), part.lane.clone(), part.raw.clone(), intent.clone());
-        let made = self.cpu.run(move || again.replay(&lane, &raw, &Schemas::default(), &decided)).await?;
+        let replay = move || again.replay(&lane, &raw, &Schemas::default(), &decided, &mut State::default());
+        let made = self.cpu.run(replay).await?;
         self.insert(&part, &intent, &made.blocks, &transform).await?;
         self.ended(&part, &intent, &made.rejects, outcome).await?;
         outcome.rows += made.tally.rows_out;
@@ -306,7 +321,7 @@ impl Replay {
         blocks: &[Block],
         transform: &Transform,
     ) -> Result<(), ReplayError> {
-        let epoch = Epoch { generation: intent.generation, number: intent.epoch, clock_ms: intent.clock_ms };
+        let epoch = Epoch::of(intent);
         let letters = transform.dead_letters().quoted();
         for block in blocks.iter().filter(|block| block.table.quoted() != letters) {
             self.clickhouse.prepare(&block.table).await?;

@@ -19,7 +19,7 @@ use engine::simulation::{Chance, Process};
 use engine::sink::{ClickHouseSettings, SimulatedTables};
 use engine::source::{BatchLimits, SimulatedTopics, Start};
 use engine::stop::{Stopper, stop};
-use engine::transform::{Kind, Transform, TransformSettings};
+use engine::transform::{EventTimeSettings, Kind, Transform, TransformSettings};
 use tempfile::TempDir;
 use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
@@ -150,8 +150,22 @@ impl World {
 
     /// A plugin.
     pub fn deploy_plugin(&mut self, wasm: Bytes) {
-        let settings = TransformSettings::new("default", "plugin", Kind::Plugin, "db");
+        self.deploy_with_event_time(wasm, EventTimeSettings::default());
+    }
+
+    /// A plugin, its event time set otherwise than it says.
+    ///
+    /// # Panics
+    /// If it is none.
+    pub fn deploy_with_event_time(&mut self, wasm: Bytes, event_time: EventTimeSettings) {
+        let mut settings = TransformSettings::new("default", "plugin", Kind::Plugin, "db");
+        settings.event_time = event_time;
         self.deploy(Transform::build(&HOST, settings, Some(wasm)).expect("a plugin"));
+    }
+
+    /// What was seen to be wrong on the way.
+    pub(super) fn violations(&self) -> Vec<String> {
+        self.violations.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// *Invariant:* no block is sent before the intent that names it is durable.

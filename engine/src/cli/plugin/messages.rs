@@ -66,5 +66,6 @@ pub(super) fn transformed(
     batch: &RawBatch,
     clock_ms: i64,
 ) -> Result<Transformed, TransformError> {
-    transform.run(&lane(transform, found), batch, &Schemas::default(), Epoch { generation: 0, number: 0, clock_ms })
+    let epoch = Epoch { generation: 0, number: 0, clock_ms, watermark_ms: None };
+    transform.run(&lane(transform, found), batch, &Schemas::default(), epoch, &mut transform.empty_state())
 }
