@@ -31,6 +31,7 @@ use crate::artifacts::{ArtifactError, Artifacts};
 use crate::batch::RawBatch;
 use crate::clock::Clock;
 use crate::cpu::Cpu;
+use crate::crash_point::CrashPoint;
 use crate::journal::{Commit, Intent, Journal, JournalError, Owner, Position, Taken};
 use crate::lane_status::{LaneState, LaneStatus};
 use crate::offsets::{LaneId, OffsetRange};
@@ -198,6 +199,7 @@ impl Lane {
                 inserted = front(&mut in_flight) => {
                     inserted?;
                     let epoch = in_flight.pop_front().expect("its front was just awaited");
+                    CrashPoint::InsertedAll.reached();
                     self.commit(&held, epoch).await?;
                 }
                 // Before the next batch: a source that is never empty must not keep the lane from hearing it.
@@ -269,6 +271,7 @@ impl Lane {
         let (transform, lane, mut state) = (self.transform.clone(), self.id.clone(), std::mem::take(&mut ahead.state));
         let run = move || transform.run(&lane, &raw, &schemas, epoch, &mut state).map(|made| (made, state));
         let (mut made, state) = self.around.cpu.run(run).await?;
+        CrashPoint::Transformed.reached();
         // An epoch that changes the state alone sends nothing, but the epochs behind it can't be made again without it.
         if !made.blocks.is_empty() || made.state != Sealed::Unchanged {
             for block in &made.blocks {
@@ -276,6 +279,7 @@ impl Lane {
             }
             self.around.artifacts.keep(&self.transform)?;
             self.around.journal.intend(&self.id, held.owner, &made.intent).await?;
+            CrashPoint::Intended.reached();
         }
         *ahead = Ahead { position: after(&ahead.position, &made.intent), state };
         Ok(self.send(held, made, ahead.position.clone(), before, false))
@@ -286,6 +290,7 @@ impl Lane {
     async fn hold(&self, owner: Owner, position: &Position, open: &[Intent]) -> Result<Held, LaneError> {
         let tables = self.transform.tables();
         let claim = Arc::new(self.around.sink.claim(&self.id, owner, &tables).await?);
+        CrashPoint::Claimed.reached();
         let known = open.last().map_or((position.generation, position.epoch), |it| (it.generation, it.epoch));
         let known = epoch_column(known.0, known.1);
         for table in &tables {
@@ -336,6 +341,7 @@ impl Lane {
         let (number, state) = (epoch.intent.epoch, std::mem::take(&mut epoch.state));
         let commit = Commit { epoch: number, position: epoch.position.clone(), state };
         self.around.journal.commit(&self.id, held.owner, commit).await?;
+        CrashPoint::Committed.reached();
         self.around.source.mirror(&self.found.partition, &self.id.plugin, epoch.intent.range.end);
         self.status.committed(&epoch.intent, &epoch.tally);
         tracing::debug!(lane = %self.id, epoch = number, range = %epoch.intent.range, "committed");
@@ -369,6 +375,7 @@ async fn insert_all(sink: Arc<dyn Sink>, lane: Arc<LaneStatus>, sending: Vec<Sen
         let began = Instant::now();
         sink.insert(send).await?;
         lane.inserted(began.elapsed());
+        CrashPoint::InsertedOne.reached();
     }
     Ok(())
 }

@@ -108,6 +108,7 @@ pub struct Metrics {
     dead_share: Family<PluginLabels, Fraction>,
     dead_rate: Family<PluginLabels, Fraction>,
     raised: Family<TransformLabels, Gauge>,
+    row_changes: Family<TransformLabels, Counter>,
     windows: Mutex<BTreeMap<PluginLabels, Window>>,
     epochs: Family<TransformLabels, Counter>,
     plugin_counts: PluginCounts,
@@ -165,6 +166,7 @@ impl Default for Metrics {
             dead_share: Family::default(),
             dead_rate: Family::default(),
             raised: Family::default(),
+            row_changes: Family::default(),
             windows: Mutex::default(),
             epochs: Family::default(),
             plugin_counts: PluginCounts::default(),
@@ -285,6 +287,8 @@ impl Metrics {
         registry.register("dead_letter_rate", help, self.dead_rate.clone());
         let help = "1: the topic's partitions were raised and its keys have moved, see /health";
         registry.register("partitions_raised", help, self.raised.clone());
+        let help = "Changes of the columns in a topic's messages, see /health";
+        registry.register("schema_changes", help, self.row_changes.clone());
         registry.register("epochs", "Committed epochs", self.epochs.clone());
         let help = "What plugins count, under their names, in committed epochs";
         registry.register("plugin_count", help, self.plugin_counts.family());
@@ -363,6 +367,13 @@ impl LaneMetrics {
             all.stages.get_or_create(&StageLabels { stage }).inc_by(time.0.as_secs_f64());
         }
         all.totals.lock().unwrap_or_else(PoisonError::into_inner).add(tally);
+    }
+
+    /// Counts changes of what the topic's rows hold.
+    pub fn rows_changed(&self, changes: usize) {
+        if changes > 0 {
+            self.all.row_changes.get_or_create(&self.labels).inc_by(changes as u64);
+        }
     }
 
     /// Notes how long a block took until it was in its table.

@@ -6,6 +6,7 @@ use tokio::time::{Instant, interval};
 
 use super::{Ahead, Held, Lane, LaneError, STATUS_INTERVAL, after, finished};
 use crate::batch::{Message, RawBatch};
+use crate::crash_point::CrashPoint;
 use crate::journal::{Intent, Position};
 use crate::lane_status::LaneState;
 use crate::registry::Schemas;
@@ -33,6 +34,7 @@ impl Lane {
             let transform = self.transform_of(&intent).await?;
             let state = self.remembered(held, &transform, remembered).await?;
             let (made, state) = self.make_again(&intent, &transform, state).await?;
+            CrashPoint::MadeAgain.reached();
             remembered = Some((transform, state));
             position = after(&position, &intent);
             let mut epoch = self.send(held, Transformed { intent, ..made }, position.clone(), None, true);

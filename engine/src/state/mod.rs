@@ -14,18 +14,25 @@
 //! | written with an expiry that the watermark has reached | as if it was deleted | not there for this epoch's reads; handed out by the next epoch |
 
 mod cells;
+mod hash;
+mod numbers;
 mod record;
 mod table;
+mod texts;
+mod timers;
 mod undo;
 
 use twox_hash::XxHash3_128;
 
 use cells::{Checked, check_expiries};
+use hash::Hasher;
 use record::{Changes, Kind, Operation};
 use table::Table;
+use texts::Entry;
 use undo::Undo;
 
 pub use cells::{Cells, CellsError};
+pub use table::Key;
 
 /// A table of entries, as the plugin describes it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -119,6 +126,8 @@ pub struct TableSize {
     pub entries: usize,
     /// Bytes, as the quota counts them.
     pub bytes: usize,
+    /// Bytes of memory that they take, with what is kept for the next ones.
+    pub memory_bytes: usize,
 }
 
 /// Entries are handed out at most so many at a time, where it is not said otherwise.
@@ -131,6 +140,7 @@ const SNAPSHOT_BYTES: usize = 64 << 20;
 pub struct State {
     described: Vec<StateTable>,
     tables: Vec<Table>,
+    hasher: Hasher,
     quota_bytes: usize,
     watermark_ms: Option<i64>,
     /// The epoch's so far.
@@ -144,11 +154,14 @@ pub struct State {
 }
 
 impl State {
-    /// No entries. `quota_bytes` bounds keys, values and what the engine keeps beside them: 32 bytes an entry.
+    /// No entries. `quota_bytes` bounds keys, values and what the engine keeps beside them: 16 bytes for a key of 8 bytes
+    /// without value in a table that drops; 32 for any other; 48 in a table that calls.
     #[must_use]
     pub fn new(tables: Vec<StateTable>, quota_bytes: usize) -> Self {
+        let hasher = Hasher::default();
         Self {
-            tables: tables.iter().map(|table| Table::new(table.on_expire)).collect(),
+            tables: tables.iter().map(|table| Table::new(table.on_expire, hasher)).collect(),
+            hasher,
             changes: Changes::new(Kind::Changes, &tables),
             described: tables,
             quota_bytes,
@@ -168,14 +181,14 @@ impl State {
     /// There is no such table.
     pub fn size(&self, table: usize) -> Result<TableSize, StateError> {
         let table = self.table(table)?;
-        Ok(TableSize { entries: table.len(), bytes: table.bytes() })
+        Ok(TableSize { entries: table.len(), bytes: table.bytes(), memory_bytes: table.memory() })
     }
 
     /// Each entry of a table that is there: key, value, expiry (`i64::MAX`: never). In no order.
     ///
     /// # Errors
     /// There is no such table.
-    pub fn entries(&self, table: usize) -> Result<impl Iterator<Item = (&[u8], &[u8], i64)>, StateError> {
+    pub fn entries(&self, table: usize) -> Result<impl Iterator<Item = (Key<'_>, &[u8], i64)>, StateError> {
         let watermark = self.watermark_ms;
         let all = self.table(table)?.iter();
         Ok(all.filter(move |(_, _, expiry)| live(*expiry, watermark)))
@@ -195,6 +208,7 @@ impl State {
         for operation in operations {
             self.fold(operation?)?;
         }
+        self.tables.iter_mut().for_each(Table::settle);
         Ok(())
     }
 
@@ -203,14 +217,17 @@ impl State {
             Operation::Put { table, count, keys, expiries, values } => {
                 let (keys, values) = (keys.checked(count)?, values.checked(count)?);
                 let Some(table) = table.and_then(|index| self.tables.get_mut(index)) else { return Ok(()) };
-                for (index, key) in keys.iter().enumerate() {
-                    table.put(key, expiry(&expiries, index), values.get(index));
+                let hashes = self.hasher.all(keys);
+                for (index, (key, hash)) in keys.iter().zip(&hashes).enumerate() {
+                    table.prefetch(&hashes, index);
+                    let entry = Entry { key, value: values.get(index), expiry: expiry(&expiries, index) };
+                    table.put(*hash, entry, None);
                 }
             }
             Operation::Delete { table, count, keys } => {
                 let keys = keys.checked(count)?;
                 let Some(table) = table.and_then(|index| self.tables.get_mut(index)) else { return Ok(()) };
-                keys.iter().for_each(|key| table.remove(key));
+                keys.iter().for_each(|key| table.remove(self.hasher.key(key), key));
             }
             Operation::Expire { table, watermark_ms } => {
                 let Some(table) = table.and_then(|index| self.tables.get_mut(index)) else { return Ok(()) };
@@ -243,11 +260,13 @@ impl State {
             if batches.len() > before {
                 self.changes.expire(index, watermark);
             }
+            table.settle();
         }
         batches
     }
 
-    /// The earliest expiry of a table that calls: when an epoch without messages is worth while.
+    /// The earliest expiry of a table that calls: when an epoch without messages is worth while. Asked between epochs:
+    /// within one, what calls have written may make it too early.
     #[must_use]
     pub fn next_expiry(&self) -> Option<i64> {
         self.tables.iter().filter_map(Table::next_expiry).min()
@@ -265,8 +284,10 @@ impl State {
             bytes: Vec::new(),
         };
         found.offsets.push(0);
-        for (index, key) in keys.iter().enumerate() {
-            if let Some((value, _)) = table.get(key).filter(|(_, expiry)| live(*expiry, self.watermark_ms)) {
+        let hashes = self.hasher.all(keys);
+        for (index, (key, hash)) in keys.iter().zip(&hashes).enumerate() {
+            table.prefetch(&hashes, index);
+            if let Some((value, _)) = table.get(*hash, key).filter(|(_, expiry)| live(*expiry, self.watermark_ms)) {
                 if value.len() > limit_bytes.saturating_sub(found.bytes.len()) {
                     return Err(StateError::Answer { limit_bytes });
                 }
@@ -296,9 +317,13 @@ impl State {
         let watermark = self.watermark_ms;
         let (at, undo) = (table, &mut self.undo);
         let table = table_mut(&mut self.tables, table)?;
-        for (index, key) in keys.iter().enumerate() {
-            undo.note(at, key, table.kept(key, watermark));
-            table.put(key, expiry(expiries, index), values.get(index));
+        let hashes = self.hasher.all(keys);
+        for (index, (key, hash)) in keys.iter().zip(&hashes).enumerate() {
+            table.prefetch(&hashes, index);
+            let before = table.get(*hash, key).filter(|(_, expiry)| table.keeps(*expiry, watermark));
+            undo.note(at, key, before);
+            let entry = Entry { key, value: values.get(index), expiry: expiry(expiries, index) };
+            table.put(*hash, entry, watermark);
         }
         self.changes.put(at, keys, values, expiries);
         self.check_quota()
@@ -313,14 +338,16 @@ impl State {
         let watermark = self.watermark_ms;
         let (at, undo) = (table, &mut self.undo);
         let table = table_mut(&mut self.tables, table)?;
+        let hashes = self.hasher.all(keys);
         let mut deleted = Vec::new();
-        for (index, key) in keys.iter().enumerate() {
-            let kept = table.kept(key, watermark);
-            if kept.is_some() {
-                undo.note(at, key, kept);
+        for (index, (key, hash)) in keys.iter().zip(&hashes).enumerate() {
+            table.prefetch(&hashes, index);
+            let before = table.get(*hash, key).filter(|(_, expiry)| table.keeps(*expiry, watermark));
+            if before.is_some() {
+                undo.note(at, key, before);
                 deleted.push(index);
             }
-            table.remove(key);
+            table.remove(*hash, key);
         }
         self.changes.delete(at, keys, &deleted);
         Ok(())
@@ -344,13 +371,17 @@ impl State {
         let table = table_mut(&mut self.tables, table)?;
         let mut absent = vec![0; keys.len().div_ceil(8)];
         let mut inserted = Vec::with_capacity(keys.len());
-        for (index, key) in keys.iter().enumerate() {
-            if table.get(key).is_none_or(|(_, expiry)| !live(expiry, watermark)) {
-                undo.note(at, key, table.kept(key, watermark));
-                table.put(key, expiry(expiries, index), &[]);
-                set_bit(&mut absent, index);
-                inserted.push(index);
+        let hashes = self.hasher.all(keys);
+        for (index, (key, hash)) in keys.iter().zip(&hashes).enumerate() {
+            table.prefetch(&hashes, index);
+            let before = table.get(*hash, key);
+            if before.is_some_and(|(_, expiry)| live(expiry, watermark)) {
+                continue;
             }
+            undo.note(at, key, before.filter(|(_, expiry)| table.keeps(*expiry, watermark)));
+            table.put(*hash, Entry { key, value: &[], expiry: expiry(expiries, index) }, watermark);
+            set_bit(&mut absent, index);
+            inserted.push(index);
         }
         self.changes.insert(at, keys, expiries, &inserted);
         self.check_quota()?;
@@ -366,12 +397,12 @@ impl State {
     /// The call failed: nothing of it remains.
     pub fn undo_call(&mut self) {
         self.changes.truncate(self.call_began);
-        let tables = &mut self.tables;
+        let (tables, hasher, watermark) = (&mut self.tables, self.hasher, self.watermark_ms);
         self.undo.take_back(|table, key, before| {
             let table = tables.get_mut(table).expect("only writes to tables that are there were noted");
             match before {
-                Some((value, expiry)) => table.put(key, expiry, value),
-                None => table.remove(key),
+                Some((value, expiry)) => table.put(hasher.key(key), Entry { key, value, expiry }, watermark),
+                None => table.remove(hasher.key(key), key),
             }
         });
     }
@@ -380,6 +411,7 @@ impl State {
     /// all the same, so that an epoch that is made again has the same one.
     pub fn seal(&mut self) -> (Sealed, u128) {
         self.undo.clear();
+        self.tables.iter_mut().for_each(Table::settle);
         let changes = std::mem::replace(&mut self.changes, Changes::new(Kind::Changes, &self.described));
         self.call_began = self.changes.len();
         let digest = XxHash3_128::oneshot(changes.bytes());
@@ -440,8 +472,10 @@ fn live(expiry: i64, watermark_ms: Option<i64>) -> bool {
     expiry == i64::MAX || watermark_ms.is_none_or(|watermark| expiry > watermark)
 }
 
+/// Of the entry of this index. The least number is not one that an entry has: the next one does as well.
+#[inline]
 fn expiry(expiries: &[i64], index: usize) -> i64 {
-    expiries.get(index).copied().unwrap_or(i64::MAX)
+    expiries.get(index).map_or(i64::MAX, |expiry| (*expiry).max(i64::MIN + 1))
 }
 
 fn set_bit(bits: &mut [u8], index: usize) {

@@ -17,7 +17,7 @@
 //! Expiries are 0 (never), or 1 and 64 bits for each. All numbers are little-endian.
 
 use super::cells::{Cells, Checked};
-use super::{StateError, StateTable};
+use super::{Key, StateError, StateTable};
 
 const VERSION: u8 = 1;
 const PUT: u8 = 1;
@@ -107,12 +107,12 @@ impl Changes {
     }
 
     /// Entries, however many.
-    pub(super) fn put_all<'a>(&mut self, table: usize, entries: impl Iterator<Item = (&'a [u8], &'a [u8], i64)>) {
+    pub(super) fn put_all<'a>(&mut self, table: usize, entries: impl Iterator<Item = (Key<'a>, &'a [u8], i64)>) {
         let mut entries = entries.peekable();
         while entries.peek().is_some() {
             let some: Vec<_> = entries.by_ref().take(SNAPSHOT_ROWS).collect();
             self.operation(PUT, table, some.len());
-            self.column(some.iter().map(|(key, _, _)| *key));
+            self.column(some.iter().map(|(key, _, _)| key.as_ref()));
             self.expiries(some.iter().map(|(_, _, expiry)| *expiry));
             self.column(some.iter().map(|(_, value, _)| *value));
         }

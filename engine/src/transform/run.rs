@@ -119,12 +119,14 @@ impl<'a> Run<'a> {
         for (chunk, messages) in (0_u32..).zip(self.raw.messages.chunks(CHUNK_MESSAGES)) {
             let decoded = self.tally.times.decode.of(|| decoder.decode(messages));
             self.account_for(&decoded);
+            self.tally.rows.nulls_of(&decoded);
             let offset_of = |row| decoded.changes.offset.value(row);
             let answers = self.tally.times.plugin.of(|| calls.chunk(caller, chunk, &decoded.rows, offset_of))?;
             for answered in &answers {
                 self.take_answer(answered, outputs, &decoded)?;
             }
         }
+        self.tally.rows.schemas = decoder.row_schemas();
         Ok(())
     }
 

@@ -130,8 +130,9 @@ impl World {
         expected.expire(self.disk.lane(lane).0.watermark_ms);
         let number = |bytes: &[u8]| i64::from_le_bytes(bytes.try_into().unwrap_or_default());
         let entries = |table| state.entries(table).into_iter().flatten();
-        let ids: BTreeMap<_, _> = entries(0).map(|(id, _, expiry)| (number(id), expiry)).collect();
-        let open: BTreeMap<_, _> = entries(1).map(|(k, count, expiry)| (number(k), (number(count), expiry))).collect();
+        let ids: BTreeMap<_, _> = entries(0).map(|(id, _, expiry)| (number(id.as_ref()), expiry)).collect();
+        let open: BTreeMap<_, _> =
+            entries(1).map(|(k, count, expiry)| (number(k.as_ref()), (number(count), expiry))).collect();
         if ids != expected.ids || open != expected.open {
             wrong.push(format!(
                 "{lane}: the journal remembers {ids:?} {open:?}, not {:?} {:?}",

@@ -188,7 +188,7 @@ fn lies_in_emit_break_the_contract() {
 
     let mut in_start = Guest::new();
     in_start.start = in_start.emit(0, (0, &[], 0), &[&[], &value]);
-    assert_eq!(contract_message(in_start), "emit called outside of process");
+    assert_eq!(contract_message(in_start), "emit called outside of process and expire");
 }
 
 #[test]
