@@ -1,8 +1,8 @@
 //! Write transforms for the engine: typed rows in, typed rows out, compiled to WebAssembly.
 //!
 //! A plugin is a crate with input rows ([`Row`]), output tables ([`Table`]), a function between them and one
-//! [`export!`]. It sees nothing but its rows, its parameters and the epoch's clock ([`Ctx`]): no files, no network, no
-//! time of its own. Rows cross the border a batch at a time, as Arrow's buffers; the SDK reads and writes these buffers
+//! [`export!`]. It sees nothing but its rows, its parameters, the epoch's clock and watermark ([`Ctx`]), and what it keeps
+//! in [`state`]: no files, no network, no time of its own. Rows cross the border a batch at a time, as Arrow's buffers; the SDK reads and writes these buffers
 //! in place, so that text is a `&str` into the batch and nothing is allocated per row.
 //!
 //! | module | is about |
@@ -77,6 +77,8 @@ mod guide {
     struct Performance;
     #[doc = include_str!("../guide/rejects.md")]
     struct Rejects;
+    #[doc = include_str!("../guide/state.md")]
+    struct State;
     #[doc = include_str!("../guide/testing.md")]
     struct Testing;
     #[doc = include_str!("../guide/types.md")]

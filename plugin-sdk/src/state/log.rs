@@ -69,7 +69,11 @@ pub(super) struct Log<S> {
     events: Option<Vec<Event<S>>>,
 }
 
-/// How two parts of a sum add up.
+/// How two parts of a session's sum add up.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is no sum of a session",
+    note = "say with `impl Merge for {Self}` how two parts add up"
+)]
 pub trait Merge {
     /// Adds what came later. Of the parts of a session in order of time: `((a + b) + c) + d`.
     fn merge(&mut self, later: &Self);
