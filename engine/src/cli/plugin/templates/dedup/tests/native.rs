@@ -7,7 +7,11 @@ use {{crate}}::{PaymentIn, Plugin};
 
 fn payment(payment_key: &str, second: i64, cents: i64) -> PaymentIn<'_> {
     let paid_at = Timestamp::new(second * 1_000);
-    PaymentIn { payment_key, paid_at, cents }
+    PaymentIn {
+        payment_key,
+        paid_at,
+        cents,
+    }
 }
 
 #[test]
