@@ -1,5 +1,6 @@
 //! What a lane shows of itself: to `/health`, to the metrics, and to whoever waits until it is idle.
 
+use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -8,6 +9,7 @@ use crate::metrics::LaneMetrics;
 use crate::offsets::LaneId;
 use crate::source::{Lag, Reader};
 use crate::transform::Tally;
+use crate::verify::watch::{Committed, EPOCHS};
 
 /// What a lane is doing.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -82,6 +84,8 @@ pub struct LaneStatus {
     view: Mutex<LaneView>,
     /// Why the schema registry can't be asked, while the lane waits for it.
     registry: Mutex<Option<String>>,
+    /// The last committed epochs whose rows nobody has counted in their tables yet.
+    uncounted: Mutex<VecDeque<Committed>>,
 }
 
 impl LaneStatus {
@@ -90,7 +94,7 @@ impl LaneStatus {
     pub fn new(id: LaneId, metrics: LaneMetrics) -> Self {
         let view =
             LaneView { state: LaneState::Starting, committed: None, lag: None, in_flight: 0, epoch: 0, trouble: None };
-        Self { id, metrics, view: Mutex::new(view), registry: Mutex::default() }
+        Self { id, metrics, view: Mutex::new(view), registry: Mutex::default(), uncounted: Mutex::default() }
     }
 
     /// A copy of what it shows.
@@ -133,6 +137,19 @@ impl LaneStatus {
         self.metrics.committed(tally);
         let mut view = self.lock();
         (view.committed, view.epoch) = (Some(intent.range.end), intent.epoch);
+        drop(view);
+        let mut uncounted = self.uncounted.lock().unwrap_or_else(PoisonError::into_inner);
+        if !intent.blocks.is_empty() {
+            uncounted.push_back(Committed::of(intent));
+        }
+        if uncounted.len() > EPOCHS {
+            uncounted.pop_front();
+        }
+    }
+
+    /// The last committed epochs, each given out once.
+    pub(crate) fn take_committed(&self) -> Vec<Committed> {
+        self.uncounted.lock().unwrap_or_else(PoisonError::into_inner).drain(..).collect()
     }
 
     pub(crate) fn inserted(&self, time: Duration) {

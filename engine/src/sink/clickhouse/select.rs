@@ -3,6 +3,7 @@
 use futures::FutureExt;
 use serde::de::DeserializeOwned;
 
+use super::http::Answer;
 use super::retry::{Attempt, What};
 use super::trouble::{Cause, Decision, Trouble};
 use super::{ClickHouse, SinkError};
@@ -35,21 +36,25 @@ impl ClickHouse {
         };
         let table = from.quoted();
         let name = What { table: &table, name: "read" };
-        let refused = |mismatch| SinkError::Table { table: table.clone(), mismatch, statement: None };
-        match self.patience.until_settled(&self.stats, name, self.timeout, attempt).await {
-            Ok((answer, _)) => answer
-                .text
-                .lines()
-                .map(|line| {
-                    serde_json::from_str(line)
-                        .map_err(|error| refused(format!("the answer is not understood: {error}")))
-                })
-                .collect(),
-            Err(trouble) if trouble.cause.decision() == Decision::Denied => {
-                Err(SinkError::Denied { message: trouble.message })
-            }
-            Err(trouble) => Err(refused(format!("{} (ClickHouse code {})", trouble.message, trouble.code))),
+        let settled = self.patience.until_settled(&self.stats, name, self.timeout, attempt).await;
+        read(from, settled)
+    }
+}
+
+/// The rows of an answer in `JSONEachRow`.
+pub(super) fn read<T: DeserializeOwned>(
+    from: &Table,
+    settled: Result<(Answer, u32), Trouble>,
+) -> Result<Vec<T>, SinkError> {
+    let refused = |mismatch| SinkError::Table { table: from.quoted(), mismatch, statement: None };
+    let row =
+        |line| serde_json::from_str(line).map_err(|error| refused(format!("the answer is not understood: {error}")));
+    match settled {
+        Ok((answer, _)) => answer.text.lines().map(row).collect(),
+        Err(trouble) if trouble.cause.decision() == Decision::Denied => {
+            Err(SinkError::Denied { message: trouble.message })
         }
+        Err(trouble) => Err(refused(format!("{} (ClickHouse code {})", trouble.message, trouble.code))),
     }
 }
 
@@ -59,7 +64,7 @@ fn escaped(value: &str) -> String {
 }
 
 /// A query that the server does not understand is refused, and not repeated for ever.
-fn no_repeat(trouble: Trouble) -> Trouble {
+pub(super) fn no_repeat(trouble: Trouble) -> Trouble {
     let cause = if trouble.cause == Cause::UnknownCode { Cause::TableChanged } else { trouble.cause };
     Trouble { cause, ..trouble }
 }

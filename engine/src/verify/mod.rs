@@ -1,0 +1,519 @@
+//! The audit: tables compared with what their topics make of them.
+//!
+//! **Promise.** Of a range of offsets every message is read again, its rows are made again, and each table is compared with
+//! them: what is missing, too many, there twice or of another content is said with its offsets. Nothing is written.
+//! **How.** Window by window, in bounded memory. An epoch's rows are made again in its own generation, number and clock,
+//! which its rows name, by the plugin and settings that made them ([`Maker`]), where the data folder has them. The server
+//! compares (`sink::clickhouse::audit`), so both sides have passed the same conversions.
+//! **Limits.** Where rows depend on more than their messages (a time limit that struck then and not now), they differ,
+//! and are reported so. In current-state tables a row that a newer change of its key has replaced is gone, as it should be:
+//! of each key the last change of the range is compared, unless a newer one is there. Dead letters are compared until
+//! the table drops them; those of messages that were replayed are not.
+//! **After a crash** the audit is begun anew.
+//!
+//! Rows that came of state can't be made again from the middle: of those the names (`_lane`, `_epoch`, `_row`) are counted,
+//! by [`Audit::names`].
+
+pub mod compare;
+mod range;
+pub mod watch;
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use arrow_array::RecordBatch;
+use arrow_array::cast::AsArray;
+use arrow_array::types::Int64Type;
+use arrow_select::filter::filter_record_batch;
+use serde::Serialize;
+
+use self::compare::{Fault, Finding, Stamp, Stretch, add, judge, stretches};
+use self::range::RangeReader;
+use crate::artifacts::{ArtifactError, Artifacts, Maker};
+use crate::batch::{Message, RawBatch};
+use crate::clock::{Clock, SystemClock};
+use crate::cpu::Cpu;
+use crate::offsets::{LaneId, OffsetRange};
+use crate::plugin::Host;
+use crate::registry::{Registry, RegistryError, Schemas};
+use crate::sink::{Audited, ClickHouse, Comparable, SeenReplay, SinkError};
+use crate::source::{Found, Source, SourceError};
+use crate::table::{Table, TableKind};
+use crate::transform::{Epoch, Transform, TransformError};
+
+/// What an audit needs.
+pub struct Audit {
+    /// The topics.
+    pub source: Arc<dyn Source>,
+    /// The tables.
+    pub clickhouse: Arc<ClickHouse>,
+    /// The schema registry, if there is one.
+    pub registry: Option<Arc<Registry>>,
+    /// Who made which epochs, and the plugins.
+    pub artifacts: Artifacts,
+    /// Loads them.
+    pub host: Host,
+    /// Where they run.
+    pub cpu: Cpu,
+}
+
+/// A lane to be audited.
+pub struct Subject {
+    /// Its name.
+    pub id: LaneId,
+    /// Its partition.
+    pub found: Found,
+    /// Its plugin as it is now.
+    pub transform: Transform,
+    /// Which offsets.
+    pub range: OffsetRange,
+}
+
+/// What was found out of a lane.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Report {
+    /// The plugin.
+    pub plugin: String,
+    /// The topic.
+    pub topic: String,
+    /// The partition.
+    pub partition: i32,
+    /// The first offset.
+    pub from: i64,
+    /// The offset after the last.
+    pub to: i64,
+    /// Messages in the range.
+    pub messages: u64,
+    /// Its tables.
+    pub tables: Vec<TableReport>,
+    /// What was not compared, and why; in words.
+    pub notes: Vec<String>,
+}
+
+/// What was found out of a table.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct TableReport {
+    /// Database and table.
+    pub table: String,
+    /// Whether only the last change of each key counts.
+    pub current: bool,
+    /// Whether its rows were compared: else a note says why not.
+    pub compared: bool,
+    /// Rows that were made again, or counted.
+    pub rows: u64,
+    /// What is wrong.
+    pub findings: Vec<Finding>,
+    /// Whether it holds dead letters.
+    #[serde(skip)]
+    pub letters: bool,
+}
+
+/// Why an audit can't be done.
+#[derive(Debug, thiserror::Error)]
+pub enum AuditError {
+    /// The topic.
+    #[error(transparent)]
+    Source(#[from] SourceError),
+    /// The tables.
+    #[error(transparent)]
+    Sink(#[from] SinkError),
+    /// The plugin can't be run.
+    #[error(transparent)]
+    Transform(#[from] TransformError),
+    /// The messages' schemas.
+    #[error(transparent)]
+    Registry(#[from] RegistryError),
+    /// The data folder.
+    #[error(transparent)]
+    Artifacts(#[from] ArtifactError),
+    /// A bug here.
+    #[error("rows can't be put together")]
+    Rows(#[from] arrow_schema::ArrowError),
+}
+
+/// Who made rows.
+#[derive(Clone)]
+enum MadeBy {
+    /// This transform: the present one, or one from the artifacts.
+    Known(Transform),
+    /// A plugin that is not to be had any more, by its digest.
+    Gone(String),
+    /// Nobody noted it. The present one is taken.
+    Unknown,
+}
+
+/// An audit of one lane under way.
+struct Lane<'a> {
+    audit: &'a Audit,
+    subject: &'a Subject,
+    makers: Vec<Maker>,
+    rebuilt: HashMap<(String, String), MadeBy>,
+    before: Option<Stamp>,
+    report: Report,
+}
+
+impl Report {
+    /// A report without a finding.
+    #[must_use]
+    pub fn empty(subject: &Subject) -> Self {
+        let LaneId { plugin, topic, partition, .. } = &subject.id;
+        let letters = subject.transform.dead_letters().quoted();
+        let table = |table: &Arc<Table>| TableReport {
+            table: table.quoted(),
+            current: table.kind == TableKind::Current,
+            compared: true,
+            rows: 0,
+            findings: Vec::new(),
+            letters: table.quoted() == letters,
+        };
+        Self {
+            plugin: plugin.clone(),
+            topic: topic.clone(),
+            partition: *partition,
+            from: subject.range.start,
+            to: subject.range.end,
+            messages: 0,
+            tables: subject.transform.tables().iter().map(table).collect(),
+            notes: Vec::new(),
+        }
+    }
+
+    /// Whether everything is as it should be.
+    #[must_use]
+    pub fn is_right(&self) -> bool {
+        self.tables.iter().all(|table| table.findings.iter().all(|finding| !finding.fault.is_wrong()))
+    }
+
+    fn note(&mut self, words: String) {
+        if !self.notes.contains(&words) {
+            self.notes.push(words);
+        }
+    }
+
+    fn table(&mut self, name: &str) -> Option<&mut TableReport> {
+        self.tables.iter_mut().find(|table| table.table == name)
+    }
+}
+
+impl Audit {
+    /// Compares all tables of a lane with its messages.
+    ///
+    /// # Errors
+    /// What can't be read or asked. Differences are no error: they are in the report.
+    pub async fn lane(&self, subject: &Subject) -> Result<Report, AuditError> {
+        let mut lane = Lane {
+            audit: self,
+            subject,
+            makers: self.artifacts.makers(&subject.id)?,
+            rebuilt: HashMap::new(),
+            before: None,
+            report: Report::empty(subject),
+        };
+        let tables = self.comparable(subject, &mut lane.report).await?;
+        let mut reader = RangeReader::open(&*self.source, &subject.found, subject.range).await?;
+        while let Some(raw) = reader.next().await? {
+            lane.report.messages += raw.messages.len() as u64;
+            lane.window(raw, &tables).await?;
+        }
+        Ok(lane.report)
+    }
+
+    /// Counts the names of a lane's rows, without reading its messages: rows that are there twice, and ordinals that no
+    /// row of an epoch has. The last rows of an epoch, and whole epochs, are not missed by this.
+    ///
+    /// # Errors
+    /// The server can't be asked.
+    pub async fn names(&self, subject: &Subject, journal_epoch: Option<u64>) -> Result<Report, AuditError> {
+        let mut report = Report::empty(subject);
+        for table in self.comparable(subject, &mut report).await? {
+            if table.kind == TableKind::Current {
+                let name = table.quoted();
+                report.note(format!(
+                    "{name}: rows of current-state tables are replaced by newer ones, and can't be counted"
+                ));
+                report.tables.retain(|table| table.table != name);
+                continue;
+            }
+            let letters = subject.transform.dead_letters();
+            let names = self.clickhouse.names(&table, letters, subject.id.number(), subject.range).await?;
+            if journal_epoch.is_some_and(|known| names.last > known) {
+                report.note(format!("{}: has rows of epochs that the journal knows nothing of", table.quoted()));
+            }
+            if let Some(table) = report.table(&table.quoted()) {
+                table.rows = names.rows;
+                for (fault, rows) in [(Fault::Twice, names.twice), (Fault::Missing, names.lacking)] {
+                    if rows > 0 {
+                        let (first, last) = (subject.range.start, subject.range.end - 1);
+                        add(&mut table.findings, Finding { fault, rows, offsets: 0, first, last, some: Vec::new() });
+                    }
+                }
+            }
+        }
+        Ok(report)
+    }
+
+    /// The tables of a lane whose rows can be compared. The others are named in the report.
+    async fn comparable(&self, subject: &Subject, report: &mut Report) -> Result<Vec<Arc<Table>>, AuditError> {
+        let mut tables = Vec::new();
+        for table in subject.transform.tables() {
+            match self.clickhouse.comparable(&table).await? {
+                Comparable::Rows => {
+                    tables.push(table);
+                    continue;
+                }
+                Comparable::Missing => {
+                    let mismatch = "there is no such table".to_owned();
+                    return Err(SinkError::Table { table: table.quoted(), mismatch, statement: None }.into());
+                }
+                Comparable::No => report.note(format!(
+                    "{}: not compared, as its engine does not keep rows as they were inserted, or the engine's columns are \
+                     not in it",
+                    table.quoted()
+                )),
+            }
+            if let Some(table) = report.table(&table.quoted()) {
+                table.compared = false;
+            }
+        }
+        Ok(tables)
+    }
+}
+
+impl Lane<'_> {
+    /// Compares the tables with the messages of a window.
+    async fn window(&mut self, raw: RawBatch, tables: &[Arc<Table>]) -> Result<(), AuditError> {
+        let (id, clickhouse) = (&self.subject.id, &self.audit.clickhouse);
+        let lanes = lanes(id);
+        let offsets: Vec<i64> = raw.messages.iter().map(|message| message.offset).collect();
+        let seen = clickhouse.epochs_seen(tables, id.number(), raw.range).await?;
+        let replays = clickhouse.replays_seen(tables, lanes, raw.range).await?;
+        let otherwise = Stamp { epoch: 1 << 48, clock_ms: SystemClock.now_ms() };
+        let stretches = stretches(&offsets, &seen, self.before, otherwise);
+        self.before = stretches.last().map(|stretch| stretch.stamp).or(self.before);
+        if stretches.is_empty() {
+            let made = self.subject.transform.clone();
+            return self.compare(tables, &made, false, Made::default(), &raw, raw.range).await;
+        }
+        let raw = Arc::new(raw);
+        let mut waiting = &stretches[..];
+        let mut start = raw.range.start;
+        // Epochs of one maker at a time: another one may have other tables, or columns.
+        while let Some(first) = waiting.first() {
+            let made_by = self.made_by(first.stamp.epoch).await?;
+            let same = |stretch: &&Stretch| self.maker(stretch.stamp.epoch) == self.maker(first.stamp.epoch);
+            let count = waiting.iter().take_while(same).count();
+            let (these, behind) = waiting.split_at(count);
+            waiting = behind;
+            let end = behind.first().and_then(|next| offsets.get(next.start)).copied().unwrap_or(raw.range.end);
+            let gone = matches!(made_by, MadeBy::Gone(_));
+            let transform = match made_by {
+                MadeBy::Known(transform) => transform,
+                MadeBy::Gone(_) | MadeBy::Unknown => self.subject.transform.clone(),
+            };
+            let range = OffsetRange { start, end };
+            let made = self.make_again(&transform, &raw, these, &replays, range).await?;
+            self.compare(tables, &transform, gone, made, &raw, range).await?;
+            start = end;
+        }
+        Ok(())
+    }
+
+    fn maker(&self, epoch: u64) -> Option<&Maker> {
+        self.makers.iter().rfind(|maker| maker.epoch <= epoch)
+    }
+
+    /// The transform that made an epoch.
+    async fn made_by(&mut self, epoch: u64) -> Result<MadeBy, AuditError> {
+        let present = &self.subject.transform;
+        let Some(Maker { plugin_digest, settings_digest, .. }) = self.maker(epoch).cloned() else {
+            self.report.note(
+                "which plugin made the rows was not noted in this data folder: the present one is taken".to_owned(),
+            );
+            return Ok(MadeBy::Unknown);
+        };
+        if plugin_digest == present.plugin_digest() && settings_digest == present.settings_digest() {
+            return Ok(MadeBy::Known(present.clone()));
+        }
+        let digests = (plugin_digest, settings_digest);
+        if let Some(known) = self.rebuilt.get(&digests) {
+            return Ok(known.clone());
+        }
+        let (artifacts, host) = (self.audit.artifacts.clone(), self.audit.host.clone());
+        let (plugin, settings) = digests.clone();
+        let rebuilt = self.audit.cpu.run(move || artifacts.rebuild(&host, &plugin, &settings)).await;
+        let short: String = digests.0.chars().take(12).collect();
+        let made_by = match rebuilt {
+            Ok(transform) => {
+                self.report
+                    .note(format!("rows of plugin {short} with its settings were compared with what that one makes"));
+                MadeBy::Known(transform)
+            }
+            Err(error) => {
+                self.report.note(format!(
+                    "rows of plugin {short} were compared with what the present one makes, as it is not to be had: {}",
+                    crate::disposition::in_words(&error)
+                ));
+                MadeBy::Gone(digests.0.clone())
+            }
+        };
+        self.rebuilt.insert(digests, made_by.clone());
+        Ok(made_by)
+    }
+
+    /// Makes the rows of stretches again, and those of letters that were replayed, which the present plugin made.
+    async fn make_again(
+        &self,
+        transform: &Transform,
+        raw: &Arc<RawBatch>,
+        these: &[Stretch],
+        replays: &[SeenReplay],
+        range: OffsetRange,
+    ) -> Result<Made, AuditError> {
+        let mut made = Made::default();
+        for replay in replays {
+            made.replayed.extend(replay.offsets.iter().filter(|offset| (range.start..range.end).contains(offset)));
+        }
+        made.replayed.sort_unstable();
+        made.replayed.dedup();
+        let letters = transform.dead_letters().quoted();
+        for stretch in these {
+            let (messages, stamp) = (&raw.messages[stretch.start..stretch.end], stretch.stamp);
+            let part = part(raw, messages.iter());
+            for (table, batches) in self.epoch(transform, part, stamp).await? {
+                for batch in batches {
+                    made.add(&table, made.without_replayed(&batch, &table, &letters)?);
+                }
+            }
+        }
+        for replay in replays {
+            let mine = |offset: &i64| made.replayed.binary_search(offset).is_ok();
+            let offsets: Vec<i64> = replay.offsets.iter().copied().filter(mine).collect();
+            let messages = raw.messages.iter().filter(|message| offsets.binary_search(&message.offset).is_ok());
+            let part = part(raw, messages);
+            let stamp = Stamp { epoch: replay.epoch, clock_ms: replay.clock_ms };
+            let present = &self.subject.transform;
+            for (table, batches) in self.epoch(present, part, stamp).await? {
+                if table != letters {
+                    batches.into_iter().for_each(|batch| made.add(&table, batch));
+                }
+            }
+        }
+        Ok(made)
+    }
+
+    /// The rows of messages in an epoch, by table.
+    async fn epoch(
+        &self,
+        transform: &Transform,
+        part: RawBatch,
+        stamp: Stamp,
+    ) -> Result<Vec<(String, Vec<RecordBatch>)>, AuditError> {
+        if part.messages.is_empty() {
+            return Ok(Vec::new());
+        }
+        let schemas = match &self.audit.registry {
+            Some(registry) if transform.decodes() => registry.schemas_of(&part, warn).await?,
+            Some(_) | None => Schemas::default(),
+        };
+        let generation = u16::try_from(stamp.epoch >> 48).unwrap_or(u16::MAX);
+        let epoch = Epoch { generation, number: stamp.epoch & 0xffff_ffff_ffff, clock_ms: stamp.clock_ms };
+        let (transform, id) = (transform.clone(), self.subject.id.clone());
+        let made = self.audit.cpu.run(move || transform.run(&id, &part, &schemas, epoch)).await?;
+        Ok(made.blocks.into_iter().map(|block| (block.table.quoted(), block.batches)).collect())
+    }
+
+    async fn compare(
+        &mut self,
+        tables: &[Arc<Table>],
+        transform: &Transform,
+        plugin_gone: bool,
+        mut made: Made,
+        raw: &RawBatch,
+        range: OffsetRange,
+    ) -> Result<(), AuditError> {
+        let messages = raw.messages.iter().map(|message| message.offset);
+        let messages = messages.filter(|offset| (range.start..range.end).contains(offset));
+        let messages: Vec<(i64, bool)> =
+            messages.map(|offset| (offset, made.replayed.binary_search(&offset).is_ok())).collect();
+        for present in tables {
+            // As its maker describes it: with those columns its rows were made again.
+            let described = transform.tables().into_iter().find(|table| table.quoted() == present.quoted());
+            let Some(table) = described else {
+                self.report.note(format!("{}: an earlier plugin did not write it", present.quoted()));
+                continue;
+            };
+            let batches = made.tables.remove(&table.quoted()).unwrap_or_default();
+            let rows: usize = batches.iter().map(RecordBatch::num_rows).sum();
+            let lanes = lanes(&self.subject.id);
+            let asked = Audited { table: &table, made: &batches, messages: &messages, range, lanes };
+            let groups = self.audit.clickhouse.audit(&asked).await?;
+            if let Some(report) = self.report.table(&table.quoted()) {
+                report.rows += rows as u64;
+                for finding in groups.iter().flat_map(|group| judge(group, plugin_gone)) {
+                    add(&mut report.findings, finding);
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Rows made again, by table.
+#[derive(Default)]
+struct Made {
+    tables: BTreeMap<String, Vec<RecordBatch>>,
+    /// Offsets whose dead letter was replayed, ascending.
+    replayed: Vec<i64>,
+}
+
+impl Made {
+    fn add(&mut self, table: &str, batch: RecordBatch) {
+        if batch.num_rows() > 0 {
+            self.tables.entry(table.to_owned()).or_default().push(batch);
+        }
+    }
+
+    /// Rows of messages whose letter was replayed are those of the replay, and its letter is done with.
+    fn without_replayed(&self, batch: &RecordBatch, table: &str, letters: &str) -> Result<RecordBatch, AuditError> {
+        if self.replayed.is_empty() {
+            return Ok(batch.clone());
+        }
+        let column = if table == letters { "offset" } else { "_offset" };
+        let offsets = batch.column_by_name(column).expect("every table has the message's offset");
+        let offsets = offsets.as_primitive::<Int64Type>().values().iter();
+        let keep = offsets.map(|offset| Some(self.replayed.binary_search(offset).is_err())).collect();
+        Ok(filter_record_batch(batch, &keep)?)
+    }
+}
+
+/// Values of `_lane` of a lane's rows. Replays of dead letters know no topic's id.
+pub(crate) fn lanes(id: &LaneId) -> [u64; 2] {
+    [id.number(), LaneId { topic_id: String::new(), ..id.clone() }.number()]
+}
+
+/// Some messages of a batch. They are copied: the batch is needed once more.
+fn part<'a>(raw: &RawBatch, messages: impl Iterator<Item = &'a Message>) -> RawBatch {
+    let copy = |message: &Message| {
+        let bytes = |bytes: Option<&[u8]>| bytes.map(<[u8]>::to_vec);
+        Message::owned(
+            message.offset,
+            message.timestamp,
+            bytes(message.key()),
+            bytes(message.value()),
+            message.headers(),
+        )
+    };
+    let messages: Vec<Message> = messages.map(copy).collect();
+    let range = OffsetRange {
+        start: messages.first().map_or(raw.range.start, |message| message.offset),
+        end: messages.last().map_or(raw.range.start, |message| message.offset + 1),
+    };
+    let bytes = messages.iter().map(Message::bytes).sum();
+    RawBatch { partition: raw.partition.clone(), range, messages, bytes }
+}
+
+fn warn(why: Option<String>) {
+    if let Some(why) = why {
+        tracing::warn!("waiting for the schema registry: {why}");
+    }
+}
