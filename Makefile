@@ -17,6 +17,9 @@ test-quick: ## format, lints and unit tests: seconds once the dependencies are c
 simulate: ## lane and engine in a simulated world full of faults: SEEDS=n and START=n, or SEED=n to see one again
 	@cargo test --workspace --locked --quiet --test seeds
 
+crash: ## the engine on real Kafka and ClickHouse dies RUNS=200 times, at every step and whenever
+	@CRASH_RUNS=$(or $(RUNS),200) cargo test --workspace --locked --test crash -- --test-threads=1 --nocapture
+
 plugins: ## compiles the plugins to plugins/*/plugin.wasm
 	@plugin-sdk/toolchain/build-plugins.sh
 
@@ -26,4 +29,4 @@ fuzz: ## a fuzz target for a while: TARGET=border SECONDS=600
 bench: ## CPU time: the border to plugins against native code, then events stage by stage beside a hand-written consumer
 	@tests/bench.sh
 
-.PHONY: help demo test test-quick simulate plugins fuzz bench
+.PHONY: help demo test test-quick simulate crash plugins fuzz bench

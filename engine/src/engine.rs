@@ -165,6 +165,7 @@ impl Engine {
         let unnoted = self.note_partitions(&new).await;
         complete &= unnoted.is_empty();
         new.retain(|(index, found)| !unnoted.contains(&self.topic(*index, found)));
+        new.retain(|(index, found)| self.deployed[*index].file.partitions.contains(found.partition.partition));
         let known = self.lanes.lock().len();
         new.retain(|(index, found)| !self.lanes.lock().contains_key(&self.lane_id(*index, found)));
         let lanes = known + new.len();

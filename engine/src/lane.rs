@@ -24,6 +24,7 @@ use crate::artifacts::{ArtifactError, Artifacts};
 use crate::batch::{Message, RawBatch};
 use crate::clock::Clock;
 use crate::cpu::Cpu;
+use crate::crash_point::CrashPoint;
 use crate::journal::{Commit, Intent, Journal, JournalError, Owner, Position, Taken};
 use crate::lane_status::{LaneState, LaneStatus};
 use crate::offsets::{LaneId, OffsetRange};
@@ -173,6 +174,7 @@ impl Lane {
                 inserted = front(&mut in_flight) => {
                     inserted?;
                     let epoch = in_flight.pop_front().expect("its front was just awaited");
+                    CrashPoint::InsertedAll.reached();
                     self.commit(&held, &epoch).await?;
                 }
                 // Before the next batch: a source that is never empty must not keep the lane from hearing it.
@@ -226,6 +228,7 @@ impl Lane {
         };
         let (transform, lane) = (self.transform.clone(), self.id.clone());
         let mut made = self.around.cpu.run(move || transform.run(&lane, &raw, &schemas, epoch)).await?;
+        CrashPoint::Transformed.reached();
         if !made.blocks.is_empty() {
             for block in &made.blocks {
                 made.intent.marks.push(self.around.sink.mark(&block.table).await);
@@ -233,6 +236,7 @@ impl Lane {
             self.around.artifacts.keep(&self.transform)?;
             self.around.artifacts.note_maker(&self.id, &made.intent)?;
             self.around.journal.intend(&self.id, held.owner, &made.intent).await?;
+            CrashPoint::Intended.reached();
         }
         *ahead = after(&made.intent);
         Ok(self.send(held, made, false))
@@ -243,6 +247,7 @@ impl Lane {
     async fn hold(&self, owner: Owner, position: &Position, open: &[Intent]) -> Result<Held, LaneError> {
         let tables = self.transform.tables();
         let claim = Arc::new(self.around.sink.claim(&self.id, owner, &tables).await?);
+        CrashPoint::Claimed.reached();
         let known = open.last().map_or((position.generation, position.epoch), |it| (it.generation, it.epoch));
         let known = epoch_column(known.0, known.1);
         for table in &tables {
@@ -273,6 +278,7 @@ impl Lane {
     async fn commit(&self, held: &Held, epoch: &Inserting) -> Result<(), LaneError> {
         let position = after(&epoch.intent);
         self.around.journal.commit(&self.id, held.owner, Commit { epoch: epoch.intent.epoch, position }).await?;
+        CrashPoint::Committed.reached();
         self.around.source.mirror(&self.found.partition, &self.id.plugin, epoch.intent.range.end);
         self.status.committed(&epoch.intent, &epoch.tally);
         tracing::debug!(lane = %self.id, epoch = epoch.intent.epoch, range = %epoch.intent.range, "committed");
@@ -285,6 +291,7 @@ impl Lane {
             self.status.set_state(LaneState::Recovering);
             tracing::info!(lane = %self.id, epoch = intent.epoch, range = %intent.range, "making an open epoch again");
             let made = self.make_again(&intent).await?;
+            CrashPoint::MadeAgain.reached();
             let mut epoch = self.send(held, Transformed { intent: intent.clone(), ..made }, true);
             finished(&mut epoch).await?;
             self.commit(held, &epoch).await?;
@@ -392,6 +399,7 @@ async fn insert_all(sink: Arc<dyn Sink>, lane: Arc<LaneStatus>, sending: Vec<Sen
         let began = Instant::now();
         sink.insert(send).await?;
         lane.inserted(began.elapsed());
+        CrashPoint::InsertedOne.reached();
     }
     Ok(())
 }

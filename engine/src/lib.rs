@@ -36,5 +36,6 @@ pub mod metrics;
 pub mod server;
 pub mod cli;
 pub mod demo;
+pub mod crash_point;
 pub mod random;
 pub mod simulation;

@@ -8,6 +8,7 @@ use std::process::{Command, ExitStatus};
 use std::sync::LazyLock;
 use std::time::Duration;
 
+use engine::crash_point::CrashPoint;
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -152,17 +153,47 @@ impl Setup {
     /// When the program can't be started.
     #[must_use]
     pub fn start_with(&self, arguments: &[&str]) -> Engine {
-        let listen = format!("127.0.0.1:{}", self.port);
+        self.run(&mut self.command(arguments))
+    }
+
+    /// Starts the engine, which dies when a lane reaches this step for so many times.
+    ///
+    /// # Panics
+    /// When the program can't be started.
+    #[must_use]
+    pub fn start_to_die(&self, step: CrashPoint, times: u32) -> Engine {
+        self.run(self.command(&[]).env("ENGINE_CRASH_AT", format!("{}:{times}", step.as_str())))
+    }
+
+    fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(program());
         // Whoever runs the tests may have settings of an engine of their own.
         for (name, _) in env::vars_os().filter(|(name, _)| name.as_encoded_bytes().starts_with(b"ENGINE_")) {
             command.env_remove(name);
         }
         command.arg("--plugins").arg(&self.plugins);
-        command.args(["--clickhouse", &self.clickhouse, "--database", &self.database, "--listen", &listen]);
+        command.args(["--clickhouse", &self.clickhouse, "--database", &self.database, "--listen", &self.listen()]);
         command.arg("--data-dir").arg(self.data_dir()).args(&self.arguments).args(arguments);
-        let process = Process::start("engine", &command, &self.folder.path().join("engine.log"), Ending::Common);
-        Engine { process, url: format!("http://{listen}") }
+        command
+    }
+
+    fn listen(&self) -> String {
+        format!("127.0.0.1:{}", self.port)
+    }
+
+    fn run(&self, command: &mut Command) -> Engine {
+        let process = Process::start("engine", command, &self.folder.path().join("engine.log"), Ending::Common);
+        Engine { process, url: format!("http://{}", self.listen()) }
+    }
+
+    /// Makes its data folder a copy of this one's, as a restored backup or a second container has it.
+    ///
+    /// # Panics
+    /// When it can't be copied.
+    pub fn copy_data_of(&self, other: &Self) {
+        let (from, to) = (other.data_dir(), self.data_dir());
+        let status = Command::new("cp").args(["-a", "-T", "--"]).arg(&from).arg(&to).status();
+        assert!(status.expect("cp runs").success(), "{} can't be copied", from.display());
     }
 }
 
@@ -226,6 +257,16 @@ impl Engine {
     pub fn terminate(mut self) {
         let status = self.process.stop();
         assert!(status.success(), "after SIGTERM: {status}");
+    }
+
+    /// Freezes it, as a machine that swaps or is being moved does.
+    pub fn freeze(&mut self) {
+        self.process.signal(Signal::STOP);
+    }
+
+    /// Lets it go on.
+    pub fn wake(&mut self) {
+        self.process.signal(Signal::CONT);
     }
 
     /// Ends it with `SIGKILL`, wherever it is.

@@ -15,6 +15,7 @@ pub mod engine;
 pub mod kafka;
 pub mod metrics;
 pub mod orders;
+pub mod pipeline;
 pub mod place;
 pub mod postgres;
 pub mod process;

@@ -1,10 +1,12 @@
 //! Where things are: the repository, folders and ports for a test, what the scripts bring.
 
+use std::env;
 use std::fs::{self, Permissions};
 use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{self, Command, Stdio};
+use std::sync::Once;
 use std::sync::atomic::{AtomicU16, Ordering};
 
 use tempfile::TempDir;
@@ -17,13 +19,33 @@ pub fn repository() -> &'static Path {
 
 /// A folder that goes with its value. Other users may pass through it, as PostgreSQL's user must.
 ///
+/// What a test process could not take away, because it was killed or kept a part until its end, goes when the next one
+/// makes its first folder: hundreds of megabytes each time would fill a disk.
+///
 /// # Panics
 /// When it can't be made.
 #[must_use]
 pub fn folder(name: &str) -> TempDir {
-    let folder = tempfile::Builder::new().prefix(&format!("engine-{name}-")).tempdir().expect("a temporary folder");
+    static SWEPT: Once = Once::new();
+    SWEPT.call_once(|| sweep(&env::temp_dir()));
+    let prefix = format!("{FOLDERS}{}-{name}-", process::id());
+    let folder = tempfile::Builder::new().prefix(&prefix).tempdir().expect("a temporary folder");
     fs::set_permissions(folder.path(), Permissions::from_mode(0o711)).expect("own folder");
     folder
+}
+
+/// How the names of all folders begin; the id of the process that made them follows.
+const FOLDERS: &str = "engine-test-";
+
+/// Removes the folders of processes that have ended.
+fn sweep(folders: &Path) {
+    for entry in fs::read_dir(folders).into_iter().flatten().flatten() {
+        let name = entry.file_name();
+        let maker = name.to_str().and_then(|name| name.strip_prefix(FOLDERS)?.split('-').next()?.parse::<u32>().ok());
+        if maker.is_some_and(|maker| !Path::new(&format!("/proc/{maker}")).exists()) {
+            drop(fs::remove_dir_all(entry.path())); // another process may sweep as well
+        }
+    }
 }
 
 /// A port of 127.0.0.1 that nobody listens on, other than those given out before.
@@ -61,4 +83,25 @@ pub fn script(path: &str, args: &[&str]) -> String {
     let output = output.unwrap_or_else(|error| panic!("{}: {error}", file.display()));
     assert!(output.status.success(), "{path} {args:?}: {}", output.status);
     String::from_utf8(output.stdout).expect("scripts print text").trim().to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn folders_of_ended_processes_are_swept_and_no_others() {
+        let place = tempfile::tempdir().expect("a folder");
+        let mut child = Command::new("true").spawn().expect("a process");
+        child.wait().expect("its end");
+        let ended = format!("{FOLDERS}{}-kafka-a", child.id());
+        let mine = format!("{FOLDERS}{}-kafka-b", process::id());
+        for name in [&ended, &mine, &"engine-other".to_owned()] {
+            fs::create_dir(place.path().join(name)).expect("a folder");
+        }
+        sweep(place.path());
+        assert!(!place.path().join(&ended).exists());
+        assert!(place.path().join(&mine).exists());
+        assert!(place.path().join("engine-other").exists());
+    }
 }

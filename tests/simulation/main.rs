@@ -4,4 +4,5 @@ mod crashes;
 mod halts;
 mod outages;
 mod plugins;
+mod soak;
 mod twins;

@@ -3,10 +3,12 @@
 
 mod engine_file;
 mod given;
+mod partitions;
 mod plugin_file;
 mod problem;
 
 pub use engine_file::{Config, Input, Overlay};
+pub use partitions::Partitions;
 pub use plugin_file::{PluginFile, read_plugin_folder, read_plugins};
 pub use problem::{Place, Problem, Problems};
 

@@ -3,6 +3,7 @@
 //! ```toml
 //! topics = ["shop.inventory.orders"]   # names, or regular expressions that begin with ^
 //! start = "earliest"                   # or "latest": where a lane begins that has never run
+//! partitions = "0-5,8"               # of each topic: where several engines share it by hand, each with its own; default all
 //! bronze = "bronze_orders"             # instead of a plugin: messages as they come, into this table
 //! tombstone = "ignore"                 # or "delete"; by default what the plugin's format implies
 //! decimals = "precise"                 # or "string": decimal.handling.mode, for messages without schema
@@ -27,6 +28,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::given::Settings;
+use super::partitions::Partitions;
 use super::problem::{Place, Problems};
 use crate::decode::{Case, Encoding, Policy, Reading};
 use crate::input::{Decimals, Tombstone};
@@ -47,6 +49,8 @@ pub struct PluginFile {
     pub topics: Vec<String>,
     /// Where a lane begins that has never run.
     pub start: Start,
+    /// Which partitions of its topics are this engine's.
+    pub partitions: Partitions,
     /// What decides its output.
     pub settings: TransformSettings,
     /// Where the settings stand that only the plugin can judge: by key, such as `parameters.rate`.
@@ -135,6 +139,7 @@ fn read_plugin(folder: &Path, database: &str) -> (PluginFile, Problems) {
     };
     let mut settings = TransformSettings::new(TENANT, &name, kind, database);
     let start = given.choice("start", &[("earliest", Start::Earliest), ("latest", Start::Latest)]);
+    let partitions = given.value("partitions", "partitions such as \"0-5,8\"").unwrap_or_default();
     settings.tombstone = given.choice("tombstone", &[("ignore", Tombstone::Ignore), ("delete", Tombstone::Delete)]);
     if let Some(decimals) = given.choice("decimals", &[("precise", Decimals::Precise), ("string", Decimals::String)]) {
         settings.decimals = decimals;
@@ -156,9 +161,8 @@ fn read_plugin(folder: &Path, database: &str) -> (PluginFile, Problems) {
         settings.columns.insert(name, Reading { encoding, policies: policies(&mut given, &key) });
     }
     settings.limits = limits(&mut given);
-    let plugin =
-        PluginFile { folder: folder.to_owned(), topics, start: start.unwrap_or(Start::Earliest), settings, places };
-    (plugin, given.finish())
+    let (folder, start) = (folder.to_owned(), start.unwrap_or(Start::Earliest));
+    (PluginFile { folder, topics, start, partitions, settings, places }, given.finish())
 }
 
 /// The policies below a key, each one of those that its case has.

@@ -7,7 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use engine::artifacts::Artifacts;
 use engine::clock::SimulatedClock;
-use engine::config::{Config, Input, PluginFile};
+use engine::config::{Config, Input, Partitions, PluginFile};
 use engine::cpu::Cpu;
 use engine::engine::{Deployed, Engine, EngineError, Lanes};
 use engine::journal::{Intent, Position, SimulatedDisk};
@@ -221,6 +221,7 @@ impl World {
             folder: "".into(),
             topics: vec!["^t$".into()],
             start: Start::Earliest,
+            partitions: Partitions::default(),
             settings,
             places: [].into(),
         };
