@@ -232,12 +232,13 @@ impl Work {
     async fn lanes(&self) -> Result<Vec<(Found, Position, usize)>, Failure> {
         let known = self.around.journal.lanes()?;
         let found = self.around.source.discover(&self.deployed.file.topics).await?;
+        let mine = |found: &Found| self.deployed.file.partitions.contains(found.partition.partition);
         let lane = |found: Found| {
             let id = self.lane_id(&found);
             let (_, position, open) = known.iter().find(|(lane, ..)| *lane == id)?;
             Some((found, position.clone(), *open))
         };
-        Ok(found.into_iter().filter_map(lane).collect())
+        Ok(found.into_iter().filter(mine).filter_map(lane).collect())
     }
 
     fn lane_id(&self, found: &Found) -> LaneId {

@@ -150,7 +150,8 @@ async fn run(args: &VerifyArgs) -> Result<bool, Failure> {
         for found in &all {
             let id = super::lane_id(deployed, found);
             let other = args.topic.as_ref().is_some_and(|topic| *topic != id.topic)
-                || args.partition.is_some_and(|partition| partition != id.partition);
+                || args.partition.is_some_and(|partition| partition != id.partition)
+                || !deployed.file.partitions.contains(id.partition);
             if other {
                 continue;
             }
@@ -311,7 +312,7 @@ fn show(report: &Report, json: bool) {
         return;
     }
     let Report { plugin, topic, partition, from, to, messages, tables, notes } = report;
-    println!("{plugin}  {topic}/{partition}  offsets [{from}, {to}), {messages} messages");
+    println!("{plugin}  {topic}/{partition}  offsets [{from}, {to}), {}", counted(*messages, "message"));
     for table in tables {
         let TableReport { table: name, current, compared, rows, findings, letters } = table;
         let right = findings.iter().all(|finding| !finding.fault.is_wrong());
@@ -320,7 +321,8 @@ fn show(report: &Report, json: bool) {
             (true, true) => "right",
             (true, false) => "WRONG",
         };
-        println!("  {word}  {name}{}: {rows} rows", if *current { " (current state)" } else { "" });
+        let rows = counted(*rows, "row");
+        println!("  {word}  {name}{}: {rows}", if *current { " (current state)" } else { "" });
         for finding in findings {
             println!("           {}", words(finding, *letters));
         }
@@ -331,12 +333,8 @@ fn show(report: &Report, json: bool) {
 /// `3 rows missing: offsets 5, 7 and 1 more up to 99`.
 fn words(finding: &Finding, letters: bool) -> String {
     let Finding { fault, rows, offsets, last, some, .. } = finding;
-    let what = fault.words(letters);
-    let mut words = if what.starts_with("dead letters") {
-        format!("{rows} {what}")
-    } else {
-        format!("{rows} {} {what}", if *rows == 1 { "row" } else { "rows" })
-    };
+    let what = if letters { "dead letter" } else { "row" };
+    let mut words = format!("{} {}", counted(*rows, what), fault.words());
     if !some.is_empty() {
         let named: Vec<_> = some.iter().map(ToString::to_string).collect();
         words.push_str(&format!(": {} {}", if *offsets == 1 { "offset" } else { "offsets" }, named.join(", ")));
@@ -346,4 +344,8 @@ fn words(finding: &Finding, letters: bool) -> String {
         }
     }
     words
+}
+
+fn counted(number: u64, what: &str) -> String {
+    format!("{number} {what}{}", if number == 1 { "" } else { "s" })
 }

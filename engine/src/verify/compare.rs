@@ -25,18 +25,16 @@ pub enum Fault {
 }
 
 impl Fault {
-    /// In words, of so many rows.
+    /// In words, behind a number of rows.
     #[must_use]
-    pub fn words(self, letters: bool) -> &'static str {
-        match (self, letters) {
-            (Self::Missing, false) => "missing",
-            (Self::Missing, true) => "dead letters missing",
-            (Self::TooMany, false) => "too many",
-            (Self::TooMany, true) => "dead letters too many",
-            (Self::Twice, _) => "there twice (same _lane, _epoch, _row)",
-            (Self::Changed, _) => "with another content",
-            (Self::OtherPlugin, _) => "made by another plugin, with another content",
-            (Self::UnknownOffset, _) => "of offsets at which the topic holds no message",
+    pub fn words(self) -> &'static str {
+        match self {
+            Self::Missing => "missing",
+            Self::TooMany => "too many",
+            Self::Twice => "there twice (same _lane, _epoch, _row)",
+            Self::Changed => "with another content",
+            Self::OtherPlugin => "made by another plugin, with another content than the present one's",
+            Self::UnknownOffset => "of an offset at which the topic holds no message",
         }
     }
 

@@ -34,7 +34,7 @@ use crate::batch::{Message, RawBatch};
 use crate::clock::{Clock, SystemClock};
 use crate::cpu::Cpu;
 use crate::offsets::{LaneId, OffsetRange};
-use crate::plugin::Host;
+use crate::plugin::{Host, Plugin};
 use crate::registry::{Registry, RegistryError, Schemas};
 use crate::sink::{Audited, ClickHouse, Comparable, SeenReplay, SinkError};
 use crate::source::{Found, Source, SourceError};
@@ -136,8 +136,8 @@ pub enum AuditError {
 enum MadeBy {
     /// This transform: the present one, or one from the artifacts.
     Known(Transform),
-    /// A plugin that is not to be had any more, by its digest.
-    Gone(String),
+    /// A plugin that is not to be had any more. The present one is taken.
+    Gone,
     /// Nobody noted it. The present one is taken.
     Unknown,
 }
@@ -305,10 +305,10 @@ impl Lane<'_> {
             let (these, behind) = waiting.split_at(count);
             waiting = behind;
             let end = behind.first().and_then(|next| offsets.get(next.start)).copied().unwrap_or(raw.range.end);
-            let gone = matches!(made_by, MadeBy::Gone(_));
+            let gone = matches!(made_by, MadeBy::Gone);
             let transform = match made_by {
                 MadeBy::Known(transform) => transform,
-                MadeBy::Gone(_) | MadeBy::Unknown => self.subject.transform.clone(),
+                MadeBy::Gone | MadeBy::Unknown => self.subject.transform.clone(),
             };
             let range = OffsetRange { start, end };
             let made = self.make_again(&transform, &raw, these, &replays, range).await?;
@@ -339,8 +339,13 @@ impl Lane<'_> {
             return Ok(known.clone());
         }
         let (artifacts, host) = (self.audit.artifacts.clone(), self.audit.host.clone());
-        let (plugin, settings) = digests.clone();
-        let rebuilt = self.audit.cpu.run(move || artifacts.rebuild(&host, &plugin, &settings)).await;
+        let ((plugin, settings), here) = (digests.clone(), present.settings().clone());
+        let rebuild = move || {
+            let then = artifacts.rebuild(&host, &plugin, &settings)?;
+            let settings = then.settings().writing_where(&here, then.plugin().map(Plugin::description));
+            Ok::<_, ArtifactError>(Transform::build(&host, settings, then.plugin().map(|it| it.bytes().clone()))?)
+        };
+        let rebuilt = self.audit.cpu.run(rebuild).await;
         let short: String = digests.0.chars().take(12).collect();
         let made_by = match rebuilt {
             Ok(transform) => {
@@ -353,7 +358,7 @@ impl Lane<'_> {
                     "rows of plugin {short} were compared with what the present one makes, as it is not to be had: {}",
                     crate::disposition::in_words(&error)
                 ));
-                MadeBy::Gone(digests.0.clone())
+                MadeBy::Gone
             }
         };
         self.rebuilt.insert(digests, made_by.clone());
