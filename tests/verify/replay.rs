@@ -87,10 +87,12 @@ fn a_replay_into_shadows_is_exact_whatever_dies() {
         "ALTER TABLE {table} UPDATE quantity = 0 WHERE _partition = 1 AND _offset >= 1000 SETTINGS mutations_sync = 2"
     ));
     clickhouse.query(&format!(
-        "INSERT INTO {table} SETTINGS async_insert = 0 SELECT * REPLACE (toUInt64(5) AS _lane, toInt32(77) AS _partition) FROM {table} WHERE _partition = 0 AND _offset = 1"
+        "INSERT INTO {table} SETTINGS async_insert = 0 SELECT * REPLACE (toUInt64(5) AS _lane, toInt32(77) AS _partition) \
+         FROM (SELECT * FROM {table} WHERE _partition = 0 AND _offset = 1)"
     ));
     let others = format!("{CONTENT} {table} WHERE _partition = 77");
     let other = clickhouse.query(&others);
+    assert_eq!(other.lines().count(), 1);
     let command = ["replay", "orders", "--partition", "1", "--from", "1000", "--shadow"];
     for dies in [(CrashPoint::Intended, 3), (CrashPoint::InsertedOne, 2), (CrashPoint::Committed, 4)] {
         assert_eq!(setup.ask(&command, Some(dies)).0, None, "killed");
