@@ -26,7 +26,7 @@ plugins: ## compiles the plugins to plugins/*/plugin.wasm
 fuzz: ## a fuzz target for a while: TARGET=border SECONDS=600
 	@engine/fuzz/run.sh $(or $(TARGET),border) $(or $(SECONDS),600)
 
-bench: ## CPU time: the border to plugins against native code, then events stage by stage beside a hand-written consumer
+bench: ## CPU time: decoding beside other readers of JSON, the border to plugins against native code, then events stage by stage beside a hand-written consumer
 	@tests/bench.sh
 
 .PHONY: help demo test test-quick simulate crash plugins fuzz bench

@@ -257,3 +257,32 @@ fn an_edited_sdk_is_used_as_it_is_and_said_so() {
     let said = ended(&DAY.engine(&["build", "customers"]), 0);
     assert!(!said.contains("edited"), "{said}");
 }
+
+/// GIVEN a project whose case is in Avro, with the registry's answers beside it, WHEN it is tested, run and measured, THEN
+/// each reads it; WHEN the answers are gone, THEN it is said what is missing.
+#[test]
+fn cases_in_avro_are_read_with_the_answers_beside_them() {
+    let recorded = place::repository().join("schemas/debezium/avro");
+    let project = DAY.folder.join("avro/orders");
+    let case = project.join("cases/avro");
+    fs::create_dir_all(&case).expect("made");
+    let wasm = engine::plugins().join("orders/plugin.wasm");
+    fs::copy(wasm, project.join("plugin.wasm")).expect("copied");
+    fs::write(project.join("plugin.toml"), "topics = [\"^.*inventory.orders$\"]\n").expect("written");
+    fs::copy(recorded.join("orders.jsonl"), case.join("input.jsonl")).expect("copied");
+    fs::copy(recorded.join("schemas.json"), case.join("schemas.json")).expect("copied");
+    let asked = |args: &[&str]| DAY.engine(&[args, &["--plugins", "avro"]].concat());
+
+    succeeded(&asked(&["test", "orders", "--update"]));
+    let accepted = read(&case.join("expected.jsonl"));
+    assert!(accepted.contains("ORD-1001") && !accepted.contains("dead"), "{accepted}");
+    let source = case.join("input.jsonl");
+    let shown = succeeded(&asked(&["run", "orders", "--source", &source.to_string_lossy(), "--json"]));
+    assert!(shown.contains("ORD-1001") && !shown.contains("dead"), "{shown}");
+    let measured = succeeded(&asked(&["bench", "orders", "--rows", "64"]));
+    assert!(measured.contains("decode: bytes to columns"), "{measured}");
+
+    fs::remove_file(case.join("schemas.json")).expect("removed");
+    let said = ended(&asked(&["test", "orders"]), 1);
+    assert!(said.contains("no_registry"), "{said}");
+}

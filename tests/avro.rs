@@ -131,6 +131,14 @@ fn silver_equals_source_with_avro_and_without_the_registry() {
     // WHEN the table gets columns in mid-stream, THEN messages of both schemas are read
     world.postgres.sql(SOURCE, ANOTHER_SCHEMA);
     world.wait_until_equal(&mut engine);
+    // and what changed is said in words.
+    wait_for("the change to be said", ARRIVAL, || {
+        let health = engine.health();
+        let said = health.contains("column note was added (Utf8), the plugin does not read it");
+        if said { Ok(()) } else { Err(health) }
+    });
+    let changes = engine.metrics().expect("metrics").sum("engine_schema_changes_total", &[("plugin", "orders")]);
+    assert!((changes - 1.0).abs() < 0.5, "{changes} changes, over two partitions");
 
     // WHEN the engine is killed while it works, the registry goes away for good, and the topic gets more of a known schema,
     world.postgres.sql(SOURCE, "UPDATE inventory.orders SET updated_at = clock_timestamp();");

@@ -10,7 +10,12 @@ cargo build --release --locked -p engine -p bench
 cargo build --release --locked -p naive # by itself: built with the engine it would get the engine's slower serde_json features
 target=${CARGO_TARGET_DIR:-target}
 
-# The border to plugins, first: it needs neither broker nor database.
+# Decoding, first: it needs neither plugins, broker nor database.
+mkdir -p "$target"; target=$(cd "$target" && pwd)
+(cd tests/bench/readers && CARGO_TARGET_DIR=$target/readers cargo build --release --locked)
+"$target/release/decode" --readers "$target/readers/release/readers" --out "$target/bench.json"
+
+# The border to plugins: it needs neither broker nor database.
 toolchain=$(plugin-sdk/toolchain/wasm-target.sh)
 # wasm_build FOLDER PACKAGE…: as plugins are built, into a target folder of its own.
 wasm_build() {
@@ -18,7 +23,6 @@ wasm_build() {
   RUSTUP_TOOLCHAIN=$toolchain CARGO_TARGET_DIR=$wasm CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUSTFLAGS="-C target-feature=+simd128" \
     cargo build --quiet --locked --profile plugin --lib --target wasm32-unknown-unknown "${@/#/-p}")
 }
-mkdir -p "$target"; target=$(cd "$target" && pwd)
 wasm=$target/plugins wasm_build . bench-orders bench-echo bench-wide
 wasm=$target/arrow-udf wasm_build tests/bench/arrow-udf arrow-udf-guest
 (cd tests/bench/arrow-udf && CARGO_TARGET_DIR=$target/arrow-udf cargo build --release --locked -p arrow-udf-host)

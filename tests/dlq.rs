@@ -261,3 +261,46 @@ fn a_flood_of_letters() {
     assert_eq!(clickhouse.query(rows).trim(), format!("{good}\t{good}\t{good}"));
     assert_eq!(list(&setup)[0]["cut"], 1);
 }
+
+/// GIVEN a topic in Avro that was read without a registry, so that all of it is letters, WHEN they are replayed without one,
+/// THEN they stay; WHEN with one, THEN the tables hold what the same topic in JSON gives; WHEN a replay was interrupted, THEN
+/// it is ended with the schemas that were kept, and nobody is asked.
+#[test]
+fn letters_in_avro_are_replayed_with_their_schemas() {
+    let clickhouse = ClickHouse::start();
+    let folder = place::repository().join("schemas/debezium/avro");
+    let of = |database: &str, recording: &str| {
+        let file = folder.join(recording);
+        let plugin =
+            Plugin { name: "orders", settings: "topics = [\"^.*inventory.orders$\"]\n", artifact: Some("orders") };
+        let arguments = ["--source", &file.to_string_lossy()].map(str::to_owned);
+        Setup::new(&clickhouse.http_url(), database)
+            .with(&arguments.each_ref().map(String::as_str))
+            .with_plugins(&[plugin])
+    };
+    let (json, avro) = (of("as_json", "orders-as-json.jsonl"), of("as_avro", "orders.jsonl"));
+    run_to_end(&json);
+    run_to_end(&avro);
+    let rows = |database: &str| {
+        let columns = "* EXCEPT (_topic, _lane, _epoch, _row, _ingested_at)";
+        let query = |table| clickhouse.query(&format!("SELECT {columns} FROM {database}.{table} ORDER BY _offset, id"));
+        (query("orders_current"), query("orders_final"))
+    };
+    let kinds = list(&avro);
+    assert_eq!((kinds.len(), &kinds[0]["code"], &kinds[0]["letters"]), (1, &json!("no_registry"), &json!(7)));
+    assert_eq!(replay(&avro), "0 replayed (0 rows), 7 failed again");
+
+    let registry = format!("registry.url=file:{}", folder.join("schemas.json").display());
+    let with_registry = || dlq(&avro, &["replay", "--plugin", "orders", "--set", &registry]);
+    let (code, said, _) = with_registry();
+    assert_eq!((code, said.trim()), (Some(0), "7 replayed (14 rows), 0 failed again"));
+    assert_eq!(rows("as_avro"), rows("as_json"));
+    assert_eq!(with_registry().1.trim(), "0 replayed (0 rows), 0 failed again");
+
+    let marks = "DELETE FROM as_avro.dead_letters_replays WHERE state = 'replayed'";
+    clickhouse.query(&format!("{marks} SETTINGS mutations_sync = 2, lightweight_deletes_sync = 2"));
+    clickhouse.query("TRUNCATE TABLE as_avro.orders_final");
+    let again = "7 replayed (14 rows), 0 failed again; 7 of these ended a replay that was interrupted";
+    assert_eq!(replay(&avro), again);
+    assert_eq!(rows("as_avro"), rows("as_json"));
+}

@@ -77,7 +77,7 @@ fn the_newer_change_of_a_key_wins_wherever_it_is() {
     assert!(warning.contains("raised from 2 to 3 partitions") && warning.contains(&command), "{warning}");
     let waits = engine.metrics().expect("metrics").sum("engine_partitions_raised", &[("plugin", "orders")]);
     assert!((waits - 1.0).abs() < 0.5);
-    // The command raises the lanes that there are: the third partition's has to be one of them.
+    // As the warning says: the command comes once the lanes have read everything.
     engine.wait_for_count("engine_epochs_total", 1.0, BOUND);
     engine.terminate();
     let recovered = Command::new(program())

@@ -64,6 +64,7 @@ pub fn disposition(error: &LaneError) -> (Disposition, &'static str) {
         LaneError::Registry(error) => match error {
             RegistryError::Settings { .. } => (Halt, "registry_settings"),
             RegistryError::Replaced { .. } => (Halt, "registry_replaced"),
+            RegistryError::Away { .. } => (Retry, "registry_away"),
             RegistryError::Artifact(_) => (Retry, "artifact_io"),
         },
         LaneError::RangeGone { .. } => (Halt, "range_gone"),

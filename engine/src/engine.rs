@@ -18,6 +18,7 @@ use crate::lane::{Lane, LaneError, Surroundings};
 use crate::lane_status::{LaneState, LaneStatus};
 use crate::metrics::Metrics;
 use crate::offsets::LaneId;
+use crate::plan::drift::Drift;
 use crate::sink::{Guarantee, SinkError};
 use crate::source::Found;
 use crate::stop::Stop;
@@ -49,6 +50,7 @@ pub struct Lanes {
     lanes: Arc<Mutex<BTreeMap<LaneId, Arc<LaneStatus>>>>,
     /// What wants an operator's eyes, by plugin and topic.
     warnings: Arc<Mutex<BTreeMap<(String, String), String>>>,
+    drift: Drift,
 }
 
 impl Lanes {
@@ -65,7 +67,16 @@ impl Lanes {
     /// What wants an operator's eyes although the lanes go on.
     #[must_use]
     pub fn warnings(&self) -> Vec<String> {
-        self.warnings.lock().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
+        let mut warnings: Vec<_> =
+            self.warnings.lock().unwrap_or_else(PoisonError::into_inner).values().cloned().collect();
+        warnings.extend(self.drift.warnings());
+        warnings
+    }
+
+    /// What changed in topics' rows since the engine began.
+    #[must_use]
+    pub fn drift(&self) -> &Drift {
+        &self.drift
     }
 
     fn warn(&self, lane: &LaneId, words: String) {
@@ -244,7 +255,11 @@ impl Engine {
     fn start_lane(&mut self, index: usize, found: Found, lanes: usize) {
         let id = self.lane_id(index, &found);
         tracing::info!(lane = %id, "lane starts");
-        let status = Arc::new(LaneStatus::new(id.clone(), self.metrics.lane(&id)));
+        let status = Arc::new(LaneStatus::new(
+            id.clone(),
+            self.metrics.lane(&id),
+            self.lanes.drift.lane(&id, &self.deployed[index].transform),
+        ));
         self.lanes.lock().insert(id.clone(), status.clone());
         let mut limits = self.config.batch;
         limits.linger = self.config.linger(lanes);

@@ -7,6 +7,7 @@ use std::time::Duration;
 use crate::journal::Intent;
 use crate::metrics::LaneMetrics;
 use crate::offsets::LaneId;
+use crate::plan::drift::LaneDrift;
 use crate::source::{Lag, Reader};
 use crate::transform::Tally;
 use crate::verify::watch::{Committed, EPOCHS};
@@ -81,6 +82,7 @@ pub struct LaneStatus {
     /// The lane's name.
     pub id: LaneId,
     metrics: LaneMetrics,
+    drift: LaneDrift,
     view: Mutex<LaneView>,
     /// Why the schema registry can't be asked, while the lane waits for it.
     registry: Mutex<Option<String>>,
@@ -91,10 +93,11 @@ pub struct LaneStatus {
 impl LaneStatus {
     /// The status of a lane that has not begun.
     #[must_use]
-    pub fn new(id: LaneId, metrics: LaneMetrics) -> Self {
+    pub fn new(id: LaneId, metrics: LaneMetrics, drift: LaneDrift) -> Self {
         let view =
             LaneView { state: LaneState::Starting, committed: None, lag: None, in_flight: 0, epoch: 0, trouble: None };
-        Self { id, metrics, view: Mutex::new(view), registry: Mutex::default(), uncounted: Mutex::default() }
+        let (registry, uncounted) = (Mutex::default(), Mutex::default());
+        Self { id, metrics, drift, view: Mutex::new(view), registry, uncounted }
     }
 
     /// A copy of what it shows.
@@ -135,6 +138,7 @@ impl LaneStatus {
 
     pub(crate) fn committed(&self, intent: &Intent, tally: &Tally) {
         self.metrics.committed(tally);
+        self.metrics.rows_changed(self.drift.look(intent.range, &tally.rows));
         let mut view = self.lock();
         (view.committed, view.epoch) = (Some(intent.range.end), intent.epoch);
         drop(view);

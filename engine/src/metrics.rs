@@ -105,6 +105,7 @@ pub struct Metrics {
     dead_share: Family<PluginLabels, Fraction>,
     dead_rate: Family<PluginLabels, Fraction>,
     raised: Family<TransformLabels, Gauge>,
+    row_changes: Family<TransformLabels, Counter>,
     windows: Mutex<BTreeMap<PluginLabels, Window>>,
     epochs: Family<TransformLabels, Counter>,
     errors: Family<ErrorLabels, Counter>,
@@ -180,6 +181,7 @@ impl Default for Metrics {
             dead_share: Family::default(),
             dead_rate: Family::default(),
             raised: Family::default(),
+            row_changes: Family::default(),
             windows: Mutex::default(),
             epochs: Family::default(),
             errors: Family::default(),
@@ -321,6 +323,8 @@ impl Metrics {
         registry.register("verify_rows", help, self.verified.clone());
         registry.register("verify_rows_missing", "Rows among those that were not there", self.missing.clone());
         registry.register("verify_rows_double", "Rows among those that were there more than once", self.double.clone());
+        let help = "Changes of the columns in a topic's messages, see /health";
+        registry.register("schema_changes", help, self.row_changes.clone());
         registry.register("epochs", "Committed epochs", self.epochs.clone());
         registry.register("lane_errors", "Errors that stopped a lane, by kind", self.errors.clone());
         registry.register_with_unit("stage_cpu", "CPU time of the stages", Unit::Seconds, self.stages.clone());
@@ -392,6 +396,13 @@ impl LaneMetrics {
             all.stages.get_or_create(&StageLabels { stage }).inc_by(time.0.as_secs_f64());
         }
         all.totals.lock().unwrap_or_else(PoisonError::into_inner).add(tally);
+    }
+
+    /// Counts changes of what the topic's rows hold.
+    pub fn rows_changed(&self, changes: usize) {
+        if changes > 0 {
+            self.all.row_changes.get_or_create(&self.labels).inc_by(changes as u64);
+        }
     }
 
     /// Notes how long a block took until it was in its table.

@@ -242,50 +242,91 @@ impl Builder for VariableBuilder {
     }
 }
 
-/// Appends bytes. Up to 32 are copied by two or four loads and stores that may overlap: WebAssembly's `memory.copy` is a
-/// call into the host, which costs more than the text of most columns.
+/// Appends bytes.
 #[inline(always)]
 fn append(to: &mut Vec<u8>, bytes: &[u8]) {
-    let len = bytes.len();
-    if len > 32 {
+    if bytes.len() <= SHORT {
+        append_short(to, bytes, |eight| eight);
+    } else {
         to.extend_from_slice(bytes);
+    }
+}
+
+/// Appends bytes of which some letters are of the other case; `flip` says how eight of them change.
+#[inline(always)]
+fn append_flipped(to: &mut Vec<u8>, bytes: &[u8], flip: impl Fn(u64) -> u64) {
+    if bytes.len() <= SHORT {
+        append_short(to, bytes, flip);
         return;
     }
+    let start = to.len();
+    to.extend_from_slice(bytes);
+    let (eights, rest) = to[start..].as_chunks_mut::<8>();
+    eights.iter_mut().for_each(|eight| *eight = flip(u64::from_le_bytes(*eight)).to_le_bytes());
+    rest.iter_mut().for_each(|byte| *byte = flip(u64::from(*byte)).to_le_bytes()[0]);
+}
+
+/// Turns the case of the letters between `first` and `last` among eight bytes.
+#[inline(always)]
+const fn flip_case(eight: u64, first: u8, last: u8) -> u64 {
+    const ONES: u64 = 0x0101_0101_0101_0101;
+    let low = eight & (0x7f * ONES);
+    // The high bit of each byte: at or behind the first letter, behind the last one, ASCII at all.
+    let (from_first, behind_last) = (low + (0x80 - first) as u64 * ONES, low + (0x7f - last) as u64 * ONES);
+    let letters = (from_first ^ behind_last) & !eight & (0x80 * ONES);
+    // The cases are 0x20 apart.
+    eight ^ (letters >> 2)
+}
+
+/// Longest text that is copied by loads and stores. WebAssembly's `memory.copy` is a call into the host, which costs more
+/// than the text of most columns.
+const SHORT: usize = 32;
+
+/// Appends at most [`SHORT`] bytes, changed by `map`, by two or four loads and stores that may overlap.
+#[inline(always)]
+fn append_short(to: &mut Vec<u8>, bytes: &[u8], map: impl Fn(u64) -> u64) {
+    let len = bytes.len();
     to.reserve(len);
     // SAFETY: both sides have `len` bytes, the target reserved just now, and each branch stays within them: it copies
     // the first N and the last N bytes, for an N that is at most `len`.
     unsafe {
         let (from, target) = (bytes.as_ptr(), to.as_mut_ptr().add(to.len()));
+        let byte = |at: usize| target.add(at).write(map(u64::from(from.add(at).read())).to_le_bytes()[0]);
         match len {
             0 => {}
             1..4 => {
-                target.write(from.read());
-                target.add(len / 2).write(from.add(len / 2).read());
-                target.add(len - 1).write(from.add(len - 1).read());
+                byte(0);
+                byte(len / 2);
+                byte(len - 1);
             }
-            4..8 => copy_ends::<u32>(from, target, len),
-            8..=16 => copy_ends::<u64>(from, target, len),
+            4..8 => copy_ends::<4>(from, target, len, &map),
+            8..=16 => copy_ends::<8>(from, target, len, &map),
             _ => {
-                copy_ends::<u64>(from, target, 16);
-                copy_ends::<u64>(from.add(len - 16), target.add(len - 16), 16);
+                copy_ends::<8>(from, target, 16, &map);
+                copy_ends::<8>(from.add(len - 16), target.add(len - 16), 16, &map);
             }
         }
         to.set_len(to.len() + len);
     }
 }
 
-/// Copies the first and the last `T` of `len` bytes.
+/// Copies the first and the last `N` of `len` bytes, changed by `map`.
 ///
 /// # Safety
-/// Both pointers are good for `len` bytes, which is at least the size of `T`.
+/// Both pointers are good for `len` bytes, which is at least `N`, which is at most 8.
 #[inline(always)]
-unsafe fn copy_ends<T: Plain>(from: *const u8, to: *mut u8, len: usize) {
-    let last = len - size_of::<T>();
+unsafe fn copy_ends<const N: usize>(from: *const u8, to: *mut u8, len: usize, map: impl Fn(u64) -> u64) {
     // SAFETY: the caller's promise.
+    let load = |at: usize| unsafe {
+        let mut eight = [0; 8];
+        eight[..N].copy_from_slice(&from.add(at).cast::<[u8; N]>().read());
+        map(u64::from_le_bytes(eight))
+    };
+    let (head, tail) = (load(0), load(len - N));
+    // SAFETY: the caller's promise; eight bytes have `N`.
     unsafe {
-        let (head, tail) = (from.cast::<T>().read_unaligned(), from.add(last).cast::<T>().read_unaligned());
-        to.cast::<T>().write_unaligned(head);
-        to.add(last).cast::<T>().write_unaligned(tail);
+        to.cast::<[u8; N]>().write(*head.to_le_bytes().as_ptr().cast());
+        to.add(len - N).cast::<[u8; N]>().write(*tail.to_le_bytes().as_ptr().cast());
     }
 }
 
@@ -408,20 +449,16 @@ impl WriteText for Cow<'_, str> {
 }
 
 impl WriteText for Lowercase<'_> {
-    #[inline]
+    #[inline(always)]
     fn write_text(&self, to: &mut Vec<u8>) {
-        let start = to.len();
-        append(to, self.0.as_bytes());
-        to[start..].make_ascii_lowercase();
+        append_flipped(to, self.0.as_bytes(), |eight| flip_case(eight, b'A', b'Z'));
     }
 }
 
 impl WriteText for Uppercase<'_> {
     #[inline]
     fn write_text(&self, to: &mut Vec<u8>) {
-        let start = to.len();
-        append(to, self.0.as_bytes());
-        to[start..].make_ascii_uppercase();
+        append_flipped(to, self.0.as_bytes(), |eight| flip_case(eight, b'a', b'z'));
     }
 }
 
@@ -438,6 +475,22 @@ mod tests {
             append(&mut copied, &source[len..2 * len]);
             expected.extend_from_slice(&source[len..2 * len]);
             assert_eq!(copied, expected, "length {len}");
+        }
+    }
+
+    #[test]
+    fn the_case_of_every_letter_at_every_place_is_turned() {
+        for len in 1..80 {
+            for byte in 0..=u8::MAX {
+                let mut source = vec![b'-'; len];
+                source[usize::from(byte) % len] = byte;
+                source[len - 1 - usize::from(byte) % len] = byte;
+                let (mut lower, mut upper) = (b"x".to_vec(), b"x".to_vec());
+                append_flipped(&mut lower, &source, |eight| flip_case(eight, b'A', b'Z'));
+                append_flipped(&mut upper, &source, |eight| flip_case(eight, b'a', b'z'));
+                assert_eq!(lower[1..], source.to_ascii_lowercase(), "{byte} in {len} bytes");
+                assert_eq!(upper[1..], source.to_ascii_uppercase(), "{byte} in {len} bytes");
+            }
         }
     }
 

@@ -228,7 +228,12 @@ impl<U: Unit, Z: Zone> Timestamp<U, Z> {
     /// offset such as `+02:00`. `None` where it is no timestamp, has digits that the unit cannot hold, or lacks the
     /// zone (UTC) or has one (wall clock).
     #[must_use]
+    #[inline]
     pub fn parse(text: &str) -> Option<Self> {
+        usual::timestamp::<U, Z>(text.as_bytes()).or_else(|| Self::parse_any(text).map(Self::units)).map(Self::new)
+    }
+
+    fn parse_any(text: &str) -> Option<Self> {
         let mut scanner = Scanner(text.as_bytes());
         let date = scanner.date()?;
         scanner.one_of(b"T ")?;
@@ -353,3 +358,4 @@ impl Scanner<'_> {
 
 #[cfg(test)]
 mod tests;
+mod usual;

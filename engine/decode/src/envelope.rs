@@ -54,6 +54,8 @@ pub(super) struct Envelopes {
     source: Members<bool>,
     row: Members<Meaning<()>>,
     before: Members<Meaning<()>>,
+    /// Whether a row was a document, whose keys are its own.
+    documents: bool,
 }
 
 /// What an envelope's own level says.
@@ -78,7 +80,18 @@ enum Row {
 
 impl Envelopes {
     pub(super) fn new() -> Self {
-        Self { parts: Members::new(), source: Members::new(), row: Members::new(), before: Members::new() }
+        Self {
+            parts: Members::new(),
+            source: Members::new(),
+            row: Members::new(),
+            before: Members::new(),
+            documents: false,
+        }
+    }
+
+    /// The keys of all rows read so far; none where there were documents among them.
+    pub(super) fn row_keys(&self) -> Vec<String> {
+        if self.documents { Vec::new() } else { self.row.keys().collect() }
     }
 
     /// Reads one message into `rows` and `before`. `after` is read where it is met, before `op` is known: to skip it first and read
@@ -143,6 +156,7 @@ impl Envelopes {
             match self.parts.take(cursor, &mut next, part)? {
                 Part::After => {
                     let row = row(cursor)?;
+                    self.documents |= row == Row::Document;
                     if row != Row::Null {
                         read_row(row, rows, &mut self.row, cursor, &payload.wires.row)?;
                     }

@@ -59,6 +59,11 @@ impl FlatRows {
         Self { members: Members::new() }
     }
 
+    /// The keys of all rows read so far.
+    pub(super) fn row_keys(&self) -> Vec<String> {
+        self.members.keys().collect()
+    }
+
     /// Reads one message into `rows`.
     pub(super) fn read(
         &mut self,

@@ -36,6 +36,7 @@ struct Readme;
 
 pub mod avro;
 pub mod input;
+pub mod source;
 
 mod policy;
 mod message;
@@ -44,6 +45,7 @@ mod decoded;
 mod scan;
 mod reject;
 mod schema;
+mod connect;
 mod members;
 mod columns;
 mod unavailable;
@@ -74,6 +76,7 @@ use plan::{MadeColumn, Plan};
 use reject::{MALFORMED, NEGATIVE_UNSIGNED, Place, Refused};
 use rows::{Absent, RowColumn, Rows};
 use schema::{Payload, Schemas, Shape};
+use source::RowSchema;
 
 pub use decoded::{Changes, Decoded, NoOp, Op, Reject, Stage};
 pub use input::{EXTENSION_NAME, Input, InputColumn, Source};
@@ -158,6 +161,21 @@ impl Decoder {
     pub fn set_registry(&mut self, registry: &Arc<Registry>) {
         self.avro.set_registry(registry.clone());
         self.keys.set_registry(registry);
+    }
+
+    /// What the messages so far said of their rows, each once, in the order in which they said it first: by a schema, or by
+    /// the keys of rows where no message had one. MongoDB's documents say nothing: each has fields of its own.
+    #[must_use]
+    pub fn row_schemas(&self) -> Vec<Arc<RowSchema>> {
+        let seen: Vec<_> = self.schemas.seen().all().iter().chain(self.avro.seen().all()).cloned().collect();
+        if !seen.is_empty() {
+            return seen;
+        }
+        let keys = match &self.reader {
+            Reader::Envelope(reader) => reader.row_keys(),
+            Reader::Flat(reader) => reader.row_keys(),
+        };
+        RowSchema::of_keys(keys).map(Arc::new).into_iter().collect()
     }
 
     /// Decodes messages, given in offset order. The result depends on the messages, the input and the registry's answers

@@ -59,6 +59,11 @@ impl<T: Copy> Members<T> {
         self.search(cursor, next, look_up)
     }
 
+    /// The keys met so far, but for those that are too long to be remembered.
+    pub(super) fn keys(&self) -> impl Iterator<Item = String> {
+        self.order.iter().filter_map(Expected::key)
+    }
+
     #[cold]
     fn search(&mut self, cursor: &mut Cursor<'_>, next: &mut usize, look_up: impl FnOnce(&[u8]) -> T) -> Read<T> {
         let rest = cursor.rest();
@@ -104,6 +109,13 @@ impl<T> Expected<T> {
             length: written.len(),
             meaning,
         }
+    }
+
+    /// The key without quotes and escapes.
+    fn key(&self) -> Option<String> {
+        let mut written = self.head.to_le_bytes()[..self.length.min(HEAD)].to_vec();
+        written.extend_from_slice(&self.tail);
+        serde_json::Deserializer::from_slice(&written).into_iter().next()?.ok()
     }
 
     /// Whether the text begins with this key. Near the text's end it says no: the search finds the key as well.

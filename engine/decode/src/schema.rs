@@ -8,10 +8,11 @@
 use std::sync::Arc;
 
 use arrow_schema::TimeUnit;
-use serde::Deserialize;
 
+use super::connect::ConnectSchema;
 use super::reject::{Read, Refusal, RejectCode, UTF8};
 use super::scan::Cursor;
+use super::source::{RowSchema, SeenSchemas};
 
 /// Schemas remembered: a topic has one at a time, and two or three while it changes.
 const MAX_SCHEMAS: usize = 8;
@@ -107,6 +108,7 @@ pub(super) struct Schemas {
     none: Arc<Wires>,
     /// The last one used first.
     known: Vec<Known>,
+    seen: SeenSchemas,
 }
 
 #[derive(Debug)]
@@ -114,6 +116,15 @@ struct Known {
     /// All bytes of a message up to its payload.
     prefix: Box<[u8]>,
     wires: Arc<Wires>,
+}
+
+/// What a schema says.
+#[derive(Debug)]
+pub(super) struct Described {
+    /// For decoding.
+    pub(super) wires: Arc<Wires>,
+    /// For those who compare; none: it describes no rows.
+    pub(super) row: Option<RowSchema>,
 }
 
 /// A payload, and what its schema says.
@@ -141,7 +152,12 @@ impl Schemas {
     pub(super) fn new(shape: Shape, row: &[String], before: &[String]) -> Self {
         let unknown = |fields: &[String]| vec![Wire::Unknown; fields.len()].into_boxed_slice();
         let none = Arc::new(Wires { row: unknown(row), deleted: unknown(row), before: unknown(before) });
-        Self { shape, row: row.into(), before: before.into(), none, known: Vec::new() }
+        Self { shape, row: row.into(), before: before.into(), none, known: Vec::new(), seen: SeenSchemas::default() }
+    }
+
+    /// The rows that embedded schemas have described so far.
+    pub(super) fn seen(&self) -> &SeenSchemas {
+        &self.seen
     }
 
     /// Finds a message's payload. All the message's bytes are UTF-8 after this.
@@ -164,7 +180,7 @@ impl Schemas {
             if next_key_is(&mut cursor, b"\"schema\"") {
                 let schema = cursor.skip()?;
                 if is_schema(schema) && cursor.take(b',') && next_key_is(&mut cursor, b"\"payload\"") {
-                    let wires = self.parse(schema)?;
+                    let wires = self.wires(schema)?;
                     self.remember(message.get(..cursor.position()).unwrap_or_default(), &wires);
                     return Ok(Payload { cursor, wires, wrapped: true });
                 }
@@ -178,7 +194,7 @@ impl Schemas {
     }
 
     /// The same wrapper with its members the other way round, as other writers than Kafka's may have it.
-    fn payload_first<'m>(&self, message: &'m [u8], mut cursor: Cursor<'m>) -> Read<Option<Payload<'m>>> {
+    fn payload_first<'m>(&mut self, message: &'m [u8], mut cursor: Cursor<'m>) -> Read<Option<Payload<'m>>> {
         let length = cursor.skip()?.len();
         let end = cursor.position();
         if !cursor.take(b',') || !next_key_is(&mut cursor, b"\"schema\"") {
@@ -189,7 +205,7 @@ impl Schemas {
             return Ok(None);
         }
         let payload = message.get(..end).unwrap_or_default();
-        Ok(Some(Payload { cursor: Cursor::new(payload, end - length), wires: self.parse(schema)?, wrapped: false }))
+        Ok(Some(Payload { cursor: Cursor::new(payload, end - length), wires: self.wires(schema)?, wrapped: false }))
     }
 
     fn remember(&mut self, prefix: &[u8], wires: &Arc<Wires>) {
@@ -200,28 +216,27 @@ impl Schemas {
         self.known.insert(0, Known { prefix: prefix.into(), wires: wires.clone() });
     }
 
-    /// How the columns are written, as a schema in the words of Connect's JSON converter says.
-    pub(super) fn wires_of(&self, schema: &[u8]) -> Read<Arc<Wires>> {
-        self.parse(schema)
+    /// The same of a schema that was not seen before.
+    fn wires(&mut self, schema: &[u8]) -> Read<Arc<Wires>> {
+        let Described { wires, row } = self.describe(schema)?;
+        self.seen.add(row);
+        Ok(wires)
     }
 
-    fn parse(&self, schema: &[u8]) -> Read<Arc<Wires>> {
+    /// What a schema in the words of Connect's JSON converter says.
+    pub(super) fn describe(&self, schema: &[u8]) -> Read<Described> {
         // A payload without schema is written as `"schema":null` while schemas are enabled.
         let schema: Option<ConnectSchema> = serde_json::from_slice(schema).map_err(|_| INVALID_SCHEMA)?;
-        let Some(schema) = schema else { return Ok(self.none.clone()) };
-        let fields = schema.fields.as_deref().unwrap_or_default();
+        let Some(schema) = schema else { return Ok(Described { wires: self.none.clone(), row: None }) };
+        let after = schema.row(self.shape);
         let wires = match self.shape {
             Shape::Row => Wires {
-                row: wires(&self.row, fields),
+                row: wires(&self.row, after),
                 deleted: self.none.deleted.clone(),
                 before: self.none.before.clone(),
             },
             Shape::Envelope => {
-                let inner = |name: &str| {
-                    let field = fields.iter().find(|field| field.field.as_deref() == Some(name));
-                    field.and_then(|field| field.fields.as_deref()).unwrap_or_default()
-                };
-                let (after, before) = (inner("after"), inner("before"));
+                let before = schema.fields_of("before");
                 Wires {
                     row: wires(&self.row, after),
                     deleted: wires(&self.row, before),
@@ -229,7 +244,7 @@ impl Schemas {
                 }
             }
         };
-        Ok(Arc::new(wires))
+        Ok(Described { wires: Arc::new(wires), row: RowSchema::of(after) })
     }
 }
 
@@ -264,51 +279,4 @@ fn next_key_is(cursor: &mut Cursor<'_>, key: &[u8]) -> bool {
 /// A row may have a column that is called `schema`: the wrapper's holds an object, or null.
 fn is_schema(value: &[u8]) -> bool {
     value.starts_with(b"{") || value == b"null"
-}
-
-/// A schema as Kafka Connect's JSON converter writes it (KIP-301 names the fields; `JsonSchema` is its source).
-#[derive(Deserialize)]
-struct ConnectSchema {
-    #[serde(rename = "type")]
-    kind: String,
-    name: Option<String>,
-    field: Option<String>,
-    fields: Option<Vec<ConnectSchema>>,
-    parameters: Option<Parameters>,
-    items: Option<Box<ConnectSchema>>,
-}
-
-#[derive(Deserialize)]
-struct Parameters {
-    scale: Option<String>,
-}
-
-impl ConnectSchema {
-    fn wire(&self) -> Wire {
-        let scale = || self.parameters.as_ref()?.scale.as_ref()?.parse().ok();
-        match (self.name.as_deref().unwrap_or_default(), self.kind.as_str()) {
-            ("org.apache.kafka.connect.data.Decimal", "bytes") => {
-                scale().map_or(Wire::Bytes, |scale| Wire::Decimal { scale })
-            }
-            ("io.debezium.time.Date" | "org.apache.kafka.connect.data.Date", _) => Wire::Days,
-            ("io.debezium.time.Time", _) | ("org.apache.kafka.connect.data.Time", "int32") => {
-                Wire::Time(TimeUnit::Millisecond)
-            }
-            ("io.debezium.time.MicroTime" | "org.apache.kafka.connect.data.Time", _) => {
-                Wire::Time(TimeUnit::Microsecond)
-            }
-            ("io.debezium.time.NanoTime", _) => Wire::Time(TimeUnit::Nanosecond),
-            ("io.debezium.time.Timestamp" | "org.apache.kafka.connect.data.Timestamp", _) => {
-                Wire::Timestamp(TimeUnit::Millisecond)
-            }
-            ("io.debezium.time.MicroTimestamp", _) => Wire::Timestamp(TimeUnit::Microsecond),
-            ("io.debezium.time.NanoTimestamp", _) => Wire::Timestamp(TimeUnit::Nanosecond),
-            ("io.debezium.data.Bits", _) => Wire::Bits,
-            ("io.debezium.data.EnumSet", _) => Wire::Set,
-            (_, "array") => Wire::List(Box::new(self.items.as_ref().map_or(Wire::Unknown, |items| items.wire()))),
-            (_, "string") => Wire::Text,
-            (_, "bytes") => Wire::Bytes,
-            _ => Wire::Unknown,
-        }
-    }
 }

@@ -86,7 +86,7 @@ enum Failure {
     Artifacts(#[from] ArtifactError),
     #[error("lane {lane} can't be audited")]
     Lane {
-        lane: LaneId,
+        lane: Box<LaneId>,
         #[source]
         source: AuditError,
     },
@@ -198,7 +198,7 @@ async fn lane(
     let mut notes = Vec::new();
     let range = range(args, audit, deployed, found, journal, &mut notes).await?;
     let subject = Subject { id: id.clone(), found: found.clone(), transform, range };
-    let failed = |source| Failure::Lane { lane: id.clone(), source };
+    let failed = |source| Failure::Lane { lane: Box::new(id.clone()), source };
     let mut report = if range.start >= range.end {
         notes.push("nothing to compare: no message of it is committed".to_owned());
         Report::empty(&subject)

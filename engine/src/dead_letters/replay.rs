@@ -12,7 +12,7 @@
 //! | step | a crash behind it leaves | the next replay |
 //! |---|---|---|
 //! | 1. transform | nothing | begins anew, with the plugin as it is then |
-//! | 2. mark the letters as started, with the [`Intent`] and, in the artifacts, the plugin | some rows, or none | makes the blocks again as the intent says, checks their hashes |
+//! | 2. mark the letters as started, with the [`Intent`] and, in the artifacts, plugin and schemas | some rows, or none | makes the blocks again as the intent says, checks their hashes |
 //! | 3. insert the blocks under their tokens; in append tables without the rows that are there | all rows | finds all rows |
 //! | 4. mark each letter as replayed, or as failed again | | nothing |
 //!
@@ -24,6 +24,7 @@ use std::collections::BTreeSet;
 use std::fs::File;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use arrow_schema::ArrowError;
 use serde::Deserialize;
@@ -37,8 +38,8 @@ use crate::cpu::Cpu;
 use crate::journal::Intent;
 use crate::offsets::{LaneId, OffsetRange, TopicPartition};
 use crate::plugin::Host;
-use crate::registry::Schemas;
-use crate::sink::{ClickHouse, Sending, Sink, SinkError, epoch_column, without};
+use crate::registry::{Registry, RegistryError, Schemas};
+use crate::sink::{ClickHouse, Names, Sending, Sink, SinkError, names, without};
 use crate::table::TableKind;
 use crate::token::token;
 use crate::transform::{CallError, Epoch, Transform, TransformError};
@@ -48,6 +49,8 @@ const EPOCH_LETTERS: usize = 10_000;
 const EPOCH_BYTES: u64 = 32 << 20;
 /// An epoch of so few letters is not halved: so few can't break a plugin for good.
 const FEW_LETTERS: usize = 64;
+/// How long a schema registry that can't be asked is waited for. A lane waits for ever; a person does not.
+const REGISTRY_PATIENCE: Duration = Duration::from_secs(30);
 /// Marks the epochs of replays.
 const REPLAY_BIT: u64 = 1 << 47;
 
@@ -59,8 +62,10 @@ pub struct Replay {
     pub clickhouse: Arc<ClickHouse>,
     /// The plugin as it is now.
     pub transform: Transform,
-    /// Plugins of replays that were started.
+    /// Plugins and schemas of replays that were started.
     pub artifacts: Artifacts,
+    /// What schema ids stand for, if there is a schema registry.
+    pub registry: Option<Arc<Registry>>,
     /// Loads them.
     pub host: Host,
     /// Where they run.
@@ -96,10 +101,14 @@ pub enum ReplayError {
     /// The plugin can't be kept.
     #[error(transparent)]
     Artifacts(#[from] ArtifactError),
+    /// The schema registry can't be asked, was exchanged, or what it says can't be kept.
+    #[error(transparent)]
+    Registry(#[from] RegistryError),
     /// Another machine, or another data folder.
     #[error(
         "a replay of {letters} letters was interrupted and has to be ended by the plugin that began it ({plugin_digest}), \
-         which is not in this data folder: run the same command where it was begun, with that --data-dir"
+         and the schemas that it had, which are not in this data folder: run the same command where it was begun, with \
+         that --data-dir"
     )]
     Elsewhere {
         /// How many.
@@ -212,8 +221,9 @@ impl Replay {
         let clock_ms = self.letters.next_clock(&first.plugin, self.clock.now_ms()).await?;
         let number = self.number(&part, clock_ms);
         let epoch = Epoch { generation: first.generation, number, clock_ms };
+        let schemas = self.schemas_of(&part).await?;
         let (transform, lane, raw) = (self.transform.clone(), part.lane.clone(), part.raw.clone());
-        let made = self.cpu.run(move || transform.run(&lane, &raw, &Schemas::default(), epoch)).await?;
+        let made = self.cpu.run(move || transform.run(&lane, &raw, &schemas, epoch)).await?;
         self.artifacts.keep(&self.transform)?;
         self.letters.mark_started(&part.letters, &made.intent).await?;
         self.insert(&part, &made.intent, &made.blocks, &self.transform).await?;
@@ -231,9 +241,15 @@ impl Replay {
         if part.raw.messages.len() != intent.messages {
             return Err(gone("a letter of it"));
         }
-        let transform = self.transform_of(&intent, letters.len()).await?;
+        let elsewhere = |source| ReplayError::Elsewhere {
+            letters: letters.len(),
+            plugin_digest: intent.plugin_digest.clone(),
+            source,
+        };
+        let transform = self.transform_of(&intent).await.map_err(elsewhere)?;
+        let schemas = Schemas::of_intent(&self.artifacts, intent.schemas.as_ref()).map_err(elsewhere)?;
         let (again, lane, raw, decided) = (transform.clone(), part.lane.clone(), part.raw.clone(), intent.clone());
-        let made = self.cpu.run(move || again.replay(&lane, &raw, &Schemas::default(), &decided)).await?;
+        let made = self.cpu.run(move || again.replay(&lane, &raw, &schemas, &decided)).await?;
         self.insert(&part, &intent, &made.blocks, &transform).await?;
         self.ended(&part, &intent, &made.rejects, outcome).await?;
         outcome.rows += made.tally.rows_out;
@@ -241,17 +257,22 @@ impl Replay {
         Ok(())
     }
 
-    async fn transform_of(&self, intent: &Intent, letters: usize) -> Result<Transform, ReplayError> {
+    /// What the schema ids of letters stand for, as a lane asks for it.
+    async fn schemas_of(&self, part: &Part) -> Result<Schemas, ReplayError> {
+        Ok(match self.registry.as_ref().filter(|_| self.transform.decodes()) {
+            Some(registry) => registry.schemas_within(&part.raw, REGISTRY_PATIENCE).await?,
+            None => Schemas::default(),
+        })
+    }
+
+    async fn transform_of(&self, intent: &Intent) -> Result<Transform, ArtifactError> {
         let same = intent.plugin_digest == self.transform.plugin_digest()
             && intent.settings_digest == self.transform.settings_digest();
         if same {
             return Ok(self.transform.clone());
         }
         let (artifacts, host, digests) = (self.artifacts.clone(), self.host.clone(), intent.clone());
-        let rebuild = move || artifacts.rebuild(&host, &digests.plugin_digest, &digests.settings_digest);
-        let plugin_digest = intent.plugin_digest.clone();
-        let elsewhere = |source| ReplayError::Elsewhere { letters, plugin_digest, source };
-        self.cpu.run(rebuild).await.map_err(elsewhere)
+        self.cpu.run(move || artifacts.rebuild(&host, &digests.plugin_digest, &digests.settings_digest)).await
     }
 
     async fn load(&self, letters: &[Letter]) -> Result<Part, ReplayError> {
@@ -313,37 +334,31 @@ impl Replay {
             // The whole block's, also where only a part of it is sent: a table partition of a block lands as a whole, so
             // what is missing is missing with its token.
             let token = token(&part.lane, epoch, block);
-            let missing = self.missing(part, epoch, block).await?;
+            let missing = self.missing(block).await?;
             self.clickhouse.insert(&Sending::unclaimed(missing, token)).await?;
         }
         Ok(())
     }
 
     /// A block without the rows that its table has. In a current-state table a row twice is a row once.
-    async fn missing(&self, part: &Part, epoch: Epoch, block: &Block) -> Result<Block, ReplayError> {
+    async fn missing(&self, block: &Block) -> Result<Block, ReplayError> {
         if block.table.kind == TableKind::Current {
             return Ok(block.clone());
         }
-        let there = self.rows_there(part, epoch, block).await?;
+        let there = self.rows_there(block).await?;
         Ok(without(block, |row| there.contains(&row))?)
     }
 
-    async fn rows_there(&self, part: &Part, epoch: Epoch, block: &Block) -> Result<BTreeSet<u32>, SinkError> {
+    /// The rows of a block's lane and epoch that its table has.
+    async fn rows_there(&self, block: &Block) -> Result<BTreeSet<u32>, SinkError> {
         #[derive(Deserialize)]
         struct Row {
             row: u32,
         }
-        let query = format!(
-            "SELECT _row AS row FROM {} WHERE _topic = {{topic:String}} AND _partition = {{partition:Int32}} \
-             AND _epoch = {{epoch:UInt64}}",
-            block.table.quoted()
-        );
-        let parameters = [
-            ("topic", part.lane.topic.clone()),
-            ("partition", part.lane.partition.to_string()),
-            ("epoch", epoch_column(epoch.generation, epoch.number).to_string()),
-        ];
-        let rows: Vec<Row> = self.clickhouse.select(&block.table, &query, &parameters).await?;
+        let Names { lane, epoch } = names(block);
+        let query =
+            format!("SELECT _row AS row FROM {} WHERE _lane = {lane} AND _epoch = {epoch}", block.table.quoted());
+        let rows: Vec<Row> = self.clickhouse.select(&block.table, &query, &[]).await?;
         Ok(rows.into_iter().map(|row| row.row).collect())
     }
 

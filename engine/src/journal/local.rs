@@ -175,8 +175,13 @@ impl Store {
             }
         }
         for raised in self.topic(lane)?.map(|topic| topic.raised).unwrap_or_default() {
-            if (raised.from..raised.to).contains(&lane.partition) {
-                position.generation = position.generation.max(raised.generation);
+            if !(raised.from..raised.to).contains(&lane.partition) {
+                continue;
+            }
+            position.generation = position.generation.max(raised.generation);
+            // An operator may have raised the older lanes since, before this one was there to be raised with them.
+            for older in self.lanes_of_topic(lane)?.iter().filter(|older| older.lane.partition < raised.from) {
+                position.generation = position.generation.max(older.position.generation.saturating_add(1));
             }
         }
         Ok(LaneRecord { lane: lane.clone(), owner: Owner(0), position })

@@ -5,7 +5,8 @@ use std::fmt;
 use arrow_schema::{DataType, Field};
 
 use super::format_word;
-use super::sample::{Sample, Shape, SourceField, Written};
+use super::sample::{Sample, Shape};
+use crate::decode::source::{SourceField, Written};
 use crate::input::Format;
 
 /// Something that an author or operator should know.
@@ -68,6 +69,8 @@ pub(super) fn compare(format: Format, wanted: &[Wanted<'_>], sample: &Sample) ->
         return vec![Finding { weight: Weight::Stops, message }];
     }
     let mut findings: Vec<_> = wanted.iter().filter_map(|wanted| column(*wanted, sample)).collect();
+    let kept = |wanted: &&Wanted<'_>| !sample.nulls.contains(wanted.name);
+    findings.extend(replaced_nulls(wanted.iter().filter(kept), &sample.fields));
     let unread = sample.fields.iter().filter(|source| wanted.iter().all(|wanted| wanted.name != source.name));
     // Two underscores begin the fields that ExtractNewRecordState adds.
     findings.extend(unread.filter(|source| !source.name.starts_with("__")).map(|source| Finding {
@@ -82,11 +85,15 @@ fn same_shape(format: Format, shape: Shape) -> bool {
 }
 
 fn column(wanted: Wanted<'_>, sample: &Sample) -> Option<Finding> {
-    let name = wanted.name;
-    let Some(source) = sample.fields.iter().find(|source| source.name == name) else {
-        return Some(absent(wanted, sample));
-    };
-    let SourceField { written: Written::As(from), .. } = source else { return None };
+    match sample.fields.iter().find(|source| source.name == wanted.name) {
+        Some(source) => misfit(wanted, source),
+        None => Some(absent(wanted, sample)),
+    }
+}
+
+/// How the type at the source differs from the declared one.
+pub(super) fn misfit(wanted: Wanted<'_>, source: &SourceField) -> Option<Finding> {
+    let SourceField { name, written: Written::As(from), .. } = source else { return None };
     let to = wanted.field.data_type();
     let (weight, what) = match fit(from, to) {
         Fit::Same => return None,
@@ -95,6 +102,25 @@ fn column(wanted: Wanted<'_>, sample: &Sample) -> Option<Finding> {
         Fit::Converted => (Weight::Risk, "read as another type: a message whose value can't be read so is set aside"),
     };
     Some(Finding { weight, message: format!("column {name}: {from} → {to}, {what}") })
+}
+
+/// The columns in which a default may stand for a null: nobody can tell from the messages.
+pub(super) fn replaced_nulls<'w>(
+    wanted: impl Iterator<Item = &'w Wanted<'w>>,
+    fields: &[SourceField],
+) -> Option<Finding> {
+    let may_be = |wanted: &&Wanted<'_>| fields.iter().any(|it| it.default_for_null && it.name == wanted.name);
+    let names: Vec<_> = wanted.filter(may_be).map(|wanted| wanted.name).collect();
+    if names.is_empty() {
+        return None;
+    }
+    let message = format!(
+        "{}: NULL at the source may come as the column's default, and nothing in a message tells which it was. To keep \
+         nulls: replace.null.with.default=false in Kafka's JSON converter and in ExtractNewRecordState, \
+         ignore.default.for.nullables=true in Confluent's Avro converter",
+        names.join(", ")
+    );
+    Some(Finding { weight: Weight::Risk, message })
 }
 
 fn absent(wanted: Wanted<'_>, sample: &Sample) -> Finding {
@@ -156,16 +182,6 @@ fn integer(data_type: &DataType) -> Option<(bool, u8)> {
         DataType::UInt64 => (false, 64),
         _ => return None,
     })
-}
-
-impl fmt::Display for Written {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::As(data_type) => data_type.fmt(f),
-            Self::Named(name) => f.write_str(name),
-            Self::Json(kind) => f.write_str(kind.unwrap_or("always null")),
-        }
-    }
 }
 
 impl fmt::Display for Weight {

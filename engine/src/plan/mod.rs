@@ -7,9 +7,12 @@
 //! newest messages of the topics ──sample──► fields ─┐
 //! plugin's description ─────────────────────────────┴─columns──► findings
 //! output tables ──ClickHouse::plan──► statements, guarantee, or why it never fits
+//!
+//! epochs of a lane ──rows they describe──► drift: what changed, while it runs
 //! ```
 
 mod columns;
+pub mod drift;
 mod sample;
 
 use std::time::Duration;
@@ -28,7 +31,7 @@ use crate::transform::Transform;
 use columns::Wanted;
 
 pub use columns::{Finding, Weight};
-pub use sample::{Sample, Shape, SourceField, Written};
+pub use sample::{Sample, Shape};
 
 /// How long a broker or a server is waited for.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -77,7 +80,8 @@ impl Plan {
             }
             if let Some(sample) = &sample {
                 let description = plugin.description();
-                findings.extend(columns::compare(description.format, &wanted(description), sample));
+                let wanted: Vec<_> = wanted(description).into_iter().map(|(_, wanted)| wanted).collect();
+                findings.extend(columns::compare(description.format, &wanted, sample));
             }
         }
         let tables = plan_tables(sink, transform).await;
@@ -118,15 +122,16 @@ async fn within<T, E: std::error::Error + 'static>(
 }
 
 /// The fields of the source's rows that a plugin reads.
-fn wanted<'a>(description: &'a Description) -> Vec<Wanted<'a>> {
-    let wanted = |column: &'a InputColumn| match &column.source {
+/// Their places are those in the input.
+fn wanted<'a>(description: &'a Description) -> Vec<(usize, Wanted<'a>)> {
+    let wanted = |(place, column): (usize, &'a InputColumn)| match &column.source {
         ColumnSource::Row(name) | ColumnSource::Before(name) => {
             let required = column.required || !column.field.is_nullable();
-            Some(Wanted { name, field: &column.field, required })
+            Some((place, Wanted { name, field: &column.field, required }))
         }
         ColumnSource::Header(_) | ColumnSource::Change(_) => None,
     };
-    description.columns.iter().filter_map(wanted).collect()
+    description.columns.iter().enumerate().filter_map(wanted).collect()
 }
 
 /// The word for a format.

@@ -1,12 +1,12 @@
 //! The newest messages of a topic, and what they say of their rows.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
-use arrow_schema::{DataType, TimeUnit};
 use debezium_decode::avro::{Schema as AvroSchema, as_json, schema_id};
-use serde_json::{Map, Value};
+use debezium_decode::source::{RowSchema, SourceField, Written};
+use serde_json::Value;
 
 use super::columns::{Finding, Weight};
 use crate::registry::Registry;
@@ -29,6 +29,8 @@ pub struct Sample {
     pub shape: Shape,
     /// The row's fields, as the newest messages have them.
     pub fields: Vec<SourceField>,
+    /// Fields that were null in one of them.
+    pub nulls: BTreeSet<String>,
 }
 
 /// How a row is wrapped.
@@ -38,26 +40,6 @@ pub enum Shape {
     Envelope,
     /// Not at all.
     Flat,
-}
-
-/// A field of the source's rows.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct SourceField {
-    /// Its name.
-    pub name: String,
-    /// How its values are written.
-    pub written: Written,
-}
-
-/// How values are written.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Written {
-    /// The schema says, and there is an Arrow type for exactly that.
-    As(DataType),
-    /// The schema says, in these words.
-    Named(String),
-    /// There is no schema: this is the kind of the JSON value; `None` where all were null.
-    Json(Option<&'static str>),
 }
 
 /// What was found in the newest messages.
@@ -166,13 +148,15 @@ pub(super) fn look_at(value: &[u8]) -> Option<Sample> {
         Some(schema) => schema_fields(schema, shape),
         None => row.iter().map(|(name, value)| json_field(name, value)).collect(),
     };
-    Some(Sample { messages: 1, with_schema: schema.is_some(), shape, fields })
+    let nulls = row.iter().filter(|(_, value)| value.is_null()).map(|(name, _)| name.clone()).collect();
+    Some(Sample { messages: 1, with_schema: schema.is_some(), shape, fields, nulls })
 }
 
 /// The newer message wins; a field that only an older one has is kept where there is no schema to say that it is gone.
 fn merged(older: Option<Sample>, newer: Sample) -> Sample {
     let Some(older) = older else { return newer };
-    let mut fields = newer.fields;
+    let (mut fields, mut nulls) = (newer.fields, newer.nulls);
+    nulls.extend(older.nulls);
     if !newer.with_schema {
         for old in older.fields {
             match fields.iter_mut().find(|field| field.name == old.name) {
@@ -182,7 +166,7 @@ fn merged(older: Option<Sample>, newer: Sample) -> Sample {
             }
         }
     }
-    Sample { messages: older.messages + 1, fields, ..newer }
+    Sample { messages: older.messages + 1, with_schema: newer.with_schema, shape: newer.shape, fields, nulls }
 }
 
 fn json_field(name: &str, value: &Value) -> SourceField {
@@ -194,68 +178,14 @@ fn json_field(name: &str, value: &Value) -> SourceField {
         Value::Array(_) => Some("an array"),
         Value::Object(_) => Some("an object"),
     };
-    SourceField { name: name.to_owned(), written: Written::Json(kind) }
+    SourceField { name: name.to_owned(), written: Written::Json(kind), optional: false, default_for_null: false }
 }
 
 fn schema_fields(schema: &Value, shape: Shape) -> Vec<SourceField> {
+    let schema = schema.to_string();
     let row = match shape {
-        Shape::Flat => Some(schema),
-        Shape::Envelope => fields_of(schema).find(|field| field.get("field").and_then(Value::as_str) == Some("after")),
+        Shape::Envelope => RowSchema::of_envelope(schema.as_bytes()),
+        Shape::Flat => RowSchema::of_flat(schema.as_bytes()),
     };
-    let named = |field: &Value| {
-        let name = field.get("field")?.as_str()?.to_owned();
-        Some(SourceField { name, written: written(field.as_object()?) })
-    };
-    row.into_iter().flat_map(fields_of).filter_map(named).collect()
-}
-
-fn fields_of(schema: &Value) -> impl Iterator<Item = &Value> {
-    schema.get("fields").and_then(Value::as_array).into_iter().flatten()
-}
-
-/// Semantic types of Kafka Connect and Debezium (<https://debezium.io/documentation/reference/stable/connectors/postgresql.html>,
-/// "Data type mappings") that are an Arrow type.
-fn written(field: &Map<String, Value>) -> Written {
-    let text = |key: &str| field.get(key).and_then(Value::as_str).unwrap_or_default();
-    let (name, kind) = (text("name"), text("type"));
-    let utc = |unit| DataType::Timestamp(unit, Some("UTC".into()));
-    let exact = match (name, kind) {
-        ("org.apache.kafka.connect.data.Decimal", _) => return decimal(field),
-        ("io.debezium.time.Date" | "org.apache.kafka.connect.data.Date", _) => DataType::Date32,
-        ("io.debezium.time.Time", _) => DataType::Time32(TimeUnit::Millisecond),
-        ("io.debezium.time.MicroTime", _) => DataType::Time64(TimeUnit::Microsecond),
-        ("io.debezium.time.NanoTime", _) => DataType::Time64(TimeUnit::Nanosecond),
-        ("io.debezium.time.Timestamp" | "org.apache.kafka.connect.data.Timestamp", _) => {
-            DataType::Timestamp(TimeUnit::Millisecond, None)
-        }
-        ("io.debezium.time.MicroTimestamp", _) => DataType::Timestamp(TimeUnit::Microsecond, None),
-        ("io.debezium.time.NanoTimestamp", _) => DataType::Timestamp(TimeUnit::Nanosecond, None),
-        ("io.debezium.time.ZonedTimestamp", _) => utc(TimeUnit::Microsecond),
-        ("", "boolean") => DataType::Boolean,
-        ("", "int8") => DataType::Int8,
-        ("", "int16") => DataType::Int16,
-        ("", "int32") => DataType::Int32,
-        ("", "int64") => DataType::Int64,
-        ("", "float" | "float32") => DataType::Float32,
-        ("", "double" | "float64") => DataType::Float64,
-        ("", "string") => DataType::Utf8,
-        ("", "bytes") => DataType::Binary,
-        ("", other) => return Written::Named(other.to_owned()),
-        (named, _) => return Written::Named(named.rsplit('.').next().unwrap_or(named).to_owned()),
-    };
-    Written::As(exact)
-}
-
-fn decimal(field: &Map<String, Value>) -> Written {
-    let parameter = |key: &str| field.get("parameters")?.get(key)?.as_str()?.parse::<i16>().ok();
-    let (precision, scale) = (parameter("connect.decimal.precision"), parameter("scale"));
-    let exact = || {
-        let (precision, scale) = (u8::try_from(precision?).ok()?, i8::try_from(scale?).ok()?);
-        Some(if precision <= 38 {
-            DataType::Decimal128(precision, scale)
-        } else {
-            DataType::Decimal256(precision, scale)
-        })
-    };
-    exact().map_or_else(|| Written::Named("Decimal".to_owned()), Written::As)
+    row.map(|row| row.fields).unwrap_or_default()
 }

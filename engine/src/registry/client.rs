@@ -98,7 +98,7 @@ impl Client {
         let wrong = |message: String| RegistryError::Settings { message };
         let url = Url::parse(&settings.url).map_err(|error| wrong(format!("`{}`: {error}", settings.url)))?;
         if !matches!(url.scheme(), "http" | "https") || url.cannot_be_a_base() {
-            return Err(wrong(format!("`{}` is not an address like http://host:8081", settings.url)));
+            return Err(wrong(format!("`{}` is not an address like http://host:8081, nor file:PATH", settings.url)));
         }
         if !url.username().is_empty() || url.password().is_some() {
             return Err(wrong("the address holds a user or password; they have settings of their own".into()));

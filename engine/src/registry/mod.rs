@@ -10,6 +10,7 @@
 
 mod client;
 mod kept;
+mod recorded;
 mod settings;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -17,13 +18,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use debezium_decode::avro::{self, Registered, schema_id};
-use tokio::time::{Instant, sleep, sleep_until};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use crate::artifacts::{ArtifactError, Artifacts};
 use crate::batch::RawBatch;
 use crate::disposition::in_words;
 
 use client::{Client, Trouble};
+use recorded::Recorded;
 
 pub use kept::KeptSchema;
 pub use settings::{RegistrySettings, Tls, check_tls};
@@ -49,11 +51,18 @@ pub struct Schemas {
 /// A schema registry, with what it has said so far.
 #[derive(Debug)]
 pub struct Registry {
-    client: Client,
+    origin: Origin,
     artifacts: Artifacts,
     known: Mutex<HashMap<u32, Known>>,
     /// Held while the registry is asked: lanes that need the same schema ask once.
     asking: tokio::sync::Mutex<Health>,
+}
+
+/// Who answers.
+#[derive(Debug)]
+enum Origin {
+    Server(Box<Client>),
+    File(Recorded),
 }
 
 /// An answer, as it is remembered.
@@ -96,6 +105,12 @@ pub enum RegistryError {
         /// What says which schema was kept.
         file: String,
     },
+    /// It can't be asked, and whoever wants to know does not wait for ever.
+    #[error("{why}")]
+    Away {
+        /// In words.
+        why: String,
+    },
     /// A schema can't be kept.
     #[error(transparent)]
     Artifact(#[from] ArtifactError),
@@ -114,8 +129,11 @@ impl Registry {
     /// # Errors
     /// The settings make no client.
     pub fn new(settings: &RegistrySettings, artifacts: Artifacts) -> Result<Self, RegistryError> {
-        let client = Client::new(settings)?;
-        Ok(Self { client, artifacts, known: Mutex::default(), asking: tokio::sync::Mutex::default() })
+        let origin = match settings.url.strip_prefix("file:") {
+            Some(path) => Origin::File(Recorded::read(path)?),
+            None => Origin::Server(Box::new(Client::new(settings)?)),
+        };
+        Ok(Self { origin, artifacts, known: Mutex::default(), asking: tokio::sync::Mutex::default() })
     }
 
     /// The schemas of all keys and values of a batch. Waits for as long as the registry can't be asked for one that is
@@ -143,6 +161,19 @@ impl Registry {
                     sleep_until(until).await;
                 }
             }
+        }
+    }
+
+    /// The same for a person, who does not wait for ever.
+    ///
+    /// # Errors
+    /// [`RegistryError::Away`] after so long, or as [`Registry::schemas_of`].
+    pub async fn schemas_within(&self, raw: &RawBatch, patience: Duration) -> Result<Schemas, RegistryError> {
+        let mut why = String::new();
+        let schemas = self.schemas_of(raw, |words| why = words.unwrap_or_default());
+        match timeout(patience, schemas).await {
+            Ok(schemas) => schemas,
+            Err(_) => Err(RegistryError::Away { why }),
         }
     }
 
@@ -180,7 +211,7 @@ impl Registry {
                 }
             }
             if !self.known().contains_key(id)
-                && let Some((digest, kept)) = self.artifacts.kept_schema(self.client.name(), *id)?
+                && let Some((digest, kept)) = self.artifacts.kept_schema(self.origin.name(), *id)?
             {
                 self.remember(*id, kept.parse(*id), Some(digest), None);
             }
@@ -205,34 +236,38 @@ impl Registry {
     }
 
     async fn ask(&self, id: u32) -> Result<Option<KeptSchema>, Trouble> {
-        let first = self.client.schema(id).await?;
+        let client = match &self.origin {
+            Origin::Server(client) => client,
+            Origin::File(recorded) => return Ok(recorded.schema(id)),
+        };
+        let first = client.schema(id).await?;
         if first.is_some() || self.known().contains_key(&id) {
             return Ok(first);
         }
         sleep(SECOND_ASKING).await;
-        self.client.schema(id).await
+        client.schema(id).await
     }
 
     /// Compares what the registry says with what was kept, and keeps it.
     fn believe(&self, id: u32, answer: Option<KeptSchema>) -> Result<(), RegistryError> {
-        let kept = self.artifacts.kept_schema(self.client.name(), id)?;
+        let kept = self.artifacts.kept_schema(self.origin.name(), id)?;
         let said = Some(Instant::now());
         match (answer, kept) {
             (None, None) => self.remember(id, Registered::Unknown, None, said),
             (None, Some((digest, kept))) => {
                 tracing::warn!(
                     id,
-                    registry = self.client.url(),
+                    registry = self.origin.url(),
                     "the registry has lost a schema; the kept one is used"
                 );
                 self.remember(id, kept.parse(id), Some(digest), said);
             }
             (Some(schema), Some((digest, _))) if digest != schema.digest() => {
-                let file = self.artifacts.schema_index(self.client.name(), id).display().to_string();
-                return Err(RegistryError::Replaced { registry: self.client.url().to_owned(), id, file });
+                let file = self.artifacts.schema_index(self.origin.name(), id).display().to_string();
+                return Err(RegistryError::Replaced { registry: self.origin.url().to_owned(), id, file });
             }
             (Some(schema), _) => {
-                self.artifacts.keep_schema(self.client.name(), id, &schema)?;
+                self.artifacts.keep_schema(self.origin.name(), id, &schema)?;
                 self.remember(id, schema.parse(id), Some(schema.digest()), said);
             }
         }
@@ -251,7 +286,7 @@ impl Registry {
         let words = format!("the schema registry can't be asked for schema {id}: {}", in_words(trouble));
         let pause = PAUSES.0.saturating_mul(2_u32.saturating_pow(health.failures)).min(PAUSES.1);
         health.failures = health.failures.saturating_add(1);
-        tracing::warn!(registry = self.client.url(), id, pause_ms = pause.as_millis(), error = %in_words(trouble), "the schema registry can't be asked");
+        tracing::warn!(registry = self.origin.url(), id, pause_ms = pause.as_millis(), error = %in_words(trouble), "the schema registry can't be asked");
         let down = (Instant::now() + pause, words);
         health.down = Some(down.clone());
         down
@@ -260,6 +295,24 @@ impl Registry {
     /// Entries are inserted whole, so a panic elsewhere leaves none half-made.
     fn known(&self) -> std::sync::MutexGuard<'_, HashMap<u32, Known>> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Origin {
+    /// Its address.
+    fn url(&self) -> &str {
+        match self {
+            Self::Server(client) => client.url(),
+            Self::File(recorded) => recorded.url(),
+        }
+    }
+
+    /// A name for files.
+    fn name(&self) -> &str {
+        match self {
+            Self::Server(client) => client.name(),
+            Self::File(recorded) => recorded.name(),
+        }
     }
 }
 

@@ -1,7 +1,7 @@
 //! Which registry, and as whom.
 
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use reqwest::{Certificate, Identity};
 
@@ -10,7 +10,7 @@ use crate::sink::Password;
 /// A schema registry with Confluent's REST interface.
 #[derive(Clone, Debug)]
 pub struct RegistrySettings {
-    /// Its address, with the path below which `/schemas/ids/…` lies.
+    /// Its address, with the path below which `/schemas/ids/…` lies; or `file:PATH`, recorded answers of one.
     pub url: String,
     /// User and password of basic authentication.
     pub user: Option<(String, Password)>,
@@ -18,6 +18,14 @@ pub struct RegistrySettings {
     pub token_file: Option<PathBuf>,
     /// Whom to trust, and who we are.
     pub tls: Tls,
+}
+
+impl RegistrySettings {
+    /// A file with recorded answers of a registry.
+    #[must_use]
+    pub fn recorded(file: &Path) -> Self {
+        Self { url: format!("file:{}", file.display()), user: None, token_file: None, tls: Tls::default() }
+    }
 }
 
 /// Certificates, as PEM.

@@ -16,6 +16,7 @@ use tokio::net::TcpListener;
 use crate::engine::Lanes;
 use crate::lane_status::LaneState;
 use crate::metrics::{Counts, InsertTotals, Metrics, WINDOW};
+use crate::plan::drift::Change;
 use crate::sink::ClickHouse;
 use crate::verify::watch::Seen;
 
@@ -109,10 +110,20 @@ async fn health(State(shown): State<Shown>) -> Response {
         "status": if healthy { "ok" } else { "degraded" },
         "inserts_waiting_for_clickhouse": waiting,
         "warnings": warnings(&shown),
+        "schema_changes": schema_changes(&shown),
         "lanes": lanes,
     });
     let status = if healthy { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     (status, Json(body)).into_response()
+}
+
+/// The last change of each topic's rows.
+fn schema_changes(shown: &Shown) -> Vec<serde_json::Value> {
+    let change = |Change { lane, range, findings }: Change| {
+        let findings: Vec<_> = findings.into_iter().map(|finding| finding.message).collect();
+        json!({ "lane": lane.to_string(), "offsets": [range.start, range.end], "changes": findings })
+    };
+    shown.lanes.drift().changes().into_iter().map(change).collect()
 }
 
 fn warnings(shown: &Shown) -> Vec<String> {

@@ -33,7 +33,7 @@ pub use clickhouse::{
 pub use dead_letter::{DeadLetter, KEPT_DAYS, MOST_KEPT_BYTES, dead_letter_block, dead_letter_table};
 pub use messages::{Provenance, epoch_column};
 pub use range::{OutOfRange, out_of_range};
-pub(crate) use settle::without;
+pub(crate) use settle::{Names, names, without};
 pub use simulated::{InsertFault, SimulatedSink, SimulatedTables};
 
 /// What a repeated insert into a table does.

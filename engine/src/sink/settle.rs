@@ -133,16 +133,16 @@ pub(super) fn way(block: &Block, memory: Memory, mark: Option<u64>, now: u64) ->
 
 /// Which rows of which epoch a block holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Names {
-    pub(super) lane: u64,
-    pub(super) epoch: u64,
+pub(crate) struct Names {
+    pub(crate) lane: u64,
+    pub(crate) epoch: u64,
 }
 
 /// The lane and epoch of a block's rows.
 ///
 /// # Panics
 /// If the block is not of a table with the engine's columns: those that are countable are.
-pub(super) fn names(block: &Block) -> Names {
+pub(crate) fn names(block: &Block) -> Names {
     let first = block.batches.iter().find(|batch| batch.num_rows() > 0).expect("a block that is sent has rows");
     let value = |name: &str| column(first, name).as_primitive::<UInt64Type>().value(0);
     Names { lane: value("_lane"), epoch: value("_epoch") }

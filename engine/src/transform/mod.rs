@@ -13,14 +13,16 @@ mod sandboxed;
 mod settings;
 mod stages;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use arrow_array::{Array, ArrayRef};
 use arrow_schema::ArrowError;
 use bytes::Bytes;
 
-use crate::batch::{Block, NoOp, RawBatch, Reject, Stage};
-use crate::decode::{Decoder, InputError};
+use crate::batch::{Block, Decoded, NoOp, RawBatch, Reject, Stage};
+use crate::decode::source::RowSchema;
+use crate::decode::{Decoder, InputError, Op};
 use crate::journal::Intent;
 use crate::offsets::LaneId;
 use crate::plugin::{Host, LoadError, Output, Plugin};
@@ -84,8 +86,32 @@ pub struct Tally {
     pub no_ops: BTreeMap<NoOp, usize>,
     /// Dead letters, by stage and code.
     pub dead: BTreeMap<(Stage, String), usize>,
+    /// What its messages say of their rows.
+    pub rows: Observed,
     /// CPU time of each stage.
     pub times: StageTimes,
+}
+
+/// What the messages of an epoch say of their rows, beside the rows themselves.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Observed {
+    /// Each schema once, in the order in which it came first: see [`Decoder::row_schemas`].
+    pub schemas: Vec<Arc<RowSchema>>,
+    /// The input's columns that were null in a row that is no delete.
+    pub nulls: BTreeSet<usize>,
+}
+
+impl Observed {
+    /// Notes which columns of some rows are null. A delete may know its key alone, so as many nulls as deletes say nothing.
+    fn nulls_of(&mut self, decoded: &Decoded) {
+        let nulls = |column: &ArrayRef| column.null_count();
+        if decoded.rows.columns().iter().all(|column| nulls(column) == 0) {
+            return;
+        }
+        let deletes = decoded.changes.op.values().iter().filter(|op| **op == Op::Delete as u8).count();
+        let columns = decoded.rows.columns().iter().enumerate();
+        self.nulls.extend(columns.filter(|(_, column)| nulls(column) > deletes).map(|(index, _)| index));
+    }
 }
 
 /// An epoch transformed, nothing of it sent.

@@ -97,11 +97,13 @@ impl<'a> Run<'a> {
         for (chunk, messages) in (0_u32..).zip(self.raw.messages.chunks(CHUNK_MESSAGES)) {
             let decoded = self.tally.times.decode.of(|| decoder.decode(messages));
             self.account_for(&decoded);
+            self.tally.rows.nulls_of(&decoded);
             let answers = self.tally.times.plugin.of(|| call(chunk, &decoded))?;
             for answered in &answers {
                 self.take_answer(answered, outputs, &decoded)?;
             }
         }
+        self.tally.rows.schemas = decoder.row_schemas();
         Ok(())
     }
 

@@ -116,3 +116,32 @@ fn times_of_day() {
         (None, None, None)
     );
 }
+
+#[test]
+fn the_short_way_of_parsing_answers_as_the_long_one() {
+    let mut texts = vec!["2025-01-31T12:34:56", "0000-03-01 00:00:00.001", "9999-12-31T23:59:59.999999"]
+        .into_iter()
+        .flat_map(|text| [text.to_owned(), format!("{text}Z")])
+        .collect::<Vec<_>>();
+    for text in texts.clone() {
+        for at in 0..text.len() {
+            for byte in b"0123469:-/.TZ ,".iter().copied() {
+                let mut changed = text.clone().into_bytes();
+                changed[at] = byte;
+                texts.push(String::from_utf8(changed).expect("ASCII"));
+            }
+        }
+    }
+    fn same<U: Unit, Z: Zone>(text: &str) {
+        let long = Timestamp::<U, Z>::parse_any(text).map(Timestamp::units);
+        assert_eq!(Timestamp::<U, Z>::parse(text).map(Timestamp::units), long, "{text} in {:?}", U::UNIT);
+    }
+    for text in &texts {
+        same::<Seconds, Utc>(text);
+        same::<Millis, Wall>(text);
+        same::<Micros, Utc>(text);
+        same::<Nanos, Utc>(text);
+        same::<Nanos, Wall>(text);
+    }
+    assert!(texts.iter().filter(|text| usual::timestamp::<Micros, Utc>(text.as_bytes()).is_some()).count() > 100);
+}

@@ -9,6 +9,7 @@
 
 mod contestants;
 mod figures;
+mod messages;
 mod process;
 mod topics;
 
@@ -20,7 +21,8 @@ use engine::demo::ClickHouse;
 
 use contestants::{STAGES, Target};
 use figures::Figures;
-use topics::{Shape, Topic};
+use messages::Shape;
+use topics::Topic;
 
 type Failure = Box<dyn std::error::Error + Send + Sync>;
 

@@ -11,35 +11,16 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::producer::{BaseRecord, DefaultProducerContext, Producer, ThreadedProducer};
 
 use crate::Failure;
+use crate::messages::Shape;
 
 /// Partitions of each topic.
 pub(crate) const PARTITIONS: i32 = 4;
 
-/// The beginning of a message with embedded schema, up to `"payload"`, as Debezium 3.7 wrote it for `inventory.orders`.
-const SCHEMA: &str = include_str!("orders-schema-prefix.json");
 /// Mostly inserts, so that a message without schema has about 750 bytes; one of a hundred is bad.
 const MIX: Mix = Mix { updates: 15, deletes: 0, bad: 10, total_in_stream: true };
 const TIMEOUT: Duration = Duration::from_secs(30);
 /// 2026-01-01, so that every run sees the same bytes.
 const START: i64 = 1_767_225_600_000_000;
-
-/// How the messages of a topic are written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Shape {
-    /// The envelope alone.
-    Plain,
-    /// With the schema in each message.
-    Schema,
-}
-
-impl Shape {
-    pub(crate) fn as_str(self) -> &'static str {
-        match self {
-            Self::Plain => "plain",
-            Self::Schema => "schema",
-        }
-    }
-}
 
 /// A topic that is there, and what its reader must find.
 pub(crate) struct Topic {
@@ -115,7 +96,7 @@ fn produce(kafka: &str, shape: Shape, topic: &mut Topic, fill: bool) -> Result<(
     for n in 0..topic.messages {
         orders.change(START + n.cast_signed() * 1_000, &mut changes);
         for change in changes.drain(..) {
-            let value = shape_value(shape, &change);
+            let value = shape.write(change.value.as_deref().unwrap_or_default());
             topic.bytes += (change.key.len() + value.len()) as u64;
             if fill {
                 send(&producer, &topic.name, &change, &value)?;
@@ -126,14 +107,6 @@ fn produce(kafka: &str, shape: Shape, topic: &mut Topic, fill: bool) -> Result<(
     topic.current = orders.rows().len() as u64;
     topic.bad = engine::demo::Bad::ALL.map(|kind| orders.bad(kind)).iter().sum();
     Ok(())
-}
-
-fn shape_value(shape: Shape, change: &Change) -> Vec<u8> {
-    let value = change.value.as_deref().unwrap_or_default();
-    match shape {
-        Shape::Plain => value.to_vec(),
-        Shape::Schema => [SCHEMA.as_bytes(), b"\"payload\":", value, b"}"].concat(),
-    }
 }
 
 #[expect(clippy::disallowed_methods, reason = "no result is waited for: the producer's queue is full")]

@@ -185,6 +185,9 @@ fn connect_type(schema: &Schema, id: TypeId, left: &mut usize, levels: usize) ->
             let field = |field: &Field| {
                 let mut described = connect_type(schema, field.of, left, levels);
                 described["field"] = json!(field.name);
+                if let Some(default) = &field.default {
+                    described["default"] = default.clone();
+                }
                 described
             };
             let fields: Vec<_> = fields.iter().map(field).collect();

@@ -12,7 +12,8 @@ pub(super) fn logical(of: &Kind, meaning: &Meaning) -> (Option<&'static str>, BT
     let name = match (logical, of) {
         ("decimal", Kind::Bytes | Kind::Fixed(_)) => {
             parameters.insert("scale".to_owned(), meaning.scale.unwrap_or(0).to_string());
-            if let Some(precision) = meaning.precision {
+            // Connect's converters write 64 where Connect knows no precision; what it knows is among its own parameters.
+            if let Some(precision) = meaning.precision.filter(|_| meaning.name.is_none()) {
                 parameters.insert("connect.decimal.precision".to_owned(), precision.to_string());
             }
             "org.apache.kafka.connect.data.Decimal"

@@ -31,7 +31,8 @@ use super::Outcome;
 use super::key::Keys;
 use super::reject::{Read, Refusal, Refused, RejectCode};
 use super::rows::Rows;
-use super::schema::{Schemas, Shape};
+use super::schema::{Described, Schemas, Shape};
+use super::source::SeenSchemas;
 
 pub use schema::{Schema, SchemaError};
 
@@ -124,12 +125,18 @@ pub(super) struct Avro {
     plans: HashMap<u32, Read<Arc<Plan>>>,
     /// A nested value on its way to its column.
     json: Vec<u8>,
+    seen: SeenSchemas,
 }
 
 impl Avro {
     /// Of this shape. It knows no registry yet.
     pub(super) fn new(shape: Shape) -> Self {
-        Self { shape, registry: None, plans: HashMap::new(), json: Vec::new() }
+        Self { shape, registry: None, plans: HashMap::new(), json: Vec::new(), seen: SeenSchemas::default() }
+    }
+
+    /// The rows that schemas of messages have described so far.
+    pub(super) fn seen(&self) -> &SeenSchemas {
+        &self.seen
     }
 
     /// What the registry says from now on.
@@ -210,8 +217,10 @@ impl Avro {
         let plan = match registry.get(&id) {
             Some(Registered::Schema(schema)) => {
                 let connect = json::connect_schema(schema).to_string();
-                let wires = schemas.wires_of(connect.as_bytes());
-                wires.map(|wires| Arc::new(Plan::new(schema, wires, self.shape, rows, before)))
+                schemas.describe(connect.as_bytes()).map(|Described { wires, row }| {
+                    self.seen.add(row);
+                    Arc::new(Plan::new(schema, wires, self.shape, rows, before))
+                })
             }
             Some(Registered::NotAvro) => Err(NOT_AVRO),
             Some(Registered::Unknown) | None => Err(UNKNOWN_SCHEMA),

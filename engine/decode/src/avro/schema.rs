@@ -43,6 +43,8 @@ pub(super) enum Kind {
 pub(super) struct Field {
     pub(super) name: Box<str>,
     pub(super) of: TypeId,
+    /// In Avro's words; never used to fill anything.
+    pub(super) default: Option<Value>,
 }
 
 /// What Kafka Connect's Avro converter adds to a type, and Avro's own logical types.
@@ -193,7 +195,8 @@ impl Parser {
                 return Err(SchemaError::Avro("a record has two fields of one name"));
             }
             let of = field.get("type").ok_or(SchemaError::Avro("a field has no type"))?;
-            fields.push(Field { name: name.into(), of: self.schema(of, &namespace)? });
+            let default = field.get("default").filter(|default| !default.is_null()).cloned();
+            fields.push(Field { name: name.into(), of: self.schema(of, &namespace)?, default });
         }
         self.kinds[id] = Kind::Record(fields.into());
         Ok(id)

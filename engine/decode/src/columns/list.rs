@@ -8,11 +8,11 @@
 use std::sync::Arc;
 
 use arrow_array::{ArrayRef, ListArray};
-use arrow_buffer::{NullBufferBuilder, OffsetBuffer};
 use arrow_schema::{DataType, FieldRef};
 
 use super::Column;
-use crate::reject::{MALFORMED, Read, Refusal, RejectCode, TOO_LARGE};
+use super::cells::Cells;
+use crate::reject::{MALFORMED, Read, Refusal, RejectCode};
 use crate::scan::Cursor;
 use crate::schema::Wire;
 
@@ -25,17 +25,13 @@ const NULL_ELEMENT: &Refusal =
 pub(super) struct Lists {
     element: FieldRef,
     elements: Box<dyn Column>,
-    /// Elements in `elements`, those of a cell under way included.
-    count: usize,
-    offsets: Vec<i32>,
-    nulls: NullBufferBuilder,
+    cells: Cells,
     scratch: Vec<u8>,
 }
 
 impl Lists {
     pub(super) fn new(element: FieldRef, elements: Box<dyn Column>) -> Self {
-        let nulls = NullBufferBuilder::new(0);
-        Self { element, elements, count: 0, offsets: vec![0], nulls, scratch: Vec::new() }
+        Self { element, elements, cells: Cells::new(), scratch: Vec::new() }
     }
 
     fn array(&mut self, value: &mut Cursor<'_>, wire: &Wire) -> Read<()> {
@@ -52,7 +48,7 @@ impl Lists {
             } else {
                 self.elements.read(value, wire)?;
             }
-            self.count += 1;
+            self.cells.element();
             if value.take(b']') {
                 return Ok(());
             }
@@ -69,25 +65,15 @@ impl Lists {
         for word in text.split(|byte| *byte == b',') {
             let word = serde_json::to_vec(std::str::from_utf8(word).map_err(|_| MALFORMED)?).map_err(|_| MALFORMED)?;
             self.elements.read(&mut Cursor::new(&word, 0), &Wire::Text)?;
-            self.count += 1;
+            self.cells.element();
         }
         Ok(())
-    }
-
-    fn end_cell(&mut self) -> Read<()> {
-        self.offsets.push(i32::try_from(self.count).map_err(|_| TOO_LARGE)?);
-        Ok(())
-    }
-
-    fn repeat_end(&mut self) {
-        let end = self.offsets.last().copied().unwrap_or_default();
-        self.offsets.push(end);
     }
 }
 
 impl Column for Lists {
     fn reserve(&mut self, rows: usize) {
-        self.offsets.reserve(rows);
+        self.cells.reserve(rows);
     }
 
     fn read(&mut self, value: &mut Cursor<'_>, wire: &Wire) -> Read<()> {
@@ -96,32 +82,24 @@ impl Column for Lists {
             Some(b'"') if *self.element.data_type() == DataType::Utf8 && wire.may_be_set() => self.set(value)?,
             _ => return Err(NOT_A_LIST),
         }
-        self.end_cell()?;
-        self.nulls.append_non_null();
-        Ok(())
+        self.cells.end()
     }
 
     fn push_null(&mut self) {
-        self.repeat_end();
-        self.nulls.append_null();
+        self.cells.push_null();
     }
 
     fn push_zero(&mut self) {
-        self.repeat_end();
-        self.nulls.append_non_null();
+        self.cells.push_empty();
     }
 
     fn truncate(&mut self, rows: usize) {
-        self.offsets.truncate(rows + 1);
-        let end = self.offsets.last().copied().unwrap_or_default();
-        self.count = usize::try_from(end).unwrap_or_default();
-        self.elements.truncate(self.count);
-        self.nulls.truncate(rows);
+        let elements = self.cells.truncate(rows);
+        self.elements.truncate(elements);
     }
 
     fn finish(&mut self) -> ArrayRef {
-        let offsets = OffsetBuffer::new(std::mem::replace(&mut self.offsets, vec![0]).into());
-        self.count = 0;
-        Arc::new(ListArray::new(self.element.clone(), offsets, self.elements.finish(), self.nulls.finish()))
+        let (offsets, nulls) = self.cells.finish();
+        Arc::new(ListArray::new(self.element.clone(), offsets, self.elements.finish(), nulls))
     }
 }

@@ -11,13 +11,13 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use arrow_array::{ArrayRef, MapArray, StructArray};
-use arrow_buffer::{NullBufferBuilder, OffsetBuffer};
 use arrow_schema::{DataType, FieldRef, Fields};
 
 use super::Column;
 use super::bytes::Variable;
+use super::cells::Cells;
 use super::text::Text;
-use crate::reject::{DUPLICATE, Read, Refusal, RejectCode, TOO_LARGE};
+use crate::reject::{DUPLICATE, Read, Refusal, RejectCode};
 use crate::scan::Cursor;
 use crate::schema::Wire;
 
@@ -33,9 +33,7 @@ pub(super) struct Maps {
     pair: Fields,
     keys: Variable<Text>,
     values: Box<dyn Column>,
-    count: usize,
-    offsets: Vec<i32>,
-    nulls: NullBufferBuilder,
+    cells: Cells,
     scratch: Vec<u8>,
 }
 
@@ -55,9 +53,7 @@ impl Maps {
             pair: pair.clone(),
             keys: Variable::new(Text),
             values,
-            count: 0,
-            offsets: vec![0],
-            nulls: NullBufferBuilder::new(0),
+            cells: Cells::new(),
             scratch: Vec::new(),
         };
         Some(values(value).map(maps))
@@ -85,22 +81,17 @@ impl Maps {
             } else {
                 self.values.read(value, &Wire::Unknown)?;
             }
-            self.count += 1;
+            self.cells.element();
             if !value.another_member()? {
                 return Ok(());
             }
         }
     }
-
-    fn repeat_end(&mut self) {
-        let end = self.offsets.last().copied().unwrap_or_default();
-        self.offsets.push(end);
-    }
 }
 
 impl Column for Maps {
     fn reserve(&mut self, rows: usize) {
-        self.offsets.reserve(rows);
+        self.cells.reserve(rows);
     }
 
     fn read(&mut self, value: &mut Cursor<'_>, _: &Wire) -> Read<()> {
@@ -116,34 +107,26 @@ impl Column for Maps {
             }
             _ => return Err(NOT_A_MAP),
         }
-        self.offsets.push(i32::try_from(self.count).map_err(|_| TOO_LARGE)?);
-        self.nulls.append_non_null();
-        Ok(())
+        self.cells.end()
     }
 
     fn push_null(&mut self) {
-        self.repeat_end();
-        self.nulls.append_null();
+        self.cells.push_null();
     }
 
     fn push_zero(&mut self) {
-        self.repeat_end();
-        self.nulls.append_non_null();
+        self.cells.push_empty();
     }
 
     fn truncate(&mut self, rows: usize) {
-        self.offsets.truncate(rows + 1);
-        let end = self.offsets.last().copied().unwrap_or_default();
-        self.count = usize::try_from(end).unwrap_or_default();
-        self.keys.truncate(self.count);
-        self.values.truncate(self.count);
-        self.nulls.truncate(rows);
+        let entries = self.cells.truncate(rows);
+        self.keys.truncate(entries);
+        self.values.truncate(entries);
     }
 
     fn finish(&mut self) -> ArrayRef {
-        let offsets = OffsetBuffer::new(std::mem::replace(&mut self.offsets, vec![0]).into());
-        self.count = 0;
+        let (offsets, nulls) = self.cells.finish();
         let entries = StructArray::new(self.pair.clone(), vec![self.keys.finish(), self.values.finish()], None);
-        Arc::new(MapArray::new(self.entries.clone(), offsets, entries, self.nulls.finish(), false))
+        Arc::new(MapArray::new(self.entries.clone(), offsets, entries, nulls, false))
     }
 }

@@ -15,6 +15,7 @@ mod json;
 mod binary;
 mod uuid;
 mod calendar;
+mod cells;
 mod date;
 mod time;
 mod timestamp;

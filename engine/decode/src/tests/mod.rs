@@ -11,6 +11,7 @@ mod oracle;
 mod policies;
 mod recordings;
 mod round_trip;
+mod row_schemas;
 
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;

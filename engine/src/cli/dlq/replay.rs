@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::{DlqError, ReplayArgs, clickhouse, in_time};
 use crate::artifacts::Artifacts;
-use crate::cli::run::load_plugins;
+use crate::cli::run::{load_plugins, registry};
 use crate::clock::SystemClock;
 use crate::cpu::Cpu;
 use crate::dead_letters::Letters;
@@ -33,11 +33,13 @@ pub(super) async fn replay(args: &ReplayArgs) -> Result<ExitCode, DlqError> {
     }
     let filter = args.which.filter(false)?;
     let _lock = lock(&config.data_dir)?;
+    let artifacts = Artifacts::open(&config.data_dir).map_err(ReplayError::from)?;
     let replay = Replay {
         letters,
         clickhouse,
         transform: deployed.transform,
-        artifacts: Artifacts::open(&config.data_dir).map_err(ReplayError::from)?,
+        registry: registry(&config, &artifacts).map_err(ReplayError::from)?,
+        artifacts,
         host,
         cpu: Cpu::start(1).map_err(|source| DlqError::Io { what: "threads can't be started".to_owned(), source })?,
         clock: Arc::new(SystemClock),

@@ -10,7 +10,7 @@ use arrow_array::{Array, ArrayRef, RecordBatch};
 use super::Failure;
 use super::cases::{CLOCK_MS, Case};
 use super::fit::{Fit, Samples, fit};
-use super::messages::{recorded, transformed};
+use super::messages::{RecordedBatch, recorded, transformed};
 use super::project::{Project, host};
 use crate::batch::{Message, RawBatch};
 use crate::cpu::thread_time;
@@ -20,7 +20,6 @@ use crate::offsets::OffsetRange;
 use crate::plugin::{Answer, Context, Emitted, Fault, Instance, Limits, Plugin, Rows};
 use crate::random::Random;
 use crate::sink::encoded_bytes;
-use crate::source::Found;
 use crate::transform::{CHUNK_MESSAGES, Transform};
 
 /// Sizes of a batch at which calls are measured; the largest that there is comes to them.
@@ -84,20 +83,20 @@ pub(super) fn bench(args: &BenchArgs) -> Result<ExitCode, Failure> {
         Some(file) => vec![file.clone()],
         None => Case::of(&project.folder)?.iter().map(Case::input).collect(),
     };
-    let (found, recorded) = most(files, &file.topics)?;
-    let batch = repeated(&found, &recorded, args.rows as usize);
+    let recorded = most(&files, &file.topics)?;
+    let batch = repeated(&recorded, args.rows as usize);
 
     let progress = Progress::new();
-    let stages = Stages::measure(&transform, &found, &batch, &progress)?;
+    let stages = Stages::measure(&transform, &batch, &progress)?;
     let rows = decoded(&transform, plugin, &batch)?;
     let calls = Calls::measure(&transform, plugin, &rows, &progress)?;
     progress.done();
     println!(
         "{}: epochs of {} messages, {} of them recorded in {}",
         project.name,
-        batch.messages.len(),
-        recorded.messages.len(),
-        found.partition
+        batch.raw.messages.len(),
+        recorded.raw.messages.len(),
+        recorded.found.partition
     );
     stages.show();
     calls.show(plugin);
@@ -110,12 +109,12 @@ pub(super) fn bench(args: &BenchArgs) -> Result<ExitCode, Failure> {
 }
 
 /// The partition with the most messages.
-fn most(files: Vec<PathBuf>, topics: &[String]) -> Result<(Found, RawBatch), Failure> {
-    let mut largest: Option<(Found, RawBatch)> = None;
+fn most(files: &[PathBuf], topics: &[String]) -> Result<RecordedBatch, Failure> {
+    let mut largest: Option<RecordedBatch> = None;
     for file in files {
-        for (found, batch) in recorded(file, topics)? {
-            if largest.as_ref().is_none_or(|(_, other)| batch.messages.len() > other.messages.len()) {
-                largest = Some((found, batch));
+        for batch in recorded(file, topics)? {
+            if largest.as_ref().is_none_or(|other| batch.raw.messages.len() > other.raw.messages.len()) {
+                largest = Some(batch);
             }
         }
     }
@@ -123,8 +122,8 @@ fn most(files: Vec<PathBuf>, topics: &[String]) -> Result<(Found, RawBatch), Fai
 }
 
 /// So many messages, one after the other from a recording, again and again.
-fn repeated(found: &Found, recorded: &RawBatch, count: usize) -> RawBatch {
-    let again = recorded.messages.iter().cycle().take(count);
+fn repeated(recorded: &RecordedBatch, count: usize) -> RecordedBatch {
+    let again = recorded.raw.messages.iter().cycle().take(count);
     let copy = |(offset, message): (i64, &Message)| {
         let (key, value) = (message.key().map(<[u8]>::to_vec), message.value().map(<[u8]>::to_vec));
         Message::owned(offset, message.timestamp, key, value, message.headers())
@@ -132,15 +131,18 @@ fn repeated(found: &Found, recorded: &RawBatch, count: usize) -> RawBatch {
     let messages: Vec<Message> = (0..).zip(again).map(copy).collect();
     let range = OffsetRange { start: 0, end: messages.last().map_or(0, |last| last.offset + 1) };
     let bytes = messages.iter().map(Message::bytes).sum();
-    RawBatch { partition: found.partition.clone(), range, messages, bytes }
+    let raw = RawBatch { partition: recorded.found.partition.clone(), range, messages, bytes };
+    RecordedBatch { found: recorded.found.clone(), raw, schemas: recorded.schemas.clone() }
 }
 
 /// The rows of one call: a chunk as the engine cuts it.
-fn decoded(transform: &Transform, plugin: &Plugin, batch: &RawBatch) -> Result<RecordBatch, Failure> {
+fn decoded(transform: &Transform, plugin: &Plugin, batch: &RecordedBatch) -> Result<RecordBatch, Failure> {
     let input = transform.settings().input(plugin.description());
-    let mut decoder = Decoder::new(&input, &batch.partition, 0).map_err(Failure::failed)?;
-    let chunk = batch.messages.len().min(CHUNK_MESSAGES);
-    let rows = decoder.decode(&batch.messages[..chunk]).rows;
+    let RecordedBatch { raw, schemas, .. } = batch;
+    let mut decoder = Decoder::new(&input, &raw.partition, 0).map_err(Failure::failed)?;
+    schemas.answers.iter().for_each(|answers| decoder.set_registry(answers));
+    let chunk = raw.messages.len().min(CHUNK_MESSAGES);
+    let rows = decoder.decode(&raw.messages[..chunk]).rows;
     if rows.num_rows() < 2 { Err(Failure::mistake(BenchError::NoRows)) } else { Ok(rows) }
 }
 
@@ -154,12 +156,12 @@ struct Stages {
 }
 
 impl Stages {
-    fn measure(transform: &Transform, found: &Found, batch: &RawBatch, progress: &Progress) -> Result<Self, Failure> {
+    fn measure(transform: &Transform, batch: &RecordedBatch, progress: &Progress) -> Result<Self, Failure> {
         let (mut decode, mut plugin, mut assemble, mut encode, mut rows) = (vec![], vec![], vec![], vec![], 0);
         for epoch in 0..=EPOCHS {
             progress.at(&format!("epoch {epoch} of {EPOCHS}"));
-            let made =
-                transformed(transform, found, batch, CLOCK_MS).map_err(|error| Failure::in_words(in_words(&error)))?;
+            let made = transformed(transform, &batch.found, &batch.raw, &batch.schemas, CLOCK_MS)
+                .map_err(|error| Failure::in_words(in_words(&error)))?;
             let before = thread_time();
             for block in &made.blocks {
                 encoded_bytes(block).map_err(Failure::failed)?;

@@ -3,6 +3,7 @@
 //! ```text
 //! cases/<case>/input.jsonl      recorded messages, see schemas/debezium/README.md
 //!              expected.jsonl   what becomes of them, see `outcome`
+//!              schemas.json     where they are Avro: what the schema registry answers, by id
 //!              case.toml        may be missing: clock = 2025-01-01T00:00:00Z, and parameters below [parameters]
 //! ```
 

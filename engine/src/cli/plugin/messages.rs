@@ -1,18 +1,71 @@
 //! Messages for a transform, read as a lane reads them: partition by partition, in batches that are epochs.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use tempfile::TempDir;
+
 use super::Failure;
+use crate::artifacts::Artifacts;
 use crate::batch::RawBatch;
 use crate::offsets::LaneId;
-use crate::registry::Schemas;
-use crate::source::{BatchLimits, FileSource, Found, Source, Start};
+use crate::registry::{Registry, RegistrySettings, Schemas};
+use crate::source::{BatchLimits, FileSource, Found, Source, SourceError, Start};
 use crate::transform::{Epoch, Transform, TransformError, Transformed};
 
 /// As large as an epoch of a lane is by default.
 pub(super) const EPOCH: BatchLimits =
     BatchLimits { max_messages: 100_000, max_bytes: 32 << 20, linger: Duration::from_millis(200) };
+
+/// How long a schema registry that can't be asked is waited for.
+const REGISTRY_PATIENCE: Duration = Duration::from_secs(10);
+/// Beside a recording of messages in Avro: what the schema registry answers, by id (`schemas/debezium/README.md`).
+const SCHEMAS: &str = "schemas.json";
+
+/// What schema ids stand for, for as long as a command runs: nothing is kept.
+pub(super) struct SchemaIds {
+    registry: Option<Registry>,
+    /// Where the registry keeps what it says.
+    _folder: TempDir,
+}
+
+/// Recordings whose ids mean other schemas.
+#[derive(Debug, thiserror::Error)]
+#[error("{} and {} say what the recordings' schema ids stand for: read them one after the other", .0.display(), .1.display())]
+struct TwoRegistries(PathBuf, PathBuf);
+
+impl SchemaIds {
+    /// As the file beside the recordings says, or the registry of the settings where there is none.
+    pub(super) fn of(recordings: &[PathBuf], settings: Option<&RegistrySettings>) -> Result<Self, Failure> {
+        let mut files: Vec<_> = recordings.iter().map(|file| file.with_file_name(SCHEMAS)).collect();
+        files.sort();
+        files.dedup();
+        files.retain(|file| file.is_file());
+        if let [first, second, ..] = &files[..] {
+            return Err(Failure::mistake(TwoRegistries(first.clone(), second.clone())));
+        }
+        let beside = files.first().map(|file| RegistrySettings::recorded(file));
+        let folder = tempfile::tempdir()?;
+        let artifacts = Artifacts::open(folder.path()).map_err(Failure::failed)?;
+        let registry = beside.as_ref().or(settings).map(|settings| Registry::new(settings, artifacts)).transpose();
+        Ok(Self { registry: registry.map_err(Failure::mistake)?, _folder: folder })
+    }
+
+    /// The schemas of a batch.
+    pub(super) async fn schemas(&self, batch: &RawBatch) -> Result<Schemas, Failure> {
+        match &self.registry {
+            Some(registry) => registry.schemas_within(batch, REGISTRY_PATIENCE).await.map_err(Failure::failed),
+            None => Ok(Schemas::default()),
+        }
+    }
+}
+
+/// Recorded messages of one partition, as a lane would get them.
+pub(super) struct RecordedBatch {
+    pub(super) found: Found,
+    pub(super) raw: RawBatch,
+    pub(super) schemas: Schemas,
+}
 
 /// Recorded messages that are of none of the plugin's topics.
 #[derive(Debug, thiserror::Error)]
@@ -23,27 +76,29 @@ pub(super) struct OtherTopics {
 }
 
 /// All messages of a recording that are of these topics, each partition from its begin to its end.
-pub(super) fn recorded(file: PathBuf, topics: &[String]) -> Result<Vec<(Found, RawBatch)>, Failure> {
-    let runtime = tokio::runtime::Builder::new_current_thread().build().map_err(Failure::failed)?;
-    let source = FileSource::new(vec![file.clone()]);
-    let batches = runtime.block_on(async {
+pub(super) fn recorded(file: &Path, topics: &[String]) -> Result<Vec<RecordedBatch>, Failure> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().map_err(Failure::failed)?;
+    let source = FileSource::new(vec![file.to_owned()]);
+    let refused = |error: SourceError| Failure::mistake(error);
+    let ids = SchemaIds::of(&[file.to_owned()], None)?;
+    let batches: Vec<_> = runtime.block_on(async {
         let mut batches = Vec::new();
-        for found in source.discover(topics).await? {
+        for found in source.discover(topics).await.map_err(refused)? {
             // A topic that plugin.toml names and the file does not hold is no mistake.
-            let (first, end) = source.bounds(&found.partition).await?;
+            let (first, end) = source.bounds(&found.partition).await.map_err(refused)?;
             if first == end {
                 continue;
             }
-            let mut reader = source.open(&found, Start::Earliest).await?;
-            while let Some(batch) = reader.next_batch(EPOCH).await? {
-                batches.push((found.clone(), batch));
+            let mut reader = source.open(&found, Start::Earliest).await.map_err(refused)?;
+            while let Some(raw) = reader.next_batch(EPOCH).await.map_err(refused)? {
+                let schemas = ids.schemas(&raw).await?;
+                batches.push(RecordedBatch { found: found.clone(), raw, schemas });
             }
         }
-        Ok(batches)
-    });
-    let batches = batches.map_err(|error: crate::source::SourceError| Failure::mistake(error))?;
+        Ok::<_, Failure>(batches)
+    })?;
     if batches.is_empty() {
-        return Err(Failure::mistake(OtherTopics { file, topics: topics.to_vec() }));
+        return Err(Failure::mistake(OtherTopics { file: file.to_owned(), topics: topics.to_vec() }));
     }
     Ok(batches)
 }
@@ -64,7 +119,8 @@ pub(super) fn transformed(
     transform: &Transform,
     found: &Found,
     batch: &RawBatch,
+    schemas: &Schemas,
     clock_ms: i64,
 ) -> Result<Transformed, TransformError> {
-    transform.run(&lane(transform, found), batch, &Schemas::default(), Epoch { generation: 0, number: 0, clock_ms })
+    transform.run(&lane(transform, found), batch, schemas, Epoch { generation: 0, number: 0, clock_ms })
 }

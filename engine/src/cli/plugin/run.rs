@@ -13,7 +13,7 @@ use tokio::signal;
 use tokio::time::timeout;
 
 use super::Failure;
-use super::messages::transformed;
+use super::messages::{SchemaIds, transformed};
 use super::outcome::{Dead, Outcome, Row, outcomes};
 use super::paint::Paint;
 use super::project::{Project, host};
@@ -22,6 +22,7 @@ use crate::batch::RawBatch;
 use crate::clock::{Clock, SystemClock};
 use crate::config::{Config, Overlay};
 use crate::disposition::in_words;
+use crate::registry::Schemas;
 use crate::source::{BatchLimits, Found, Reader, Source, SourceError, Start};
 use crate::transform::{Tally, Transform};
 
@@ -64,7 +65,8 @@ pub struct PluginRunArgs {
     /// One JSON object a line, as in expected.jsonl, in place of tables.
     #[arg(long)]
     pub json: bool,
-    /// Settings; by default engine.toml, if it is there.
+    /// Settings; by default engine.toml, if it is there. Of messages in Avro the schemas are asked from its [registry], or
+    /// found in a schemas.json beside the recording.
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
 }
@@ -163,6 +165,7 @@ async fn show_all(
     let source = crate::cli::run::source(config).map_err(Failure::failed)?;
     let default = if args.source.is_empty() { From::Newest(NEWEST) } else { From::Earliest };
     let mut open = partitions(&*source, topics, args.from.unwrap_or(default)).await?;
+    let ids = SchemaIds::of(&args.source, config.registry.as_ref())?;
     let mut screen = Screen::new(args.json, transform);
     let mut left = args.limit.unwrap_or(usize::MAX);
     while !open.is_empty() && left > 0 {
@@ -172,7 +175,7 @@ async fn show_all(
             match timeout(TURN, partition.reader.next_batch(limits)).await {
                 Ok(Ok(Some(batch))) => {
                     left = left.saturating_sub(batch.messages.len());
-                    screen.show(transform, &partition.found, &batch)?;
+                    screen.show(transform, &partition.found, &batch, &ids.schemas(&batch).await?)?;
                 }
                 Ok(Ok(None)) => at_end.push(index),
                 Ok(Err(error)) => return Err(Failure::failed(error)),
@@ -238,9 +241,15 @@ impl Screen {
     }
 
     /// Transforms a batch and shows what becomes of it.
-    fn show(&mut self, transform: &Transform, found: &Found, batch: &RawBatch) -> Result<(), Failure> {
+    fn show(
+        &mut self,
+        transform: &Transform,
+        found: &Found,
+        batch: &RawBatch,
+        schemas: &Schemas,
+    ) -> Result<(), Failure> {
         self.said_waiting = None;
-        let epoch = transformed(transform, found, batch, SystemClock.now_ms())
+        let epoch = transformed(transform, found, batch, schemas, SystemClock.now_ms())
             .map_err(|error| Failure::in_words(format!("{}: {}", found.partition, in_words(&error))))?;
         let tally = epoch.tally;
         self.total.messages += tally.messages;

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use super::Failure;
 use super::cases::{Case, CaseError};
 use super::diff::{differences, line};
-use super::messages::{recorded, transformed};
+use super::messages::{RecordedBatch, recorded, transformed};
 use super::outcome::{Outcome, outcomes};
 use super::paint::Paint;
 use super::project::{Project, Which, host};
@@ -37,7 +37,8 @@ A case is a folder cases/NAME of the plugin with input.jsonl, recorded messages,
 them:
   {\"table\":\"customers\",\"row\":{\"id\":\"1\",\"email\":\"ada@example.org\",\"_op\":\"c\"}}
   {\"dead\":{\"offset\":2,\"stage\":\"transform\",\"code\":\"bad_email\",\"column\":null}}
-A case.toml beside them may set clock = 2025-01-01T00:00:00Z and [parameters].
+A case.toml beside them may set clock = 2025-01-01T00:00:00Z and [parameters]; where the messages are Avro, a \
+schemas.json has what the schema registry answers, by id: {\"7\":{\"schema\":\"…\"}}.
 
 The exit code is 0 if all cases are as expected, 1 if one is not or has no expected.jsonl, 2 if a file is wrong.";
 
@@ -117,8 +118,8 @@ fn run(host: &Host, project: &Project, case: &Case) -> Result<Vec<Outcome>, Fail
     let dead_letters = settings.dead_letters.clone();
     let transform = project.transform(host, settings)?;
     let mut found = Vec::new();
-    for (partition, batch) in recorded(case.input(), &file.topics)? {
-        let epoch = transformed(&transform, &partition, &batch, case.settings.clock_ms)
+    for RecordedBatch { found: partition, raw, schemas } in recorded(&case.input(), &file.topics)? {
+        let epoch = transformed(&transform, &partition, &raw, &schemas, case.settings.clock_ms)
             .map_err(|error| Failure::in_words(in_words(&error)))?;
         found.extend(outcomes(&epoch.blocks, &dead_letters));
     }

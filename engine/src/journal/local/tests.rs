@@ -159,6 +159,25 @@ fn new_partitions_begin_in_a_greater_generation() {
     assert_eq!(raised(&journal, 5), Some(Raised { waits: false, ..odd }));
 }
 
+/// GIVEN a topic whose partitions were raised, WHEN an operator restarts its lanes before the new one was ever taken, THEN
+/// that begins above them all the same.
+#[test]
+fn a_restart_before_a_new_partitions_lane_is_taken_stays_below_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |partition| LaneId { partition, topic_id: "one".into(), ..lane("a") };
+    let journal = LocalJournal::open(folder.path()).unwrap();
+    block_on(journal.partitions(&at(0), 2)).unwrap();
+    for partition in 0..2 {
+        block_on(journal.take(&at(partition))).unwrap();
+    }
+    block_on(journal.partitions(&at(0), 3)).unwrap();
+    for (partition, generation) in [(0, 2), (1, 5)] {
+        block_on(journal.restart(&at(partition), Position { generation, ..Position::default() })).unwrap();
+    }
+    drop(journal);
+    assert_eq!(block_on(reopen(folder.path()).take(&at(2))).unwrap().position.generation, 6);
+}
+
 /// GIVEN a lane with an open epoch, WHEN an operator restarts it, THEN it goes on there in a new generation, nothing open,
 /// and the former owner is shut out.
 #[test]

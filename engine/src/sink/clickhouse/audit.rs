@@ -13,7 +13,7 @@ use twox_hash::XxHash3_128;
 use super::ddl::Plan;
 use super::encode::whole;
 use super::retry::{Attempt, What};
-use super::select::no_repeat;
+use super::select::{answered, parsed, statement_trouble};
 use super::types::declared;
 use super::{ClickHouse, SinkError};
 use crate::offsets::OffsetRange;
@@ -321,12 +321,12 @@ impl ClickHouse {
         let attempt = |attempt: Attempt| {
             let rows = Some((reqwest::Body::from(body.clone()), Some(("content-type", content_type.as_str()))));
             let answer = self.http.post(&sql, &settings, rows, attempt.timeout);
-            async move { answer.await.map_err(no_repeat) }
+            async move { answer.await.map_err(statement_trouble) }
         };
-        let quoted = table.quoted();
-        let what = What { table: &quoted, name: "compare rows" };
+        let (quoted, name) = (table.quoted(), "compare rows");
+        let what = What { table: &quoted, name };
         let settled = self.patience.until_settled(&self.stats, what, self.timeout, attempt).await;
-        super::select::read(table, settled)
+        parsed(table, name, &answered(table, name, settled)?.text)
     }
 }
 

@@ -46,15 +46,15 @@ pub(super) enum Fit<'a> {
 
 /// The query for [`Existing`]; its parameters are `database` and `table`.
 pub(super) const TABLE: &str = "SELECT engine, engine_full, sorting_key FROM system.tables \
-     WHERE database = {database:String} AND name = {table:String} FORMAT JSONEachRow";
+     WHERE database = {database:String} AND name = {table:String}";
 
 /// The query for [`ExistingColumn`]s.
 pub(super) const COLUMNS: &str = "SELECT name, type, default_kind FROM system.columns \
-     WHERE database = {database:String} AND table = {table:String} ORDER BY position FORMAT JSONEachRow";
+     WHERE database = {database:String} AND table = {table:String} ORDER BY position";
 
 /// The query for the server's default windows, plain and replicated.
 pub(super) const DEFAULT_WINDOWS: &str = "SELECT name, toUInt64OrZero(value) AS value FROM system.merge_tree_settings \
-     WHERE name IN ('non_replicated_deduplication_window', 'replicated_deduplication_window') FORMAT JSONEachRow";
+     WHERE name IN ('non_replicated_deduplication_window', 'replicated_deduplication_window')";
 
 /// A row of [`DEFAULT_WINDOWS`].
 #[derive(Debug, Deserialize)]

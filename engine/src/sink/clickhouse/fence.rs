@@ -8,9 +8,12 @@
 //! refused. A missing fence refuses too. What passed the condition before a fence was raised is killed: raise, kill and
 //! wait, then look, in this order (any other leaves a gap in which the old request lands).
 
+use std::collections::HashSet;
+use std::sync::PoisonError;
+
 use super::http::Answer;
-use super::prepare::statement_trouble;
 use super::retry::{Attempt, What};
+use super::select::statement_trouble;
 use super::storage::string;
 use super::trouble::{Cause, Decision, Trouble};
 use super::{ClickHouse, SinkError};
@@ -34,24 +37,31 @@ impl ClickHouse {
         owner: crate::journal::Owner,
         table: &Table,
     ) -> Result<Claim, SinkError> {
-        if let Err(error) = self.run(table, "create the fence table", &create(table)).await {
-            tracing::warn!(
-                lane = %lane,
-                error = %crate::disposition::in_words(&error),
-                "no fence: a stalled engine that wakes up can't be kept from inserting, and rows are exactly once within \
-                 the tables' windows only. Let the engine create {}, or create it",
-                fences(table)
-            );
-            return Ok(Claim::new(lane.clone(), owner, 0, false));
+        if self.prepare_fences(table).await.is_err() {
+            return Ok(Claim::new(lane.clone(), owner, 0, false)); // as was said when the table was prepared
         }
         let claim = Claim::new(lane.clone(), owner, random(), true);
         let what = What { table: &table.quoted(), name: "claim the lane" };
         let raise = |attempt: Attempt| self.raise(&claim, table, claim.fence(0), attempt);
-        self.patience
-            .until_settled(&self.stats, what, self.timeout, raise)
-            .await
-            .map_err(|t| refused(t, lane, table))?;
+        self.patience.until_settled(&self.stats, what, self.timeout, raise).await.map_err(|trouble| {
+            self.known_fences().remove(&*table.database); // it may have been dropped
+            refused(trouble, lane, table)
+        })?;
         Ok(claim)
+    }
+
+    /// Makes the fence table beside a table, unless it was there before.
+    pub(super) async fn prepare_fences(&self, table: &Table) -> Result<(), SinkError> {
+        if !self.known_fences().contains(&*table.database) {
+            self.run(table, "create the fence table", &create(table)).await?;
+            self.known_fences().insert(table.database.to_string());
+        }
+        Ok(())
+    }
+
+    /// Names are inserted whole, so a panic elsewhere leaves none half-made.
+    fn known_fences(&self) -> std::sync::MutexGuard<'_, HashSet<String>> {
+        self.fences.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Writes a fence, makes sure that nobody has a greater one, and ends what is under way.
@@ -128,6 +138,17 @@ pub(super) fn condition(claim: &Claim, number: u32, table: &Table) -> String {
         fences(table),
         string(&fence_name(&claim.lane)),
     )
+}
+
+/// Says what a table is worth beside which there is no fence.
+pub(super) fn no_fence(table: &Table, error: &SinkError) {
+    tracing::warn!(
+        table = table.quoted(),
+        error = %crate::disposition::in_words(error),
+        "no fence: a stalled engine that wakes up can't be kept from inserting, and rows are exactly once within the \
+         tables' windows only. Let the engine create {}, or create it",
+        fences(table)
+    );
 }
 
 fn create(table: &Table) -> String {

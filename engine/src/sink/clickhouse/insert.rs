@@ -59,12 +59,11 @@ impl ClickHouse {
     ) -> Result<bool, SinkError> {
         let query = format!(
             "SELECT 1 AS found FROM {} WHERE _ingested_at >= fromUnixTimestamp64Milli({since_ms}, 'UTC') AND _lane = {} AND _epoch > {epoch} AND NOT bitTest(_epoch, 47) \
-             LIMIT 1 FORMAT JSONEachRow",
+             LIMIT 1",
             table.quoted(),
             lane.number()
         );
-        let found: Vec<serde_json::Value> =
-            self.rows(table, "look for rows of later epochs", &query, &table.name).await?;
+        let found: Vec<serde_json::Value> = self.rows(table, "look for rows of later epochs", &query, &[]).await?;
         Ok(!found.is_empty())
     }
 

@@ -32,7 +32,7 @@ mod swap;
 mod trouble;
 pub(crate) mod types;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -140,6 +140,8 @@ pub struct ClickHouse {
     preparing: Mutex<()>,
     /// What is known of each table, by its quoted name.
     known: std::sync::Mutex<HashMap<String, Known>>,
+    /// Databases whose fence table is there.
+    fences: std::sync::Mutex<HashSet<String>>,
 }
 
 /// Settings of every insert. Each is the server's default, or was, in some version or profile, and each default that
@@ -186,6 +188,7 @@ impl ClickHouse {
             timeout: settings.timeout,
             preparing: Mutex::new(()),
             known: std::sync::Mutex::default(),
+            fences: std::sync::Mutex::default(),
         })
     }
 

@@ -1,13 +1,9 @@
 //! Tables made ready: what is there, what has to be done, and doing it.
 
-use futures::FutureExt;
-use serde::de::DeserializeOwned;
-
 use super::ddl::{Plan, WINDOW_PARTS};
 use super::existing::{self, Existing, Fit};
+use super::fence::no_fence;
 use super::http::Answer;
-use super::retry::{Attempt, What};
-use super::trouble::{Cause, Decision, Trouble};
 use super::{ClickHouse, Guarantee, SinkError};
 use crate::table::{Table, TableKind};
 
@@ -32,7 +28,7 @@ pub enum TablePlan {
     },
 }
 
-const FIND_DATABASE: &str = "SELECT 1 AS found FROM system.databases WHERE name = {database:String} FORMAT JSONEachRow";
+const FIND_DATABASE: &str = "SELECT 1 AS found FROM system.databases WHERE name = {database:String}";
 
 impl ClickHouse {
     /// What preparing the table would do, without doing it.
@@ -77,20 +73,23 @@ impl ClickHouse {
         if let Some(statement) = self.view(&plan).await? {
             self.run(table, "create the view", &statement).await?;
         }
+        self.prepare_fences(table).await.unwrap_or_else(|error| no_fence(table, &error));
         let guarantee = self.guarantee(table, &existing).await?;
         self.learn(table, guarantee, existing.keeps_rows());
         Ok(guarantee)
     }
 
     async fn guarantee(&self, table: &Table, existing: &Existing) -> Result<Guarantee, SinkError> {
-        let defaults = self.rows(table, "read the server's windows", existing::DEFAULT_WINDOWS, &table.name).await?;
+        let defaults = self.rows(table, "read the server's windows", existing::DEFAULT_WINDOWS, &[]).await?;
         Ok(existing.guarantee(&defaults))
     }
 
     /// The statements that make a table which is not there, each with what it does.
     async fn creation(&self, plan: &Plan<'_>) -> Result<Vec<(&'static str, String)>, SinkError> {
         // Asked first: a user who may not create databases may well use one that is there.
-        let found: Vec<serde_json::Value> = self.rows(plan.table, "find the database", FIND_DATABASE, "").await?;
+        let database = [("database", plan.table.database.to_string())];
+        let found: Vec<serde_json::Value> =
+            self.rows(plan.table, "find the database", FIND_DATABASE, &database).await?;
         let database = found.is_empty().then(|| ("create the database", plan.create_database()));
         Ok(database.into_iter().chain([("create the table", plan.create_table())]).collect())
     }
@@ -114,65 +113,22 @@ impl ClickHouse {
 
     /// What the server has under this name in the table's database.
     pub(super) async fn find(&self, table: &Table, name: &str) -> Result<Option<Existing>, SinkError> {
-        let found: Vec<Existing> = self.rows(table, "look at the table", existing::TABLE, name).await?;
+        let place = [("database", table.database.to_string()), ("table", name.to_owned())];
+        let found: Vec<Existing> = self.rows(table, "look at the table", existing::TABLE, &place).await?;
         let Some(mut found) = found.into_iter().next() else { return Ok(None) };
-        found.columns = self.rows(table, "look at the columns", existing::COLUMNS, name).await?;
+        found.columns = self.rows(table, "look at the columns", existing::COLUMNS, &place).await?;
         Ok(Some(found))
-    }
-
-    /// The rows of a query in `JSONEachRow` over the table's database and this name.
-    pub(super) async fn rows<T: DeserializeOwned>(
-        &self,
-        table: &Table,
-        what: &str,
-        query: &str,
-        name: &str,
-    ) -> Result<Vec<T>, SinkError> {
-        let parameters = [("param_database", table.database.to_string()), ("param_table", name.to_owned())];
-        let text = self.ask(table, what, query, &parameters).await?.text;
-        let rows: Result<Vec<T>, _> = text.lines().map(serde_json::from_str).collect();
-        rows.map_err(|error| SinkError::Table {
-            table: table.quoted(),
-            mismatch: format!("the server's answer to \"{what}\" is not understood: {error}"),
-            statement: Some(query.to_owned()),
-        })
     }
 
     /// Runs a statement that has no rows.
     pub(super) async fn run(&self, table: &Table, what: &str, statement: &str) -> Result<Answer, SinkError> {
-        let answer = self.ask(table, what, statement, &[]).await?;
-        tracing::info!(table = table.quoted(), "{what}");
-        Ok(answer)
-    }
-
-    async fn ask(
-        &self,
-        table: &Table,
-        what: &str,
-        statement: &str,
-        parameters: &[(&str, String)],
-    ) -> Result<Answer, SinkError> {
-        let quoted = table.quoted();
-        let settings = [("wait_end_of_query", "1".to_owned())];
-        let settings: Vec<_> = settings.into_iter().chain(parameters.iter().cloned()).collect();
-        let attempt = |attempt: Attempt| {
-            self.http.post(statement, &settings, None, attempt.timeout).map(|answer| answer.map_err(statement_trouble))
-        };
-        let name = What { table: &quoted, name: what };
-        match self.patience.until_settled(&self.stats, name, self.timeout, attempt).await {
-            Ok((answer, _)) => Ok(answer),
-            Err(trouble) if trouble.cause.decision() == Decision::Denied => {
-                Err(SinkError::Denied { message: trouble.message })
-            }
-            Err(trouble) => Err(SinkError::Table {
-                table: quoted,
-                mismatch: format!(
-                    "the server refused to {what}: {} (ClickHouse code {})",
-                    trouble.message, trouble.code
-                ),
-                statement: Some(statement.to_owned()),
-            }),
+        let mut answer = self.ask(table, what, statement, &[]).await;
+        match &mut answer {
+            Ok(_) => tracing::info!(table = table.quoted(), "{what}"),
+            Err(SinkError::Table { statement: to_run, .. }) => *to_run = Some(statement.to_owned()),
+            Err(_) => {}
         }
+        answer
     }
 }
 
@@ -190,11 +146,4 @@ fn additions<'a>(existing: &Existing, plan: &Plan<'a>) -> Result<Option<(Vec<&'a
         }
         Fit::Never { mismatch, statement } => Err(SinkError::Table { table: plan.table.quoted(), mismatch, statement }),
     }
-}
-
-/// For statements a code that is not known ends it: they have no rows to lose, and most codes mean that the statement
-/// itself is refused.
-pub(super) fn statement_trouble(trouble: Trouble) -> Trouble {
-    let cause = if trouble.cause == Cause::UnknownCode { Cause::TableChanged } else { trouble.cause };
-    Trouble { cause, ..trouble }
 }

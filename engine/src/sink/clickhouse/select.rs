@@ -1,4 +1,4 @@
-//! Reading: rows of a query, for commands that look at what the engine has written.
+//! Asking: statements, and the rows of queries.
 
 use futures::FutureExt;
 use serde::de::DeserializeOwned;
@@ -21,9 +21,19 @@ impl ClickHouse {
         query: &str,
         parameters: &[(&str, String)],
     ) -> Result<Vec<T>, SinkError> {
+        self.rows(from, "read it", query, parameters).await
+    }
+
+    /// The same, for a purpose of these words.
+    pub(super) async fn rows<T: DeserializeOwned>(
+        &self,
+        from: &Table,
+        what: &str,
+        query: &str,
+        parameters: &[(&str, String)],
+    ) -> Result<Vec<T>, SinkError> {
         let query = format!("{query} FORMAT JSONEachRow");
         let fixed = [
-            ("wait_end_of_query", "1".to_owned()),
             // Whatever the user's profile says.
             ("output_format_json_quote_64bit_integers", "0".to_owned()),
             ("join_use_nulls", "0".to_owned()),
@@ -31,31 +41,56 @@ impl ClickHouse {
         let names: Vec<String> = parameters.iter().map(|(name, _)| format!("param_{name}")).collect();
         let parameters = names.iter().zip(parameters).map(|(name, (_, value))| (name.as_str(), escaped(value)));
         let settings: Vec<(&str, String)> = fixed.into_iter().chain(parameters).collect();
+        let text = self.ask(from, what, &query, &settings).await?.text;
+        parsed(from, what, &text)
+    }
+
+    /// The answer to a statement, once it has one.
+    pub(super) async fn ask(
+        &self,
+        table: &Table,
+        what: &str,
+        statement: &str,
+        settings: &[(&str, String)],
+    ) -> Result<Answer, SinkError> {
+        let quoted = table.quoted();
+        let whole = [("wait_end_of_query", "1".to_owned())];
+        let settings: Vec<_> = whole.into_iter().chain(settings.iter().cloned()).collect();
         let attempt = |attempt: Attempt| {
-            self.http.post(&query, &settings, None, attempt.timeout).map(|answer| answer.map_err(no_repeat))
+            self.http.post(statement, &settings, None, attempt.timeout).map(|answer| answer.map_err(statement_trouble))
         };
-        let table = from.quoted();
-        let name = What { table: &table, name: "read" };
-        let settled = self.patience.until_settled(&self.stats, name, self.timeout, attempt).await;
-        read(from, settled)
+        let name = What { table: &quoted, name: what };
+        answered(table, what, self.patience.until_settled(&self.stats, name, self.timeout, attempt).await)
+    }
+}
+
+/// The answer, or why there will never be one.
+pub(super) fn answered(
+    table: &Table,
+    what: &str,
+    settled: Result<(Answer, u32), Trouble>,
+) -> Result<Answer, SinkError> {
+    match settled {
+        Ok((answer, _)) => Ok(answer),
+        Err(trouble) if trouble.cause.decision() == Decision::Denied => {
+            Err(SinkError::Denied { message: trouble.message })
+        }
+        Err(trouble) => Err(SinkError::Table {
+            table: table.quoted(),
+            mismatch: format!("the server refused to {what}: {} (ClickHouse code {})", trouble.message, trouble.code),
+            statement: None,
+        }),
     }
 }
 
 /// The rows of an answer in `JSONEachRow`.
-pub(super) fn read<T: DeserializeOwned>(
-    from: &Table,
-    settled: Result<(Answer, u32), Trouble>,
-) -> Result<Vec<T>, SinkError> {
-    let refused = |mismatch| SinkError::Table { table: from.quoted(), mismatch, statement: None };
-    let row =
-        |line| serde_json::from_str(line).map_err(|error| refused(format!("the answer is not understood: {error}")));
-    match settled {
-        Ok((answer, _)) => answer.text.lines().map(row).collect(),
-        Err(trouble) if trouble.cause.decision() == Decision::Denied => {
-            Err(SinkError::Denied { message: trouble.message })
-        }
-        Err(trouble) => Err(refused(format!("{} (ClickHouse code {})", trouble.message, trouble.code))),
-    }
+pub(super) fn parsed<T: DeserializeOwned>(from: &Table, what: &str, text: &str) -> Result<Vec<T>, SinkError> {
+    let rows: Result<Vec<T>, _> = text.lines().map(serde_json::from_str).collect();
+    rows.map_err(|error| SinkError::Table {
+        table: from.quoted(),
+        mismatch: format!("the server's answer to \"{what}\" is not understood: {error}"),
+        statement: None,
+    })
 }
 
 /// ClickHouse reads a parameter as it reads a field of TSV.
@@ -63,8 +98,9 @@ fn escaped(value: &str) -> String {
     value.replace('\\', "\\\\").replace('\t', "\\t").replace('\n', "\\n")
 }
 
-/// A query that the server does not understand is refused, and not repeated for ever.
-pub(super) fn no_repeat(trouble: Trouble) -> Trouble {
+/// For statements a code that is not known ends it: they have no rows to lose, and most codes mean that the statement
+/// itself is refused.
+pub(super) fn statement_trouble(trouble: Trouble) -> Trouble {
     let cause = if trouble.cause == Cause::UnknownCode { Cause::TableChanged } else { trouble.cause };
     Trouble { cause, ..trouble }
 }

@@ -172,11 +172,11 @@ impl Catalog {
             sys::rd_kafka_topic_partition_list_destroy(times);
             if code == Code::RD_KAFKA_RESP_ERR_NO_ERROR { answer } else { (code, 0) }
         };
-        match code {
-            Code::RD_KAFKA_RESP_ERR_NO_ERROR if offset >= 0 => Ok(offset),
-            Code::RD_KAFKA_RESP_ERR_NO_ERROR => Ok(self.bounds(partition)?.1), // all messages are older
-            code => Err(self.unavailable(&partition.to_string(), code)),
+        if code != Code::RD_KAFKA_RESP_ERR_NO_ERROR {
+            return Err(self.unavailable(&partition.to_string(), code));
         }
+        // Below 0: all messages are older.
+        if offset >= 0 { Ok(offset) } else { Ok(self.bounds(partition)?.1) }
     }
 
     /// Sends an admin request and waits for its answer.

@@ -150,3 +150,22 @@ fn damage_is_a_reject_or_another_value() {
         }
     }
 }
+
+#[test]
+fn what_is_said_of_the_rows_is_the_same_as_in_json() {
+    for (file, name) in [("orders", "inventory.orders"), ("type-zoo", "public.type_zoo")] {
+        let input = input(Format::Envelope, vec![Field::new("id", DataType::Int32, true)]);
+        let said = |file: &str| {
+            let mut decoder = decoder(&input, &recorded_registry());
+            decoder.decode(&topic(file, name));
+            decoder.row_schemas()
+        };
+        let of_json = said(&format!("{file}-as-json"));
+        for (of_avro, of_json) in said(file).iter().zip(&of_json) {
+            assert_eq!(of_avro, of_json);
+        }
+        assert_eq!(said(file).len(), of_json.len());
+        let with_default = of_json.iter().flat_map(|row| &row.fields).filter(|field| field.default_for_null);
+        println!("{file}: {} schemas, {} columns with a default for null", of_json.len(), with_default.count());
+    }
+}
