@@ -64,7 +64,7 @@ fn days(century: u32, year_of_century: u32, month: u32, day: u32) -> Option<i32>
     let year = century * 100 + year_of_century;
     // Leap days of the years 0 to `year - 1`: those that 4 divides, not 100, but 400. Rounded up, for the year 0.
     let centuries = century + u32::from(year_of_century > 0);
-    let leap_days = (year + 3) / 4 - centuries + (centuries + 3) / 4;
+    let leap_days = year.div_ceil(4) - centuries + centuries.div_ceil(4);
     Some((year * 365 + leap_days + before + past + day - 1).cast_signed() - DAYS_TO_1970.cast_signed())
 }
 
