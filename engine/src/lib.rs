@@ -13,6 +13,7 @@ pub mod source;
 pub mod registry;
 pub use debezium_decode as decode;
 pub mod plugin;
+pub mod state;
 pub mod transform;
 pub mod journal;
 pub mod token;

@@ -1,34 +1,32 @@
-//! The types of `schemas/wit` as they cross the border. Here is what all versions have in common; what differs is the
-//! description, in one file for each version. The older is translated into the newer at load, so that nothing behind
-//! knows more than one.
+//! The types of `schemas/wit` as they cross the border. Here and in `described.rs` is what all versions have in common;
+//! what differs is in one file for each version. The older is translated into the newer where it enters, so that nothing
+//! behind knows more than one.
 //!
-//! Written out, not generated: what a guest *emits* is lifted as [`WasmList`], a checked range of guest memory that
+//! Written out, not generated: what a guest *emits* is lifted as [`wasmtime::component::WasmList`], a checked range of guest memory that
 //! nothing has been copied from yet. So the host can refuse too much before it allocates, and copy once into buffers
 //! aligned as Arrow wants them; generated bindings would copy into `Vec`s first. The linker and the typed functions
 //! compare every type here with the component's own, so a slip is an error at load and not a wrong value.
 
 #![expect(dead_code, reason = "enums are lifted whole: the derive makes their values without naming the cases")]
 
-pub(super) mod v0_1;
+pub(super) mod described;
 pub(super) mod v0_2;
+pub(super) mod v0_3;
 
-use wasmtime::component::{ComponentType, Lift, Lower, WasmList};
+use wasmtime::component::{ComponentType, Lift, Lower};
 
 /// The package that every name of the contract begins with.
 pub(super) const PACKAGE: &str = "engine:plugin/";
-/// Functions that a plugin exports.
-pub(super) const EXPORTS: [&str; 3] = ["describe", "start", "process"];
-
 /// A version of the contract that this engine has: the current one and the one before it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Version {
-    V0_1,
     V0_2,
+    V0_3,
 }
 
 impl Version {
     /// All of them, the oldest first.
-    pub(super) const ALL: [Self; 2] = [Self::V0_1, Self::V0_2];
+    pub(super) const ALL: [Self; 2] = [Self::V0_2, Self::V0_3];
 
     /// The version that is compatible with this one: the same but for its last number.
     pub(super) fn compatible(found: &str) -> Option<Self> {
@@ -38,19 +36,14 @@ impl Version {
     /// Major and minor number.
     pub(super) fn name(self) -> &'static str {
         match self {
-            Self::V0_1 => "0.1",
             Self::V0_2 => "0.2",
+            Self::V0_3 => "0.3",
         }
     }
 
-    /// The interface of the imported functions.
-    pub(super) fn host(self) -> String {
-        format!("{PACKAGE}host@{}.0", self.name())
-    }
-
-    /// The interface of the types: imported, but it has no functions.
-    pub(super) fn types(self) -> String {
-        format!("{PACKAGE}types@{}.0", self.name())
+    /// The name of one of its interfaces, as an import says it: `types` has no functions, `host` and `state` have.
+    pub(super) fn interface(self, name: &str) -> String {
+        format!("{PACKAGE}{name}@{}.0", self.name())
     }
 }
 
@@ -156,28 +149,9 @@ pub(super) enum TableKind {
 
 #[derive(ComponentType, Lower, Clone, Copy)]
 #[component(record)]
-pub(super) struct Context<'a> {
-    pub(super) parameters: &'a [String],
-    #[component(name = "now-ms")]
-    pub(super) now_ms: i64,
-}
-
-#[derive(ComponentType, Lower, Clone, Copy)]
-#[component(record)]
 pub(super) struct Batch<'a> {
     pub(super) rows: u32,
     pub(super) buffers: &'a [&'a [u8]],
-}
-
-#[derive(ComponentType, Lift)]
-#[component(variant)]
-pub(super) enum Rows {
-    #[component(name = "all")]
-    All,
-    #[component(name = "selected")]
-    Selected(WasmList<u8>),
-    #[component(name = "taken")]
-    Taken(WasmList<u32>),
 }
 
 #[derive(ComponentType, Lift)]

@@ -11,10 +11,11 @@ use std::sync::Arc;
 
 use arrow_schema::{DataType, Field, FieldRef, Schema};
 
-use super::contract::{self, Version, v0_2};
-use super::{Description, Output, Parameter, ParameterType};
+use super::contract::{self, Version, described, v0_3};
+use super::{Description, EventTime, Output, Parameter, ParameterType, StateDescription};
 use crate::decode::Reading;
 use crate::input::{ChangeColumn, Format, InputColumn, Source};
+use crate::state::{OnExpire, StateTable};
 
 /// Longest name of anything.
 const NAME_BYTES: usize = 128;
@@ -24,11 +25,15 @@ const DOC_BYTES: usize = 4 << 10;
 const COLUMNS: usize = 4_096;
 /// Most outputs, parameters, sort keys and indexes.
 const OTHERS: usize = 256;
+/// Most tables of state. A table costs nothing, but a record of state names each.
+const STATE_TABLES: usize = 16;
+/// Longest delay of the watermark, and longest time that a partition may be idle: ten years.
+const MOST_MS: u64 = 10 * 366 * 24 * 3_600 * 1_000;
 /// Most problems that are said: nobody reads more, and they may come from an adversary.
 const PROBLEMS: usize = 50;
 
 /// The description, or everything that is wrong with it.
-pub(super) fn check(version: Version, described: v0_2::Description) -> Result<Description, Vec<String>> {
+pub(super) fn check(version: Version, described: v0_3::Description) -> Result<Description, Vec<String>> {
     let mut problems = Vec::new();
     check_counts(&described, &mut problems);
     if !problems.is_empty() {
@@ -46,6 +51,8 @@ pub(super) fn check(version: Version, described: v0_2::Description) -> Result<De
         described.outputs.into_iter().map(|output| output::check(output, &columns, &mut problems)).collect();
     output::check_tables(&outputs, &mut problems);
     let parameters = parameters(described.parameters, &mut problems);
+    let event_time = described.event_time.map(|event_time| check_event_time(&event_time, &mut problems));
+    let state = described.state.map(|state| check_state(state, event_time.is_some(), &mut problems));
     if !problems.is_empty() {
         let more = problems.len().saturating_sub(PROBLEMS);
         problems.truncate(PROBLEMS);
@@ -62,11 +69,13 @@ pub(super) fn check(version: Version, described: v0_2::Description) -> Result<De
         format,
         outputs,
         parameters,
+        state,
+        event_time,
     })
 }
 
 /// Checked first: everything else takes time and words for each of them.
-fn check_counts(described: &v0_2::Description, problems: &mut Vec<String>) {
+fn check_counts(described: &v0_3::Description, problems: &mut Vec<String>) {
     let mut at_most = |what: &str, count: usize, most: usize| {
         if count > most {
             problems.push(format!("{what}: {count} are described, at most {most} are possible"));
@@ -75,6 +84,10 @@ fn check_counts(described: &v0_2::Description, problems: &mut Vec<String>) {
     at_most("input columns", described.input.columns.len(), COLUMNS);
     at_most("output tables", described.outputs.len(), OTHERS);
     at_most("parameters", described.parameters.len(), OTHERS);
+    if let Some(state) = &described.state {
+        at_most("state tables", state.tables.len(), STATE_TABLES);
+        at_most("state versions that it reads", state.reads.len(), OTHERS);
+    }
     for (index, output) in described.outputs.iter().enumerate().take(OTHERS) {
         at_most(&format!("output {index}: columns"), output.columns.len(), COLUMNS);
         at_most(&format!("output {index}: sort keys"), output.sort_key.len(), OTHERS);
@@ -115,7 +128,7 @@ fn check_unique<'a>(what: &str, names: impl Iterator<Item = &'a str>, problems: 
     problems.extend(twice.map(|name| format!("{what} {} occurs twice", quoted(name))));
 }
 
-fn input(columns: Vec<v0_2::InputColumn>, format: Format, problems: &mut Vec<String>) -> Vec<InputColumn> {
+fn input(columns: Vec<described::InputColumn>, format: Format, problems: &mut Vec<String>) -> Vec<InputColumn> {
     if columns.is_empty() {
         problems.push("input has no columns".to_owned());
     }
@@ -127,29 +140,29 @@ fn input(columns: Vec<v0_2::InputColumn>, format: Format, problems: &mut Vec<Str
     columns
 }
 
-fn input_column(described: v0_2::InputColumn, problems: &mut Vec<String>) -> InputColumn {
+fn input_column(described: described::InputColumn, problems: &mut Vec<String>) -> InputColumn {
     let field: FieldRef = Arc::new(field("input", &described.column, problems));
     let source = match described.source {
-        v0_2::Source::Row(name) => Source::Row(name),
-        v0_2::Source::Before(name) => Source::Before(name),
-        v0_2::Source::Header(name) => Source::Header(name),
-        v0_2::Source::Change(column) => Source::Change(change_column(column)),
+        described::Source::Row(name) => Source::Row(name),
+        described::Source::Before(name) => Source::Before(name),
+        described::Source::Header(name) => Source::Header(name),
+        described::Source::Change(column) => Source::Change(change_column(column)),
     };
     // Only the row names fields: there is nothing else that a message could lack.
     let required = described.required && matches!(source, Source::Row(_));
     InputColumn { field, source, required, reading: Reading::default() }
 }
 
-fn change_column(described: v0_2::ChangeColumn) -> ChangeColumn {
+fn change_column(described: described::ChangeColumn) -> ChangeColumn {
     match described {
-        v0_2::ChangeColumn::Op => ChangeColumn::Op,
-        v0_2::ChangeColumn::Deleted => ChangeColumn::Deleted,
-        v0_2::ChangeColumn::Version => ChangeColumn::Version,
-        v0_2::ChangeColumn::SourceTimestamp => ChangeColumn::SourceTs,
-        v0_2::ChangeColumn::Topic => ChangeColumn::Topic,
-        v0_2::ChangeColumn::Partition => ChangeColumn::Partition,
-        v0_2::ChangeColumn::Offset => ChangeColumn::Offset,
-        v0_2::ChangeColumn::Key => ChangeColumn::Key,
+        described::ChangeColumn::Op => ChangeColumn::Op,
+        described::ChangeColumn::Deleted => ChangeColumn::Deleted,
+        described::ChangeColumn::Version => ChangeColumn::Version,
+        described::ChangeColumn::SourceTimestamp => ChangeColumn::SourceTs,
+        described::ChangeColumn::Topic => ChangeColumn::Topic,
+        described::ChangeColumn::Partition => ChangeColumn::Partition,
+        described::ChangeColumn::Offset => ChangeColumn::Offset,
+        described::ChangeColumn::Key => ChangeColumn::Key,
     }
 }
 
@@ -192,23 +205,23 @@ fn check_change_column(what: &str, field: &Field, change: ChangeColumn, problems
 }
 
 /// A column as a field.
-fn field(of: &str, column: &v0_2::Column, problems: &mut Vec<String>) -> Field {
+fn field(of: &str, column: &described::Column, problems: &mut Vec<String>) -> Field {
     check_name(&format!("{of} column name"), &column.name, problems);
     let what = format!("{of} column {}", quoted(&column.name));
     types::field(&what, column, problems)
 }
 
-fn parameters(described: Vec<v0_2::Parameter>, problems: &mut Vec<String>) -> Vec<Parameter> {
+fn parameters(described: Vec<described::Parameter>, problems: &mut Vec<String>) -> Vec<Parameter> {
     check_unique("parameter", described.iter().map(|parameter| parameter.name.as_str()), problems);
     described.into_iter().map(|parameter| check_parameter(parameter, problems)).collect()
 }
 
-fn check_parameter(described: v0_2::Parameter, problems: &mut Vec<String>) -> Parameter {
+fn check_parameter(described: described::Parameter, problems: &mut Vec<String>) -> Parameter {
     let kind = match described.parameter_type {
-        v0_2::ParameterType::Text => ParameterType::Text,
-        v0_2::ParameterType::Integer => ParameterType::Integer,
-        v0_2::ParameterType::Number => ParameterType::Number,
-        v0_2::ParameterType::Boolean => ParameterType::Boolean,
+        described::ParameterType::Text => ParameterType::Text,
+        described::ParameterType::Integer => ParameterType::Integer,
+        described::ParameterType::Number => ParameterType::Number,
+        described::ParameterType::Boolean => ParameterType::Boolean,
     };
     check_name("parameter name", &described.name, problems);
     let what = format!("parameter {}", quoted(&described.name));
@@ -217,4 +230,41 @@ fn check_parameter(described: v0_2::Parameter, problems: &mut Vec<String>) -> Pa
         problems.push(format!("{what}: its default {} is not {}", quoted(default), kind.words()));
     }
     Parameter { name: described.name, doc: described.doc, kind, default: described.default }
+}
+
+fn check_state(described: v0_3::State, event_time: bool, problems: &mut Vec<String>) -> StateDescription {
+    if described.tables.is_empty() {
+        problems.push("it keeps state, but describes no state table".to_owned());
+    }
+    if described.reads.contains(&described.version) {
+        problems.push(format!("it reads state of version {}, which is its own: name older ones", described.version));
+    }
+    check_unique("state table", described.tables.iter().map(|table| table.name.as_str()), problems);
+    let tables = described.tables.into_iter().map(|table| check_state_table(table, event_time, problems)).collect();
+    StateDescription { version: described.version, reads: described.reads, tables }
+}
+
+fn check_state_table(described: v0_3::StateTable, event_time: bool, problems: &mut Vec<String>) -> StateTable {
+    check_name("state table name", &described.name, problems);
+    let on_expire = match described.on_expire {
+        v0_3::OnExpire::Drop => OnExpire::Drop,
+        v0_3::OnExpire::Call => OnExpire::Call,
+    };
+    if on_expire == OnExpire::Call && !event_time {
+        problems.push(format!(
+            "state table {} calls when entries expire, but without event time none ever does",
+            quoted(&described.name)
+        ));
+    }
+    StateTable { name: described.name, on_expire }
+}
+
+fn check_event_time(described: &v0_3::EventTime, problems: &mut Vec<String>) -> EventTime {
+    let times = [("delay", Some(described.delay_ms)), ("time to be idle", described.idle_ms)];
+    for (what, ms) in times {
+        if let Some(ms) = ms.filter(|ms| *ms > MOST_MS) {
+            problems.push(format!("event time: a {what} of {ms} ms is longer than {MOST_MS} ms, ten years"));
+        }
+    }
+    EventTime { delay_ms: described.delay_ms, idle_ms: described.idle_ms }
 }

@@ -3,16 +3,20 @@
 use std::sync::Arc;
 
 use arrow_array::cast::AsArray;
-use arrow_array::{Array, ArrayRef};
+use arrow_array::{Array, ArrayRef, BooleanArray, RecordBatch};
 use arrow_buffer::ArrowNativeType;
 use arrow_schema::{DataType, Schema, SchemaRef};
 use wasmtime::StoreContextMut;
 use wasmtime::component::WasmList;
 
+use super::call::Call;
+use super::contract::v0_2;
+use super::contract::v0_3 as contract;
 use super::frame::{self, FrameError};
 use super::rows::Given;
 use super::sandbox::Sandbox;
-use super::{Emitted, Fault, Origin, Output, Rows, contract};
+use super::{Emitted, Fault, Origin, Output, Rows};
+use crate::table::TableKind;
 
 /// Charged for each call of `emit`, so that a million empty ones don't fill the host: its own bookkeeping.
 const EMIT_BYTES: usize = 1 << 10;
@@ -24,6 +28,7 @@ const ROW_BYTES: usize = 64;
 /// What `emit` has to know of an output.
 pub(super) struct OutputPlan {
     table: String,
+    kind: TableKind,
     /// The columns that the plugin makes.
     made: SchemaRef,
     /// Their buffers.
@@ -42,6 +47,7 @@ impl OutputPlan {
         });
         Self {
             table: output.table.clone(),
+            kind: output.kind,
             buffers: made.fields().iter().map(|field| frame::buffer_count(field.data_type())).sum(),
             carried: carried.collect(),
             made: Arc::new(made),
@@ -49,20 +55,39 @@ impl OutputPlan {
     }
 }
 
+/// Takes rows from a guest of version 0.2, or stops it.
+pub(super) fn emit_0_2(
+    store: StoreContextMut<'_, Sandbox>,
+    (output, rows, buffers): (u32, v0_2::Rows, WasmList<WasmList<u8>>),
+) -> wasmtime::Result<()> {
+    take(store, output, &rows.into(), None, buffers)
+}
+
 /// Takes rows from the guest, or stops it.
 pub(super) fn emit(
+    store: StoreContextMut<'_, Sandbox>,
+    (output, rows, deletes, buffers): (u32, contract::Rows, WasmList<u8>, WasmList<WasmList<u8>>),
+) -> wasmtime::Result<()> {
+    take(store, output, &rows, Some(&deletes).filter(|deletes| deletes.len() > 0), buffers)
+}
+
+fn take(
     mut store: StoreContextMut<'_, Sandbox>,
-    (output, rows, buffers): (u32, contract::Rows, WasmList<WasmList<u8>>),
+    output: u32,
+    rows: &contract::Rows,
+    deletes: Option<&WasmList<u8>>,
+    buffers: WasmList<WasmList<u8>>,
 ) -> wasmtime::Result<()> {
     // Bound first: the list of lists is as long as the guest says.
     let expected = store.data().outputs.get(output as usize).map(|plan| plan.buffers);
+    let given = buffers.len();
     let lists = match expected {
-        Some(want) if want == buffers.len() => buffers.iter(&mut store)?.collect::<wasmtime::Result<Vec<_>>>()?,
+        Some(want) if want == given => buffers.iter(&mut store)?.collect::<wasmtime::Result<Vec<_>>>()?,
         Some(_) | None => Vec::new(),
     };
-    match check(&store, output, &rows, buffers.len(), &lists) {
+    match check(&store, output, &Said { rows, deletes, given, lists: &lists }) {
         Ok((emitted, bytes)) => {
-            // `check` has refused a call outside `process`.
+            // `check` has refused a call outside `process` and `expire`.
             if let Some(call) = &mut store.data_mut().call {
                 call.bytes_left -= bytes;
                 call.emitted.push(emitted);
@@ -73,43 +98,69 @@ pub(super) fn emit(
     }
 }
 
+/// What a guest hands to `emit`.
+struct Said<'a> {
+    rows: &'a contract::Rows,
+    deletes: Option<&'a WasmList<u8>>,
+    /// Buffers that it says it gives.
+    given: usize,
+    /// Them, where they are as many as there have to be.
+    lists: &'a [WasmList<u8>],
+}
+
 /// The rows and what they are charged.
-fn check(
-    store: &StoreContextMut<'_, Sandbox>,
-    output: u32,
-    rows: &contract::Rows,
-    lists_given: usize,
-    lists: &[WasmList<u8>],
-) -> Result<(Emitted, usize), Fault> {
+fn check(store: &StoreContextMut<'_, Sandbox>, output: u32, said: &Said<'_>) -> Result<(Emitted, usize), Fault> {
     let sandbox = store.data();
     let broken = |message: String| Fault::Contract { message };
-    let Some(call) = &sandbox.call else { return Err(broken("emit called outside of process".to_owned())) };
+    let Some(call) = &sandbox.call else { return Err(broken("emit called outside of process and expire".to_owned())) };
     let Some(plan) = sandbox.outputs.get(output as usize) else {
         return Err(broken(format!("emit to output {output}, but {} are described", sandbox.outputs.len())));
     };
     let in_table = |message: String| broken(format!("emit to table {}: {message}", plan.table));
-    if lists_given != plan.buffers {
-        return Err(in_table(FrameError::Count { want: plan.buffers, got: lists_given }.to_string()));
+    if said.given != plan.buffers {
+        return Err(in_table(FrameError::Count { want: plan.buffers, got: said.given }.to_string()));
     }
+    plan.check_origin(call, said.rows).map_err(|message| in_table(message.to_owned()))?;
 
-    let own = EMIT_BYTES + plan.buffers * BUFFER_BYTES + lists.iter().map(WasmList::len).sum::<usize>();
-    let bytes = own.saturating_add(rows_given(rows).saturating_mul(ROW_BYTES));
+    let lists = said.lists.iter().chain(said.deletes).map(WasmList::len).sum::<usize>();
+    let own = EMIT_BYTES + plan.buffers * BUFFER_BYTES + lists;
+    let bytes = own.saturating_add(rows_given(said.rows).saturating_mul(ROW_BYTES));
     let over = || Fault::Output { limit_bytes: sandbox.limits.output_bytes };
     if bytes > call.bytes_left {
         return Err(over());
     }
-    let batch_rows = call.input.num_rows();
-    let rows = given(store, rows).check(batch_rows).map_err(|error| in_table(error.to_string()))?;
+    let batch_rows = call.input.as_ref().map_or(0, RecordBatch::num_rows);
+    let rows = given(store, said.rows).check(batch_rows).map_err(|error| in_table(error.to_string()))?;
     let count = rows.count(batch_rows);
-    let carried = plan.carried.iter().map(|index| carried_bytes(call.input.column(*index), &rows));
+    let carried = call.input.iter().flat_map(|input| plan.carried.iter().map(|index| input.column(*index)));
+    let carried = carried.map(|column| carried_bytes(column, &rows));
     let bytes = carried.fold(own.saturating_add(count.saturating_mul(ROW_BYTES)), usize::saturating_add);
     if bytes > call.bytes_left {
         return Err(over());
     }
 
-    let lists: Vec<&[u8]> = lists.iter().map(|list| list.as_le_slice(store)).collect();
+    let bits = |deletes: &WasmList<u8>| frame::bits("deletes", count, deletes.as_le_slice(store));
+    let deletes = said.deletes.map(bits).transpose().map_err(|error| in_table(error.to_string()))?;
+    if deletes.is_some() && plan.kind == TableKind::Append {
+        return Err(in_table("deletes, but its rows stay: it is no table of current rows".to_owned()));
+    }
+    let lists: Vec<&[u8]> = said.lists.iter().map(|list| list.as_le_slice(store)).collect();
     let made = frame::batch(&plan.made, count, &lists).map_err(|error| in_table(error.to_string()))?;
-    Ok((Emitted { output: output as usize, rows, made }, bytes))
+    let deletes = deletes.map(|bits| BooleanArray::new(bits, None));
+    Ok((Emitted { output: output as usize, rows, made, deletes }, bytes))
+}
+
+impl OutputPlan {
+    /// Rows of the batch where there is a batch, and for columns that are taken over.
+    fn check_origin(&self, call: &Call, rows: &contract::Rows) -> Result<(), &'static str> {
+        match (rows, &call.input) {
+            (contract::Rows::None(_), _) if !self.carried.is_empty() => {
+                Err("rows without an input row, but it takes columns over from the input")
+            }
+            (contract::Rows::None(_), _) | (_, Some(_)) => Ok(()),
+            (_, None) => Err("rows of a batch, but expire has none: its rows have no input row"),
+        }
+    }
 }
 
 /// Rows that a guest names one by one: known before they are copied.
@@ -117,6 +168,7 @@ fn rows_given(rows: &contract::Rows) -> usize {
     match rows {
         contract::Rows::All | contract::Rows::Selected(_) => 0,
         contract::Rows::Taken(indices) => indices.len(),
+        contract::Rows::None(rows) => *rows as usize,
     }
 }
 
@@ -126,6 +178,7 @@ fn given<'a>(store: &'a StoreContextMut<'_, Sandbox>, rows: &contract::Rows) -> 
         contract::Rows::All => Given::All,
         contract::Rows::Selected(bitmap) => Given::Selected(bitmap.as_le_slice(store)),
         contract::Rows::Taken(indices) => Given::Taken(indices.as_le_slice(store)),
+        contract::Rows::None(rows) => Given::None(*rows as usize),
     }
 }
 
@@ -160,6 +213,7 @@ fn value_bytes(offsets: &[i32], rows: &Rows, bytes: impl Fn(usize, usize) -> usi
         Rows::All => offsets.first().zip(offsets.last()).map_or(0, |(from, to)| between(from, to)),
         Rows::Selected(bits) => bits.values().set_indices().map(of_row).sum(),
         Rows::Taken(indices) => indices.values().iter().map(|row| of_row(*row as usize)).sum(),
+        Rows::None(_) => 0,
     }
 }
 

@@ -14,7 +14,7 @@ use super::contract::{Level, Version};
 use super::fault::FRAMES_COLLECTED;
 use super::sandbox::{CORE_INSTANCES, GuestLog, MEMORIES, Sandbox, TABLE_ELEMENTS, TABLES};
 use super::ticker::Ticker;
-use super::{Fault, emit};
+use super::{Fault, call, emit, keyed};
 
 /// Memory of a slot that stays with the host between two instances. It covers the working set of batches of about
 /// 8,192 rows; what is above is given back and costs page faults next time.
@@ -176,10 +176,18 @@ fn config() -> Config {
 fn linker(engine: &Engine) -> wasmtime::Result<Linker<Sandbox>> {
     let mut linker = Linker::new(engine);
     for version in Version::ALL {
-        linker.instance(&version.types())?;
-        let mut host = linker.instance(&version.host())?;
+        linker.instance(&version.interface("types"))?;
+        let mut host = linker.instance(&version.interface("host"))?;
         host.func_wrap("log", log)?;
-        host.func_wrap("emit", emit::emit)?;
+        match version {
+            Version::V0_2 => host.func_wrap("emit", emit::emit_0_2)?,
+            Version::V0_3 => {
+                host.func_wrap("emit", emit::emit)?;
+                host.func_wrap("event-time", call::event_time)?;
+                host.func_wrap("count", call::count)?;
+                keyed::link(&mut linker.instance(&version.interface("state"))?)?;
+            }
+        }
     }
     Ok(linker)
 }

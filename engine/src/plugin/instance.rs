@@ -7,13 +7,16 @@ use arrow_buffer::Buffer;
 use wasmtime::component::{ComponentNamedList, Func, Lift, Lower};
 use wasmtime::{Store, Trap};
 
+use super::call::Call;
+use super::contract::v0_3;
 use super::emit::OutputPlan;
 use super::fault::fault;
 use super::host::Slot;
 use super::load::{Exports, Plugin};
-use super::sandbox::{Call, Sandbox, printable};
+use super::sandbox::{Sandbox, printable};
 use super::ticker::ticks;
 use super::{Answer, Context, Description, Fault, Limits, RejectedRow, contract, frame};
+use crate::state::{Due, State};
 
 /// What a guest may hand over in one call, at least: a log line or an error must fit also where output is small.
 const MIN_HOSTCALL_BYTES: usize = 1 << 20;
@@ -63,15 +66,37 @@ impl Cell {
         let called = func.typed::<Params, Return>(&self.store).and_then(|func| func.call(&mut self.store, params));
         called.map_err(|error| fault(&error, self.store.data_mut()))
     }
+
+    /// Calls an export that may use the host's functions, and gives back what they were told.
+    fn run<Params, Return>(&mut self, func: Func, params: Params, call: Call) -> Result<(Return, Call), Fault>
+    where
+        Params: ComponentNamedList + Lower,
+        Return: Lift + 'static,
+        (Result<Return, String>,): ComponentNamedList + Lift,
+    {
+        self.store.data_mut().call = Some(call);
+        let called = self.call::<_, (Result<Return, String>,)>(func, params);
+        let call = self.store.data_mut().call.take();
+        let returned = called?.0.map_err(|message| Fault::Failed { message: printable(&message, REASON_BYTES) })?;
+        Ok((returned, call.expect("only this function takes the call away")))
+    }
 }
 
-/// A plugin's instance: fresh, started with its context, and good for the batches of one epoch.
+/// A plugin's instance: fresh, started with its context, and good for the calls of one epoch.
 ///
 /// Calls are CPU work on the calling thread, for as long as [`Limits::call_ms`] allows: not for an async worker.
 pub struct Instance {
     plugin: Plugin,
+    now_ms: i64,
     /// Gone after a fault, and with it the memory.
-    live: Option<(Cell, Func)>,
+    live: Option<Live>,
+}
+
+struct Live {
+    cell: Cell,
+    process: Func,
+    /// None: version 0.2, which keeps nothing that could expire.
+    expire: Option<Func>,
 }
 
 impl Instance {
@@ -81,44 +106,74 @@ impl Instance {
             let message = format!("{given} parameters given, {described} described");
             return Err(Fault::Engine { message });
         }
-        let mut cell = Cell::new(plugin.exports(), plugin.log_name(), plugin.outputs(), limits)?;
-        let start = plugin.exports().start(&mut cell)?;
-        let process = plugin.exports().process(&mut cell)?;
-        let context = contract::Context { parameters: &context.parameters, now_ms: context.now_ms };
-        let (started,) = cell.call::<_, (Result<(), String>,)>(start, (context,))?;
+        let exports = plugin.exports();
+        let mut cell = Cell::new(exports, plugin.log_name(), plugin.outputs(), limits)?;
+        let started = exports.start(&mut cell, context)?;
         started.map_err(|message| Fault::Failed { message: printable(&message, REASON_BYTES) })?;
-        Ok(Self { plugin, live: Some((cell, process)) })
+        let (process, expire) = (exports.process(&mut cell)?, exports.expire(&mut cell)?);
+        Ok(Self { plugin, now_ms: context.now_ms, live: Some(Live { cell, process, expire }) })
     }
 
-    /// Transforms one batch, whose columns are those of the description's input.
+    /// Transforms one batch, whose columns are those of the description's input, over the state of its lane: one with
+    /// the description's tables, or the default where it has none.
     ///
     /// # Errors
-    /// The fault. The instance is dead then, its memory given back, and every further call is refused.
-    pub fn process(&mut self, batch: &RecordBatch) -> Result<Answer, Fault> {
-        let Some((mut cell, process)) = self.live.take() else {
+    /// The fault. The instance is dead then, its memory given back, and every further call is refused. The state has
+    /// what the call wrote before: [`State::undo_call`].
+    pub fn process(&mut self, batch: &RecordBatch, state: &mut State) -> Result<Answer, Fault> {
+        let clock_ms = self.plugin.description().event_time.map(|_| self.now_ms);
+        self.call(state, |live, description, limits| {
+            let call = Call::new(Some(batch.clone()), clock_ms, limits);
+            let buffers = crossing_buffers(description, batch)?;
+            let buffers: Vec<&[u8]> = buffers.iter().map(Buffer::as_slice).collect();
+            let rows = u32::try_from(batch.num_rows())
+                .map_err(|_| Fault::Engine { message: format!("a batch of {} rows", batch.num_rows()) })?;
+            let params = (contract::Batch { rows, buffers: &buffers },);
+            let (rejects, call) = live.cell.run::<_, Vec<contract::Reject>>(live.process, params, call)?;
+            Ok(Answer { rejected: rejected(&rejects, batch.num_rows())?, ..answer(call) })
+        })
+    }
+
+    /// Gives the plugin entries that [`State::begin`] took out, before the rows of an epoch.
+    ///
+    /// # Errors
+    /// As [`Self::process`].
+    pub fn expire(&mut self, due: &Due, state: &mut State) -> Result<Answer, Fault> {
+        self.call(state, |live, _, limits| {
+            let no_expire = || Fault::Engine { message: "entries expire of a plugin that keeps none".to_owned() };
+            let expire = live.expire.ok_or_else(no_expire)?;
+            let keys = v0_3::Texts { offsets: &due.key_offsets, bytes: &due.keys };
+            let values = v0_3::Texts { offsets: &due.value_offsets, bytes: &due.values };
+            let table = u32::try_from(due.table).map_err(|_| no_expire())?;
+            let params = (table, keys, values, due.expiries.as_slice());
+            let ((), call) = live.cell.run(expire, params, Call::new(None, None, limits))?;
+            Ok(answer(call))
+        })
+    }
+
+    /// Makes a call with the state in the sandbox. It comes back whatever happens; the instance only without a fault.
+    fn call(
+        &mut self,
+        state: &mut State,
+        call: impl FnOnce(&mut Live, &Description, Limits) -> Result<Answer, Fault>,
+    ) -> Result<Answer, Fault> {
+        let Some(mut live) = self.live.take() else {
             return Err(Fault::Engine { message: "the instance has had a fault before".to_owned() });
         };
-        let answer = process_in(&mut cell, process, self.plugin.description(), batch)?;
-        self.live = Some((cell, process));
-        Ok(answer)
+        let limits = live.cell.store.data().limits;
+        live.cell.store.data_mut().state = std::mem::take(state);
+        let answer = call(&mut live, self.plugin.description(), limits);
+        *state = std::mem::take(&mut live.cell.store.data_mut().state);
+        if answer.is_ok() {
+            self.live = Some(live);
+        }
+        answer
     }
 }
 
-fn process_in(cell: &mut Cell, process: Func, description: &Description, batch: &RecordBatch) -> Result<Answer, Fault> {
-    let buffers = crossing_buffers(description, batch)?;
-    let buffers: Vec<&[u8]> = buffers.iter().map(Buffer::as_slice).collect();
-    let rows = u32::try_from(batch.num_rows())
-        .map_err(|_| Fault::Engine { message: format!("a batch of {} rows", batch.num_rows()) })?;
-
-    let output_bytes = cell.store.data().limits.output_bytes;
-    cell.store.data_mut().call = Some(Call::new(batch.clone(), output_bytes));
-    let params = (contract::Batch { rows, buffers: &buffers },);
-    let called = cell.call::<_, (Result<Vec<contract::Reject>, String>,)>(process, params);
-    let call = cell.store.data_mut().call.take();
-
-    let rejects = called?.0.map_err(|message| Fault::Failed { message: printable(&message, REASON_BYTES) })?;
-    let emitted = call.map_or_else(Vec::new, |call| call.emitted);
-    Ok(Answer { emitted, rejected: rejected(&rejects, batch.num_rows())? })
+fn answer(call: Call) -> Answer {
+    let Call { emitted, event_time_ms, counts, .. } = call;
+    Answer { emitted, rejected: Vec::new(), event_time_ms, counts }
 }
 
 /// The buffers of all columns that cross, one column after the other.

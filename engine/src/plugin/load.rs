@@ -7,10 +7,10 @@ use bytes::Bytes;
 use sha2::{Digest, Sha256};
 use wasmparser::{Parser, Payload};
 use wasmtime::Engine;
-use wasmtime::component::{Component, ComponentExportIndex, Func, InstancePre, Lift};
+use wasmtime::component::{Component, ComponentExportIndex, ComponentNamedList, Func, InstancePre, Lift, Lower};
 use wit_component::ComponentEncoder;
 
-use super::contract::{self, Version, v0_1, v0_2};
+use super::contract::{self, Version, v0_2, v0_3};
 use super::emit::OutputPlan;
 use super::host::{Host, Shared};
 use super::instance::{Cell, Instance};
@@ -102,6 +102,9 @@ pub(super) struct Exports {
     describe: ComponentExportIndex,
     start: ComponentExportIndex,
     process: ComponentExportIndex,
+    /// From version 0.3 on.
+    expire: Option<ComponentExportIndex>,
+    version: Version,
     /// Keeps the clock of the deadlines running for as long as there is something to stop.
     pub(super) shared: Arc<Shared>,
 }
@@ -119,9 +122,9 @@ impl Host {
             return Err(LoadError::TooLarge { bytes: bytes.len(), limit_bytes });
         }
         let (component, version) = compile(&self.shared.engine, &bytes)?;
-        let exports = Exports::new(self, &component)?;
+        let exports = Exports::new(self, &component, version)?;
         let digest = hex(&Sha256::digest(&bytes));
-        let description = exports.describe(version, &digest)?;
+        let description = exports.describe(&digest)?;
         let inner = Inner {
             log_name: description.name.as_str().into(),
             outputs: description.outputs.iter().map(OutputPlan::new).collect(),
@@ -174,35 +177,59 @@ impl Plugin {
     }
 }
 
+type Started = (Result<(), String>,);
+type Processed = (Result<Vec<contract::Reject>, String>,);
+type Expiring<'a> = (u32, v0_3::Texts<'a>, v0_3::Texts<'a>, &'a [i64]);
+
 impl Exports {
-    fn new(host: &Host, component: &Component) -> Result<Self, LoadError> {
-        let export = |name: &str| component.get_export_index(None, name);
-        let [describe, start, process] = contract::EXPORTS.map(export);
-        let (Some(describe), Some(start), Some(process)) = (describe, start, process) else {
-            let missing: Vec<_> = contract::EXPORTS.into_iter().filter(|name| export(name).is_none()).collect();
+    fn new(host: &Host, component: &Component, version: Version) -> Result<Self, LoadError> {
+        let mut missing = Vec::new();
+        let mut export = |name: &'static str| {
+            let index = component.get_export_index(None, name);
+            missing.extend(index.is_none().then_some(name));
+            index
+        };
+        let [describe, start, process] = ["describe", "start", "process"].map(&mut export);
+        let expire = match version {
+            Version::V0_2 => None,
+            Version::V0_3 => export("expire"),
+        };
+        let (Some(describe), Some(start), Some(process), []) = (describe, start, process, &missing[..]) else {
             return Err(LoadError::NotAPlugin { message: format!("it does not export {}", missing.join(", ")) });
         };
         let pre = host.shared.linker.instantiate_pre(component).map_err(|error| other_types(&error))?;
-        Ok(Self { pre, describe, start, process, shared: host.shared.clone() })
+        Ok(Self { pre, describe, start, process, expire, version, shared: host.shared.clone() })
     }
 
-    pub(super) fn start(&self, cell: &mut Cell) -> Result<Func, Fault> {
-        func(cell, &self.start)
+    /// Starts the guest; its own error is its refusal of the parameters.
+    pub(super) fn start(&self, cell: &mut Cell, context: &Context) -> Result<Result<(), String>, Fault> {
+        let start = func(cell, &self.start)?;
+        let Context { parameters, now_ms, watermark_ms } = context;
+        let (now_ms, watermark_ms) = (*now_ms, *watermark_ms);
+        let (started,) = match self.version {
+            Version::V0_2 => cell.call::<_, Started>(start, (v0_2::Context { parameters, now_ms },))?,
+            Version::V0_3 => cell.call::<_, Started>(start, (v0_3::Context { parameters, now_ms, watermark_ms },))?,
+        };
+        Ok(started)
     }
 
     pub(super) fn process(&self, cell: &mut Cell) -> Result<Func, Fault> {
         func(cell, &self.process)
     }
 
+    pub(super) fn expire(&self, cell: &mut Cell) -> Result<Option<Func>, Fault> {
+        self.expire.as_ref().map(|expire| func(cell, expire)).transpose()
+    }
+
     /// Asks the plugin what it is, in an instance of its own.
-    fn describe(&self, version: Version, digest: &str) -> Result<Description, LoadError> {
+    fn describe(&self, digest: &str) -> Result<Description, LoadError> {
         let mut cell = Cell::new(self, &digest.into(), &Arc::from([]), DESCRIBE).map_err(LoadError::Describe)?;
         self.compare_types(&mut cell)?;
-        let described = match version {
-            Version::V0_1 => self.described::<v0_1::Description>(&mut cell)?.into(),
-            Version::V0_2 => self.described::<v0_2::Description>(&mut cell)?,
+        let described = match self.version {
+            Version::V0_2 => self.described::<v0_2::Description>(&mut cell)?.into(),
+            Version::V0_3 => self.described::<v0_3::Description>(&mut cell)?,
         };
-        describe::check(version, described).map_err(|problems| LoadError::Description { problems })
+        describe::check(self.version, described).map_err(|problems| LoadError::Description { problems })
     }
 
     fn described<Of: Lift + 'static>(&self, cell: &mut Cell) -> Result<Of, LoadError> {
@@ -214,17 +241,23 @@ impl Exports {
 
     /// The exports that an instance calls, so that it never meets a function of another type.
     fn compare_types(&self, cell: &mut Cell) -> Result<(), LoadError> {
-        let func = |cell: &mut Cell, index| cell.instance.get_func(&mut cell.store, index);
-        if let Some(start) = func(cell, &self.start) {
-            let typed = start.typed::<(contract::Context<'_>,), (Result<(), String>,)>(&cell.store);
-            typed.map_err(|error| other_types(&error))?;
+        match self.version {
+            Version::V0_2 => compare_type::<(v0_2::Context<'_>,), Started>(cell, &self.start)?,
+            Version::V0_3 => compare_type::<(v0_3::Context<'_>,), Started>(cell, &self.start)?,
         }
-        if let Some(process) = func(cell, &self.process) {
-            let typed = process.typed::<(contract::Batch<'_>,), (Result<Vec<contract::Reject>, String>,)>(&cell.store);
-            typed.map_err(|error| other_types(&error))?;
-        }
-        Ok(())
+        compare_type::<(contract::Batch<'_>,), Processed>(cell, &self.process)?;
+        self.expire.as_ref().map_or(Ok(()), |expire| compare_type::<Expiring<'_>, Started>(cell, expire))
     }
+}
+
+fn compare_type<Params, Return>(cell: &mut Cell, index: &ComponentExportIndex) -> Result<(), LoadError>
+where
+    Params: ComponentNamedList + Lower,
+    Return: ComponentNamedList + Lift,
+{
+    // What is no function at all is refused where it is called.
+    let Some(func) = cell.instance.get_func(&mut cell.store, index) else { return Ok(()) };
+    func.typed::<Params, Return>(&cell.store).map(drop).map_err(|error| other_types(&error))
 }
 
 fn func(cell: &mut Cell, index: &ComponentExportIndex) -> Result<Func, Fault> {

@@ -1,7 +1,7 @@
 //! Plugins: WebAssembly components in a sandbox.
 //!
-//! **Promise.** A plugin's answer depends on its bytes, the context and the batches of one instance, and on nothing
-//! else: no clock, randomness, files, network or threads reach it. It can't read or stop the engine or another plugin;
+//! **Promise.** A plugin's answer depends on its bytes, the context, the batches of one instance and the state of its
+//! lane, and on nothing else: no clock, randomness, files, network or threads reach it. It can't read or stop the engine or another plugin;
 //! whatever it does wrong is a [`Fault`] that names it. Everything that comes back is checked before it is used.
 //! **Assumed.** An instance is thrown away after each epoch and after each fault.
 //! **After a crash** the same bytes, loaded by digest, give the same answers.
@@ -14,17 +14,20 @@ mod describe;
 mod contract;
 mod instance;
 mod sandbox;
+mod call;
 mod emit;
+mod keyed;
 mod frame;
 mod rows;
 mod fault;
 
 use std::sync::Arc;
 
-use arrow_array::RecordBatch;
+use arrow_array::{BooleanArray, RecordBatch};
 use arrow_schema::{Field, SchemaRef};
 
 use crate::input::{Format, InputColumn};
+use crate::state::{StateError, StateTable};
 use crate::table::{Index, TableKind};
 
 pub use host::{Host, HostError, HostSettings};
@@ -57,6 +60,30 @@ pub struct Description {
     pub outputs: Vec<Output>,
     /// Parameters that plugin.toml may set.
     pub parameters: Vec<Parameter>,
+    /// What it keeps from epoch to epoch.
+    pub state: Option<StateDescription>,
+    /// How its watermark follows its events. Without, nothing ever expires.
+    pub event_time: Option<EventTime>,
+}
+
+/// The state that a plugin keeps.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StateDescription {
+    /// Of the bytes that it writes.
+    pub version: u32,
+    /// Older versions that it can read.
+    pub reads: Vec<u32>,
+    /// Its tables, by whose index it names them.
+    pub tables: Vec<StateTable>,
+}
+
+/// How the watermark follows the events. plugin.toml may say it otherwise.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct EventTime {
+    /// The watermark is the greatest event time less this.
+    pub delay_ms: u64,
+    /// A partition that has been at its end for so long lets the watermark follow the clock, less the delay.
+    pub idle_ms: Option<u64>,
 }
 
 /// An output table, as the plugin declares it: without the engine's columns.
@@ -142,6 +169,8 @@ pub struct Context {
     pub parameters: Arc<[String]>,
     /// The epoch's clock, ms since 1970-01-01 UTC.
     pub now_ms: i64,
+    /// The epoch's watermark, in the same unit; none before the first event.
+    pub watermark_ms: Option<i64>,
 }
 
 /// Limits of one instance.
@@ -152,7 +181,7 @@ pub struct Limits {
     /// Longest time of one call, in ms.
     pub call_ms: u64,
     /// Most bytes that one call may give out, counted as its tables get them: columns that it made, columns that the
-    /// host takes over for it, and 64 bytes a row for the engine's own.
+    /// host takes over for it, and 64 bytes a row for the engine's own. As much again it may read and write of its state.
     pub output_bytes: usize,
 }
 
@@ -165,6 +194,8 @@ pub struct Emitted {
     pub rows: Rows,
     /// The made columns alone, in the output's order.
     pub made: RecordBatch,
+    /// Whether each row deletes its key, whatever its input row does. Only in tables of current rows.
+    pub deletes: Option<BooleanArray>,
 }
 
 /// A row that the plugin rejects.
@@ -185,6 +216,10 @@ pub struct Answer {
     pub emitted: Vec<Emitted>,
     /// Rejected rows, by row.
     pub rejected: Vec<RejectedRow>,
+    /// The greatest event time that it said, at most the clock; ms since 1970-01-01 UTC.
+    pub event_time_ms: Option<i64>,
+    /// What it counted: each name once.
+    pub counts: Vec<(String, u64)>,
 }
 
 impl Fault {
@@ -200,6 +235,8 @@ impl Fault {
             Self::Contract { .. } => "contract",
             Self::Engine { .. } => "engine",
             Self::Failed { .. } => "failed",
+            Self::StateTraffic { .. } => "state_traffic",
+            Self::State(_) => "state",
         }
     }
 }
@@ -247,6 +284,15 @@ pub enum Fault {
         /// What is missing.
         message: String,
     },
+    /// It read and wrote more state than one call may.
+    #[error("plugin read and wrote more than {limit_bytes} bytes of state in one call")]
+    StateTraffic {
+        /// The limit.
+        limit_bytes: usize,
+    },
+    /// It keeps more than it may. No row is to blame: rows that are set aside would be missing from the state.
+    #[error("plugin keeps too much state")]
+    State(#[source] StateError),
     /// It returned an error for the whole batch.
     #[error("plugin failed: {message}")]
     Failed {

@@ -14,6 +14,8 @@ pub enum Rows {
     Selected(BooleanArray),
     /// These, all within the batch.
     Taken(UInt32Array),
+    /// No input row: so many rows, made of state alone.
+    None(usize),
 }
 
 /// The same as it lies in the guest's memory.
@@ -24,6 +26,8 @@ pub(super) enum Given<'a> {
     Selected(&'a [u8]),
     /// Indices.
     Taken(&'a [u32]),
+    /// So many.
+    None(usize),
 }
 
 impl Given<'_> {
@@ -31,6 +35,7 @@ impl Given<'_> {
     pub(super) fn check(self, batch_rows: usize) -> Result<Rows, FrameError> {
         match self {
             Self::All => Ok(Rows::All),
+            Self::None(rows) => Ok(Rows::None(rows)),
             Self::Selected(bitmap) => {
                 Ok(Rows::Selected(BooleanArray::new(frame::bits("selection", batch_rows, bitmap)?, None)))
             }
@@ -52,6 +57,7 @@ impl Rows {
             Self::All => batch_rows,
             Self::Selected(bits) => bits.true_count(),
             Self::Taken(indices) => indices.len(),
+            Self::None(rows) => *rows,
         }
     }
 }

@@ -5,12 +5,13 @@
 
 use std::sync::Arc;
 
-use arrow_array::RecordBatch;
 use wasmtime::ResourceLimiter;
 
+use super::call::Call;
 use super::contract::Level;
 use super::emit::OutputPlan;
-use super::{Emitted, Fault, Limits};
+use super::{Fault, Limits};
+use crate::state::State;
 
 /// Most core instances of a plugin: wit-component makes the module, a shim and its filler; the rest is headroom.
 pub(super) const CORE_INSTANCES: u32 = 8;
@@ -29,32 +30,19 @@ const LOG_BYTES: usize = 2 << 10;
 pub(super) struct Sandbox {
     pub(super) limits: Limits,
     pub(super) outputs: Arc<[OutputPlan]>,
-    /// Only while `process` runs.
+    /// Only while `process` or `expire` runs.
     pub(super) call: Option<Call>,
+    /// The lane's, only while a call runs; else one without tables.
+    pub(super) state: State,
     /// Why the host stopped the guest, where it was the host: the trap alone would not say.
     pub(super) fault: Option<Fault>,
     pub(super) log: GuestLog,
 }
 
-/// One call of `process`.
-pub(super) struct Call {
-    /// The batch, all its columns.
-    pub(super) input: RecordBatch,
-    pub(super) emitted: Vec<Emitted>,
-    /// What the call may still give out.
-    pub(super) bytes_left: usize,
-}
-
-impl Call {
-    pub(super) fn new(input: RecordBatch, output_bytes: usize) -> Self {
-        Self { input, emitted: Vec::new(), bytes_left: output_bytes }
-    }
-}
-
 impl Sandbox {
     pub(super) fn new(plugin: Arc<str>, outputs: Arc<[OutputPlan]>, limits: Limits) -> Self {
         let log = GuestLog { plugin, lines_left: LOG_LINES, suppressed: 0, last_error: None };
-        Self { limits, outputs, call: None, fault: None, log }
+        Self { limits, outputs, call: None, state: State::default(), fault: None, log }
     }
 
     /// Notes why the guest is stopped, and makes the error that stops it.

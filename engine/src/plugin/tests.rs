@@ -6,10 +6,12 @@ mod border;
 mod evil;
 mod loading;
 mod described;
+mod keyed;
 
 use std::sync::LazyLock;
 
 use super::{Context, Host, HostSettings, Instance, Limits, Plugin};
+use crate::state::State;
 
 /// One engine for all tests, as there is one in production.
 static HOST: LazyLock<Host> = LazyLock::new(|| Host::new(HostSettings::default()).unwrap());
@@ -17,7 +19,7 @@ static HOST: LazyLock<Host> = LazyLock::new(|| Host::new(HostSettings::default()
 const LIMITS: Limits = Limits { memory_bytes: 64 << 20, call_ms: 10_000, output_bytes: 32 << 20 };
 
 fn context() -> Context {
-    Context { parameters: [].into(), now_ms: 1_700_000_000_000 }
+    Context { parameters: [].into(), now_ms: 1_700_000_000_000, watermark_ms: None }
 }
 
 fn instance(plugin: &Plugin) -> Instance {

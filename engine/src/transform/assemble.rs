@@ -53,6 +53,7 @@ impl Rows {
             Self::All => Ok(column.clone()),
             Self::Selected(bits) => filter(column, bits),
             Self::Taken(indices) => take(column, indices, None),
+            Self::None(_) => Err(ArrowError::InvalidArgumentError("rows without an input row have no input".into())),
         }
     }
 

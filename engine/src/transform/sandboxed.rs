@@ -38,7 +38,7 @@ impl<'a> Sandboxed<'a> {
         };
         let limits =
             Limits { memory_bytes: settings.limits.memory_bytes, call_ms, output_bytes: settings.limits.output_bytes };
-        let context = Context { parameters: Arc::from(parameters), now_ms: epoch.clock_ms };
+        let context = Context { parameters: Arc::from(parameters), now_ms: epoch.clock_ms, watermark_ms: None };
         Self { plugin, context, limits, instance: None }
     }
 }
@@ -52,7 +52,7 @@ impl Caller for Sandboxed<'_> {
 
     fn call(&mut self, rows: &RecordBatch) -> Result<Answer, Fault> {
         match &mut self.instance {
-            Some(instance) => instance.process(rows),
+            Some(instance) => instance.process(rows, &mut crate::state::State::default()),
             None => Err(Fault::Engine { message: "called before an instance was made".to_owned() }),
         }
     }

@@ -280,6 +280,8 @@ mod tests {
             format: Format::Flat,
             outputs: vec![],
             parameters: parameters.iter().map(parameter).collect(),
+            state: None,
+            event_time: None,
         }
     }
 

@@ -5,14 +5,14 @@ use bytes::Bytes;
 use wit_component::{StringEncoding, embed_component_metadata};
 use wit_parser::Resolve;
 
-const WIT: &str = include_str!("../../../schemas/wit/0.1/transform.wit");
+const WIT: &str = include_str!("../../../schemas/wit/0.2/transform.wit");
 
 /// Address of the guest's data.
 const DATA: u32 = 1024;
 /// Where its heap begins.
 const HEAP: u32 = 4096;
-/// Type code of a 64-bit integer, not nullable.
-const INT64: u32 = 4;
+/// Type code of a scalar that is a 64-bit integer.
+const INT64: [u32; 2] = [4 << 8, 0];
 
 /// The plugin's bytes.
 ///
@@ -40,7 +40,7 @@ fn plugin(process: &str) -> Bytes {
     // 16 zero bytes at address 16 are `ok` of either result. Memory is taken from the heap and given back after a call.
     let text = format!(
         r#"(module
-        (import "engine:plugin/host@0.1.0" "emit" (func $emit (param i32 i32 i32 i32 i32 i32)))
+        (import "engine:plugin/host@0.2.0" "emit" (func $emit (param i32 i32 i32 i32 i32 i32)))
         (memory (export "memory") 4)
         (global $heap (mut i32) (i32.const {HEAP}))
         (func (export "cabi_realloc") (param i32 i32) (param $align i32) (param $size i32) (result i32)
@@ -72,11 +72,12 @@ fn description() -> (Vec<u8>, u32) {
     let version = place(&mut data, b"1.0.0\0\0\0");
     let table = place(&mut data, b"passed\0\0");
     let n = place(&mut data, b"n\0\0\0\0\0\0\0");
-    // A column, and that it does not cross; a column, and that it is the input's first.
-    let input = words(&mut data, &[n, 1, INT64, 0]);
-    let output = words(&mut data, &[n, 1, INT64, 1, 0, 0, 0, 0]);
-    // Appended to; one column; no sort key, no partitions.
-    let outputs = words(&mut data, &[table, 6, 0, output, 1, 0, 0, 0, 0, 0]);
+    // A column that is not nullable, from the row's field of its name, required, which does not cross.
+    let input = words(&mut data, &[n, 1, INT64[0], INT64[1], 0, 0, n, 1, 1]);
+    // A column that is not nullable, and is the input's first; neither type, codec nor comment.
+    let output = words(&mut data, &[n, 1, INT64[0], INT64[1], 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
+    // Appended to; one column; no sort key, no partitions, no indexes.
+    let outputs = words(&mut data, &[table, 6, 0, output, 1, 0, 0, 0, 0, 0, 0, 0]);
     // Envelopes; one output; no parameters.
     let description = words(&mut data, &[name, 7, version, 5, input, 1, 0, outputs, 1, 0, 0]);
     (data, description)

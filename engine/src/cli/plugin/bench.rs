@@ -20,6 +20,7 @@ use crate::offsets::OffsetRange;
 use crate::plugin::{Answer, Context, Emitted, Fault, Instance, Limits, Plugin, Rows};
 use crate::random::Random;
 use crate::sink::encoded_bytes;
+use crate::state::State;
 use crate::transform::{CHUNK_MESSAGES, Transform};
 
 /// Sizes of a batch at which calls are measured; the largest that there is comes to them.
@@ -231,7 +232,7 @@ impl Calls {
             let mut instance = start().map_err(fault)?;
             samples.push(sample(&mut instance, &rows.slice(0, size)).map_err(fault)?);
         }
-        let answer = start().and_then(|mut instance| instance.process(rows)).map_err(fault)?;
+        let answer = start().and_then(|mut instance| instance.process(rows, &mut State::default())).map_err(fault)?;
         Ok(Self {
             fit: fit(&samples, &mut Random::new(1)),
             samples,
@@ -289,14 +290,14 @@ fn instance(transform: &Transform, plugin: &Plugin) -> Result<Instance, Fault> {
         call_ms: settings.limits.call_ms,
         output_bytes: settings.limits.output_bytes,
     };
-    plugin.instance(&Context { parameters: parameters.into(), now_ms: CLOCK_MS }, limits)
+    plugin.instance(&Context { parameters: parameters.into(), now_ms: CLOCK_MS, watermark_ms: None }, limits)
 }
 
 /// The cost of one call, again and again.
 fn sample(instance: &mut Instance, rows: &RecordBatch) -> Result<Samples, Fault> {
     let before = thread_time();
     for _ in 0..WARM_UP {
-        instance.process(rows)?;
+        instance.process(rows, &mut State::default())?;
     }
     let each = (thread_time().saturating_sub(before) / WARM_UP).max(Duration::from_nanos(100));
     let calls = (SAMPLE_TIME.as_nanos() / each.as_nanos()).clamp(1, 1_000);
@@ -304,7 +305,7 @@ fn sample(instance: &mut Instance, rows: &RecordBatch) -> Result<Samples, Fault>
     for _ in 0..SAMPLES {
         let before = thread_time();
         for _ in 0..calls {
-            instance.process(rows)?;
+            instance.process(rows, &mut State::default())?;
         }
         costs.push(nanoseconds(thread_time().saturating_sub(before)) / calls as f64);
     }
@@ -323,7 +324,7 @@ fn bytes_in(plugin: &Plugin, rows: &RecordBatch) -> usize {
 fn bytes_out(answer: &Answer) -> usize {
     let of = |emitted: &Emitted| {
         let rows = match &emitted.rows {
-            Rows::All => 0,
+            Rows::All | Rows::None(_) => 0,
             Rows::Selected(bits) => bits.len().div_ceil(8),
             Rows::Taken(indices) => indices.len() * size_of::<u32>(),
         };

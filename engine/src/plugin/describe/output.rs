@@ -4,11 +4,11 @@ use arrow_schema::{DataType, Field};
 
 use super::{check_doc, check_name, check_unique, quoted};
 use crate::input::InputColumn;
-use crate::plugin::contract::{self, v0_2};
+use crate::plugin::contract::{self, described};
 use crate::plugin::{Origin, Output};
 use crate::table::{CLICKHOUSE_CODEC, CLICKHOUSE_TYPE, COMMENT, EXTENSION_NAME, Index, TableKind, engine_columns};
 
-pub(super) fn check(described: v0_2::Output, input: &[InputColumn], problems: &mut Vec<String>) -> Output {
+pub(super) fn check(described: described::Output, input: &[InputColumn], problems: &mut Vec<String>) -> Output {
     check_name("table name", &described.table, problems);
     let of = format!("table {}:", shown(&described.table));
     let columns = described.columns.into_iter().map(|column| output_column(&of, column, input, problems)).collect();
@@ -16,7 +16,7 @@ pub(super) fn check(described: v0_2::Output, input: &[InputColumn], problems: &m
         contract::TableKind::Append => TableKind::Append,
         contract::TableKind::Current => TableKind::Current,
     };
-    let index = |index: v0_2::Index| Index { name: index.name, expression: index.expression, kind: index.kind };
+    let index = |index: described::Index| Index { name: index.name, expression: index.expression, kind: index.kind };
     let output = Output {
         table: described.table,
         kind,
@@ -38,7 +38,7 @@ fn shown(table: &str) -> &str {
 
 fn output_column(
     of: &str,
-    described: v0_2::OutputColumn,
+    described: described::OutputColumn,
     input: &[InputColumn],
     problems: &mut Vec<String>,
 ) -> (Field, Origin) {

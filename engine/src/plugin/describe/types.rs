@@ -5,20 +5,20 @@ use std::sync::Arc;
 
 use arrow_schema::{DataType, Field, Fields, TimeUnit};
 
-use crate::plugin::contract::{self, DecimalType, ScalarType, v0_2};
+use crate::plugin::contract::{self, DecimalType, ScalarType, described};
 use crate::table::EXTENSION_NAME;
 
 /// A column as a field. Children are named as Arrow's format recommends: `item` of a list; `key` and `value` of the
 /// `entries` of a map.
-pub(super) fn field(what: &str, column: &v0_2::Column, problems: &mut Vec<String>) -> Field {
+pub(super) fn field(what: &str, column: &described::Column, problems: &mut Vec<String>) -> Field {
     let (name, nullable) = (&column.name, column.nullable);
     match &column.data_type {
-        v0_2::DataType::Scalar(of) => scalar(what, name, of, nullable, problems),
-        v0_2::DataType::List(of) => {
+        described::DataType::Scalar(of) => scalar(what, name, of, nullable, problems),
+        described::DataType::List(of) => {
             let item = scalar(what, Field::LIST_FIELD_DEFAULT_NAME, &of.element, of.nullable, problems);
             Field::new_list(name, item, nullable)
         }
-        v0_2::DataType::Map(of) => {
+        described::DataType::Map(of) => {
             let key = scalar(what, "key", &of.key, false, problems);
             let value = scalar(what, "value", &of.value, of.nullable, problems);
             let entries = Field::new("entries", DataType::Struct(Fields::from(vec![key, value])), false);

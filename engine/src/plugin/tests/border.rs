@@ -15,7 +15,7 @@ use arrow_schema::{DataType, Field, Schema, TimeUnit};
 use proptest::prelude::*;
 
 use super::guest::{Guest, Output, key_and_value};
-use super::{HOST, instance};
+use super::{HOST, State, instance};
 use crate::plugin::frame::{buffer_count, column, push_buffers};
 use crate::plugin::{Emitted, Origin, Rows};
 use crate::table::EXTENSION_NAME;
@@ -372,8 +372,8 @@ fn a_null_decimal_may_hold_anything_and_bits_beyond_the_rows_too() {
 fn echoed(fields: &[Field], batch: &RecordBatch) -> RecordBatch {
     let plugin = HOST.load(Guest::echo(fields.to_vec()).module()).unwrap();
     assert_eq!(plugin.description().input.fields().iter().map(|f| (**f).clone()).collect::<Vec<_>>(), fields);
-    let answer = instance(&plugin).process(batch).unwrap();
-    let [Emitted { output: 0, rows: Rows::All, made }] = &answer.emitted[..] else { panic!("{answer:?}") };
+    let answer = instance(&plugin).process(batch, &mut State::default()).unwrap();
+    let [Emitted { output: 0, rows: Rows::All, made, .. }] = &answer.emitted[..] else { panic!("{answer:?}") };
     made.clone()
 }
 
@@ -399,7 +399,7 @@ fn picking(rows: (u32, &[u8], u32), made: &[i64]) -> Result<Emitted, String> {
     let plugin = HOST.load(guest.module()).unwrap();
     let column: ArrayRef = Arc::new(StringArray::from(vec!["a", "bb", "ccc"]));
     let batch = RecordBatch::try_new(plugin.description().input.clone(), vec![column]).unwrap();
-    let answer = instance(&plugin).process(&batch).map_err(|fault| fault.to_string())?;
+    let answer = instance(&plugin).process(&batch, &mut State::default()).map_err(|fault| fault.to_string())?;
     Ok(answer.emitted.into_iter().next().unwrap())
 }
 
@@ -445,7 +445,7 @@ fn a_column_that_does_not_cross_has_no_buffers() {
     // Traps unless the first column's two buffers alone are there.
     guest.process = "(if (i32.ne (local.get $count) (i32.const 2)) (then (unreachable)))".to_owned();
     let plugin = HOST.load(guest.module()).unwrap();
-    let answer = instance(&plugin).process(&random_batch(fields, 10, 1)).unwrap();
+    let answer = instance(&plugin).process(&random_batch(fields, 10, 1), &mut State::default()).unwrap();
     assert!(answer.emitted.is_empty() && answer.rejected.is_empty());
 }
 
@@ -461,7 +461,7 @@ fn one_call_may_fill_several_tables_and_instances_take_many_batches() {
     let mut instance = instance(&plugin);
     for rows in [1, 100, 8_192] {
         let batch = random_batch(vec![n.clone()], rows, 5);
-        let answer = instance.process(&batch).unwrap();
+        let answer = instance.process(&batch, &mut State::default()).unwrap();
         assert_eq!(answer.emitted.iter().map(|emitted| emitted.output).collect::<Vec<_>>(), [0, 1]);
         assert_eq!(answer.emitted[0].made.columns(), batch.columns());
         assert_eq!((answer.emitted[1].made.num_columns(), answer.emitted[1].made.num_rows()), (0, rows));
@@ -475,7 +475,7 @@ fn a_batch_of_64_mb_goes_through() {
     let column: ArrayRef = Arc::new(StringArray::from(vec!["x".repeat(1 << 20); 64]));
     let batch = RecordBatch::try_new(Arc::new(Schema::new(vec![field])), vec![column]).unwrap();
     let limits = crate::plugin::Limits { memory_bytes: 256 << 20, call_ms: 60_000, output_bytes: 80 << 20 };
-    let answer = plugin.instance(&super::context(), limits).unwrap().process(&batch).unwrap();
+    let answer = plugin.instance(&super::context(), limits).unwrap().process(&batch, &mut State::default()).unwrap();
     assert_eq!(answer.emitted[0].made.columns(), batch.columns());
 }
 
@@ -523,7 +523,7 @@ fn border_cost() {
         let times = u32::try_from(4_000 / (rows / 1_000 + 1)).unwrap();
         let process = |plugin: &crate::plugin::Plugin| {
             let mut instance = instance(plugin);
-            cost(times, || drop(instance.process(&batch).unwrap()))
+            cost(times, || drop(instance.process(&batch, &mut State::default()).unwrap()))
         };
         report("in", rows, process(&silent));
         report("in and out", rows, process(&plugin));
@@ -545,5 +545,9 @@ fn border_cost() {
         report(&what, 8_192, cost(500, || drop(back(field, 8_192, &buffers).unwrap())));
     }
     report("instantiate, start and drop", 0, cost(2_000, || drop(instance(&plugin))));
-    report("fresh instance, in and out", 8_192, cost(500, || drop(instance(&plugin).process(&batch).unwrap())));
+    report(
+        "fresh instance, in and out",
+        8_192,
+        cost(500, || drop(instance(&plugin).process(&batch, &mut State::default()).unwrap())),
+    );
 }

@@ -1,4 +1,4 @@
-//! Descriptions: what version 0.1 says is understood, what 0.2 can say arrives, and lies have words.
+//! Descriptions: what version 0.2 says is understood, what 0.3 can say arrives, and lies have words.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -9,15 +9,15 @@ use arrow_array::types::Decimal128Type;
 use arrow_schema::{DataType, Field};
 
 use super::guest::{Guest, Output, column, parameter};
-use super::{HOST, LIMITS, context, instance};
+use super::{HOST, LIMITS, State, context, instance};
 use crate::decode::{Decoder, Reading};
 use crate::input::{ChangeColumn, Decimals, Format, Input, InputColumn, Source, Tombstone};
 use crate::offsets::TopicPartition;
 use crate::plugin::{Answer, Description, LoadError, Origin, Parameter, ParameterType, Plugin, Rows};
 use crate::table::{CLICKHOUSE_CODEC, CLICKHOUSE_TYPE, COMMENT, Index, TableKind};
 
-/// A plugin as it was built with the SDK of version 0.1.
-const ORDERS_0_1: &[u8] = include_bytes!("contracts/orders-0.1.wasm");
+/// A plugin as it was built with the SDK of version 0.2.
+pub(super) const ORDERS_0_2: &[u8] = include_bytes!("contracts/orders-0.2.wasm");
 
 fn text(name: &str, nullable: bool) -> Field {
     Field::new(name, DataType::Utf8, nullable)
@@ -35,19 +35,15 @@ fn described(guest: Guest) -> Description {
 }
 
 #[test]
-fn a_plugin_of_version_0_1_loads_and_describes_itself() {
-    let plugin = HOST.load(ORDERS_0_1).unwrap();
+fn a_plugin_of_version_0_2_loads_and_describes_itself() {
+    let plugin = HOST.load(ORDERS_0_2).unwrap();
     let description = plugin.description();
-    assert_eq!((description.name.as_str(), description.contract), ("orders", "0.1"));
+    assert_eq!((description.name.as_str(), description.contract), ("orders", "0.2"));
     assert_eq!(description.format, Format::Envelope);
     for (column, field) in description.columns.iter().zip(description.input.fields()) {
         assert_eq!(&column.field, field);
-        match ChangeColumn::named(field.name()) {
-            Some(change) => assert_eq!(column.source, Source::Change(change)),
-            None => {
-                assert_eq!(column.source, Source::Row(field.name().clone()));
-                assert_eq!(column.required, !field.is_nullable(), "{field}");
-            }
+        if let Source::Row(name) = &column.source {
+            assert_eq!(name, field.name());
         }
     }
     let sources: Vec<_> = description.columns.iter().map(|column| column.source.clone()).collect();
@@ -87,9 +83,9 @@ fn orders(plugin: &Plugin) -> RecordBatch {
 }
 
 #[test]
-fn a_plugin_of_version_0_1_processes_rows() {
-    let plugin = HOST.load(ORDERS_0_1).unwrap();
-    let Answer { emitted, rejected } = instance(&plugin).process(&orders(&plugin)).unwrap();
+fn a_plugin_of_version_0_2_processes_rows() {
+    let plugin = HOST.load(ORDERS_0_2).unwrap();
+    let Answer { emitted, rejected, .. } = instance(&plugin).process(&orders(&plugin), &mut State::default()).unwrap();
     let rejected: Vec<_> = rejected.iter().map(|reject| (reject.row, reject.code.as_str())).collect();
     assert_eq!(rejected, [(2, "unknown_status")]);
     assert_eq!(emitted.iter().map(|emitted| emitted.output).collect::<Vec<_>>(), [0, 1]);
@@ -97,7 +93,7 @@ fn a_plugin_of_version_0_1_processes_rows() {
         let rows: Vec<usize> = match &emitted.rows {
             Rows::Selected(bits) => bits.values().set_indices().collect(),
             Rows::Taken(indices) => indices.values().iter().map(|row| *row as usize).collect(),
-            Rows::All => panic!("one row was rejected"),
+            Rows::All | Rows::None(_) => panic!("one row was rejected"),
         };
         assert_eq!(rows, [0, 1]);
         let made = |name: &str| emitted.made.column_by_name(name).unwrap();
@@ -110,7 +106,7 @@ fn a_plugin_of_version_0_1_processes_rows() {
 }
 
 #[test]
-fn what_version_0_2_adds_arrives() {
+fn every_kind_of_column_and_table_arrives() {
     let of = |field: Field, source: Source, required: bool| InputColumn {
         field: field.into(),
         source,
@@ -145,7 +141,7 @@ fn what_version_0_2_adds_arrives() {
     ];
     let (input, parameters) = (guest.input.clone(), guest.parameters.clone());
     let description = described(guest);
-    assert_eq!((description.contract, &description.columns), ("0.2", &input));
+    assert_eq!((description.contract, &description.columns), ("0.3", &input));
     assert_eq!(description.parameters, parameters);
     assert_eq!(description.outputs[0].columns[0], (made, Origin::Made));
     assert_eq!(description.outputs[0].indexes[1], index("by_tag", "tags", "set(100)"));
@@ -256,7 +252,7 @@ fn a_list_of_the_host_goes_through_a_selection_and_is_charged() {
         RecordBatch::try_new(plugin.description().input.clone(), vec![column]).unwrap()
     };
     let limits = crate::plugin::Limits { output_bytes: 1 << 20, ..LIMITS };
-    let process = |length| plugin.instance(&context(), limits).unwrap().process(&batch(length));
+    let process = |length| plugin.instance(&context(), limits).unwrap().process(&batch(length), &mut State::default());
     assert!(process(10_000).is_ok());
     let fault = process(11_000);
     assert!(matches!(fault, Err(crate::plugin::Fault::Output { .. })), "{fault:?}");

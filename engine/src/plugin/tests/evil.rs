@@ -10,7 +10,7 @@ use arrow_array::{ArrayRef, Int64Array, RecordBatch, StringArray};
 use arrow_schema::{DataType, Field};
 
 use super::guest::{Guest, Output, parameter};
-use super::{HOST, LIMITS, context, instance};
+use super::{HOST, LIMITS, State, context, instance};
 use crate::plugin::{Answer, Fault, Host, HostSettings, Limits, LoadError, Origin, Plugin};
 
 const FOREVER: &str = "(loop $again (br $again))";
@@ -28,16 +28,19 @@ fn numbers(plugin: &Plugin, values: Vec<i64>) -> RecordBatch {
 fn run(guest: Guest, limits: Limits) -> Result<Answer, Fault> {
     let plugin = load(guest);
     let ran = plugin.instance(&context(), limits).and_then(|mut instance| {
-        let ran = instance.process(&numbers(&plugin, vec![1, 2, 3]));
+        let ran = instance.process(&numbers(&plugin, vec![1, 2, 3]), &mut State::default());
         if ran.is_err() {
-            let again = instance.process(&numbers(&plugin, vec![1]));
+            let again = instance.process(&numbers(&plugin, vec![1]), &mut State::default());
             assert!(matches!(again, Err(Fault::Engine { .. })), "an instance is dead after a fault");
         }
         ran
     });
     let honest = load(Guest::echo(vec![Field::new("n", DataType::Int64, false)]));
     let batch = numbers(&honest, vec![7, 8]);
-    assert_eq!(instance(&honest).process(&batch).unwrap().emitted[0].made.columns(), batch.columns());
+    assert_eq!(
+        instance(&honest).process(&batch, &mut State::default()).unwrap().emitted[0].made.columns(),
+        batch.columns()
+    );
     ran
 }
 
@@ -65,7 +68,9 @@ fn a_loop_meets_its_deadline_wherever_it_is() {
     }
     // In the allocator, while the host copies the batch.
     let plugin = HOST.load(Guest::new().module_with_allocator(&format!("{FOREVER} (local.get $at)"))).unwrap();
-    let fault = plugin.instance(&context(), limits).and_then(|mut it| it.process(&numbers(&plugin, vec![1])));
+    let fault = plugin
+        .instance(&context(), limits)
+        .and_then(|mut it| it.process(&numbers(&plugin, vec![1]), &mut State::default()));
     assert!(matches!(fault, Err(Fault::Deadline { .. })), "{fault:?}");
     let mut describe = Guest::new();
     describe.describe = FOREVER.to_owned();
@@ -85,7 +90,10 @@ fn memory_has_a_limit_from_the_first_page_on() {
     }
     // A batch that does not fit is the guest's allocator asking for more.
     let plugin = load(Guest::echo(vec![Field::new("n", DataType::Int64, false)]));
-    let fault = plugin.instance(&context(), limits).unwrap().process(&numbers(&plugin, vec![0; 200_000]));
+    let fault = plugin
+        .instance(&context(), limits)
+        .unwrap()
+        .process(&numbers(&plugin, vec![0; 200_000]), &mut State::default());
     assert!(matches!(fault, Err(Fault::Memory { .. })), "{fault:?}");
 }
 
@@ -180,7 +188,7 @@ fn lies_in_emit_break_the_contract() {
 
     let mut in_start = Guest::new();
     in_start.start = in_start.emit(0, (0, &[], 0), &[&[], &value]);
-    assert_eq!(contract_message(in_start), "emit called outside of process");
+    assert_eq!(contract_message(in_start), "emit called outside of process and expire");
 }
 
 #[test]
@@ -218,7 +226,7 @@ fn an_allocator_that_lies_harms_the_guest_alone() {
         // Answers within the guest's own memory are its own affair; the others are refused.
         let ran = plugin
             .instance(&context(), LIMITS)
-            .and_then(|mut instance| instance.process(&numbers(&plugin, vec![1, 2, 3])));
+            .and_then(|mut instance| instance.process(&numbers(&plugin, vec![1, 2, 3]), &mut State::default()));
         assert!(matches!(ran, Ok(_) | Err(Fault::Contract { .. } | Fault::Trap { .. })), "{answer}: {ran:?}");
     }
 }
@@ -284,7 +292,7 @@ fn a_large_row_taken_often_is_charged_as_often() {
         RecordBatch::try_new(plugin.description().input.clone(), vec![column]).unwrap()
     };
     let limits = Limits { output_bytes: 1 << 20, ..LIMITS };
-    let process = |length| plugin.instance(&context(), limits).unwrap().process(&batch(length));
+    let process = |length| plugin.instance(&context(), limits).unwrap().process(&batch(length), &mut State::default());
     assert!(process(10_000).is_ok());
     let fault = process(11_000);
     assert!(matches!(fault, Err(Fault::Output { .. })), "{fault:?}");
@@ -323,7 +331,7 @@ fn a_flood_of_log_lines_is_cut_and_made_harmless() {
     let subscriber =
         tracing_subscriber::fmt().with_ansi(false).with_target(false).with_writer(move || writer.clone()).finish();
     tracing::subscriber::with_default(subscriber, || {
-        instance(&plugin).process(&numbers(&plugin, vec![1])).unwrap();
+        instance(&plugin).process(&numbers(&plugin, vec![1]), &mut State::default()).unwrap();
     });
     let log = String::from_utf8(captured.0.lock().unwrap().clone()).unwrap();
     assert_eq!(log.lines().count(), 101, "100 lines and one about the rest");
@@ -375,8 +383,8 @@ fn an_instance_finds_nothing_of_the_one_before_it() {
         let scanner = host.load(scan("scanner").module()).unwrap();
         let batch = numbers(&planter, vec![0]);
         for _ in 0..3 {
-            instance(&planter).process(&batch).unwrap();
-            let answer = instance(&scanner).process(&batch).unwrap();
+            instance(&planter).process(&batch, &mut State::default()).unwrap();
+            let answer = instance(&scanner).process(&batch, &mut State::default()).unwrap();
             let found = answer.emitted[0].made.column(0).as_primitive::<Int64Type>().value(0);
             assert_eq!(found, 0, "{found} words of another instance's memory, of {pages} pages");
         }
@@ -391,7 +399,11 @@ fn an_instance_finds_nothing_of_the_one_before_it() {
 }
 
 fn found(instance: &mut crate::plugin::Instance, batch: &RecordBatch) -> i64 {
-    instance.process(batch).unwrap().emitted[0].made.column(0).as_primitive::<Int64Type>().value(0)
+    instance.process(batch, &mut State::default()).unwrap().emitted[0]
+        .made
+        .column(0)
+        .as_primitive::<Int64Type>()
+        .value(0)
 }
 
 /// Scans first, then plants: so what it finds is what was there before the call.
@@ -418,7 +430,7 @@ fn more_instances_than_there_are_slots_is_the_engines_fault_and_passes() {
     let error = host.load(Guest::new().module()).err().unwrap();
     assert!(matches!(error, LoadError::Describe(Fault::Engine { .. })), "{error:?}");
     drop(held);
-    instance(&plugin).process(&numbers(&plugin, vec![1])).unwrap();
+    instance(&plugin).process(&numbers(&plugin, vec![1]), &mut State::default()).unwrap();
 }
 
 #[test]
@@ -427,9 +439,12 @@ fn without_address_space_for_a_pool_plugins_run_all_the_same() {
     let host = Host::new(HostSettings { instances: 1 << 20, ..HostSettings::default() }).unwrap();
     let plugin = host.load(Guest::echo(vec![Field::new("n", DataType::Int64, false)]).module()).unwrap();
     let batch = numbers(&plugin, (0..100_000).collect());
-    assert_eq!(instance(&plugin).process(&batch).unwrap().emitted[0].made.columns(), batch.columns());
+    assert_eq!(
+        instance(&plugin).process(&batch, &mut State::default()).unwrap().emitted[0].made.columns(),
+        batch.columns()
+    );
     let wild = host.load(Guest::new().process("(drop (i32.load (i32.const -4)))").module()).unwrap();
-    assert!(matches!(instance(&wild).process(&batch), Err(Fault::Trap { .. })));
+    assert!(matches!(instance(&wild).process(&batch, &mut State::default()), Err(Fault::Trap { .. })));
 }
 
 #[test]
@@ -442,7 +457,7 @@ fn contexts_and_batches_that_do_not_fit_are_the_engines_fault() {
     let plugin = load(Guest::new());
     let column: ArrayRef = Arc::new(StringArray::from(vec!["x"]));
     let batch = RecordBatch::try_from_iter([("n", column)]).unwrap();
-    assert!(matches!(instance(&plugin).process(&batch), Err(Fault::Engine { .. })));
+    assert!(matches!(instance(&plugin).process(&batch, &mut State::default()), Err(Fault::Engine { .. })));
 }
 
 #[test]
@@ -459,7 +474,7 @@ fn the_same_batches_give_the_same_answers_in_every_instance() {
     let plugin = load(guest);
     let column: ArrayRef = Arc::new(arrow_array::Float64Array::from(vec![1.0]));
     let batch = RecordBatch::try_new(plugin.description().input.clone(), vec![column]).unwrap();
-    let answer = instance(&plugin).process(&batch).unwrap();
+    let answer = instance(&plugin).process(&batch, &mut State::default()).unwrap();
     let bits = answer.emitted[0].made.column(0).to_data().buffers()[0].typed_data::<u64>()[0];
     assert_eq!(bits, 0x7ff8_0000_0000_0000, "the canonical NaN");
 }

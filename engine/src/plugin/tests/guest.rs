@@ -10,10 +10,11 @@ use wit_parser::Resolve;
 
 use crate::decode::Reading;
 use crate::input::{ChangeColumn, InputColumn, Source};
-use crate::plugin::{Origin, Parameter, ParameterType};
+use crate::plugin::{EventTime, Origin, Parameter, ParameterType, StateDescription};
+use crate::state::OnExpire;
 use crate::table::{CLICKHOUSE_CODEC, CLICKHOUSE_TYPE, COMMENT, EXTENSION_NAME, Index, TableKind};
 
-pub(super) const WIT: &str = include_str!("../../../../schemas/wit/0.2/transform.wit");
+pub(super) const WIT: &str = include_str!("../../../../schemas/wit/0.3/transform.wit");
 
 /// Address of 16 zero bytes: `ok` of either result, with an empty list.
 pub(super) const OK: u32 = 16;
@@ -42,7 +43,7 @@ impl Output {
     }
 }
 
-/// Where a column of this name comes from, unless a test says otherwise: the change, for the names that 0.1 reserves.
+/// Where a column of this name comes from, unless a test says otherwise: the change, for the names of its columns.
 pub(super) fn column(field: Field) -> InputColumn {
     let change = ChangeColumn::named(field.name());
     let source = change.map_or_else(|| Source::Row(field.name().clone()), Source::Change);
@@ -73,6 +74,9 @@ pub(super) struct Guest {
     pub(super) describe: String,
     pub(super) start: String,
     pub(super) process: String,
+    pub(super) expire: String,
+    pub(super) state: Option<StateDescription>,
+    pub(super) event_time: Option<EventTime>,
     /// More functions and globals.
     pub(super) more: String,
     pub(super) pages: u32,
@@ -98,6 +102,9 @@ impl Guest {
             describe: String::new(),
             start: String::new(),
             process: String::new(),
+            expire: String::new(),
+            state: None,
+            event_time: None,
             more: String::new(),
             pages: 4,
             wit: WIT.to_owned(),
@@ -181,14 +188,26 @@ impl Guest {
         for byte in &self.data {
             write!(data, "\\{byte:02x}").unwrap();
         }
-        let Self { describe, start, process, more, pages, .. } = &self;
+        let Self { describe, start, process, expire, more, pages, .. } = &self;
         let text = format!(
             r#"(module
             (import "engine:plugin/host@{version}" "log" (func $log (param i32 i32 i32)))
-            (import "engine:plugin/host@{version}" "emit" (func $emit (param i32 i32 i32 i32 i32 i32)))
+            (import "engine:plugin/host@{version}" "emit" (func $emit_and_delete (param i32 i32 i32 i32 i32 i32 i32 i32)))
+            (import "engine:plugin/host@{version}" "event-time" (func $event_time (param i64)))
+            (import "engine:plugin/host@{version}" "count" (func $count (param i32 i32 i64)))
+            (import "engine:plugin/state@{version}" "get-many" (func $get (param i32 i32 i32 i32 i32 i32 i32)))
+            (import "engine:plugin/state@{version}" "put-many" (func $put
+                (param i32 i32 i32 i32 i32 i32 i32 i32 i32 i32 i32 i32 i32)))
+            (import "engine:plugin/state@{version}" "delete-many" (func $delete (param i32 i32 i32 i32 i32 i32)))
+            (import "engine:plugin/state@{version}" "insert-if-absent-many" (func $insert
+                (param i32 i32 i32 i32 i32 i32 i32 i32 i32)))
             (memory (export "memory") {pages})
             (global $heap (mut i32) (i32.const {base}))
             {more}
+            (func $emit (param $output i32) (param $case i32) (param $rows i32) (param $length i32)
+                (param $buffers i32) (param $count i32)
+                (call $emit_and_delete (local.get $output) (local.get $case) (local.get $rows) (local.get $length)
+                    (i32.const 0) (i32.const 0) (local.get $buffers) (local.get $count)))
             (func $realloc (export "cabi_realloc") (param i32 i32) (param $align i32) (param $size i32) (result i32)
                 (local $at i32)
                 (local.set $at (i32.and
@@ -199,10 +218,15 @@ impl Guest {
                     (then (drop (memory.grow (i32.add (i32.const 1) (i32.shr_u (local.get $size) (i32.const 16)))))))
                 {answer})
             (func $describe (export "describe") (result i32) {describe} (i32.const {description}))
-            (func $start (export "start") (param $parameters i32) (param $count i32) (param $now i64) (result i32)
+            (func $start (export "start") (param $parameters i32) (param $count i32) (param $now i64)
+                (param $watermark_is_there i32) (param $watermark i64) (result i32)
                 {start} (i32.const {OK}))
             (func $process (export "process") (param $rows i32) (param $buffers i32) (param $count i32) (result i32)
                 {process} (i32.const {OK}))
+            (func $expire (export "expire") (param $table i32) (param $key_offsets i32) (param $keys i32) (param $key_bytes i32)
+                (param $key_length i32) (param $value_offsets i32) (param $values i32) (param $value_bytes i32)
+                (param $value_length i32) (param $expiries i32) (param $count i32) (result i32)
+                {expire} (i32.const {OK}))
             (func (export "cabi_post_process") (param i32) (global.set $heap (i32.const {base})))
             (data (i32.const {DATA}) "{data}"))"#
         );
@@ -235,7 +259,25 @@ impl Guest {
         let outputs = [self.words(&outputs), u32::try_from(outputs.len() / 12).unwrap()];
         let parameters = [self.words(&parameters), u32::try_from(parameters.len() / 8).unwrap()];
         let inputs = [columns, u32::try_from(self.input.len()).unwrap(), u32::from(self.flat)];
-        self.words(&[&name[..], &version, &inputs, &outputs, &parameters].concat())
+        let state = self.state();
+        // Numbers of 64 bits, so aligned to them.
+        let time = self.event_time.map_or([0; 8], |time| {
+            let ([delay, delay_high], [idle, idle_high]) = (halves(time.delay_ms), halves(time.idle_ms.unwrap_or(0)));
+            [1, 0, delay, delay_high, u32::from(time.idle_ms.is_some()), 0, idle, idle_high]
+        });
+        self.words(&[&name[..], &version, &inputs, &outputs, &parameters, &state, &[0], &time].concat())
+    }
+
+    fn state(&mut self) -> [u32; 6] {
+        let Some(state) = self.state.clone() else { return [0; 6] };
+        let mut tables = Vec::new();
+        for table in &state.tables {
+            tables.extend(self.text(&table.name));
+            tables.push(u32::from(table.on_expire == OnExpire::Call));
+        }
+        let length = |list: usize| u32::try_from(list).unwrap();
+        let (reads, tables) = (self.words(&state.reads), self.words(&tables));
+        [1, state.version, reads, length(state.reads.len()), tables, length(state.tables.len())]
     }
 
     fn column(&mut self, field: &Field) -> [u32; 5] {
@@ -278,6 +320,11 @@ impl Guest {
         let [some, by, by_len] = self.option(output.partition_by.as_deref());
         [table, table_len, kind, columns[0], columns[1], keys[0], keys[1], some, by, by_len, indexes[0], indexes[1]]
     }
+}
+
+fn halves(number: u64) -> [u32; 2] {
+    let (low, high) = (number & u64::from(u32::MAX), number >> 32);
+    [low, high].map(|half| u32::try_from(half).unwrap())
 }
 
 /// Adds the metadata that makes a core module a plugin.

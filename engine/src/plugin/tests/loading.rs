@@ -6,7 +6,7 @@ use arrow_schema::{DataType, Field, TimeUnit};
 
 use super::border::{Random, every_type};
 use super::guest::{Guest, Output, WIT, embed, parameter};
-use super::{HOST, context, instance};
+use super::{HOST, State, context, instance};
 use crate::plugin::{Host, HostSettings, LoadError, Origin};
 use crate::table::TableKind;
 
@@ -89,19 +89,19 @@ fn imports_outside_of_the_contract_are_named() {
 #[test]
 fn a_version_that_the_engine_does_not_have_is_refused_before_anything_runs() {
     for (version, advice) in [
-        ("0.0.9", "build it again with the SDK of this engine"),
-        ("0.3.0", "take a newer engine, or build the plugin with the SDK of this one"),
+        ("0.1.0", "build it again with the SDK of this engine"),
+        ("0.4.0", "take a newer engine, or build the plugin with the SDK of this one"),
         ("1.0.0", "take a newer engine, or build the plugin with the SDK of this one"),
     ] {
         let mut guest = Guest::new();
-        guest.wit = WIT.replace("plugin@0.2.0", &format!("plugin@{version}"));
+        guest.wit = WIT.replace("plugin@0.3.0", &format!("plugin@{version}"));
         guest.describe = "(unreachable)".to_owned();
         let module = guest.module();
         let component = wit_component::ComponentEncoder::default().module(&module).unwrap().encode().unwrap();
         for bytes in [module.to_vec(), component] {
             let said = refused(bytes).to_string();
             let expected = format!(
-                "it was built for version {version} of the plugin contract, this engine loads 0.1 and 0.2: {advice}"
+                "it was built for version {version} of the plugin contract, this engine loads 0.2 and 0.3: {advice}"
             );
             assert_eq!(said, expected);
         }
@@ -281,7 +281,7 @@ fn plugins_come_and_go_while_others_work() {
             })
         });
         while !reloading.iter().all(std::thread::ScopedJoinHandle::is_finished) {
-            let answer = instance(&steady).process(&batch).unwrap();
+            let answer = instance(&steady).process(&batch, &mut State::default()).unwrap();
             assert_eq!(answer.emitted[0].made.columns(), batch.columns());
         }
     });

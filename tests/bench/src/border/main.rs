@@ -21,6 +21,7 @@ use std::sync::Arc;
 use arrow_array::RecordBatch;
 use clap::Parser;
 use engine::plugin::{Answer, Context, Host, HostSettings, Limits, Plugin, Rows};
+use engine::state::State;
 use engine::transform::SandboxLimits;
 use plugin_sdk::testing::NativeBatch;
 use plugin_sdk::{Plugin as _, RowsFrom};
@@ -118,7 +119,7 @@ impl Wasm {
         let SandboxLimits { memory_bytes, call_ms, output_bytes } = SandboxLimits::default();
         Ok(Self {
             plugin: host.load(bytes)?,
-            context: Context { parameters: Arc::from([]), now_ms: 1_735_689_600_000 },
+            context: Context { parameters: Arc::from([]), now_ms: 1_735_689_600_000, watermark_ms: None },
             limits: Limits { memory_bytes, call_ms, output_bytes },
         })
     }
@@ -128,14 +129,14 @@ impl Wasm {
         let start = cpu_ns();
         let mut instance = self.plugin.instance(&self.context, self.limits)?;
         for _ in 0..CALLS {
-            black_box(instance.process(batch)?);
+            black_box(instance.process(batch, &mut State::default())?);
         }
         drop(instance);
         Ok((cpu_ns() - start) / f64::from(CALLS))
     }
 
     fn once(&self, batch: &RecordBatch) -> Result<Answer, Failure> {
-        Ok(self.plugin.instance(&self.context, self.limits)?.process(batch)?)
+        Ok(self.plugin.instance(&self.context, self.limits)?.process(batch, &mut State::default())?)
     }
 }
 
@@ -214,7 +215,7 @@ fn bytes(wasm: &Wasm, batch: &RecordBatch, name: &str, figures: &mut Figures) ->
         .iter()
         .map(|emitted| {
             let selection = match &emitted.rows {
-                Rows::All => 0,
+                Rows::All | Rows::None(_) => 0,
                 Rows::Selected(bits) => bits.len().div_ceil(8),
                 Rows::Taken(indices) => indices.len() * 4,
             };

@@ -1,0 +1,159 @@
+//! Keys of 8 bytes without a value, which is what most deduplication keeps: 16 bytes a slot, 20 to 25 bytes a key.
+//!
+//! Open addressing with linear probing, the keys in the slots themselves: one fetch from memory finds a key.
+
+use super::hash::{Hash, Hasher, SHARDS, is_full, prefetch, slot, slots_for};
+use super::live;
+
+/// Marks a slot without a key: an expiry that no entry has.
+const EMPTY: i64 = i64::MIN;
+
+#[derive(Clone, Copy, Debug)]
+struct Slot {
+    key: u64,
+    expiry: i64,
+}
+
+/// Keys and their expiries.
+#[derive(Debug)]
+pub(super) struct Numbers {
+    shards: Vec<Shard>,
+    len: usize,
+}
+
+#[derive(Clone, Debug, Default)]
+struct Shard {
+    slots: Vec<Slot>,
+    len: usize,
+    /// No entry expires before this.
+    earliest: i64,
+}
+
+impl Numbers {
+    pub(super) fn new() -> Self {
+        Self { shards: vec![Shard { slots: Vec::new(), len: 0, earliest: i64::MAX }; SHARDS], len: 0 }
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Bytes of memory that it takes.
+    pub(super) fn memory(&self) -> usize {
+        self.shards.iter().map(|shard| shard.slots.capacity() * size_of::<Slot>()).sum()
+    }
+
+    #[inline]
+    pub(super) fn prefetch(&self, hash: Hash) {
+        let slots = &self.shards[hash.shard()].slots;
+        prefetch(slots, slot(hash.low(), slots.len()));
+    }
+
+    /// The expiry of a key.
+    #[inline]
+    pub(super) fn get(&self, hash: Hash, key: u64) -> Option<i64> {
+        let slots = &self.shards[hash.shard()].slots;
+        let at = find(slots, hash, key).ok()?;
+        slots.get(at).map(|slot| slot.expiry)
+    }
+
+    /// Whether the key is new.
+    pub(super) fn put(&mut self, hasher: Hasher, hash: Hash, key: u64, expiry: i64, watermark_ms: Option<i64>) -> bool {
+        let shard = &mut self.shards[hash.shard()];
+        let mut found = find(&shard.slots, hash, key);
+        if found.is_err() && is_full(shard.len + 1, shard.slots.len()) {
+            self.len -= shard.rebuild(hasher, watermark_ms);
+            found = find(&shard.slots, hash, key);
+        }
+        shard.earliest = shard.earliest.min(expiry);
+        let (Ok(at) | Err(at)) = found;
+        shard.slots[at] = Slot { key, expiry };
+        shard.len += usize::from(found.is_err());
+        self.len += usize::from(found.is_err());
+        found.is_err()
+    }
+
+    /// Whether the key was there.
+    pub(super) fn remove(&mut self, hasher: Hasher, hash: Hash, key: u64) -> bool {
+        let shard = &mut self.shards[hash.shard()];
+        let Ok(at) = find(&shard.slots, hash, key) else { return false };
+        shard.close(at, |slot| hasher.number(slot.key));
+        shard.len -= 1;
+        self.len -= 1;
+        true
+    }
+
+    /// Gives back the memory of expired keys.
+    pub(super) fn clean(&mut self, hasher: Hasher, watermark_ms: i64) {
+        for shard in &mut self.shards {
+            if shard.earliest <= watermark_ms {
+                self.len -= shard.rebuild(hasher, Some(watermark_ms));
+            }
+        }
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = (u64, i64)> {
+        let slots = self.shards.iter().flat_map(|shard| &shard.slots);
+        slots.filter(|slot| slot.expiry != EMPTY).map(|slot| (slot.key, slot.expiry))
+    }
+}
+
+/// Where a key is, or the empty slot that it would take. No slots have none: 0.
+#[inline]
+fn find(slots: &[Slot], hash: Hash, key: u64) -> Result<usize, usize> {
+    let start = slot(hash.low(), slots.len());
+    let (before, from) = slots.split_at(start);
+    for (step, slot) in from.iter().chain(before).enumerate() {
+        let at = start + step;
+        if slot.expiry == EMPTY {
+            return Err(if at < slots.len() { at } else { at - slots.len() });
+        }
+        if slot.key == key {
+            return Ok(if at < slots.len() { at } else { at - slots.len() });
+        }
+    }
+    Err(0)
+}
+
+impl Shard {
+    /// Moves all that has not expired to as many slots as it needs. Gives back how many have.
+    fn rebuild(&mut self, hasher: Hasher, watermark_ms: Option<i64>) -> usize {
+        let expired = |slot: &Slot| slot.expiry == EMPTY || !live(slot.expiry, watermark_ms);
+        let stay = match watermark_ms {
+            Some(watermark) if self.earliest <= watermark => self.slots.iter().filter(|slot| !expired(slot)).count(),
+            Some(_) | None => self.len,
+        };
+        let gone = self.len - stay;
+        let empty = Slot { key: 0, expiry: EMPTY };
+        let old = std::mem::replace(&mut self.slots, vec![empty; slots_for(stay)]);
+        self.earliest = i64::MAX;
+        self.len = stay;
+        for moved in old.iter().filter(|slot| !expired(slot)) {
+            let (Ok(at) | Err(at)) = find(&self.slots, hasher.number(moved.key), moved.key);
+            self.slots[at] = *moved;
+            self.earliest = self.earliest.min(moved.expiry);
+        }
+        gone
+    }
+
+    /// Empties a slot, and moves those behind it up that would not be found any more (Knuth, volume 3, 6.4, algorithm R).
+    fn close(&mut self, mut hole: usize, hash: impl Fn(&Slot) -> Hash) {
+        let count = self.slots.len();
+        let mut at = hole;
+        loop {
+            at = if at + 1 == count { 0 } else { at + 1 };
+            let behind = self.slots[at];
+            if behind.expiry == EMPTY {
+                break;
+            }
+            let home = slot(hash(&behind).low(), count);
+            // The distance from its home to the hole, around the end.
+            let (from_home, from_hole) = ((at + count - home) % count, (at + count - hole) % count);
+            if from_home >= from_hole {
+                self.slots[hole] = behind;
+                hole = at;
+            }
+        }
+        self.slots[hole].expiry = EMPTY;
+    }
+}

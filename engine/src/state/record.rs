@@ -1,0 +1,305 @@
+//! Records of state, as the journal keeps them: what an epoch changed, or everything.
+//!
+//! | bytes | |
+//! |---|---|
+//! | 1 | version of the format: 1 |
+//! | 1 | 0: changes; 1: everything, in place of what was before |
+//! | 1, then for each 1 + length | tables: how many; of each its name's length and its name. Operations name a table by its place in this list |
+//! | … | operations, until the record ends |
+//!
+//! | operation | |
+//! |---|---|
+//! | 1, table, count (32 bits), keys, expiries, values | writes entries, of keys that come twice the last |
+//! | 2, table, count (32 bits), keys | deletes entries |
+//! | 3, table, watermark (64 bits) | takes out all entries whose expiry it has reached |
+//!
+//! Keys and values are columns: 0, width (32 bits), bytes; or 1, 2 or 4 (the bytes of a length), a length for each, bytes.
+//! Expiries are 0 (never), or 1 and 64 bits for each. All numbers are little-endian.
+
+use super::cells::{Cells, Checked};
+use super::{Key, StateError, StateTable};
+
+const VERSION: u8 = 1;
+const PUT: u8 = 1;
+const DELETE: u8 = 2;
+const EXPIRE: u8 = 3;
+/// Entries of one operation of a snapshot: read and applied at once.
+const SNAPSHOT_ROWS: usize = 8_192;
+
+/// What a record is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    Changes = 0,
+    Snapshot = 1,
+}
+
+/// A record that is being written.
+#[derive(Debug, Default)]
+pub(super) struct Changes {
+    bytes: Vec<u8>,
+    /// Bytes before the first operation.
+    header: usize,
+}
+
+impl Changes {
+    pub(super) fn new(kind: Kind, tables: &[StateTable]) -> Self {
+        let mut bytes = vec![VERSION, kind as u8, byte(tables.len())];
+        for table in tables {
+            bytes.push(byte(table.name.len()));
+            bytes.extend_from_slice(table.name.as_bytes());
+        }
+        Self { header: bytes.len(), bytes }
+    }
+
+    pub(super) fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    pub(super) fn into_bytes(self) -> Vec<u8> {
+        self.bytes
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.bytes.len()
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.bytes.len() == self.header
+    }
+
+    pub(super) fn truncate(&mut self, len: usize) {
+        self.bytes.truncate(len.max(self.header));
+    }
+
+    pub(super) fn put(&mut self, table: usize, keys: Checked<'_>, values: Checked<'_>, expiries: &[i64]) {
+        if keys.len() == 0 {
+            return;
+        }
+        self.operation(PUT, table, keys.len());
+        self.column(keys.iter());
+        self.expiries(expiries.iter().copied());
+        self.column(values.iter());
+    }
+
+    /// Those of the keys, with empty values.
+    pub(super) fn insert(&mut self, table: usize, keys: Checked<'_>, expiries: &[i64], which: &[usize]) {
+        if which.is_empty() {
+            return;
+        }
+        self.operation(PUT, table, which.len());
+        self.column(which.iter().map(|index| keys.get(*index)));
+        self.expiries(which.iter().filter_map(|index| expiries.get(*index).copied()));
+        self.column(which.iter().map(|_| [].as_slice()));
+    }
+
+    /// Those of the keys.
+    pub(super) fn delete(&mut self, table: usize, keys: Checked<'_>, which: &[usize]) {
+        if which.is_empty() {
+            return;
+        }
+        self.operation(DELETE, table, which.len());
+        self.column(which.iter().map(|index| keys.get(*index)));
+    }
+
+    pub(super) fn expire(&mut self, table: usize, watermark_ms: i64) {
+        self.bytes.extend_from_slice(&[EXPIRE, byte(table)]);
+        self.bytes.extend_from_slice(&watermark_ms.to_le_bytes());
+    }
+
+    /// Entries, however many.
+    pub(super) fn put_all<'a>(&mut self, table: usize, entries: impl Iterator<Item = (Key<'a>, &'a [u8], i64)>) {
+        let mut entries = entries.peekable();
+        while entries.peek().is_some() {
+            let some: Vec<_> = entries.by_ref().take(SNAPSHOT_ROWS).collect();
+            self.operation(PUT, table, some.len());
+            self.column(some.iter().map(|(key, _, _)| key.as_ref()));
+            self.expiries(some.iter().map(|(_, _, expiry)| *expiry));
+            self.column(some.iter().map(|(_, value, _)| *value));
+        }
+    }
+
+    fn operation(&mut self, operation: u8, table: usize, count: usize) {
+        self.bytes.extend_from_slice(&[operation, byte(table)]);
+        self.bytes.extend_from_slice(&length(count).to_le_bytes());
+    }
+
+    fn column<'a>(&mut self, cells: impl Iterator<Item = &'a [u8]> + Clone) {
+        let (least, most) =
+            cells.clone().fold((usize::MAX, 0), |(least, most), cell| (least.min(cell.len()), most.max(cell.len())));
+        if least >= most {
+            self.bytes.push(0);
+            self.bytes.extend_from_slice(&length(most).to_le_bytes());
+        } else {
+            let width = if most <= 0xff {
+                1
+            } else if most <= 0xffff {
+                2
+            } else {
+                4
+            };
+            self.bytes.push(width);
+            for cell in cells.clone() {
+                let bytes = length(cell.len()).to_le_bytes();
+                self.bytes.extend_from_slice(bytes.get(..width.into()).expect("at most 4 of 4 bytes"));
+            }
+        }
+        cells.for_each(|cell| self.bytes.extend_from_slice(cell));
+    }
+
+    fn expiries(&mut self, expiries: impl Iterator<Item = i64> + Clone) {
+        if expiries.clone().all(|expiry| expiry == i64::MAX) {
+            self.bytes.push(0);
+        } else {
+            self.bytes.push(1);
+            expiries.for_each(|expiry| self.bytes.extend_from_slice(&expiry.to_le_bytes()));
+        }
+    }
+}
+
+/// An operation of a record. The table is the index of the one that is described now under the name; none: it is not
+/// described any more.
+#[derive(Debug)]
+pub(super) enum Operation<'a> {
+    Put { table: Option<usize>, count: usize, keys: Column<'a>, expiries: Vec<i64>, values: Column<'a> },
+    Delete { table: Option<usize>, count: usize, keys: Column<'a> },
+    Expire { table: Option<usize>, watermark_ms: i64 },
+}
+
+/// Cells as they lie in a record.
+#[derive(Debug)]
+pub(super) enum Column<'a> {
+    Fixed { width: usize, bytes: &'a [u8] },
+    Variable { offsets: Vec<u32>, bytes: &'a [u8] },
+}
+
+impl Column<'_> {
+    pub(super) fn checked(&self, count: usize) -> Result<Checked<'_>, StateError> {
+        let cells = match self {
+            Self::Fixed { width, bytes } => Cells::Fixed { width: *width, bytes },
+            Self::Variable { offsets, bytes } => Cells::Variable { offsets, bytes },
+        };
+        Checked::counted("cells", cells, count)
+    }
+}
+
+/// What a record is, and its operations.
+pub(super) fn read<'a>(
+    record: &'a [u8],
+    described: &[StateTable],
+) -> Result<(Kind, impl Iterator<Item = Result<Operation<'a>, StateError>> + use<'a>), StateError> {
+    let mut reader = Reader { rest: record };
+    if reader.byte()? != VERSION {
+        return Err(StateError::Damaged("it is of another version of the format: is this an older engine?"));
+    }
+    let kind = match reader.byte()? {
+        0 => Kind::Changes,
+        1 => Kind::Snapshot,
+        _ => return Err(StateError::Damaged("it is neither changes nor a snapshot")),
+    };
+    let mut tables = Vec::new();
+    for _ in 0..reader.byte()? {
+        let length = reader.byte()?;
+        let name = reader.take(length.into())?;
+        tables.push(described.iter().position(|table| table.name.as_bytes() == name));
+    }
+    let mut failed = false;
+    let next = move || {
+        if failed || reader.rest.is_empty() {
+            return None;
+        }
+        let operation = reader.operation(&tables);
+        failed = operation.is_err();
+        Some(operation)
+    };
+    Ok((kind, std::iter::from_fn(next)))
+}
+
+struct Reader<'a> {
+    rest: &'a [u8],
+}
+
+impl<'a> Reader<'a> {
+    fn take(&mut self, length: usize) -> Result<&'a [u8], StateError> {
+        let (taken, rest) = self.rest.split_at_checked(length).ok_or(StateError::Damaged("it ends too early"))?;
+        self.rest = rest;
+        Ok(taken)
+    }
+
+    fn array<const N: usize>(&mut self) -> Result<[u8; N], StateError> {
+        let (taken, rest) = self.rest.split_first_chunk().ok_or(StateError::Damaged("it ends too early"))?;
+        self.rest = rest;
+        Ok(*taken)
+    }
+
+    fn byte(&mut self) -> Result<u8, StateError> {
+        self.array::<1>().map(|[byte]| byte)
+    }
+
+    fn count(&mut self) -> Result<usize, StateError> {
+        self.array().map(|bytes| u32::from_le_bytes(bytes) as usize)
+    }
+
+    fn operation(&mut self, tables: &[Option<usize>]) -> Result<Operation<'a>, StateError> {
+        let operation = self.byte()?;
+        let unknown = StateError::Damaged("an operation is on a table that it does not name");
+        let table = *tables.get(usize::from(self.byte()?)).ok_or(unknown)?;
+        match operation {
+            PUT => {
+                let count = self.count()?;
+                let keys = self.column(count)?;
+                let (expiries, values) = (self.expiries(count)?, self.column(count)?);
+                Ok(Operation::Put { table, count, keys, expiries, values })
+            }
+            DELETE => {
+                let count = self.count()?;
+                Ok(Operation::Delete { table, count, keys: self.column(count)? })
+            }
+            EXPIRE => Ok(Operation::Expire { table, watermark_ms: i64::from_le_bytes(self.array()?) }),
+            _ => Err(StateError::Damaged("it has an unknown operation")),
+        }
+    }
+
+    fn column(&mut self, count: usize) -> Result<Column<'a>, StateError> {
+        let too_many = || StateError::Damaged("it has more cells than bytes can be");
+        let bytes_of_length = match self.byte()? {
+            0 => {
+                let width = self.count()?;
+                let bytes = self.take(count.checked_mul(width).ok_or_else(too_many)?)?;
+                return Ok(Column::Fixed { width, bytes });
+            }
+            width @ (1 | 2 | 4) => usize::from(width),
+            _ => return Err(StateError::Damaged("it has a column of an unknown form")),
+        };
+        let lengths = self.take(count.checked_mul(bytes_of_length).ok_or_else(too_many)?)?;
+        let mut offsets = Vec::with_capacity(count + 1);
+        let mut end = 0_u32;
+        offsets.push(end);
+        for length in lengths.chunks_exact(bytes_of_length) {
+            let length = length.iter().rev().fold(0, |sum, byte| sum << 8 | u32::from(*byte));
+            end = end.checked_add(length).ok_or_else(too_many)?;
+            offsets.push(end);
+        }
+        Ok(Column::Variable { offsets, bytes: self.take(end as usize)? })
+    }
+
+    fn expiries(&mut self, count: usize) -> Result<Vec<i64>, StateError> {
+        match self.byte()? {
+            0 => Ok(Vec::new()),
+            1 => {
+                let bytes = self.take(count.checked_mul(8).ok_or(StateError::Damaged("it has too many expiries"))?)?;
+                Ok(bytes.as_chunks().0.iter().map(|bytes| i64::from_le_bytes(*bytes)).collect())
+            }
+            _ => Err(StateError::Damaged("its expiries are of an unknown form")),
+        }
+    }
+}
+
+/// Tables and their names are counted in a byte: the description's check allows no more.
+fn byte(count: usize) -> u8 {
+    u8::try_from(count).expect("at most 255 tables, with names of at most 255 bytes")
+}
+
+/// A batch and its cells come from a memory of 32 bits.
+fn length(count: usize) -> u32 {
+    u32::try_from(count).expect("a guest's memory has 32 bits")
+}

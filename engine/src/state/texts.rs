@@ -1,0 +1,326 @@
+//! Keys and values of any length: slots of 8 bytes, which say where an entry lies in one piece of memory for each shard.
+//!
+//! Open addressing with linear probing. A slot has enough of the hash to move to more slots without looking at the entry,
+//! and to look at no wrong one but once in four billion. An entry is its expiry (8 bytes), the lengths of key and value
+//! (4 each), key, value, and as much as is missing to a multiple of 8.
+
+use std::collections::BTreeMap;
+
+use super::hash::{Hash, SHARDS, is_full, prefetch, slot, slots_for};
+use super::live;
+
+/// Bytes before the key.
+const HEADER: usize = 16;
+/// Entries begin at multiples of this, so that 32 bits reach over 32 GiB.
+const UNIT: usize = 8;
+/// Memory without entries that is not worth a move: 4 KiB.
+const SLACK_UNITS: usize = 512;
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Slot {
+    hash: u32,
+    /// In units. 0: no entry.
+    at: u32,
+}
+
+/// Entries by key.
+#[derive(Debug)]
+pub(super) struct Texts {
+    shards: Vec<Shard>,
+    len: usize,
+}
+
+#[derive(Clone, Debug)]
+struct Shard {
+    slots: Vec<Slot>,
+    len: usize,
+    /// The entries; the first unit is nobody's.
+    bytes: Vec<u8>,
+    /// Places of entries that are gone, by their units.
+    free: BTreeMap<usize, Vec<u32>>,
+    free_units: usize,
+    /// No entry expires before this.
+    earliest: i64,
+}
+
+/// An entry as it lies there.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Entry<'a> {
+    pub(super) key: &'a [u8],
+    pub(super) value: &'a [u8],
+    pub(super) expiry: i64,
+}
+
+impl Texts {
+    pub(super) fn new() -> Self {
+        Self { shards: vec![Shard::default(); SHARDS], len: 0 }
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Bytes of memory that it takes.
+    pub(super) fn memory(&self) -> usize {
+        let of = |shard: &Shard| shard.slots.capacity() * size_of::<Slot>() + shard.bytes.len() + shard.free_units / 2;
+        self.shards.iter().map(of).sum()
+    }
+
+    /// Fetches the slot of a hash.
+    #[inline]
+    pub(super) fn prefetch_slot(&self, hash: Hash) {
+        let slots = &self.shards[hash.shard()].slots;
+        prefetch(slots, slot(hash.low(), slots.len()));
+    }
+
+    /// Fetches the entry of a hash, whose slot was fetched before.
+    #[inline]
+    pub(super) fn prefetch_entry(&self, hash: Hash) {
+        let shard = &self.shards[hash.shard()];
+        let start = slot(hash.low(), shard.slots.len());
+        // Most are in the first slots; a chain that is longer is not followed for a guess.
+        let near = shard.slots.iter().skip(start).take(4).find(|slot| slot.hash == hash.low());
+        if let Some(slot) = near {
+            prefetch(&shard.bytes, slot.at as usize * UNIT);
+        }
+    }
+
+    #[inline]
+    pub(super) fn get(&self, hash: Hash, key: &[u8]) -> Option<Entry<'_>> {
+        let shard = &self.shards[hash.shard()];
+        let at = shard.find(hash, |entry| entry.key == key).ok()?;
+        Some(shard.entry(shard.slots.get(at)?.at))
+    }
+
+    /// All entries of this hash: mostly one.
+    pub(super) fn of_hash(&self, hash: Hash) -> impl Iterator<Item = Entry<'_>> {
+        let shard = &self.shards[hash.shard()];
+        let start = slot(hash.low(), shard.slots.len());
+        let chain = shard.slots.iter().cycle().skip(start).take(shard.slots.len()).take_while(|slot| slot.at != 0);
+        chain.filter(move |slot| slot.hash == hash.low()).map(|slot| shard.entry(slot.at))
+    }
+
+    pub(super) fn put(&mut self, hash: Hash, entry: Entry<'_>, watermark_ms: Option<i64>, gone: impl FnMut(Entry<'_>)) {
+        let shard = &mut self.shards[hash.shard()];
+        let before = shard.len;
+        shard.put(hash, entry, watermark_ms, gone);
+        self.len = self.len + shard.len - before;
+    }
+
+    /// Whether the key was there.
+    pub(super) fn remove(&mut self, hash: Hash, key: &[u8]) -> bool {
+        let shard = &mut self.shards[hash.shard()];
+        let Ok(at) = shard.find(hash, |entry| entry.key == key) else { return false };
+        let units = shard.entry(shard.slots[at].at).units();
+        shard.give_back(shard.slots[at].at, units);
+        shard.close(at);
+        shard.len -= 1;
+        shard.tidy();
+        self.len -= 1;
+        true
+    }
+
+    /// Gives back the memory of expired entries.
+    pub(super) fn clean(&mut self, watermark_ms: i64, mut gone: impl FnMut(Entry<'_>)) {
+        for shard in &mut self.shards {
+            if shard.earliest <= watermark_ms {
+                let before = shard.len;
+                shard.rebuild(Some(watermark_ms), &mut gone);
+                self.len = self.len + shard.len - before;
+            }
+        }
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = Entry<'_>> {
+        let of = |shard| Shard::iter(shard).map(|slot| shard.entry(slot.at));
+        self.shards.iter().flat_map(of)
+    }
+}
+
+impl Default for Shard {
+    fn default() -> Self {
+        let (slots, bytes, free) = (Vec::new(), vec![0; UNIT], BTreeMap::new());
+        Self { slots, len: 0, bytes, free, free_units: 0, earliest: i64::MAX }
+    }
+}
+
+impl Shard {
+    fn iter(&self) -> impl Iterator<Item = Slot> {
+        self.slots.iter().copied().filter(|slot| slot.at != 0)
+    }
+
+    #[inline]
+    fn entry(&self, at: u32) -> Entry<'_> {
+        let entry = self.bytes.get(at as usize * UNIT..).and_then(read);
+        entry.expect("a slot says where an entry lies")
+    }
+
+    /// Where an entry of this hash is, or the empty slot that it would take. No slots have none: 0.
+    #[inline]
+    fn find(&self, hash: Hash, is: impl Fn(Entry<'_>) -> bool) -> Result<usize, usize> {
+        let count = self.slots.len();
+        let start = slot(hash.low(), count);
+        let (before, from) = self.slots.split_at(start);
+        for (step, slot) in from.iter().chain(before).enumerate() {
+            let at = if start + step < count { start + step } else { start + step - count };
+            if slot.at == 0 {
+                return Err(at);
+            }
+            if slot.hash == hash.low() && is(self.entry(slot.at)) {
+                return Ok(at);
+            }
+        }
+        Err(0)
+    }
+
+    fn put(&mut self, hash: Hash, entry: Entry<'_>, watermark_ms: Option<i64>, gone: impl FnMut(Entry<'_>)) {
+        self.earliest = self.earliest.min(entry.expiry);
+        if let Ok(at) = self.find(hash, |there| there.key == entry.key) {
+            let old = self.slots[at].at;
+            let units = self.entry(old).units();
+            if units == entry.units() {
+                return self.write(old, entry);
+            }
+            self.give_back(old, units);
+            self.slots[at].at = self.place(entry);
+            return self.tidy();
+        }
+        if is_full(self.len + 1, self.slots.len()) {
+            self.rebuild(watermark_ms, gone);
+        }
+        let (Ok(at) | Err(at)) = self.find(hash, |_| false);
+        self.slots[at] = Slot { hash: hash.low(), at: self.place(entry) };
+        self.len += 1;
+    }
+
+    /// Finds room for an entry and writes it there.
+    fn place(&mut self, entry: Entry<'_>) -> u32 {
+        let units = entry.units();
+        let again = self.free.get_mut(&units).and_then(Vec::pop);
+        let at = again.unwrap_or_else(|| {
+            let end = self.bytes.len() / UNIT;
+            self.bytes.resize((end + units) * UNIT, 0);
+            u32::try_from(end).expect("a shard is far below 32 GiB: the quota is")
+        });
+        if again.is_some() {
+            self.free_units -= units;
+        }
+        self.write(at, entry);
+        at
+    }
+
+    fn write(&mut self, at: u32, entry: Entry<'_>) {
+        let start = at as usize * UNIT;
+        let place = self.bytes.get_mut(start..start + entry.units() * UNIT).expect("it was made for the entry");
+        let (header, rest) = place.split_at_mut(HEADER);
+        header[..8].copy_from_slice(&entry.expiry.to_le_bytes());
+        header[8..12].copy_from_slice(&length(entry.key).to_le_bytes());
+        header[12..].copy_from_slice(&length(entry.value).to_le_bytes());
+        let (key, value) = rest.split_at_mut(entry.key.len());
+        key.copy_from_slice(entry.key);
+        value[..entry.value.len()].copy_from_slice(entry.value);
+    }
+
+    /// A place is free for the next entry of its size.
+    fn give_back(&mut self, at: u32, units: usize) {
+        self.free.entry(units).or_default().push(at);
+        self.free_units += units;
+    }
+
+    /// Moves the slots of all that has not expired to as many as they need.
+    fn rebuild(&mut self, watermark_ms: Option<i64>, mut gone: impl FnMut(Entry<'_>)) {
+        let some_expired = watermark_ms.is_some_and(|watermark| self.earliest <= watermark);
+        let mut old = std::mem::take(&mut self.slots);
+        old.retain(|slot| slot.at != 0);
+        if some_expired {
+            self.drop_expired(&mut old, watermark_ms, &mut gone);
+        }
+        self.len = old.len();
+        self.slots = vec![Slot::default(); slots_for(old.len())];
+        for moved in &old {
+            let (Ok(at) | Err(at)) = self.find(Hash(moved.hash.into()), |_| false);
+            self.slots[at] = *moved;
+        }
+        self.tidy();
+    }
+
+    fn drop_expired(&mut self, slots: &mut Vec<Slot>, watermark_ms: Option<i64>, gone: &mut impl FnMut(Entry<'_>)) {
+        self.earliest = i64::MAX;
+        let mut places = Vec::new();
+        for index in 0..slots.len() {
+            if let Some(ahead) = slots.get(index + super::hash::AHEAD) {
+                prefetch(&self.bytes, ahead.at as usize * UNIT);
+            }
+            let entry = self.entry(slots[index].at);
+            if live(entry.expiry, watermark_ms) {
+                self.earliest = self.earliest.min(entry.expiry);
+            } else {
+                gone(entry);
+                places.push((slots[index].at, entry.units()));
+                slots[index].at = 0;
+            }
+        }
+        slots.retain(|slot| slot.at != 0);
+        places.into_iter().for_each(|(at, units)| self.give_back(at, units));
+    }
+
+    /// Moves the entries together where half of their memory is free, so that each is moved once for each that goes.
+    fn tidy(&mut self) {
+        if self.free_units <= SLACK_UNITS || self.free_units * 2 * UNIT <= self.bytes.len() {
+            return;
+        }
+        let mut bytes = Vec::with_capacity(self.bytes.len() - self.free_units * UNIT);
+        bytes.resize(UNIT, 0);
+        for slot in self.slots.iter_mut().filter(|slot| slot.at != 0) {
+            let start = slot.at as usize * UNIT;
+            let entry = self.bytes.get(start..).and_then(read).expect("a slot says where an entry lies");
+            let end = start + entry.units() * UNIT;
+            slot.at = u32::try_from(bytes.len() / UNIT).expect("less than before");
+            bytes.extend_from_slice(self.bytes.get(start..end).expect("as long as it says"));
+        }
+        (self.bytes, self.free_units) = (bytes, 0);
+        self.free.clear();
+    }
+
+    /// Empties a slot, and moves those behind it up that would not be found any more (Knuth, volume 3, 6.4, algorithm R).
+    fn close(&mut self, mut hole: usize) {
+        let count = self.slots.len();
+        let mut at = hole;
+        loop {
+            at = if at + 1 == count { 0 } else { at + 1 };
+            let behind = self.slots[at];
+            if behind.at == 0 {
+                break;
+            }
+            let home = slot(behind.hash, count);
+            // The distance from its home to the hole, around the end.
+            let (from_home, from_hole) = ((at + count - home) % count, (at + count - hole) % count);
+            if from_home >= from_hole {
+                self.slots[hole] = behind;
+                hole = at;
+            }
+        }
+        self.slots[hole] = Slot::default();
+    }
+}
+
+impl Entry<'_> {
+    fn units(&self) -> usize {
+        (HEADER + self.key.len() + self.value.len()).div_ceil(UNIT)
+    }
+}
+
+/// The entry at the beginning of these bytes.
+#[inline]
+fn read(bytes: &[u8]) -> Option<Entry<'_>> {
+    let (expiry, rest) = bytes.split_first_chunk()?;
+    let (key_length, rest) = rest.split_first_chunk()?;
+    let (value_length, rest) = rest.split_first_chunk()?;
+    let (key, rest) = rest.split_at_checked(u32::from_le_bytes(*key_length) as usize)?;
+    let value = rest.get(..u32::from_le_bytes(*value_length) as usize)?;
+    Some(Entry { key, value, expiry: i64::from_le_bytes(*expiry) })
+}
+
+fn length(bytes: &[u8]) -> u32 {
+    u32::try_from(bytes.len()).expect("it lay in a guest's memory of 32 bits")
+}
