@@ -171,6 +171,7 @@ impl Work {
             (false, false) => Way::InPlace,
         };
         self.fits(way)?;
+        self.state_begins_anew(args)?;
         let lanes = self.lanes().await?;
         let chosen = |lane: &LaneId| {
             args.topic.as_ref().is_none_or(|topic| *topic == lane.topic)
@@ -225,6 +226,19 @@ impl Work {
              missing until they are made again)",
             append.join(" and "),
             if append.len() == 1 { "s" } else { "" }
+        )))
+    }
+
+    /// What a plugin remembers was made of all messages so far: from the middle it would begin with nothing.
+    fn state_begins_anew(&self, args: &ReplayArgs) -> Result<(), Failure> {
+        let part = args.shadow && (args.topic.is_some() || args.partition.is_some());
+        if !self.deployed.transform.keeps_state() || (args.from.as_deref() == Some("start") && !part) {
+            return Ok(());
+        }
+        Err(Failure::Asked(format!(
+            "plugin {} keeps state, which is forgotten by a replay and made again of the messages that are read: --from start \
+             alone, and with --shadow all of its topics and partitions",
+            args.plugin
         )))
     }
 
@@ -317,6 +331,12 @@ impl Work {
         if pending.way != Way::Shadow || pending.step == Step::Swapping {
             return Err(Failure::Asked(
                 "the replay has gone too far to be given up: rows were deleted or tables exchanged. Run it again to end it".to_owned(),
+            ));
+        }
+        if self.deployed.transform.keeps_state() {
+            return Err(Failure::Asked(
+                "the plugin's state as it was is forgotten, so the replay can't be given up. Run it again to end it"
+                    .to_owned(),
             ));
         }
         pending.abandon(&*self.around.journal, &self.clickhouse, &self.deployed.transform).await?;

@@ -202,8 +202,9 @@ async fn lane(
     let mut report = if range.start >= range.end {
         notes.push("nothing to compare: no message of it is committed".to_owned());
         Report::empty(&subject)
-    } else if args.names {
-        notes.push("rows were counted by their names alone, not made again".to_owned());
+    } else if args.names || deployed.transform.keeps_state() {
+        let why = if args.names { "" } else { ": a plugin that keeps state can't make them again from the middle" };
+        notes.push(format!("rows were counted by their names alone, not made again{why}"));
         let epoch = journal.and_then(|lanes| lanes.get(&id)).map(|it| epoch_column(it.generation, it.epoch));
         audit.names(&subject, epoch).await.map_err(failed)?
     } else {

@@ -22,6 +22,8 @@ pub enum Fault {
     OtherPlugin,
     /// The source holds no message at their offset: there never was one, or it was compacted away.
     UnknownOffset,
+    /// The journal knows nothing of their epoch: it is an old copy, or somebody else writes under the lane's name.
+    UnknownEpoch,
 }
 
 impl Fault {
@@ -34,6 +36,7 @@ impl Fault {
             Self::Twice => "there twice (same _lane, _epoch, _row)",
             Self::Changed => "with another content",
             Self::OtherPlugin => "made by another plugin, with another content than the present one's",
+            Self::UnknownEpoch => "of epochs that the journal knows nothing of",
             Self::UnknownOffset => "of an offset at which the topic holds no message",
         }
     }

@@ -185,8 +185,9 @@ impl Audit {
         Ok(lane.report)
     }
 
-    /// Counts the names of a lane's rows, without reading its messages: rows that are there twice, and ordinals that no
-    /// row of an epoch has. The last rows of an epoch, and whole epochs, are not missed by this.
+    /// Counts the names of a lane's rows, without reading its messages: rows that are there twice, ordinals that no row of
+    /// an epoch has, and epochs behind the last one that the journal knows. The last rows of an epoch, and whole epochs, are
+    /// not missed by this.
     ///
     /// # Errors
     /// The server can't be asked.
@@ -202,13 +203,16 @@ impl Audit {
                 continue;
             }
             let letters = subject.transform.dead_letters();
-            let names = self.clickhouse.names(&table, letters, subject.id.number(), subject.range).await?;
-            if journal_epoch.is_some_and(|known| names.last > known) {
-                report.note(format!("{}: has rows of epochs that the journal knows nothing of", table.quoted()));
-            }
+            let known = journal_epoch.unwrap_or(u64::MAX);
+            let names = self.clickhouse.names(&table, letters, subject.id.number(), subject.range, known).await?;
             if let Some(table) = report.table(&table.quoted()) {
                 table.rows = names.rows;
-                for (fault, rows) in [(Fault::Twice, names.twice), (Fault::Missing, names.lacking)] {
+                let faults = [
+                    (Fault::Twice, names.twice),
+                    (Fault::Missing, names.lacking),
+                    (Fault::UnknownEpoch, names.unknown),
+                ];
+                for (fault, rows) in faults {
                     if rows > 0 {
                         let (first, last) = (subject.range.start, subject.range.end - 1);
                         add(&mut table.findings, Finding { fault, rows, offsets: 0, first, last, some: Vec::new() });

@@ -97,10 +97,8 @@ pub struct SeenReplay {
 pub struct Names {
     /// Rows of the lane.
     pub rows: u64,
-    /// Epochs that have rows.
-    pub epochs: u64,
-    /// The greatest `_epoch`.
-    pub last: u64,
+    /// Rows of epochs behind the last one that is known.
+    pub unknown: u64,
     /// Rows whose name another row has as well.
     pub twice: u64,
     /// Ordinals below an epoch's greatest that no row has, in epochs without dead letters: a message that is set aside
@@ -248,7 +246,8 @@ impl ClickHouse {
         Ok(seen.map(|row| OffsetRange { start: row.first, end: row.last + 1 }))
     }
 
-    /// Counts a lane's rows by their names. `letters` is the table of its dead letters.
+    /// Counts a lane's rows by their names. `letters` is the table of its dead letters, `known` the value of `_epoch` of the
+    /// lane's last epoch.
     ///
     /// # Errors
     /// The server can't be asked.
@@ -258,12 +257,13 @@ impl ClickHouse {
         letters: &Table,
         lane: u64,
         range: OffsetRange,
+        known: u64,
     ) -> Result<Names, SinkError> {
         let (at, name) = (offset_column(table), table.quoted());
         let set_aside = format!("SELECT _epoch FROM {} WHERE _lane = {lane}", letters.quoted());
         let set_aside = if name == letters.quoted() { "SELECT toUInt64(0)".to_owned() } else { set_aside };
         let sql = format!(
-            "SELECT sum(n) AS rows, toUInt64(count()) AS epochs, max(e) AS last, sum(n - u) AS twice, \
+            "SELECT sum(n) AS rows, toUInt64(sumIf(n, e > {known} AND NOT bitTest(e, 47))) AS unknown, sum(n - u) AS twice, \
              toUInt64(sumIf(m + 1 - u, e NOT IN ({set_aside}))) AS lacking FROM \
              (SELECT _epoch AS e, count() AS n, uniqExact(_row) AS u, max(_row) AS m FROM {name} WHERE {} GROUP BY e)",
             of_lane(at, &[lane], range)
