@@ -175,7 +175,8 @@ impl<S: StateValue + Merge + Clone> Log<S> {
                 let mut bytes = piece.bytes.as_slice();
                 let mut at = piece.start;
                 while !bytes.is_empty() {
-                    let event = read_event(version, &mut at, self.with_ids, &mut bytes).ok_or_else(|| damaged(version))?;
+                    let event =
+                        read_event(version, &mut at, self.with_ids, &mut bytes).ok_or_else(|| damaged(version))?;
                     events.push(event);
                 }
             }
@@ -210,7 +211,8 @@ impl<S: StateValue + Merge + Clone> Log<S> {
     pub(super) fn ids(&self, piece: &Piece<S>, mut each: impl FnMut(&[u8])) -> Result<(), String> {
         let (mut bytes, mut at) = (piece.bytes.as_slice(), piece.start);
         while self.with_ids && !bytes.is_empty() {
-            let event: Event<S> = read_event(S::VERSION, &mut at, true, &mut bytes).ok_or_else(|| damaged(S::VERSION))?;
+            let event: Event<S> =
+                read_event(S::VERSION, &mut at, true, &mut bytes).ok_or_else(|| damaged(S::VERSION))?;
             each(&event.id);
         }
         Ok(())

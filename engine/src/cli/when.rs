@@ -1,11 +1,11 @@
-//! `--since`: so long ago, or a time.
+//! Times as flags give them: so long ago, or a day and time.
 
 /// Milliseconds since 1970-01-01 UTC of a time that is given as `90s`, `15m`, `2h`, `7d` before now, as a day or as a day
 /// and time in UTC.
-pub(super) fn milliseconds(text: &str, now_ms: i64) -> Result<i64, String> {
+pub(super) fn milliseconds(flag: &str, text: &str, now_ms: i64) -> Result<i64, String> {
     ago(text).map(|ago| now_ms.saturating_sub(ago)).or_else(|| time(text)).ok_or_else(|| {
         format!(
-            "flag --since: `{text}` is neither a time ago, such as 90s, 15m, 2h or 7d, nor a day or time in UTC, such as \
+            "flag {flag}: `{text}` is neither a time ago, such as 90s, 15m, 2h or 7d, nor a day or time in UTC, such as \
              2026-11-21 or 2026-11-21T05:13:45"
         )
     })
@@ -62,10 +62,10 @@ mod tests {
             ("2026-11-21 05:00:01", 1_795_237_201_000),
         ];
         for (text, expected) in cases {
-            assert_eq!(milliseconds(text, now), Ok(expected), "{text}");
+            assert_eq!(milliseconds("--since", text, now), Ok(expected), "{text}");
         }
         for text in ["", "d", "7", "7y", "é", "-5m", "2026-13-01", "2026-11-21T25:00:00", "2026-11", "yesterday"] {
-            assert!(milliseconds(text, now).is_err(), "{text}");
+            assert!(milliseconds("--since", text, now).is_err(), "{text}");
         }
     }
 }
