@@ -188,9 +188,12 @@ impl<'a> Lane<'a> {
             Some(_) | None => Schemas::default(),
         };
         let generation = u16::try_from(stamp.epoch >> 48).unwrap_or(u16::MAX);
-        let epoch = Epoch { generation, number: stamp.epoch & 0xffff_ffff_ffff, clock_ms: stamp.clock_ms };
+        let epoch =
+            Epoch { generation, number: stamp.epoch & 0xffff_ffff_ffff, clock_ms: stamp.clock_ms, watermark_ms: None };
         let (transform, id) = (transform.clone(), self.subject.id.clone());
-        let made = self.audit.cpu.run(move || transform.run(&id, &part, &schemas, epoch)).await?;
+        // Plugins that keep state are not audited this way.
+        let run = move || transform.run(&id, &part, &schemas, epoch, &mut transform.empty_state());
+        let made = self.audit.cpu.run(run).await?;
         Ok(made.blocks.into_iter().map(|block| (block.table.quoted(), block.batches)).collect())
     }
 
