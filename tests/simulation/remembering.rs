@@ -70,7 +70,11 @@ fn what_is_due_on_a_quiet_partition_is_an_epoch_of_its_own() {
                 // The second time: the first is the epoch of the event.
                 world.start(Process::ending_at(step, 1));
                 assert!(matches!(world.ended().await, End::Crashed));
-                assert_eq!(world.journal(0).1.last().map(|intent| intent.messages), Some(0), "an epoch of timers is open");
+                assert_eq!(
+                    world.journal(0).1.last().map(|intent| intent.messages),
+                    Some(0),
+                    "an epoch of timers is open"
+                );
                 // Retention takes nothing from it.
                 world.topics.truncate(&partition(0), messages(&world.topics));
             }
@@ -138,7 +142,8 @@ fn a_plugin_that_does_not_read_the_state_is_refused() {
         world.event(0, [1, 7, 200]);
         world.deploy_plugin(remembering_plugin("3.0.0", 3, &[2]));
         let halted = world.halts().await;
-        for words in ["in version 1", "keeps version 3 and reads version 2", "engine recover --plugin plugin --topic t"] {
+        for words in ["in version 1", "keeps version 3 and reads version 2", "engine recover --plugin plugin --topic t"]
+        {
             assert!(halted.contains(words), "{halted}");
         }
         world.deploy_bronze("rows");
