@@ -15,6 +15,7 @@
 
 mod cells;
 mod hash;
+mod huge;
 mod numbers;
 mod record;
 mod table;
@@ -66,7 +67,10 @@ pub enum StateError {
         limit_bytes: usize,
     },
     /// The plugin keeps more than it may.
-    #[error("the plugin's state would take {bytes} bytes, at most {limit_bytes} are allowed")]
+    #[error(
+        "the plugin's state would take {bytes} bytes, at most {limit_bytes} are allowed: raise `state_mib` in `[limits]` of \
+         its plugin.toml, or let it keep less or for a shorter time"
+    )]
     Quota {
         /// What it would take.
         bytes: usize,
@@ -169,6 +173,15 @@ impl State {
         }
     }
 
+    /// No entries, and the tables that there were when a record was written: to look at what a journal has, without the
+    /// plugin that wrote it.
+    ///
+    /// # Errors
+    /// The record is damaged.
+    pub fn of(record: &[u8]) -> Result<Self, StateError> {
+        Ok(Self::new(record::tables(record)?, usize::MAX))
+    }
+
     /// The tables, as they are described.
     #[must_use]
     pub fn tables(&self) -> &[StateTable] {
@@ -201,14 +214,30 @@ impl State {
     pub fn restore(&mut self, record: &[u8]) -> Result<(), StateError> {
         let (kind, operations) = record::read(record, &self.described)?;
         if kind == Kind::Snapshot {
-            self.tables.iter_mut().for_each(Table::clear);
-            self.written_bytes = 0;
+            self.clear(record)?;
         }
         self.written_bytes += record.len();
         for operation in operations {
             self.fold(operation?)?;
         }
         self.tables.iter_mut().for_each(Table::settle);
+        Ok(())
+    }
+
+    /// Makes room for a snapshot: to grow into it would move each entry two or three times.
+    fn clear(&mut self, snapshot: &[u8]) -> Result<(), StateError> {
+        self.written_bytes = 0;
+        self.tables.iter_mut().for_each(Table::clear);
+        let mut room = vec![(0, 0); self.tables.len()];
+        for operation in record::read(snapshot, &self.described)?.1 {
+            if let Operation::Put { table: Some(table), count, keys, values, .. } = operation?
+                && let Some((numbers, texts)) = room.get_mut(table)
+            {
+                let of = if keys.width() == Some(8) && values.width() == Some(0) { numbers } else { texts };
+                *of += count;
+            }
+        }
+        self.tables.iter_mut().zip(room).for_each(|(table, (numbers, texts))| table.reserve(numbers, texts));
         Ok(())
     }
 

@@ -304,6 +304,17 @@ fn entries_belong_to_the_tables_name() {
 }
 
 #[test]
+fn a_record_says_which_tables_there_were() {
+    let mut state = state();
+    put(&mut state, OPEN, "a", "open", 100);
+    let record = record(&mut state);
+    let mut found = State::of(&record).expect("good");
+    assert_eq!(found.tables(), tables());
+    found.restore(&record).expect("good");
+    assert_eq!(got(&found, OPEN, &["a"]), [some("open")]);
+}
+
+#[test]
 fn a_damaged_record_is_refused_and_never_more() {
     let mut state = state();
     state.insert_if_absent_many(SEEN, words(&["a", "bb", "ccc"]).cells(), &[1, 2, 3]).expect("good");
