@@ -276,6 +276,12 @@ impl Transform {
         &self.dead_letters
     }
 
+    /// Whether rows come of more than the epoch's messages: of what the plugin keeps from epoch to epoch.
+    #[must_use]
+    pub fn keeps_state(&self) -> bool {
+        self.plugin().is_some_and(|plugin| plugin.description().state.is_some())
+    }
+
     /// Whether messages are decoded, so that their schemas are needed.
     #[must_use]
     pub fn decodes(&self) -> bool {

@@ -52,6 +52,13 @@ impl World {
         messages.into_iter().filter_map(|(offset, value)| Some((offset, event(value?)?))).collect()
     }
 
+    /// # Panics
+    /// If anything is wrong.
+    pub fn check_memories(&self) {
+        let wrong = self.wrong_memories();
+        assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    }
+
     fn check_lane(&self, lane: &LaneId, wrong: &mut Vec<String>) {
         let messages: BTreeMap<i64, [i64; 3]> = self.events(lane.partition);
         let (intents, commits) = (self.disk.intents(), self.disk.commits());
@@ -157,6 +164,14 @@ impl World {
         if letters != poisoned {
             wrong.push(format!("{lane}: {letters} dead letters of {poisoned}"));
         }
+    }
+
+    /// What `closed` holds of a partition: key, count, expiry, in the order in which the keys were closed.
+    #[must_use]
+    pub fn closed(&self, partition: i32) -> Vec<Vec<i64>> {
+        let mut rows = self.rows_of(&self.lane(partition), "closed", &["k", "count", "expiry"]);
+        rows.sort();
+        rows.into_iter().map(|row| row.5).collect()
     }
 
     /// The rows of a lane in a table, in the order in which they landed.
