@@ -86,7 +86,7 @@ fn handed_out(batches: &[Due]) -> Vec<(usize, Vec<u8>, Vec<u8>, i64)> {
 }
 
 fn restored(records: &[Vec<u8>]) -> State {
-    let mut state = state();
+    let mut state = State::new(tables(), 1 << 30);
     for record in records {
         state.restore(record).expect("written by seal");
     }
@@ -369,7 +369,7 @@ impl Model {
 /// A batch of keys from a few or from many, of which some are of 8 bytes.
 fn some_keys(random: &mut Random) -> Vec<Vec<u8>> {
     let kind = random.below(3);
-    let (most, of) = if random.below(8) == 0 { (3_000, 20_000) } else { (20, 40) };
+    let (most, of) = if random.below(60) == 0 { (2_000, 10_000) } else { (20, 40) };
     let key = |random: &mut Random| {
         let number = u64::from(random.below(of));
         match kind {
