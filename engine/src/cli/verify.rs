@@ -201,8 +201,12 @@ async fn lane(
     let mut report = if range.start >= range.end {
         notes.push("nothing to compare: no message of it is committed".to_owned());
         Report::empty(&subject)
-    } else if args.names || deployed.transform.keeps_state() {
-        let why = if args.names { "" } else { ": a plugin that keeps state can't make them again from the middle" };
+    } else if args.names || deployed.transform.remembers() {
+        let why = if args.names {
+            ""
+        } else {
+            ": a plugin that remembers earlier messages can't make them again from the middle"
+        };
         notes.push(format!("rows were counted by their names alone, not made again{why}"));
         let epoch = journal.and_then(|lanes| lanes.get(&id)).map(|it| epoch_column(it.generation, it.epoch));
         audit.names(&subject, epoch).await.map_err(failed)?
