@@ -124,8 +124,10 @@ pub enum ReplayError {
 
 impl PendingLane {
     fn position(&self) -> Position {
+        // Set back, it knows nothing of the times of events any more; state is forgotten in any case.
+        let watermark_ms = if self.from.is_some() { None } else { self.old.watermark_ms };
         let next_offset = self.from.or(self.old.next_offset);
-        Position { generation: self.generation, epoch: 0, next_offset, ..self.old.clone() }
+        Position { next_offset, watermark_ms, ..anew(&self.old, self.generation) }
     }
 
     /// The lane's rows that make place: under its own number, and under that of its replayed letters.
@@ -266,7 +268,7 @@ impl Pending {
             let new = EpochSide::From(epoch_column(it.generation, 0));
             clickhouse.delete_rows(of.dead_letters(), &(vec![it.lane.number()], 0), new).await?;
             let generation = it.generation.saturating_add(1);
-            journal.restart(&it.lane, Position { generation, epoch: 0, ..it.old.clone() }).await?;
+            journal.restart(&it.lane, anew(&it.old, generation)).await?;
         }
         for shadow in &self.shadows {
             if let Some((_, made)) = pair(&tables, shadow) {
@@ -286,6 +288,11 @@ impl Pending {
         }
         Ok(())
     }
+}
+
+/// The same place in a new generation, without state.
+fn anew(old: &Position, generation: u16) -> Position {
+    Position { generation, epoch: 0, state_versions: Vec::new(), ..old.clone() }
 }
 
 /// A table and its shadow.
