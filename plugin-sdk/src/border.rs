@@ -202,10 +202,9 @@ impl From<description::Description> for types::Description {
             outputs: from.outputs.iter().map(output).collect(),
             parameters: from.parameters.iter().map(Into::into).collect(),
             state: from.state.map(Into::into),
-            event_time: from.event_time.map(|description::EventTimeDescription { delay_ms, idle_ms }| types::EventTime {
-                delay_ms,
-                idle_ms,
-            }),
+            event_time: from
+                .event_time
+                .map(|description::EventTimeDescription { delay_ms, idle_ms }| types::EventTime { delay_ms, idle_ms }),
         }
     }
 }

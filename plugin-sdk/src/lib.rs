@@ -53,8 +53,8 @@ pub use plugin::{Host, Plugin, RowsFrom};
 pub use plugin_sdk_macros::{Parameters, Row, StateKey, StateValue, Table};
 pub use row::{Builders, Change, Op, Row, process_row, process_rows};
 pub use state::{
-    Dedup, Entry, EventTime, KeySet, KeyedState, Late, Merge, Scd2, Session, Sessions, StateField, StateKey, StateValue,
-    Version, count, days, hours, milliseconds, minutes, seconds,
+    Dedup, Entry, EventTime, KeySet, KeyedState, Late, Merge, Scd2, Session, Sessions, StateField, StateKey,
+    StateValue, Version, count, days, hours, milliseconds, minutes, seconds,
 };
 pub use table::{Origin, Outputs, Table, Upsert, Writer};
 pub use time::{Date, Micros, Millis, Nanos, Seconds, Time, Timestamp, Utc, Wall, WallClock};

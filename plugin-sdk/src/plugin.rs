@@ -7,8 +7,8 @@ use std::sync::Arc;
 use crate::description::{Contradiction, Description, Format, OnExpire, StateDescription, StateTable, TableKind};
 use crate::row::Row;
 use crate::state::{
-    Cells, Due, Duplicates, Found, Ids, KeyAndValue, Late, Merge, Scd2, Sessions, StateTables, StateValue, Times, clear_counters,
-    flush_counters, keyed, scd2,
+    Cells, Due, Duplicates, Found, Ids, KeyAndValue, Late, Merge, Scd2, Sessions, StateTables, StateValue, Times,
+    clear_counters, flush_counters, keyed, scd2,
 };
 use crate::{Ctx, Outputs, Parameters, RawBatch, Reject, RejectedRow, Timestamp};
 
@@ -176,11 +176,20 @@ impl Keeps {
         let mut versions = Vec::new();
         let count = S::describe(&mut versions);
         let table = |name: &&'static str| StateTable { name, on_expire: OnExpire::Drop };
-        Self { versions, tables: keyed::TABLES.iter().take(count).map(table).collect(), whole_batches: true, ..Self::default() }
+        Self {
+            versions,
+            tables: keyed::TABLES.iter().take(count).map(table).collect(),
+            whole_batches: true,
+            ..Self::default()
+        }
     }
 
     /// Sessions.
-    pub fn sessions<'a, I, S, P, K, F, E, C>(sessions: &Sessions<I::Of<'a>, K, F, E>, _: C, _: PhantomData<&'a P>) -> Self
+    pub fn sessions<'a, I, S, P, K, F, E, C>(
+        sessions: &Sessions<I::Of<'a>, K, F, E>,
+        _: C,
+        _: PhantomData<&'a P>,
+    ) -> Self
     where
         I: Row,
         S: StateValue + Merge,
@@ -236,10 +245,14 @@ pub fn describe<'a, I: Row, O: Outputs, P: Parameters, T: Times<I::Of<'a>>, D: D
         return wrong(format!("{what} need to know when a row happened: say it with event_time: of(…)"));
     }
     if !T::KNOWN && dedup.within_ms().is_some() {
-        return wrong("dedup forgets keys by event time: say with event_time: of(…) what that is, or leave within out".into());
+        return wrong(
+            "dedup forgets keys by event time: say with event_time: of(…) what that is, or leave within out".into(),
+        );
     }
     if keeps.whole_batches && times.late() != Late::Process {
-        return wrong("in batch style the function decides of late rows: compare with ctx.watermark, and leave late out".into());
+        return wrong(
+            "in batch style the function decides of late rows: compare with ctx.watermark, and leave late out".into(),
+        );
     }
     if let Some(what) = keeps.makes_rows {
         check_made(&description, what)?;

@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 
 use plugin_sdk::testing::{Harness, Lane, TableRow};
 use plugin_sdk::{
-    Change, Ctx, Late, Merge, Millis, Op, Plugin, Reject, Row, Session, StateValue, Table, Timestamp, Uuid, milliseconds,
+    Change, Ctx, Late, Merge, Millis, Op, Plugin, Reject, Row, Session, StateValue, Table, Timestamp, Uuid,
+    milliseconds,
 };
 
 mod random;
@@ -242,7 +243,8 @@ fn an_event_in_between_merges_two_sessions_and_one_in_front_moves_the_start() {
         ",
     );
     // Both in one batch: nothing was told, so nothing is taken back.
-    let answer = harness.run([event(1, 7, 1_000, 1), event(2, 7, 1_150, 1), event(3, 7, 1_080, 1), event(4, 7, 950, 1)]);
+    let answer =
+        harness.run([event(1, 7, 1_000, 1), event(2, 7, 1_150, 1), event(3, 7, 1_080, 1), event(4, 7, 950, 1)]);
     answer.assert_table(SESSIONS, "events | _deleted\n 4 | false");
 }
 
@@ -339,9 +341,8 @@ fn updates_move_events_and_deletes_take_them_out() {
 fn any_order_makes_the_same_sessions() {
     for round in 0..60 {
         let mut random = Random::new("any_order_makes_the_same_sessions", round);
-        let mut events: Vec<_> = (0..random.below(120))
-            .map(|id| (random.below(4), random.below(1_500), id, 1 + random.below(9)))
-            .collect();
+        let mut events: Vec<_> =
+            (0..random.below(120)).map(|id| (random.below(4), random.below(1_500), id, 1 + random.below(9))).collect();
         let harness = Harness::<Appended>::new().batch_rows(1 + random.index(9));
         let mut lane = harness.lane();
         let mut current = Current::default();

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use plugin_sdk::testing::Harness;
 use plugin_sdk::{
-    Batch, Change, Ctx, Emit, Entry, KeySet, KeyedState, Late, Millis, Plugin, Reject, Row, StateKey, StateValue, Table,
-    Timestamp, Upsert, Uuid, milliseconds, seconds,
+    Batch, Change, Ctx, Emit, Entry, KeySet, KeyedState, Late, Millis, Plugin, Reject, Row, StateKey, StateValue,
+    Table, Timestamp, Upsert, Uuid, milliseconds, seconds,
 };
 
 mod random;
@@ -68,7 +68,8 @@ fn the_first_row_of_a_key_stays_in_the_batch_and_behind_it() {
     assert_eq!(answer.rejects(), [(0, "negative")]);
     assert_eq!(lane.count("duplicate_rows"), 3);
     lane.restart();
-    lane.run([Change::create(event("b", 0, 11)), Change::create(event("c", 0, 12))]).assert_table("events", "value\n 12");
+    lane.run([Change::create(event("b", 0, 11)), Change::create(event("c", 0, 12))])
+        .assert_table("events", "value\n 12");
 }
 
 #[test]
@@ -96,7 +97,7 @@ fn late_rows_are_rejected_but_for_duplicates_and_deletes() {
         Change::update(event("b", 1_899, 5)),
         Change::delete(event("b", 1_899, 6)),
         Change::create(EventIn { at: None, ..event("e", 0, 7) }), // of no time: not late
-        Change::create(event("d", 0, 8)), // late, and known since three rows
+        Change::create(event("d", 0, 8)),                         // late, and known since three rows
     ]);
     answer.assert_table("events", "value\n 4\n 6\n 7");
     assert_eq!(answer.rejects(), [(1, "late"), (3, "late")]);
@@ -164,10 +165,12 @@ fn duplicates_are_those_of_a_set() {
             let watermark = lane.watermark().map_or(i64::MIN, Timestamp::units);
             known.retain(|_, expiry| *expiry > watermark);
             let (mut expected, mut late, mut keys) = (Vec::new(), Vec::new(), Vec::new());
-            let rows: Vec<_> = (0..random.below(40)).map(|value| {
-                now += random.below(30);
-                (format!("k{}", random.below(60)), now - random.below(150), value + 1)
-            }).collect();
+            let rows: Vec<_> = (0..random.below(40))
+                .map(|value| {
+                    now += random.below(30);
+                    (format!("k{}", random.below(60)), now - random.below(150), value + 1)
+                })
+                .collect();
             for (row, (key, at, value)) in rows.iter().enumerate() {
                 if known.contains_key(key) {
                     continue;
@@ -256,12 +259,15 @@ fn rows_of_a_key_see_each_others_changes_and_rejected_ones_leave_none() {
             Change::create(event("a", 3, -4)),
             Change::create(event("a", 4, -7)), // rejected: still 6
             Change::create(event("a", 5, -6)),
-            Change::create(event("b", 2, 1)), // a duplicate
+            Change::create(event("b", 2, 1)),  // a duplicate
             Change::create(event("c", 6, -1)), // rejected: no entry
-            Change::create(event("b", 7, 0)), // changes the entry, writes no row
+            Change::create(event("b", 7, 0)),  // changes the entry, writes no row
             Change::create(event("b", 8, 1)),
         ]);
-        answer.assert_table("balances", "key | balance | bookings\n a | 10 | 1\n b | 1 | 1\n a | 6 | 2\n a | 0 | 3\n b | 2 | 3");
+        answer.assert_table(
+            "balances",
+            "key | balance | bookings\n a | 10 | 1\n b | 1 | 1\n a | 6 | 2\n a | 0 | 3\n b | 2 | 3",
+        );
         assert_eq!(answer.rejects(), [(3, "overdrawn"), (6, "overdrawn")]);
         assert_eq!((lane.entries("state"), lane.count("duplicate_rows")), (2, 1));
         lane.restart();
@@ -396,9 +402,9 @@ fn vectors(
     }
     let before = counts.get_many(batch.rows().map(key))?;
     let sums: Vec<_> = before.iter().map(|before| before.unwrap_or(0) + 1).collect();
-    counts.put_many(batch.rows().zip(&sums).map(|(row, sum)| {
-        (key(row), sum, row.at.map(|at| Timestamp::new(at.units() + 40)))
-    }));
+    counts.put_many(
+        batch.rows().zip(&sums).map(|(row, sum)| (key(row), sum, row.at.map(|at| Timestamp::new(at.units() + 40)))),
+    );
     let new = seen.insert_many(batch.rows().map(|row| ((row.key.unwrap_or_default(), Uuid::default()), None)));
     let there = seen.contains_many(batch.rows().map(|row| (row.key.unwrap_or_default(), Uuid::default())));
     assert_eq!(there.count_ones(), batch.len());

@@ -9,7 +9,10 @@ use crate::columns::static_type;
 /// The fields of a struct, in order.
 fn fields(input: &DeriveInput, what: &str) -> Result<Vec<(Member, Type)>> {
     let Data::Struct(data) = &input.data else {
-        return Err(Error::new(input.ident.span(), format!("only a struct can be {what}: its fields, one after the other")));
+        return Err(Error::new(
+            input.ident.span(),
+            format!("only a struct can be {what}: its fields, one after the other"),
+        ));
     };
     let member = |(index, field): (usize, &syn::Field)| {
         let member = field.ident.clone().map_or_else(|| Member::Unnamed(Index::from(index)), Member::Named);
@@ -24,9 +27,12 @@ pub(crate) fn derive_key(input: &DeriveInput) -> Result<TokenStream> {
     let lifetime = match input.generics.params.iter().collect::<Vec<_>>().as_slice() {
         [] => false,
         [GenericParam::Lifetime(_)] => true,
-        [other, ..] => return Err(Error::new_spanned(other, "a key has at most one lifetime, and no other parameters")),
+        [other, ..] => {
+            return Err(Error::new_spanned(other, "a key has at most one lifetime, and no other parameters"));
+        }
     };
-    let (this, of) = if lifetime { (quote!(#ident<'_>), quote!(#ident<'key>)) } else { (quote!(#ident), quote!(#ident)) };
+    let (this, of) =
+        if lifetime { (quote!(#ident<'_>), quote!(#ident<'key>)) } else { (quote!(#ident), quote!(#ident)) };
     let fields = fields(input, "a key")?;
     let Some(((last, last_type), first)) = fields.split_last() else {
         return Err(Error::new(ident.span(), "a key has at least one field"));
@@ -74,7 +80,10 @@ struct Options {
 pub(crate) fn derive_value(input: &DeriveInput) -> Result<TokenStream> {
     let ident = &input.ident;
     if let Some(param) = input.generics.params.first() {
-        return Err(Error::new_spanned(param, "what is kept outlives its batch: no lifetimes or other parameters; text is a String"));
+        return Err(Error::new_spanned(
+            param,
+            "what is kept outlives its batch: no lifetimes or other parameters; text is a String",
+        ));
     }
     let (write, read) = match &input.data {
         Data::Struct(_) => struct_field(input)?,
@@ -143,7 +152,10 @@ fn enum_field(input: &DeriveInput, data: &syn::DataEnum) -> Result<(TokenStream,
     let (mut writes, mut reads) = (Vec::new(), Vec::new());
     for (number, variant) in data.variants.iter().enumerate() {
         if !matches!(variant.fields, Fields::Unit) {
-            return Err(Error::new_spanned(variant, "a variant that is kept in state has no fields: use a struct with an Option"));
+            return Err(Error::new_spanned(
+                variant,
+                "a variant that is kept in state has no fields: use a struct with an Option",
+            ));
         }
         let (name, number) = (&variant.ident, number as u64);
         writes.push(quote!(Self::#name => #number,));

@@ -88,7 +88,9 @@ impl<K: StateKey, V: StateValue> KeyedState<'_, K, V> {
     pub fn get_many<'k>(&self, keys: impl IntoIterator<Item = K::Of<'k>>) -> Result<Vec<Option<V>>, String> {
         let keys = batch::<K>(keys);
         let found = self.host.get_many(self.table, keys.cells());
-        (0..keys.len()).map(|index| found.get(index).map(|bytes| decode(bytes).map(|(value, _)| value)).transpose()).collect()
+        (0..keys.len())
+            .map(|index| found.get(index).map(|bytes| decode(bytes).map(|(value, _)| value)).transpose())
+            .collect()
     }
 
     /// Writes values; of a key that comes twice the last. `until` is the event time at which an entry expires; `None`: never.
@@ -392,7 +394,8 @@ impl<V: StateValue + Clone> Entries<V> {
 
     /// Writes what has changed.
     fn write<K: StateKey>(&self, table: u32, host: &mut dyn Host) {
-        let (mut keys, mut values, mut expiries) = (KeyBatch::new::<K>(self.entries.len()), Variable::default(), Vec::new());
+        let (mut keys, mut values, mut expiries) =
+            (KeyBatch::new::<K>(self.entries.len()), Variable::default(), Vec::new());
         let mut gone = KeyBatch::new::<K>(0);
         for (slot, entry) in self.entries.iter().enumerate().filter(|(_, entry)| entry.dirty) {
             let key = self.slots.keys().get(slot);
@@ -579,7 +582,9 @@ where
     F: for<'b, 'h> Fn(&'b Batch<'a, I>, &'b S::Of<'h>, &'b mut Emit<O>, &'b Ctx<P>) -> Result<(), String>,
 {
     let batch = Batch::<I>::bind(batch)?;
-    if T::KNOWN && let Some(greatest) = batch.rows().filter_map(|row| times.ms(&row)).max() {
+    if T::KNOWN
+        && let Some(greatest) = batch.rows().filter_map(|row| times.ms(&row)).max()
+    {
         host.event_time(greatest);
     }
     let mut emit = Emit::new(batch.len());

@@ -132,7 +132,8 @@ fn lines(answer: &Answer, messages: &[Message]) -> Vec<String> {
         rows.iter().map(move |row| {
             // Of a row that is made of state alone there is none.
             let op = row.from.and_then(|from| answer.ops.get(&from)).map(|op| char::from(*op));
-            let deletes = row.deletes.filter(|deletes| *deletes != (op == Some('d'))).map(|deletes| deletes.to_string());
+            let deletes =
+                row.deletes.filter(|deletes| *deletes != (op == Some('d'))).map(|deletes| deletes.to_string());
             let op = Some(op.map_or_else(String::new, String::from));
             let engines = [("_op", &op)].into_iter().chain(deletes.is_some().then_some(("_deleted", &deletes)));
             let columns = row.columns.iter().map(|(name, value)| (name.as_str(), value)).chain(engines);

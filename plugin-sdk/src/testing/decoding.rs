@@ -59,11 +59,7 @@ impl<P: Plugin> Lane<'_, P> {
         self.decode(&partition, messages).unwrap_or_else(|failure| panic!("the plugin failed: {failure}"))
     }
 
-    fn decode(
-        &mut self,
-        partition: &TopicPartition,
-        messages: Vec<(usize, OwnedMessage)>,
-    ) -> Result<Answer, String> {
+    fn decode(&mut self, partition: &TopicPartition, messages: Vec<(usize, OwnedMessage)>) -> Result<Answer, String> {
         let harness = self.harness;
         let mut input = input(harness.description());
         input.tombstone = harness.tombstone.unwrap_or(input.tombstone);

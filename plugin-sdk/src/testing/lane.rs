@@ -141,7 +141,8 @@ impl<'h, P: Plugin> Lane<'h, P> {
     #[must_use]
     #[track_caller]
     pub fn entries(&self, table: &str) -> usize {
-        let tables: Vec<_> = self.harness.description.state.iter().flat_map(|it| &it.tables).map(|it| it.name).collect();
+        let tables: Vec<_> =
+            self.harness.description.state.iter().flat_map(|it| &it.tables).map(|it| it.name).collect();
         let index = tables.iter().position(|name| *name == table);
         self.state.len(index.unwrap_or_else(|| panic!("the plugin keeps no table `{table}`, but {tables:?}")))
     }

@@ -28,8 +28,8 @@ use crate::builder::Builder;
 use crate::column::WriteColumn;
 use crate::description::{InputColumn, Output, OutputColumn, TableKind};
 use crate::list::{List, Map};
-use crate::view::{Buffers, View, bit};
 use crate::state::{Cells as Bytes, Found};
+use crate::view::{Buffers, View, bit};
 use crate::{Description, Host, Plugin, ReadColumn, Row, RowsFrom};
 
 mod answer;
@@ -48,9 +48,9 @@ mod state;
 pub use answer::{Answer, Rejected, TableRow};
 #[cfg(feature = "testing")]
 pub use cases::run_cases;
+pub use lane::Lane;
 #[cfg(feature = "testing")]
 pub use messages::{Message, recording};
-pub use lane::Lane;
 pub use native::NativeBatch;
 
 use cells::{Cells, cells};

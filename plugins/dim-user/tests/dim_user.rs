@@ -15,7 +15,7 @@ fn a_plan_holds_until_the_next_one() {
     let mut lane = harness.lane();
     lane.run([
         event("ada", 0, "user_signup", r#"{"plan":"free"}"#),
-        event("ada", 9, "page_view", r#"{"plan":"team"}"#),  // says nothing of hers
+        event("ada", 9, "page_view", r#"{"plan":"team"}"#), // says nothing of hers
         event("ada", 10, "purchase", r#"{"plan":" Pro "}"#),
     ])
     .assert_table(

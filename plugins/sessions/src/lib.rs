@@ -5,8 +5,8 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use plugin_sdk::{
-    Ctx, Decimal, Json, Late, Merge, Millis, Parameters, Pass, Reject, Row, Session, StateValue, Table, Timestamp, Uuid,
-    days, hours, minutes, pass,
+    Ctx, Decimal, Json, Late, Merge, Millis, Parameters, Pass, Reject, Row, Session, StateValue, Table, Timestamp,
+    Uuid, days, hours, minutes, pass,
 };
 use serde::Deserialize;
 use serde_json::value::RawValue;

@@ -233,7 +233,8 @@ impl Calls {
             let mut instance = start().map_err(fault)?;
             samples.push(sample(&mut instance, &rows.slice(0, size), transform).map_err(fault)?);
         }
-        let answer = start().and_then(|mut instance| instance.process(rows, &mut transform.empty_state())).map_err(fault)?;
+        let answer =
+            start().and_then(|mut instance| instance.process(rows, &mut transform.empty_state())).map_err(fault)?;
         Ok(Self {
             fit: fit(&samples, &mut Random::new(1)),
             samples,

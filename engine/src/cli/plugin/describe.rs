@@ -38,7 +38,8 @@ pub(super) fn remembers(description: &Description) -> Vec<String> {
         lines.push(format!("keeps state of version {version}{reads}: {}", tables.join(", ")));
     }
     if let Some(EventTime { delay_ms, idle_ms }) = description.event_time {
-        let idle = idle_ms.map(|idle| format!(", follows the clock after {idle} ms without messages")).unwrap_or_default();
+        let idle =
+            idle_ms.map(|idle| format!(", follows the clock after {idle} ms without messages")).unwrap_or_default();
         lines.push(format!("watermark {delay_ms} ms behind the greatest event time{idle}"));
     }
     lines

@@ -78,9 +78,7 @@ impl From<NewError> for Failure {
     fn from(error: NewError) -> Self {
         match error {
             NewError::Write { .. } | NewError::Sdk(_) => Self::failed(error),
-            NewError::Name { .. } | NewError::Exists(_) | NewError::Member { .. } => {
-                Self::mistake(error)
-            }
+            NewError::Name { .. } | NewError::Exists(_) | NewError::Member { .. } => Self::mistake(error),
         }
     }
 }

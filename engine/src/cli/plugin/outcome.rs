@@ -124,7 +124,8 @@ fn rows_of(batch: &RecordBatch) -> Vec<Columns> {
     let deleted = batch.column_by_name("_deleted").expect("every output table has the engine's columns");
     let deleted = deleted.as_primitive::<UInt8Type>();
     let row = |row| {
-        let mut columns: Vec<_> = shown.iter().map(|(name, column)| ((*name).clone(), cell::text(column, row))).collect();
+        let mut columns: Vec<_> =
+            shown.iter().map(|(name, column)| ((*name).clone(), cell::text(column, row))).collect();
         let is_delete = columns.iter().any(|(name, value)| name == "_op" && value.as_deref() == Some("d"));
         let deletes = deleted.value(row) != 0;
         if deletes != is_delete {

@@ -286,7 +286,8 @@ impl Screen {
             // `_deleted` stands only with rows where it says something.
             let Some(first) = of_table.iter().max_by_key(|row| row.row.0.len()) else { continue };
             let names: Vec<&str> = first.row.0.iter().map(|(name, _)| name.as_str()).collect();
-            let value = |row: &Row, name: &&str| row.row.get(name).map_or(Some(String::new()), |it| it.map(str::to_owned));
+            let value =
+                |row: &Row, name: &&str| row.row.get(name).map_or(Some(String::new()), |it| it.map(str::to_owned));
             let values = |row: &&Row| names.iter().map(|name| value(row, name)).collect();
             let values: Vec<Vec<Option<String>>> = of_table.iter().map(values).collect();
             writeln!(out, "{}", self.paint.green(&first.table))?;

@@ -122,7 +122,8 @@ fn run(host: &Host, project: &Project, case: &Case) -> Result<Vec<Outcome>, Fail
     let input = case.input();
     let case = &case.settings;
     let clock_ms = case.clock_ms;
-    let limits = BatchLimits { max_messages: case.epoch_messages.map_or(EPOCH.max_messages, NonZeroUsize::get), ..EPOCH };
+    let limits =
+        BatchLimits { max_messages: case.epoch_messages.map_or(EPOCH.max_messages, NonZeroUsize::get), ..EPOCH };
     let mut lanes: Vec<(Epochs, Vec<Outcome>)> = Vec::new();
     for RecordedBatch { found, raw, schemas } in recorded(&input, &file.topics, limits)? {
         if !lanes.last().is_some_and(|(epochs, _)| epochs.are_of(&found)) {

@@ -23,8 +23,8 @@ use clap::Parser;
 use engine::plugin::{Answer, Context, Host, HostSettings, Limits, Plugin, Rows};
 use engine::state::State;
 use engine::transform::SandboxLimits;
-use plugin_sdk::testing::NativeBatch;
 use plugin_sdk::plugin::Epoch;
+use plugin_sdk::testing::NativeBatch;
 use plugin_sdk::{Plugin as _, RowsFrom};
 
 use data::{Orders, any_batch, column_bytes};
