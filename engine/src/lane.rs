@@ -278,6 +278,7 @@ impl Lane {
                 made.intent.marks.push(self.around.sink.mark(&block.table).await);
             }
             self.around.artifacts.keep(&self.transform)?;
+            self.around.artifacts.note_maker(&self.id, &made.intent)?;
             self.around.journal.intend(&self.id, held.owner, &made.intent).await?;
             CrashPoint::Intended.reached();
         }

@@ -1,5 +1,6 @@
 //! What a lane shows of itself: to `/health`, to the metrics, and to whoever waits until it is idle.
 
+use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -10,6 +11,7 @@ use crate::plan::drift::LaneDrift;
 use crate::source::{Lag, Reader};
 use crate::state::State;
 use crate::transform::Tally;
+use crate::verify::watch::{Committed, EPOCHS};
 
 /// What a lane is doing.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -89,6 +91,8 @@ pub struct LaneStatus {
     view: Mutex<LaneView>,
     /// Why the schema registry can't be asked, while the lane waits for it.
     registry: Mutex<Option<String>>,
+    /// The last committed epochs whose rows nobody has counted in their tables yet.
+    uncounted: Mutex<VecDeque<Committed>>,
 }
 
 impl LaneStatus {
@@ -105,7 +109,8 @@ impl LaneStatus {
             watermark_ms: None,
             state_bytes: None,
         };
-        Self { id, metrics, drift, view: Mutex::new(view), registry: Mutex::default() }
+        let (registry, uncounted) = (Mutex::default(), Mutex::default());
+        Self { id, metrics, drift, view: Mutex::new(view), registry, uncounted }
     }
 
     /// A copy of what it shows.
@@ -157,6 +162,19 @@ impl LaneStatus {
         let mut view = self.lock();
         (view.committed, view.epoch) = (Some(intent.range.end), intent.epoch);
         view.watermark_ms = intent.next_watermark_ms;
+        drop(view);
+        let mut uncounted = self.uncounted.lock().unwrap_or_else(PoisonError::into_inner);
+        if !intent.blocks.is_empty() {
+            uncounted.push_back(Committed::of(intent));
+        }
+        if uncounted.len() > EPOCHS {
+            uncounted.pop_front();
+        }
+    }
+
+    /// The last committed epochs, each given out once.
+    pub(crate) fn take_committed(&self) -> Vec<Committed> {
+        self.uncounted.lock().unwrap_or_else(PoisonError::into_inner).drain(..).collect()
     }
 
     pub(crate) fn inserted(&self, time: Duration) {

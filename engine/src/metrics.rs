@@ -22,6 +22,7 @@ use prometheus_client::registry::{Registry, Unit};
 use crate::lane_status::LaneStatus;
 use crate::offsets::LaneId;
 use crate::transform::Tally;
+use crate::verify::watch::Seen;
 
 use plugin_counts::PluginCounts;
 pub use totals::Totals;
@@ -124,6 +125,10 @@ pub struct Metrics {
     insert_times: Family<TransformLabels, Histogram>,
     insert_failures: Family<CauseLabels, Counter>,
     inserts_waiting: Gauge,
+    verified: Family<TransformLabels, Counter>,
+    missing: Family<TransformLabels, Counter>,
+    double: Family<TransformLabels, Counter>,
+    wrong: Mutex<BTreeMap<PluginLabels, Seen>>,
     totals: Mutex<Totals>,
 }
 
@@ -182,6 +187,10 @@ impl Default for Metrics {
             insert_times: Family::new_with_constructor(insert_times),
             insert_failures: Family::default(),
             inserts_waiting: Gauge::default(),
+            verified: Family::default(),
+            missing: Family::default(),
+            double: Family::default(),
+            wrong: Mutex::default(),
             totals: Mutex::default(),
         }
     }
@@ -256,6 +265,28 @@ impl Metrics {
         failing.map(|(labels, counts)| (labels.plugin, counts)).collect()
     }
 
+    /// Counts rows of committed epochs that were looked for in their tables.
+    pub fn verified(&self, lane: &LaneId, seen: Seen) {
+        let (tenant, plugin, topic) = (lane.tenant.clone(), lane.plugin.clone(), lane.topic.clone());
+        let labels = TransformLabels { tenant, plugin, topic };
+        self.verified.get_or_create(&labels).inc_by(seen.rows);
+        self.missing.get_or_create(&labels).inc_by(seen.missing);
+        self.double.get_or_create(&labels).inc_by(seen.double);
+        if seen.missing > 0 || seen.double > 0 {
+            let labels = PluginLabels { tenant: labels.tenant, plugin: labels.plugin };
+            let mut wrong = self.wrong.lock().unwrap_or_else(PoisonError::into_inner);
+            let all = wrong.entry(labels).or_default();
+            (all.missing, all.double) = (all.missing + seen.missing, all.double + seen.double);
+        }
+    }
+
+    /// Plugins of whose committed rows some were missing or doubled.
+    #[must_use]
+    pub fn wrong(&self) -> Vec<(String, Seen)> {
+        let wrong = self.wrong.lock().unwrap_or_else(PoisonError::into_inner);
+        wrong.iter().map(|(labels, seen)| (labels.plugin.clone(), *seen)).collect()
+    }
+
     /// Says whether a topic whose partitions were raised waits for an operator.
     pub fn partitions_raised(&self, tenant: &str, plugin: &str, topic: &str, waits: bool) {
         let (tenant, plugin, topic) = (tenant.to_owned(), plugin.to_owned(), topic.to_owned());
@@ -287,6 +318,11 @@ impl Metrics {
         registry.register("dead_letter_rate", help, self.dead_rate.clone());
         let help = "1: the topic's partitions were raised and its keys have moved, see /health";
         registry.register("partitions_raised", help, self.raised.clone());
+        let help =
+            "Rows of committed epochs that were looked for in their append tables, the last of each lane every minute";
+        registry.register("verify_rows", help, self.verified.clone());
+        registry.register("verify_rows_missing", "Rows among those that were not there", self.missing.clone());
+        registry.register("verify_rows_double", "Rows among those that were there more than once", self.double.clone());
         let help = "Changes of the columns in a topic's messages, see /health";
         registry.register("schema_changes", help, self.row_changes.clone());
         registry.register("epochs", "Committed epochs", self.epochs.clone());

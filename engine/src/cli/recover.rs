@@ -98,7 +98,7 @@ async fn restart_lanes(args: &RecoverArgs, from: From) -> Result<usize, JournalE
 
 /// By how much the generations of lanes are raised, so that each is above all that there were and their order stays:
 /// partitions that came later have greater ones, as their keys' rows are the newer ones.
-fn raise(generations: impl Iterator<Item = u16> + Clone) -> u16 {
+pub(super) fn raise(generations: impl Iterator<Item = u16> + Clone) -> u16 {
     let (least, most) = (generations.clone().min().unwrap_or(0), generations.max().unwrap_or(0));
     (most - least).saturating_add(1)
 }

@@ -146,12 +146,7 @@ impl Journal for LocalJournal {
     ) -> Result<(), JournalError> {
         let Some(record) = self.store.lane(lane)? else { return Ok(()) };
         fence(&record, owner)?;
-        let key = lane_key(lane);
-        self.store.files.read(&key, record.state, each).map_err(|source| JournalError::State {
-            lane: Box::new(lane.clone()),
-            path: self.store.files.path(&key, record.state.number).display().to_string(),
-            source,
-        })
+        self.store.state(&record, each)
     }
 
     fn restart<'a>(&'a self, lane: &'a LaneId, position: Position) -> BoxFuture<'a, Result<(), JournalError>> {
@@ -170,7 +165,34 @@ impl Journal for LocalJournal {
     }
 }
 
+impl LocalJournal {
+    /// The records of a lane's state, in order, for somebody who only looks.
+    ///
+    /// # Errors
+    /// They can't be read.
+    pub fn look(
+        &self,
+        lane: &LaneId,
+        each: &mut dyn FnMut(&[u8]) -> Result<(), StateError>,
+    ) -> Result<(), JournalError> {
+        self.store.lane(lane)?.map_or(Ok(()), |record| self.store.state(&record, each))
+    }
+}
+
 impl Store {
+    fn state(
+        &self,
+        record: &LaneRecord,
+        each: &mut dyn FnMut(&[u8]) -> Result<(), StateError>,
+    ) -> Result<(), JournalError> {
+        let key = lane_key(&record.lane);
+        self.files.read(&key, record.state, each).map_err(|source| JournalError::State {
+            lane: Box::new(record.lane.clone()),
+            path: self.files.path(&key, record.state.number).display().to_string(),
+            source,
+        })
+    }
+
     fn lane(&self, lane: &LaneId) -> Result<Option<LaneRecord>, JournalError> {
         let key = lane_key(lane);
         let value = self.lanes.get(&key).map_err(storage("reading a lane"))?;

@@ -179,6 +179,17 @@ impl SimulatedDisk {
         records
     }
 
+    /// A bit of each lane's state falls over.
+    pub fn damage_state(&self) {
+        let mut state = locked(&self.state);
+        for log in state.lanes.values_mut().flat_map(|lane| lane.logs.values_mut()) {
+            if let Some(byte) = Arc::make_mut(log).last_mut() {
+                *byte ^= 1;
+            }
+        }
+        state.sync();
+    }
+
     /// Every intent that was ever durable, in order.
     #[must_use]
     pub fn intents(&self) -> Vec<(LaneId, Intent)> {

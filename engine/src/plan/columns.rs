@@ -1,5 +1,6 @@
 //! A plugin's input beside the rows that its topics hold, column by column.
 
+use std::collections::HashSet;
 use std::fmt;
 
 use arrow_schema::{DataType, Field};
@@ -77,6 +78,13 @@ pub(super) fn compare(format: Format, wanted: &[Wanted<'_>], sample: &Sample) ->
         weight: Weight::Note,
         message: format!("column {}: {}, not read by the plugin", source.name, source.written),
     }));
+    each_once(findings)
+}
+
+/// A field may be read as the row's and as the row before's.
+pub(super) fn each_once(mut findings: Vec<Finding>) -> Vec<Finding> {
+    let mut said = HashSet::new();
+    findings.retain(|finding| said.insert(finding.message.clone()));
     findings
 }
 
@@ -110,7 +118,9 @@ pub(super) fn replaced_nulls<'w>(
     fields: &[SourceField],
 ) -> Option<Finding> {
     let may_be = |wanted: &&Wanted<'_>| fields.iter().any(|it| it.default_for_null && it.name == wanted.name);
-    let names: Vec<_> = wanted.filter(may_be).map(|wanted| wanted.name).collect();
+    let mut names: Vec<_> = wanted.filter(may_be).map(|wanted| wanted.name).collect();
+    let mut said = HashSet::new();
+    names.retain(|name| said.insert(*name));
     if names.is_empty() {
         return None;
     }

@@ -10,7 +10,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::columns::{Finding, Wanted, Weight, misfit, replaced_nulls};
+use super::columns::{Finding, Wanted, Weight, each_once, misfit, replaced_nulls};
 use super::wanted;
 use crate::decode::source::{RowSchema, SourceField};
 use crate::offsets::{LaneId, OffsetRange};
@@ -214,7 +214,7 @@ fn changes(wanted: &[Wanted<'_>], from: &RowSchema, to: &RowSchema) -> Vec<Findi
             Some(_) => {}
         }
     }
-    findings
+    each_once(findings)
 }
 
 fn are_different(before: &SourceField, now: &SourceField) -> bool {

@@ -159,6 +159,25 @@ impl TransformSettings {
         self.rows_version == ROWS_VERSION
     }
 
+    /// These settings with the tables of others: rows are the same, and go where those say.
+    #[must_use]
+    pub fn writing_where(&self, others: &Self, description: Option<&Description>) -> Self {
+        let known =
+            |name: &&String| description.is_some_and(|it| it.outputs.iter().any(|output| output.table == **name));
+        let tables = others.tables.iter().filter(|(name, _)| known(name));
+        let kind = match (&self.kind, &others.kind) {
+            (Kind::Bronze { .. }, Kind::Bronze { .. }) => others.kind.clone(),
+            (Kind::Bronze { .. } | Kind::Plugin, _) => self.kind.clone(),
+        };
+        Self {
+            kind,
+            database: others.database.clone(),
+            dead_letters: others.dead_letters.clone(),
+            tables: tables.map(|(name, table)| (name.clone(), table.clone())).collect(),
+            ..self.clone()
+        }
+    }
+
     /// The plugin's input as these settings read it.
     pub(crate) fn input(&self, description: &Description) -> Input {
         let format = description.format;

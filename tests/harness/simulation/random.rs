@@ -125,7 +125,8 @@ fn event(chance: &Chance, place: usize) -> String {
 fn remember(world: &mut World) {
     let version = ["1.0.0", "1.0.1", "1.1.0"][world.chance.below(3) as usize];
     let idle_ms = world.chance.per_mille(300).then(|| 200 + u64::from(world.chance.below(1_000)));
-    world.deploy_with_event_time(remembering_plugin(version, 1, &[]), EventTimeSettings { delay_ms: None, idle_ms });
+    let event_time = EventTimeSettings { delay_ms: None, idle_ms };
+    world.deploy_plugin_with(remembering_plugin(version, 1, &[]), |settings| settings.event_time = event_time);
 }
 
 /// Another time of day, other settings, other faults.

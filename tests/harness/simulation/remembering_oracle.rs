@@ -14,7 +14,7 @@ use engine::offsets::{LaneId, OffsetRange};
 use engine::state::State;
 
 use super::World;
-use super::remembering::{Closed, DELAY, FOREVER, Model, POISON};
+use super::remembering::{Closed, DELAY, FOREVER, Model, POISON, SILENT};
 
 /// A row: its epoch, its ordinal in it, offset, version, whether it is deleted, and the plugin's columns.
 type Row = (u64, u32, i64, u64, bool, Vec<i64>);
@@ -52,6 +52,13 @@ impl World {
         messages.into_iter().filter_map(|(offset, value)| Some((offset, event(value?)?))).collect()
     }
 
+    /// # Panics
+    /// If anything is wrong.
+    pub fn check_memories(&self) {
+        let wrong = self.wrong_memories();
+        assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    }
+
     fn check_lane(&self, lane: &LaneId, wrong: &mut Vec<String>) {
         let messages: BTreeMap<i64, [i64; 3]> = self.events(lane.partition);
         let (intents, commits) = (self.disk.intents(), self.disk.commits());
@@ -64,7 +71,11 @@ impl World {
             let start = intent.map(|intent| intent.range.start).or(at.next_offset).unwrap_or(0);
             let skipped = messages.range(at.next_offset.unwrap_or(0)..start).map(|(_, event)| *event);
             let skipped: Vec<_> = skipped.collect();
-            if skipped.iter().any(|event| event[1] == POISON || model.event(*event, at.watermark_ms, 0).is_some()) {
+            let before = model.clone();
+            for event in &skipped {
+                model.event(*event, at.watermark_ms, 0);
+            }
+            if skipped.iter().any(|[_, k, _]| *k == POISON) || model != before {
                 wrong.push(format!("{lane}: before offset {start} something was neither written nor remembered"));
             }
             let range = OffsetRange { start, end: commit.position.next_offset.unwrap_or(start) };
@@ -145,7 +156,8 @@ impl World {
     fn check_forever(&self, lane: &LaneId, messages: &BTreeMap<i64, [i64; 3]>, wrong: &mut Vec<String>) {
         let mut seen = BTreeSet::new();
         let first = messages.iter().filter(|(_, [id, k, _])| *id >= FOREVER && *k != POISON && seen.insert(*id));
-        let expected: Vec<_> = first.map(|(offset, _)| *offset).collect();
+        let shown = first.filter(|(_, [_, k, _])| *k != SILENT);
+        let expected: Vec<_> = shown.map(|(offset, _)| *offset).collect();
         let rows = self.rows_of(lane, "fresh", &["id"]);
         let mut offsets: Vec<_> = rows.iter().filter(|row| row.5[0] >= FOREVER).map(|row| row.2).collect();
         offsets.sort_unstable();
@@ -157,6 +169,14 @@ impl World {
         if letters != poisoned {
             wrong.push(format!("{lane}: {letters} dead letters of {poisoned}"));
         }
+    }
+
+    /// What `closed` holds of a partition: key, count, expiry, in the order in which the keys were closed.
+    #[must_use]
+    pub fn closed(&self, partition: i32) -> Vec<Vec<i64>> {
+        let mut rows = self.rows_of(&self.lane(partition), "closed", &["k", "count", "expiry"]);
+        rows.sort();
+        rows.into_iter().map(|row| row.5).collect()
     }
 
     /// The rows of a lane in a table, in the order in which they landed.

@@ -80,3 +80,18 @@ fn the_other_wrapping_is_all_that_is_said() {
     assert_eq!(said.len(), 1);
     assert!(said[0].starts_with("wrong: the messages are flat rows, the plugin reads envelopes"), "{}", said[0]);
 }
+
+#[test]
+fn a_default_that_may_stand_for_a_null_is_named_unless_a_null_was_seen() {
+    let message = |status: &str| {
+        let default = r#""optional":true,"default":"new""#;
+        format!(
+            r#"{{"schema":{{"type":"struct","fields":[{{"field":"id","type":"int32"}},
+            {{"field":"status","type":"string",{default}}}]}},"payload":{{"id":1,"status":{status}}}}}"#
+        )
+    };
+    let wanted = [("id", DataType::Int32, false), ("status", DataType::Utf8, true)];
+    let found = said(Format::Flat, &wanted, &message("\"new\""));
+    assert!(found.len() == 1 && found[0].starts_with("risk: status: NULL at the source may come as"), "{found:?}");
+    assert_eq!(said(Format::Flat, &wanted, &message("null")), Vec::<String>::new());
+}
