@@ -38,7 +38,7 @@ joined() {
 }
 
 downloads() {
-  tests/stack/fetch.sh kafka postgres registry
+  tests/stack/fetch.sh kafka postgres mariadb registry
   tests/stack/clickhouse/fetch.sh
   plugin-sdk/toolchain/wasm-target.sh
 }
@@ -55,7 +55,7 @@ advisories() {
 if [ $quick ]; then
   stage "packages" tests/stack/packages.sh build
 else
-  stage "packages" tests/stack/packages.sh build java postgres
+  stage "packages" tests/stack/packages.sh build java postgres mariadb
   meanwhile downloads downloads
   meanwhile deny nice tests/stack/cargo-deny.sh
 fi

@@ -14,7 +14,13 @@ use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use serde_json::Value;
 
 /// Name and template of the projects.
-const PROJECTS: [(&str, &str); 3] = [("customers", "clean"), ("payments", "route"), ("sensor-readings", "batch")];
+const PROJECTS: [(&str, &str); 5] = [
+    ("customers", "clean"),
+    ("payments", "route"),
+    ("sensor-readings", "batch"),
+    ("once", "dedup"),
+    ("visits", "sessions"),
+];
 
 /// A folder with a project of each template, built.
 ///
@@ -102,7 +108,7 @@ fn read(path: &Path) -> String {
 #[test]
 fn every_template_passes_its_own_cases_in_the_real_host() {
     let said = succeeded(&DAY.engine(&["test"]));
-    assert!(said.contains("3 of 3 cases as expected"), "{said}");
+    assert!(said.contains("5 of 5 cases as expected"), "{said}");
 }
 
 #[test]
@@ -187,7 +193,7 @@ fn what_plain_cargo_builds_is_a_plugin_and_inspect_says_what_it_is() {
     let said = ended(&DAY.engine(&["inspect", "plugins/customers/Cargo.toml"]), 1);
     assert!(said.contains("it does not begin with the bytes 00 61 73 6d"), "{said}");
     let said = ended(&DAY.engine(&["inspect", "custmers"]), 2);
-    assert!(said.contains("Name one of customers, payments, sensor-readings"), "{said}");
+    assert!(said.contains("Name one of customers, once, payments, sensor-readings, visits"), "{said}");
 }
 
 #[test]
@@ -237,12 +243,26 @@ fn run_shows_a_file_and_a_topic_and_what_can_not_be_shown_as_a_row() {
 }
 
 #[test]
-fn templates_that_need_state_and_names_that_are_taken_are_refused() {
-    let said = ended(&DAY.engine(&["new", "mine", "--template", "sessions"]), 2);
-    assert!(said.contains("needs keyed state, which plugins do not have in this version"), "{said}");
+fn names_that_are_taken_are_refused() {
     let said = ended(&DAY.engine(&["new", "customers"]), 2);
     assert!(said.contains("is there already"), "{said}");
-    assert!(!DAY.project("mine").exists());
+}
+
+#[test]
+fn what_keeps_state_is_told_measured_and_shown_over_epochs() {
+    let said: Value = serde_json::from_str(&succeeded(&DAY.engine(&["inspect", "visits", "--json"]))).expect("JSON");
+    assert_eq!(said["contract"], "0.3.0");
+    assert_eq!(said["plugin"]["state"]["tables"][0]["name"], "sessions");
+    assert_eq!(said["plugin"]["event_time"]["delay_ms"], 60_000);
+    let said = succeeded(&DAY.engine(&["inspect", "once"]));
+    assert!(said.contains("keeps state of version 1: dedup"), "{said}");
+
+    let said = succeeded(&DAY.engine(&["bench", "visits", "--rows", "600"]));
+    assert!(said.contains("ns a row ("), "{said}");
+
+    let file = DAY.case("visits", "input.jsonl");
+    let said = succeeded(&DAY.engine(&["run", "visits", "--source", file.to_str().expect("a path of text")]));
+    assert!(said.contains("visits_visits") && said.contains("/cart"), "{said}");
 }
 
 /// The SDK's folder is brought up to date, and edited files are kept.

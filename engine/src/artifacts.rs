@@ -2,12 +2,22 @@
 //!
 //! **Promise.** What an intent names can be had again, byte for byte, whatever has become of the plugins folder.
 //! A file is complete or not there: it is written under another name, synced, and renamed.
+//!
+//! Beside them stands which of them made which epochs of a lane ([`Maker`]): for audits, so that rows are compared with
+//! what their own plugin makes. Nothing else rests on it, so it is not synced.
 
+use std::collections::HashMap;
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
 
+use serde::{Deserialize, Serialize};
 use tempfile::NamedTempFile;
+
+use crate::journal::Intent;
+use crate::offsets::LaneId;
+use crate::sink::epoch_column;
 
 use crate::plugin::Host;
 use crate::registry::KeptSchema;
@@ -17,6 +27,19 @@ use crate::transform::{BuildError, Kind, Transform, TransformSettings};
 #[derive(Clone, Debug)]
 pub struct Artifacts {
     folder: PathBuf,
+    /// The last maker of each lane that was noted.
+    noted: Arc<Mutex<HashMap<u64, Maker>>>,
+}
+
+/// From an epoch on, a lane's rows are made by this plugin with these settings.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Maker {
+    /// The value of `_epoch` of the first of them.
+    pub epoch: u64,
+    /// Digest of the plugin's bytes; empty for bronze.
+    pub plugin_digest: String,
+    /// Digest of the settings.
+    pub settings_digest: String,
 }
 
 /// An artifact can't be kept or had again.
@@ -56,7 +79,7 @@ impl Artifacts {
     pub fn open(data: &Path) -> Result<Self, ArtifactError> {
         let folder = data.join("artifacts");
         fs::create_dir_all(&folder).map_err(|source| ArtifactError::Io { path: folder.clone(), source })?;
-        Ok(Self { folder })
+        Ok(Self { folder, noted: Arc::default() })
     }
 
     /// Keeps what a transform is made of, before its first intent.
@@ -91,6 +114,52 @@ impl Artifacts {
             }
         };
         Ok(Transform::build(host, settings, wasm)?)
+    }
+
+    /// Notes who makes an epoch of a lane, if it is another one than before.
+    ///
+    /// # Errors
+    /// The disk.
+    pub fn note_maker(&self, lane: &LaneId, intent: &Intent) -> Result<(), ArtifactError> {
+        let maker = Maker {
+            epoch: epoch_column(intent.generation, intent.epoch),
+            plugin_digest: intent.plugin_digest.clone(),
+            settings_digest: intent.settings_digest.clone(),
+        };
+        let same = |known: &Maker| {
+            known.plugin_digest == maker.plugin_digest && known.settings_digest == maker.settings_digest
+        };
+        let mut noted = self.noted.lock().unwrap_or_else(PoisonError::into_inner);
+        if noted.get(&lane.number()).is_some_and(same) || self.makers(lane)?.last().is_some_and(same) {
+            noted.insert(lane.number(), maker);
+            return Ok(());
+        }
+        // On a line of its own, also behind one that a crash has cut.
+        let line = format!("\n{}\n", serde_json::to_string(&maker).expect("plain data"));
+        let path = self.makers_file(lane);
+        let written =
+            File::options().create(true).append(true).open(&path).and_then(|mut file| file.write_all(line.as_bytes()));
+        written.map_err(|source| ArtifactError::Io { path, source })?;
+        noted.insert(lane.number(), maker);
+        Ok(())
+    }
+
+    /// Who made the epochs of a lane, in the order in which they were noted. An epoch's maker is the last one whose first
+    /// epoch is not behind it.
+    ///
+    /// # Errors
+    /// The disk.
+    pub fn makers(&self, lane: &LaneId) -> Result<Vec<Maker>, ArtifactError> {
+        let path = self.makers_file(lane);
+        match fs::read_to_string(&path) {
+            Ok(lines) => Ok(lines.lines().filter_map(|line| serde_json::from_str(line).ok()).collect()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
+            Err(source) => Err(ArtifactError::Io { path, source }),
+        }
+    }
+
+    fn makers_file(&self, lane: &LaneId) -> PathBuf {
+        self.folder.join(format!("makers-{:016x}.jsonl", lane.number()))
     }
 
     /// Keeps a schema, and that it is the one of this id in this registry.

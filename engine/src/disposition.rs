@@ -35,12 +35,16 @@ pub fn disposition(error: &LaneError) -> (Disposition, &'static str) {
             TransformError::Call(CallError::Start(_)) => (Halt, "plugin_start"),
             TransformError::Call(CallError::Broken(_)) => (Halt, "plugin_broken"),
             TransformError::Call(CallError::Engine(_)) => (Retry, "plugin_unavailable"),
+            TransformError::Call(CallError::Expire(_)) => (Halt, "plugin_expire"),
+            TransformError::Call(CallError::State(_)) => (Halt, "state_limit"),
+            TransformError::Unfit { .. } => (Halt, "state_row_unfit"),
             TransformError::Call(CallError::Replay(_)) | TransformError::Replay { .. } => (Halt, "replay_differs"),
             TransformError::Assemble(_) => (Halt, "bug"),
         },
         LaneError::Journal(error) => match error {
             JournalError::Fenced { .. } => (Halt, "fenced"),
             JournalError::Record { .. } => (Halt, "journal_record"),
+            JournalError::State { .. } => (Halt, "journal_state"),
             JournalError::OutOfOrder { .. } => (Halt, "bug"),
             JournalError::Locked { .. } | JournalError::Storage { .. } | JournalError::Closed => {
                 (EndEngine, "journal_storage")
@@ -57,6 +61,7 @@ pub fn disposition(error: &LaneError) -> (Disposition, &'static str) {
             SinkError::Surplus { .. } => (Halt, "surplus_rows"),
             SinkError::Encode { .. } => (Halt, "bug"),
         },
+        LaneError::OtherState(_) => (Halt, "other_state"),
         LaneError::Artifact(error) => match error {
             ArtifactError::Io { .. } => (Retry, "artifact_io"),
             ArtifactError::OtherVersion | ArtifactError::Damaged { .. } | ArtifactError::Build(_) => (Halt, "artifact"),

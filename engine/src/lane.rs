@@ -6,22 +6,29 @@
 //! **Assumed.** The journal keeps what it has acknowledged; the sink recognises a token within its window.
 //! **After a crash** the lane first ends the epochs that it had decided, then goes on behind them.
 //!
-//! While an epoch is being inserted the next one is collected and transformed; intents and commits stay in order.
+//! While an epoch is being inserted the next one is collected and transformed; intents and commits stay in order. What the
+//! plugin remembers goes with the lane from epoch to epoch, ahead of the commits; a lane that ends for any reason drops it,
+//! and the next run reads it from the journal. Where nothing comes, what is due by the watermark is an epoch without messages.
 //!
 //! *Invariant:* a lane has one position, the journal's; each epoch begins where the one before it ended.
+//! *Invariant:* no intent is written before all earlier changes of the state are: in commits, or made again from intents.
+
+mod quiet;
+mod recovery;
+mod remembered;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures::FutureExt;
-use futures::future::BoxFuture;
-use tokio::sync::Semaphore;
+use futures::future::{BoxFuture, OptionFuture};
+use tokio::sync::{Semaphore, oneshot};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
 use crate::artifacts::{ArtifactError, Artifacts};
-use crate::batch::{Message, RawBatch};
+use crate::batch::RawBatch;
 use crate::clock::Clock;
 use crate::cpu::Cpu;
 use crate::crash_point::CrashPoint;
@@ -31,10 +38,14 @@ use crate::offsets::{LaneId, OffsetRange};
 use crate::plugin::Host;
 use crate::registry::{Registry, RegistryError, Schemas};
 use crate::sink::{Claim, Sending, Sink, SinkError, epoch_column};
-use crate::source::{BatchLimits, Found, Reader, Source, SourceError, Start};
+use crate::source::{BatchLimits, Found, Source, SourceError, Start};
+use crate::state::{Sealed, State};
 use crate::stop::Stop;
 use crate::token::token;
 use crate::transform::{Epoch, Tally, Transform, TransformError, Transformed};
+use quiet::Quiet;
+
+pub use remembered::OtherState;
 
 /// Epochs of a lane that are being inserted while the next is made. Two keep the server busy; more would only be more
 /// memory and a longer recovery.
@@ -42,10 +53,6 @@ const MAX_IN_FLIGHT: usize = 2;
 
 /// How often a waiting lane says how far it is.
 const STATUS_INTERVAL: Duration = Duration::from_millis(100);
-
-/// How long a partition may end before a range that was read from it. A leader just elected can lag behind the end that
-/// the former one had announced, for as long as its followers take to fetch; what is not there after this is lost.
-const LEADER_CATCHES_UP: Duration = Duration::from_secs(30);
 
 /// Lanes that make an open epoch again at a time: each holds the messages of one epoch beside the source's budget.
 pub const MAX_RECOVERIES: usize = 2;
@@ -108,6 +115,9 @@ pub enum LaneError {
     /// A table refuses.
     #[error(transparent)]
     Sink(#[from] SinkError),
+    /// What is kept of it was written by another version of the plugin, which this one does not read.
+    #[error(transparent)]
+    OtherState(#[from] OtherState),
     /// The plugin of an open epoch can't be had.
     #[error(transparent)]
     Artifact(#[from] ArtifactError),
@@ -135,10 +145,25 @@ struct Held {
     claim: Arc<Claim>,
 }
 
+/// A lane behind all that it has decided, ahead of what it has committed.
+struct Ahead {
+    position: Position,
+    /// What the plugin remembers.
+    state: State,
+}
+
 /// An intended epoch on its way to the tables.
 struct Inserting {
     intent: Intent,
+    /// Where the lane stands after it.
+    position: Position,
+    /// What it changed of the state.
+    state: Sealed,
     tally: Tally,
+    /// It has rows whose version is that of a message that may follow: see [`Lane::send`].
+    of_state: bool,
+    /// Told when all its blocks are in their tables.
+    landed: Option<oneshot::Receiver<()>>,
     task: JoinHandle<Result<(), SinkError>>,
 }
 
@@ -159,13 +184,13 @@ impl Lane {
         let Taken { owner, position, open } = self.around.journal.take(&self.id).await?;
         let held = self.hold(owner, &position, &open).await?;
         let mut ahead = self.recover(&held, position, open).await?;
-        let start = ahead.next_offset.map_or(self.start, Start::Offset);
+        let start = ahead.position.next_offset.map_or(self.start, Start::Offset);
         let mut reader = self.around.source.open(&self.found, start).await?;
         let mut in_flight = VecDeque::new();
         let mut resolving: Option<Resolving> = None;
         let mut status_tick = interval(STATUS_INTERVAL);
         status_tick.set_missed_tick_behavior(MissedTickBehavior::Skip);
-        let mut collecting = true;
+        let (mut collecting, mut quiet) = (true, Quiet::new(self.transform.event_time(), self.limits.linger));
         self.status.set_state(LaneState::Running);
 
         while collecting || resolving.is_some() || !in_flight.is_empty() {
@@ -175,23 +200,32 @@ impl Lane {
                     inserted?;
                     let epoch = in_flight.pop_front().expect("its front was just awaited");
                     CrashPoint::InsertedAll.reached();
-                    self.commit(&held, &epoch).await?;
+                    self.commit(&held, epoch).await?;
                 }
                 // Before the next batch: a source that is never empty must not keep the lane from hearing it.
                 () = stop.told(), if collecting || resolving.is_some() => (collecting, resolving) = (false, None),
                 resolved = ready(&mut resolving) => {
                     resolving = None;
                     let (raw, schemas) = resolved?;
-                    in_flight.push_back(self.decide(&held, &mut ahead, raw, schemas).await?);
+                    let decided = self.decide(&held, &mut ahead, raw, schemas, in_flight.back_mut()).await?;
+                    in_flight.push_back(decided);
+                    quiet.decided();
                 }
                 raw = reader.next_batch(self.limits),
                     if collecting && resolving.is_none() && in_flight.len() < MAX_IN_FLIGHT => match raw? {
                     Some(raw) => resolving = Some(self.with_schemas(raw)),
                     None => collecting = false,
                 },
-                _ = status_tick.tick() => {}
+                _ = status_tick.tick() => {
+                    let timers = quiet.timers(&*reader, &mut ahead, self.around.clock.now_ms());
+                    if collecting && resolving.is_none() && in_flight.len() < MAX_IN_FLIGHT {
+                        resolving = timers.map(|range| self.with_schemas(self.no_messages(range)));
+                    }
+                }
             }
-            self.status.show_progress(&*reader, in_flight.len() + usize::from(resolving.is_some()));
+            let waiting = resolving.is_some() || collecting && quiet::is_due(&ahead);
+            self.status.show_progress(&*reader, in_flight.len() + usize::from(waiting));
+            self.status.remembers(&ahead.state);
         }
         self.status.set_state(LaneState::Ended);
         Ok(())
@@ -212,33 +246,44 @@ impl Lane {
         .boxed()
     }
 
+    /// The batch of an epoch of timers.
+    fn no_messages(&self, range: OffsetRange) -> RawBatch {
+        RawBatch { partition: self.found.partition.clone(), range, messages: Vec::new(), bytes: 0 }
+    }
+
     /// Transforms a batch and writes down what will be sent, then begins to send it.
     async fn decide(
         &self,
         held: &Held,
-        ahead: &mut Position,
+        ahead: &mut Ahead,
         raw: RawBatch,
         schemas: Schemas,
+        before: Option<&mut Inserting>,
     ) -> Result<Inserting, LaneError> {
-        assert!(ahead.next_offset.is_none_or(|next| next == raw.range.start), "an epoch begins where the last ended");
+        let at = &ahead.position;
+        assert!(at.next_offset.is_none_or(|next| next == raw.range.start), "an epoch begins where the last ended");
         let epoch = Epoch {
-            generation: ahead.generation,
-            number: ahead.epoch + 1,
-            clock_ms: self.around.clock.now_ms().max(ahead.clock_ms),
+            generation: at.generation,
+            number: at.epoch + 1,
+            clock_ms: self.around.clock.now_ms().max(at.clock_ms),
+            watermark_ms: at.watermark_ms,
         };
-        let (transform, lane) = (self.transform.clone(), self.id.clone());
-        let mut made = self.around.cpu.run(move || transform.run(&lane, &raw, &schemas, epoch)).await?;
+        let (transform, lane, mut state) = (self.transform.clone(), self.id.clone(), std::mem::take(&mut ahead.state));
+        let run = move || transform.run(&lane, &raw, &schemas, epoch, &mut state).map(|made| (made, state));
+        let (mut made, state) = self.around.cpu.run(run).await?;
         CrashPoint::Transformed.reached();
-        if !made.blocks.is_empty() {
+        // An epoch that changes the state alone sends nothing, but the epochs behind it can't be made again without it.
+        if !made.blocks.is_empty() || made.state != Sealed::Unchanged {
             for block in &made.blocks {
                 made.intent.marks.push(self.around.sink.mark(&block.table).await);
             }
             self.around.artifacts.keep(&self.transform)?;
+            self.around.artifacts.note_maker(&self.id, &made.intent)?;
             self.around.journal.intend(&self.id, held.owner, &made.intent).await?;
             CrashPoint::Intended.reached();
         }
-        *ahead = after(&made.intent);
-        Ok(self.send(held, made, false))
+        *ahead = Ahead { position: after(&ahead.position, &made.intent), state };
+        Ok(self.send(held, made, ahead.position.clone(), before, false))
     }
 
     /// Makes the lane this process's alone: at the tables, as the journal has done for itself. A journal that knows less
@@ -257,10 +302,19 @@ impl Lane {
         Ok(Held { owner, claim })
     }
 
-    /// Inserts all blocks of an epoch whose intent is durable, in a task of its own.
-    fn send(&self, held: &Held, made: Transformed, again: bool) -> Inserting {
-        let Transformed { blocks, intent, tally, .. } = made;
-        let epoch = Epoch { generation: intent.generation, number: intent.epoch, clock_ms: intent.clock_ms };
+    /// Inserts all blocks of an epoch whose intent is durable, in a task of its own. Of two rows of a key with one version
+    /// the one that landed last counts, and a row made of state alone has the version of the message that may come next: so an
+    /// epoch with such rows, and the one behind it, waits until the one `before` has landed.
+    fn send(
+        &self,
+        held: &Held,
+        made: Transformed,
+        position: Position,
+        before: Option<&mut Inserting>,
+        again: bool,
+    ) -> Inserting {
+        let Transformed { blocks, intent, tally, state, of_state, .. } = made;
+        let epoch = Epoch::of(&intent);
         let marks = intent.marks.iter().copied().chain(std::iter::repeat(None));
         let sending = blocks.into_iter().zip(marks).map(|(block, mark)| Sending {
             token: token(&self.id, epoch, &block),
@@ -269,125 +323,49 @@ impl Lane {
             again,
             claim: held.claim.clone(),
         });
-        let task = insert_all(self.around.sink.clone(), self.status.clone(), sending.collect());
-        Inserting { intent, tally, task: tokio::spawn(task) }
+        let wait = before.filter(|before| before.of_state || of_state).and_then(|before| before.landed.take());
+        let (land, landed) = oneshot::channel();
+        let insert = insert_all(self.around.sink.clone(), self.status.clone(), sending.collect());
+        let task = async move {
+            if let Some(Err(_)) = OptionFuture::from(wait).await {
+                return std::future::pending().await; // it failed: the lane stops, and this task with it
+            }
+            insert.await?;
+            land.send(()).ok(); // nobody needs to know
+            Ok(())
+        };
+        Inserting { intent, position, state, tally, of_state, landed: Some(landed), task: tokio::spawn(task) }
     }
 
     /// Ends an epoch whose rows are all in their tables.
-    async fn commit(&self, held: &Held, epoch: &Inserting) -> Result<(), LaneError> {
-        let position = after(&epoch.intent);
-        self.around.journal.commit(&self.id, held.owner, Commit { epoch: epoch.intent.epoch, position }).await?;
+    async fn commit(&self, held: &Held, mut epoch: Inserting) -> Result<(), LaneError> {
+        let (number, state) = (epoch.intent.epoch, std::mem::take(&mut epoch.state));
+        let commit = Commit { epoch: number, position: epoch.position.clone(), state };
+        self.around.journal.commit(&self.id, held.owner, commit).await?;
         CrashPoint::Committed.reached();
         self.around.source.mirror(&self.found.partition, &self.id.plugin, epoch.intent.range.end);
         self.status.committed(&epoch.intent, &epoch.tally);
-        tracing::debug!(lane = %self.id, epoch = epoch.intent.epoch, range = %epoch.intent.range, "committed");
+        tracing::debug!(lane = %self.id, epoch = number, range = %epoch.intent.range, "committed");
         Ok(())
-    }
-
-    /// Ends the epochs that were decided before a crash, in order, as they were decided.
-    async fn recover(&self, held: &Held, mut position: Position, open: Vec<Intent>) -> Result<Position, LaneError> {
-        for intent in open {
-            self.status.set_state(LaneState::Recovering);
-            tracing::info!(lane = %self.id, epoch = intent.epoch, range = %intent.range, "making an open epoch again");
-            let made = self.make_again(&intent).await?;
-            CrashPoint::MadeAgain.reached();
-            let mut epoch = self.send(held, Transformed { intent: intent.clone(), ..made }, true);
-            finished(&mut epoch).await?;
-            self.commit(held, &epoch).await?;
-            position = after(&intent);
-        }
-        Ok(position)
-    }
-
-    /// An open epoch as it was decided, ready to be sent. Its messages are in memory all at once, outside of the source's
-    /// budget: within it, lanes that each hold a part of their range would wait for each other for ever. So only a few
-    /// lanes do this at a time.
-    async fn make_again(&self, intent: &Intent) -> Result<Transformed, LaneError> {
-        let _turn = self.around.recoveries.acquire().await.expect("the semaphore is never closed");
-        let raw = self.fetch_again(intent).await?;
-        let transform = self.transform_of(intent).await?;
-        let schemas = Schemas::of_intent(&self.around.artifacts, intent.schemas.as_ref())?;
-        let (lane, intent) = (self.id.clone(), intent.clone());
-        Ok(self.around.cpu.run(move || transform.replay(&lane, &raw, &schemas, &intent)).await?)
-    }
-
-    /// The transform that an epoch was decided with: the present one, or one from the artifacts.
-    async fn transform_of(&self, intent: &Intent) -> Result<Transform, LaneError> {
-        let same = intent.plugin_digest == self.transform.plugin_digest()
-            && intent.settings_digest == self.transform.settings_digest();
-        if same {
-            return Ok(self.transform.clone());
-        }
-        tracing::info!(lane = %self.id, epoch = intent.epoch, plugin = %intent.plugin_digest, "with the plugin it was decided with");
-        let (artifacts, host, intent) = (self.around.artifacts.clone(), self.around.host.clone(), intent.clone());
-        let rebuild = move || artifacts.rebuild(&host, &intent.plugin_digest, &intent.settings_digest);
-        Ok(self.around.cpu.run(rebuild).await?)
-    }
-
-    /// The messages of a decided range, as one batch.
-    async fn fetch_again(&self, intent: &Intent) -> Result<RawBatch, LaneError> {
-        let mut reader = self.around.source.open(&self.found, Start::Offset(intent.range.start)).await?;
-        let mut raw = RawBatch {
-            partition: self.found.partition.clone(),
-            range: intent.range,
-            messages: Vec::with_capacity(intent.messages),
-            bytes: 0,
-        };
-        while raw.messages.len() < intent.messages {
-            let missing = intent.messages - raw.messages.len();
-            let limits = BatchLimits { max_messages: missing, max_bytes: usize::MAX, linger: Duration::ZERO };
-            let Some(batch) = self.next_within(intent, &mut *reader, limits).await? else { break };
-            raw.messages.extend(batch.messages.into_iter().map(Message::into_owned));
-            if batch.range.end >= intent.range.end {
-                break;
-            }
-        }
-        // Compaction may have taken messages out of the range: what then comes from behind it is not the epoch's. The
-        // replay sees that the number differs.
-        raw.messages.retain(|message| message.offset < intent.range.end);
-        raw.bytes = raw.messages.iter().map(Message::bytes).sum();
-        Ok(raw)
-    }
-
-    /// The next messages; `None` once it is known that the range holds no more. A range that the partition no longer
-    /// reaches is not waited for: it would be, silently, until others wrote over it.
-    async fn next_within(
-        &self,
-        intent: &Intent,
-        reader: &mut dyn Reader,
-        limits: BatchLimits,
-    ) -> Result<Option<RawBatch>, LaneError> {
-        let gone = || LaneError::RangeGone { epoch: intent.epoch, range: intent.range };
-        let mut look = interval(STATUS_INTERVAL);
-        let mut short_since = None;
-        loop {
-            tokio::select! {
-                biased;
-                batch = reader.next_batch(limits) => return batch?.map(Some).ok_or_else(gone),
-                _ = look.tick() => {}
-            }
-            self.status.show_progress(reader, 0);
-            match reader.lag() {
-                Some(lag) if lag.position >= intent.range.end => return Ok(None),
-                Some(lag) if lag.end < intent.range.end && reader.trouble().is_none() => {
-                    if short_since.get_or_insert_with(Instant::now).elapsed() > LEADER_CATCHES_UP {
-                        return Err(gone());
-                    }
-                }
-                Some(_) | None => short_since = None,
-            }
-        }
     }
 }
 
 /// Where the lane stands after an epoch.
-fn after(intent: &Intent) -> Position {
+fn after(before: &Position, intent: &Intent) -> Position {
+    let mut state_versions = before.state_versions.clone();
+    if let Some(version) = intent.state_version
+        && let Err(place) = state_versions.binary_search(&version)
+    {
+        state_versions.insert(place, version);
+    }
     Position {
         generation: intent.generation,
         epoch: intent.epoch,
         next_offset: Some(intent.range.end),
         clock_ms: intent.clock_ms,
         plugin_digest: Some(intent.plugin_digest.clone()),
+        watermark_ms: intent.next_watermark_ms,
+        state_versions,
     }
 }
 

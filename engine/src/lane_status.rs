@@ -1,5 +1,6 @@
 //! What a lane shows of itself: to `/health`, to the metrics, and to whoever waits until it is idle.
 
+use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -8,7 +9,9 @@ use crate::metrics::LaneMetrics;
 use crate::offsets::LaneId;
 use crate::plan::drift::LaneDrift;
 use crate::source::{Lag, Reader};
+use crate::state::State;
 use crate::transform::Tally;
+use crate::verify::watch::{Committed, EPOCHS};
 
 /// What a lane is doing.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -72,6 +75,10 @@ pub struct LaneView {
     pub epoch: u64,
     /// What keeps messages from coming, while the lane waits for them.
     pub trouble: Option<String>,
+    /// The watermark behind the last committed epoch, ms since 1970-01-01 UTC.
+    pub watermark_ms: Option<i64>,
+    /// Bytes of what the plugin remembers, if it keeps state.
+    pub state_bytes: Option<usize>,
 }
 
 /// Shared by a lane and those who look at it.
@@ -84,15 +91,26 @@ pub struct LaneStatus {
     view: Mutex<LaneView>,
     /// Why the schema registry can't be asked, while the lane waits for it.
     registry: Mutex<Option<String>>,
+    /// The last committed epochs whose rows nobody has counted in their tables yet.
+    uncounted: Mutex<VecDeque<Committed>>,
 }
 
 impl LaneStatus {
     /// The status of a lane that has not begun.
     #[must_use]
     pub fn new(id: LaneId, metrics: LaneMetrics, drift: LaneDrift) -> Self {
-        let view =
-            LaneView { state: LaneState::Starting, committed: None, lag: None, in_flight: 0, epoch: 0, trouble: None };
-        Self { id, metrics, drift, view: Mutex::new(view), registry: Mutex::default() }
+        let view = LaneView {
+            state: LaneState::Starting,
+            committed: None,
+            lag: None,
+            in_flight: 0,
+            epoch: 0,
+            trouble: None,
+            watermark_ms: None,
+            state_bytes: None,
+        };
+        let (registry, uncounted) = (Mutex::default(), Mutex::default());
+        Self { id, metrics, drift, view: Mutex::new(view), registry, uncounted }
     }
 
     /// A copy of what it shows.
@@ -109,6 +127,13 @@ impl LaneStatus {
             LaneState::Ended => true,
             LaneState::Running => view.in_flight == 0 && view.lag.is_some_and(|lag| lag.position >= lag.end),
             LaneState::Starting | LaneState::Recovering | LaneState::Waiting { .. } | LaneState::Halted { .. } => false,
+        }
+    }
+
+    /// What the plugin remembers, as it is now.
+    pub(crate) fn remembers(&self, state: &State) {
+        if !state.tables().is_empty() {
+            self.lock().state_bytes = Some(state.bytes());
         }
     }
 
@@ -136,6 +161,20 @@ impl LaneStatus {
         self.metrics.rows_changed(self.drift.look(intent.range, &tally.rows));
         let mut view = self.lock();
         (view.committed, view.epoch) = (Some(intent.range.end), intent.epoch);
+        view.watermark_ms = intent.next_watermark_ms;
+        drop(view);
+        let mut uncounted = self.uncounted.lock().unwrap_or_else(PoisonError::into_inner);
+        if !intent.blocks.is_empty() {
+            uncounted.push_back(Committed::of(intent));
+        }
+        if uncounted.len() > EPOCHS {
+            uncounted.pop_front();
+        }
+    }
+
+    /// The last committed epochs, each given out once.
+    pub(crate) fn take_committed(&self) -> Vec<Committed> {
+        self.uncounted.lock().unwrap_or_else(PoisonError::into_inner).drain(..).collect()
     }
 
     pub(crate) fn inserted(&self, time: Duration) {

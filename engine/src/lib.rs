@@ -25,6 +25,8 @@ pub mod disposition;
 pub mod engine;
 pub mod artifacts;
 pub mod dead_letters;
+pub mod verify;
+pub mod replay;
 pub mod clock;
 pub mod cpu;
 pub mod stop;

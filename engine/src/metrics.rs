@@ -3,6 +3,8 @@
 //! Rows are counted when their epoch is committed, so that the sums add up at any time: messages = rows in + no-ops +
 //! messages that decoding set aside. A process counts from its own start.
 
+mod plugin_counts;
+mod totals;
 mod window;
 
 use std::collections::BTreeMap;
@@ -20,7 +22,10 @@ use prometheus_client::registry::{Registry, Unit};
 use crate::lane_status::LaneStatus;
 use crate::offsets::LaneId;
 use crate::transform::Tally;
+use crate::verify::watch::Seen;
 
+use plugin_counts::PluginCounts;
+pub use totals::Totals;
 use window::Window;
 pub use window::{Counts, WINDOW};
 
@@ -107,6 +112,9 @@ pub struct Metrics {
     row_changes: Family<TransformLabels, Counter>,
     windows: Mutex<BTreeMap<PluginLabels, Window>>,
     epochs: Family<TransformLabels, Counter>,
+    plugin_counts: PluginCounts,
+    watermarks: Family<LaneLabels, Fraction>,
+    remembered: Family<LaneLabels, Gauge>,
     errors: Family<ErrorLabels, Counter>,
     stages: Family<StageLabels, Seconds>,
     lag: Family<LaneLabels, Gauge>,
@@ -117,6 +125,10 @@ pub struct Metrics {
     insert_times: Family<TransformLabels, Histogram>,
     insert_failures: Family<CauseLabels, Counter>,
     inserts_waiting: Gauge,
+    verified: Family<TransformLabels, Counter>,
+    missing: Family<TransformLabels, Counter>,
+    double: Family<TransformLabels, Counter>,
+    wrong: Mutex<BTreeMap<PluginLabels, Seen>>,
     totals: Mutex<Totals>,
 }
 
@@ -133,23 +145,6 @@ pub struct InsertTotals {
     pub waiting: u64,
     /// Failed attempts, by cause.
     pub failures: Vec<(&'static str, u64)>,
-}
-
-/// Everything together, for the last line of a run.
-#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize)]
-pub struct Totals {
-    /// Messages of committed epochs.
-    pub messages: u64,
-    /// Messages that became rows of plugins or of bronze.
-    pub rows_in: u64,
-    /// Rows for tables.
-    pub rows_out: u64,
-    /// Messages without a row, by kind.
-    pub no_ops: BTreeMap<&'static str, u64>,
-    /// Dead letters, by code.
-    pub dead_letters: BTreeMap<String, u64>,
-    /// Committed epochs.
-    pub epochs: u64,
 }
 
 /// The metrics of one lane.
@@ -179,6 +174,9 @@ impl Default for Metrics {
             row_changes: Family::default(),
             windows: Mutex::default(),
             epochs: Family::default(),
+            plugin_counts: PluginCounts::default(),
+            watermarks: Family::default(),
+            remembered: Family::default(),
             errors: Family::default(),
             stages: Family::default(),
             lag: Family::default(),
@@ -189,6 +187,10 @@ impl Default for Metrics {
             insert_times: Family::new_with_constructor(insert_times),
             insert_failures: Family::default(),
             inserts_waiting: Gauge::default(),
+            verified: Family::default(),
+            missing: Family::default(),
+            double: Family::default(),
+            wrong: Mutex::default(),
             totals: Mutex::default(),
         }
     }
@@ -233,6 +235,13 @@ impl Metrics {
                 let done = view.committed.unwrap_or(lag.position).min(lag.position);
                 self.lag.get_or_create(&labels).set((lag.end - done).max(0));
             }
+            if let Some(watermark) = view.watermark_ms {
+                #[expect(clippy::cast_precision_loss, reason = "times of day have less than 53 bits of ms")]
+                self.watermarks.get_or_create(&labels).set(watermark as f64 / 1e3);
+            }
+            if let Some(bytes) = view.state_bytes {
+                self.remembered.get_or_create(&labels).set(i64::try_from(bytes).unwrap_or(i64::MAX));
+            }
         }
     }
 
@@ -254,6 +263,28 @@ impl Metrics {
     pub fn failing(&self) -> Vec<(String, Counts)> {
         let failing = self.lately().into_iter().filter(|(_, counts)| counts.share() > MOST_DEAD_SHARE);
         failing.map(|(labels, counts)| (labels.plugin, counts)).collect()
+    }
+
+    /// Counts rows of committed epochs that were looked for in their tables.
+    pub fn verified(&self, lane: &LaneId, seen: Seen) {
+        let (tenant, plugin, topic) = (lane.tenant.clone(), lane.plugin.clone(), lane.topic.clone());
+        let labels = TransformLabels { tenant, plugin, topic };
+        self.verified.get_or_create(&labels).inc_by(seen.rows);
+        self.missing.get_or_create(&labels).inc_by(seen.missing);
+        self.double.get_or_create(&labels).inc_by(seen.double);
+        if seen.missing > 0 || seen.double > 0 {
+            let labels = PluginLabels { tenant: labels.tenant, plugin: labels.plugin };
+            let mut wrong = self.wrong.lock().unwrap_or_else(PoisonError::into_inner);
+            let all = wrong.entry(labels).or_default();
+            (all.missing, all.double) = (all.missing + seen.missing, all.double + seen.double);
+        }
+    }
+
+    /// Plugins of whose committed rows some were missing or doubled.
+    #[must_use]
+    pub fn wrong(&self) -> Vec<(String, Seen)> {
+        let wrong = self.wrong.lock().unwrap_or_else(PoisonError::into_inner);
+        wrong.iter().map(|(labels, seen)| (labels.plugin.clone(), *seen)).collect()
     }
 
     /// Says whether a topic whose partitions were raised waits for an operator.
@@ -287,9 +318,20 @@ impl Metrics {
         registry.register("dead_letter_rate", help, self.dead_rate.clone());
         let help = "1: the topic's partitions were raised and its keys have moved, see /health";
         registry.register("partitions_raised", help, self.raised.clone());
+        let help =
+            "Rows of committed epochs that were looked for in their append tables, the last of each lane every minute";
+        registry.register("verify_rows", help, self.verified.clone());
+        registry.register("verify_rows_missing", "Rows among those that were not there", self.missing.clone());
+        registry.register("verify_rows_double", "Rows among those that were there more than once", self.double.clone());
         let help = "Changes of the columns in a topic's messages, see /health";
         registry.register("schema_changes", help, self.row_changes.clone());
         registry.register("epochs", "Committed epochs", self.epochs.clone());
+        let help = "What plugins count, under their names, in committed epochs";
+        registry.register("plugin_count", help, self.plugin_counts.family());
+        let help = "Event time that the committed epochs have reached, since 1970";
+        registry.register_with_unit("watermark", help, Unit::Seconds, self.watermarks.clone());
+        let help = "Keys and values that plugins remember, and what is kept beside them";
+        registry.register_with_unit("state", help, Unit::Bytes, self.remembered.clone());
         registry.register("lane_errors", "Errors that stopped a lane, by kind", self.errors.clone());
         registry.register_with_unit("stage_cpu", "CPU time of the stages", Unit::Seconds, self.stages.clone());
         registry.register("lag", "Messages at the source that are not committed yet", self.lag.clone());
@@ -350,6 +392,7 @@ impl LaneMetrics {
             all.dead.get_or_create(&labels).inc_by(count as u64);
         }
         let plugin = PluginLabels { tenant: labels.tenant.clone(), plugin: labels.plugin.clone() };
+        all.plugin_counts.add(&plugin, &tally.counts);
         let now = Instant::now();
         let mut windows = all.windows.lock().unwrap_or_else(PoisonError::into_inner);
         let dead = tally.dead.values().sum();
@@ -378,21 +421,6 @@ impl LaneMetrics {
     pub fn restarted(&self, error: &'static str) {
         let TransformLabels { tenant, plugin, topic } = self.labels.clone();
         self.all.errors.get_or_create(&ErrorLabels { tenant, plugin, topic, error }).inc();
-    }
-}
-
-impl Totals {
-    fn add(&mut self, tally: &Tally) {
-        self.messages += tally.messages as u64;
-        self.rows_in += tally.rows_in as u64;
-        self.rows_out += tally.rows_out as u64;
-        self.epochs += 1;
-        for (kind, &count) in &tally.no_ops {
-            *self.no_ops.entry(kind.as_str()).or_default() += count as u64;
-        }
-        for ((_, code), &count) in &tally.dead {
-            *self.dead_letters.entry(code.clone()).or_default() += count as u64;
-        }
     }
 }
 

@@ -24,6 +24,10 @@ impl<'a> RawBatch<'a> {
         self.rows
     }
 
+    pub(crate) fn buffers(&self) -> &'a [&'a [u8]] {
+        self.buffers
+    }
+
     pub(crate) fn bind<I: Row>(&self) -> Result<I::Columns<'a>, Mismatch> {
         let mut buffers = Buffers::new(self.rows, self.buffers);
         let columns = I::bind(&mut buffers)?;
@@ -41,6 +45,11 @@ pub struct Batch<'a, I: Row> {
 }
 
 impl<'a, I: Row> Batch<'a, I> {
+    pub(crate) fn bind(batch: &RawBatch<'a>) -> Result<Self, String> {
+        let columns = batch.bind::<I>().map_err(|mismatch| mismatch.to_string())?;
+        Ok(Self { rows: batch.rows(), columns })
+    }
+
     /// Number of rows.
     #[must_use]
     pub fn len(&self) -> usize {
@@ -74,6 +83,19 @@ pub struct Emit<O: Outputs> {
 }
 
 impl<O: Outputs> Emit<O> {
+    pub(crate) fn new(rows: usize) -> Self {
+        Self { tables: O::writers(rows), rejected: Vec::new() }
+    }
+
+    /// Hands everything to the host.
+    pub(crate) fn finish(mut self, host: &mut dyn Host) -> Result<Vec<RejectedRow>, String> {
+        O::emit(&self.tables, &mut 0, host)?;
+        // By row, each once: the first reason counts.
+        self.rejected.sort_by_key(|rejected| rejected.row);
+        self.rejected.dedup_by_key(|rejected| rejected.row);
+        Ok(self.rejected)
+    }
+
     /// Sets a row of the batch aside. Its output rows, where it has any, are not taken back.
     pub fn reject(&mut self, row: usize, reject: Reject) {
         self.rejected.push(RejectedRow { row, reject });
@@ -95,12 +117,8 @@ where
     O: Outputs,
     F: for<'a, 'b> Fn(&'b Batch<'a, I>, &'b mut Emit<O>, &'b Ctx<P>) -> Result<(), String>,
 {
-    let columns = batch.bind::<I>().map_err(|mismatch| mismatch.to_string())?;
-    let mut emit = Emit { tables: O::writers(batch.rows()), rejected: Vec::new() };
-    transform(&Batch { rows: batch.rows(), columns }, &mut emit, ctx)?;
-    O::emit(&emit.tables, &mut 0, host)?;
-    // By row, each once: the first reason counts.
-    emit.rejected.sort_by_key(|rejected| rejected.row);
-    emit.rejected.dedup_by_key(|rejected| rejected.row);
-    Ok(emit.rejected)
+    let batch = Batch::bind(batch)?;
+    let mut emit = Emit::new(batch.len());
+    transform(&batch, &mut emit, ctx)?;
+    emit.finish(host)
 }

@@ -32,6 +32,9 @@ pub struct Ctx<P = ()> {
     pub parameters: P,
     /// The epoch's clock. A replay of the epoch sees the same.
     pub now: Timestamp<Millis>,
+    /// No event before this time is expected any more; the same for all rows of an epoch. `None` where the plugin has no
+    /// event time, and before the first event.
+    pub watermark: Option<Timestamp<Millis>>,
 }
 
 /// Why a row cannot be taken. It lands in the dead-letter table with its message.

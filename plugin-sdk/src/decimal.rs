@@ -88,8 +88,21 @@ impl<const P: u8, const S: i8> Decimal<P, S> {
     }
 
     /// The same value with another number of digits. `None` where digits other than zeros would be lost.
+    #[inline]
     #[must_use]
     pub fn rescale<const Q: u8, const R: i8>(self) -> Option<Decimal<Q, R>> {
+        match (self.small(), Shift::<S, R>::FACTOR) {
+            (Some(small), Some(factor)) if R >= S => match small.checked_mul(factor) {
+                Some(unscaled) => Decimal::new(i128::from(unscaled)),
+                None => self.rescale_any(),
+            },
+            (Some(small), Some(factor)) if small % factor == 0 => Decimal::new(i128::from(small / factor)),
+            (Some(_), Some(_)) => None,
+            _ => self.rescale_any(),
+        }
+    }
+
+    fn rescale_any<const Q: u8, const R: i8>(self) -> Option<Decimal<Q, R>> {
         let shift = i16::from(R) - i16::from(S);
         let factor = 10_i128.checked_pow(u32::from(shift.unsigned_abs()));
         let unscaled = match (self.unscaled(), factor) {
@@ -111,8 +124,16 @@ impl<const P: u8, const S: i8> Decimal<P, S> {
 
     /// Reads `-12.50`: digits with at most one point, at least one digit. `None` for other text, too many digits, or
     /// digits behind the scale other than zeros.
+    #[inline]
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
+        match small_unscaled(text.as_bytes(), S) {
+            Some(unscaled) => Self::new(i128::from(unscaled)),
+            None => Self::parse_any(text),
+        }
+    }
+
+    fn parse_any(text: &str) -> Option<Self> {
         let (negative, digits) = scaled_digits(text, S)?;
         let mut unscaled = 0_i128;
         for digit in digits {
@@ -233,6 +254,54 @@ impl<const P: u8, const S: i8> fmt::Debug for Decimal256<P, S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(self, f)
     }
+}
+
+/// Powers of ten that 64 bits hold.
+const POWERS: [i64; 19] = {
+    let mut powers = [1; 19];
+    let mut exponent = 1;
+    while exponent < powers.len() {
+        powers[exponent] = powers[exponent - 1] * 10;
+        exponent += 1;
+    }
+    powers
+};
+
+/// From one scale to another.
+struct Shift<const FROM: i8, const TO: i8>;
+
+impl<const FROM: i8, const TO: i8> Shift<FROM, TO> {
+    /// What the unscaled integer is multiplied with or divided by, where 64 bits hold it.
+    const FACTOR: Option<i64> = 10_i64.checked_pow(FROM.abs_diff(TO) as u32);
+}
+
+/// The unscaled integer of at most 18 digits with at most one point, not more of them behind it than the scale. `None`
+/// is for [`scaled_digits`] to judge.
+///
+/// One pass, in 64 bits: 128-bit multiplication is a call for each digit in WebAssembly.
+#[inline]
+fn small_unscaled(text: &[u8], scale: i8) -> Option<i64> {
+    let (negative, text) = match text {
+        [b'-', rest @ ..] => (true, rest),
+        [b'+', rest @ ..] => (false, rest),
+        _ => (false, text),
+    };
+    // A point and 18 digits, or 19 digits: both are below 2^64.
+    if text.len() > 19 {
+        return None;
+    }
+    let (mut value, mut point) = (0_u64, None);
+    for (at, byte) in text.iter().enumerate() {
+        match byte {
+            b'0'..=b'9' => value = value * 10 + u64::from(byte - b'0'),
+            b'.' if point.is_none() => point = Some(at),
+            _ => return None,
+        }
+    }
+    let (digits, behind) = point.map_or((text.len(), 0), |at| (text.len() - 1, text.len() - 1 - at));
+    let missing = usize::try_from(scale).ok()?.checked_sub(behind)?;
+    let value = i64::try_from(value).ok().filter(|_| digits > 0)?.checked_mul(*POWERS.get(missing)?)?;
+    Some(if negative { -value } else { value })
 }
 
 /// Sign, and the digits of the unscaled integer: those of the text, cut or filled with zeros to the scale.

@@ -330,6 +330,44 @@ pub struct Parameter {
     pub default: Option<&'static str>,
 }
 
+/// What becomes of an entry of state when the watermark has reached its expiry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OnExpire {
+    /// It is gone.
+    Drop,
+    /// The plugin is called with it.
+    Call,
+}
+
+/// A table of keyed state.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StateTable {
+    /// Its name.
+    pub name: &'static str,
+    /// What becomes of its entries in the end.
+    pub on_expire: OnExpire,
+}
+
+/// The state that a plugin keeps.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StateDescription {
+    /// Of the entries' bytes.
+    pub version: u32,
+    /// Older versions that can be read.
+    pub reads: Vec<u32>,
+    /// Its tables.
+    pub tables: Vec<StateTable>,
+}
+
+/// Event time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct EventTimeDescription {
+    /// How far out of order events may come, ms.
+    pub delay_ms: u64,
+    /// When a quiet partition lets the watermark follow the clock, ms.
+    pub idle_ms: Option<u64>,
+}
+
 /// Everything that the host learns of a plugin before it runs it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Description {
@@ -345,6 +383,10 @@ pub struct Description {
     pub outputs: Vec<Output>,
     /// Parameters, in the order in which their values come.
     pub parameters: Vec<Parameter>,
+    /// What it keeps; `None`: nothing.
+    pub state: Option<StateDescription>,
+    /// When rows happen; `None`: there is no watermark.
+    pub event_time: Option<EventTimeDescription>,
 }
 
 impl Description {
@@ -371,7 +413,7 @@ impl Description {
                 pass(&mut input, output.table, column)?;
             }
         }
-        Ok(Self { name, version, format, input, outputs, parameters })
+        Ok(Self { name, version, format, input, outputs, parameters, state: None, event_time: None })
     }
 
     /// Index of an input column.
@@ -383,7 +425,7 @@ impl Description {
 
 /// Parts of a plugin that do not fit together.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Contradiction(String);
+pub struct Contradiction(pub(crate) String);
 
 impl fmt::Display for Contradiction {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

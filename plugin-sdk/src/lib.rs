@@ -1,8 +1,8 @@
 //! Write transforms for the engine: typed rows in, typed rows out, compiled to WebAssembly.
 //!
 //! A plugin is a crate with input rows ([`Row`]), output tables ([`Table`]), a function between them and one
-//! [`export!`]. It sees nothing but its rows, its parameters and the epoch's clock ([`Ctx`]): no files, no network, no
-//! time of its own. Rows cross the border a batch at a time, as Arrow's buffers; the SDK reads and writes these buffers
+//! [`export!`]. It sees nothing but its rows, its parameters, the epoch's clock and watermark ([`Ctx`]), and what it keeps
+//! in [`state`]: no files, no network, no time of its own. Rows cross the border a batch at a time, as Arrow's buffers; the SDK reads and writes these buffers
 //! in place, so that text is a `&str` into the batch and nothing is allocated per row.
 //!
 //! | module | is about |
@@ -10,6 +10,7 @@
 //! | [`mod@column`], [`mod@list`] | which Rust types are columns |
 //! | [`view`], [`builder`] | reading and writing columns: batch style works with them directly |
 //! | [`row`], [`table`], [`batch`] | row style, output, batch style |
+//! | [`state`] | what is remembered: keyed state, event time, deduplication, sessions, versions |
 //! | [`description`], [`plugin`] | what the host is told, the entry |
 //! | `testing` | the harness for `cargo test`, natively |
 //!
@@ -30,6 +31,7 @@ pub mod description;
 pub mod list;
 pub mod plugin;
 pub mod row;
+pub mod state;
 pub mod table;
 #[cfg(not(target_family = "wasm"))]
 pub mod testing;
@@ -48,9 +50,13 @@ pub use description::{
 };
 pub use list::{Elements, List, Map};
 pub use plugin::{Host, Plugin, RowsFrom};
-pub use plugin_sdk_macros::{Parameters, Row, Table};
+pub use plugin_sdk_macros::{Parameters, Row, StateKey, StateValue, Table};
 pub use row::{Builders, Change, Op, Row, process_row, process_rows};
-pub use table::{Origin, Outputs, Table, Writer};
+pub use state::{
+    Dedup, Entry, EventTime, KeySet, KeyedState, Late, Merge, Scd2, Session, Sessions, StateField, StateKey,
+    StateValue, Version, count, days, hours, milliseconds, minutes, seconds,
+};
+pub use table::{Origin, Outputs, Table, Upsert, Writer};
 pub use time::{Date, Micros, Millis, Nanos, Seconds, Time, Timestamp, Utc, Wall, WallClock};
 pub use uuid::Uuid;
 
@@ -71,6 +77,8 @@ mod guide {
     struct Performance;
     #[doc = include_str!("../guide/rejects.md")]
     struct Rejects;
+    #[doc = include_str!("../guide/state.md")]
+    struct State;
     #[doc = include_str!("../guide/testing.md")]
     struct Testing;
     #[doc = include_str!("../guide/types.md")]
@@ -82,6 +90,6 @@ mod tests {
     /// The SDK carries the contract within its own folder, so that it builds wherever it is copied.
     #[test]
     fn the_contract_is_the_repositorys() {
-        assert_eq!(include_str!("../wit/transform.wit"), include_str!("../../schemas/wit/0.2/transform.wit"));
+        assert_eq!(include_str!("../wit/transform.wit"), include_str!("../../schemas/wit/0.3/transform.wit"));
     }
 }

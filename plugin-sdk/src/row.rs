@@ -40,6 +40,10 @@ pub trait Builders: Sized {
     fn with_capacity(rows: usize) -> Self;
     /// The buffers of all columns, one column after the other.
     fn buffers<'b>(&'b self, buffers: &mut Vec<&'b [u8]>);
+    /// A bit for each row: whether it deletes its key in the table. Empty: each does what its input row does.
+    fn deletes(&self) -> &[u8] {
+        &[]
+    }
     /// The first column that does not have so many rows, and how many it has.
     fn odd_column(&self, rows: usize) -> Option<(&'static str, usize)>;
     /// Writes a row of nulls, or zeros where a column cannot be null.

@@ -36,6 +36,8 @@ pub trait Outputs {
     fn describe(outputs: &mut Vec<Output>);
     /// Empty writers for a batch of so many rows.
     fn writers(rows: usize) -> Self::Writers;
+    /// No row at all?
+    fn is_none(&self) -> bool;
     /// Writes what was made from an input row.
     fn write(self, row: usize, writers: &mut Self::Writers);
     /// Hands everything to the host; `output` is the index of the first table and is advanced.
@@ -56,6 +58,10 @@ impl<T: Table> Outputs for T {
         Writer::new(rows)
     }
     #[inline(always)]
+    fn is_none(&self) -> bool {
+        false
+    }
+    #[inline(always)]
     fn write(self, row: usize, writers: &mut Self::Writers) {
         writers.push(row, self);
     }
@@ -68,7 +74,7 @@ impl<T: Table> Outputs for T {
 
 /// Several rows of one table, or none.
 macro_rules! repeated {
-    ($([$($generics:tt)*] $container:ty => $of:ty;)*) => {$(
+    ($([$($generics:tt)*] $container:ty => $of:ty, $is_none:expr;)*) => {$(
         impl<T: Table, $($generics)*> Outputs for $container {
             type Of<'a> = $of;
             type Writers = Writer<T::Builders>;
@@ -78,6 +84,11 @@ macro_rules! repeated {
             }
             fn writers(rows: usize) -> Self::Writers {
                 Writer::new(rows)
+            }
+            #[inline(always)]
+            fn is_none(&self) -> bool {
+                let is_none: fn(&Self) -> bool = $is_none;
+                is_none(self)
             }
             #[inline(always)]
             fn write(self, row: usize, writers: &mut Self::Writers) {
@@ -90,9 +101,9 @@ macro_rules! repeated {
     )*};
 }
 repeated! {
-    [] Option<T> => Option<T::Of<'a>>;
-    [] Vec<T> => Vec<T::Of<'a>>;
-    [const N: usize] [T; N] => [T::Of<'a>; N];
+    [] Option<T> => Option<T::Of<'a>>, Option::is_none;
+    [] Vec<T> => Vec<T::Of<'a>>, Vec::is_empty;
+    [const N: usize] [T; N] => [T::Of<'a>; N], |_| N == 0;
 }
 
 /// Several tables.
@@ -109,6 +120,10 @@ macro_rules! tuple {
                 ($($part::writers(rows),)*)
             }
             #[inline(always)]
+            fn is_none(&self) -> bool {
+                $(self.$index.is_none())&&*
+            }
+            #[inline(always)]
             fn write(self, row: usize, writers: &mut Self::Writers) {
                 $(self.$index.write(row, &mut writers.$index);)*
             }
@@ -119,12 +134,104 @@ macro_rules! tuple {
         }
     };
 }
+/// No table.
+impl Outputs for () {
+    type Of<'a> = ();
+    type Writers = ();
+
+    fn describe(_outputs: &mut Vec<Output>) {}
+    fn writers(_rows: usize) -> Self::Writers {}
+    fn is_none(&self) -> bool {
+        true
+    }
+    fn write(self, _row: usize, (): &mut ()) {}
+    fn emit((): &(), _output: &mut u32, _host: &mut dyn Host) -> Result<(), String> {
+        Ok(())
+    }
+}
+
 tuple!(A 0);
 tuple!(A 0, B 1);
 tuple!(A 0, B 1, C 2);
 tuple!(A 0, B 1, C 2, D 3);
 tuple!(A 0, B 1, C 2, D 3, E 4);
 tuple!(A 0, B 1, C 2, D 3, E 4, F 5);
+
+/// A row of a `current` table, or the end of one: whatever happened to the input row, [`Self::Put`] writes the row of its
+/// sort key, and [`Self::Delete`] hides it, of which only the columns of the sort key matter.
+///
+/// ```
+/// use plugin_sdk::{Ctx, Reject, Row, Table, Upsert};
+///
+/// #[derive(Clone, Copy, Row)]
+/// pub struct Reading { sensor: i64, celsius: Option<f64> }
+///
+/// #[derive(Table)]
+/// #[table(name = "newest_readings", kind = "current", sort_key = ["sensor"])]
+/// pub struct Newest { sensor: i64, celsius: f64 }
+///
+/// fn newest(reading: Reading, _: &Ctx) -> Result<Upsert<Newest>, Reject> {
+///     let row = Newest { sensor: reading.sensor, celsius: reading.celsius.unwrap_or_default() };
+///     Ok(if reading.celsius.is_some() { Upsert::Put(row) } else { Upsert::Delete(row) })
+/// }
+///
+/// plugin_sdk::export! { plugin: NewestReadings, input: Reading, output: Upsert<Newest>, row: newest }
+/// # fn main() {}
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Upsert<T> {
+    /// The row of its sort key is this one.
+    Put(T),
+    /// There is no row of this sort key.
+    Delete(T),
+}
+
+impl<T: Table> Table for Upsert<T> {
+    type Of<'a> = Upsert<T::Of<'a>>;
+    type Builders = UpsertBuilders<T::Builders>;
+
+    fn describe() -> Output {
+        T::describe()
+    }
+    #[inline(always)]
+    fn write(self, builders: &mut Self::Builders) {
+        let (row, delete) = match self {
+            Self::Put(row) => (row, false),
+            Self::Delete(row) => (row, true),
+        };
+        builders.deletes.push(delete);
+        row.write(&mut builders.columns);
+    }
+}
+
+/// Builders of a table whose rows may delete.
+#[derive(Debug)]
+pub struct UpsertBuilders<B> {
+    /// The columns.
+    pub columns: B,
+    /// Whether each row deletes.
+    pub deletes: Bits,
+}
+
+impl<B: Builders> Builders for UpsertBuilders<B> {
+    fn with_capacity(rows: usize) -> Self {
+        Self { columns: B::with_capacity(rows), deletes: Bits::default() }
+    }
+    fn buffers<'b>(&'b self, buffers: &mut Vec<&'b [u8]>) {
+        self.columns.buffers(buffers);
+    }
+    fn deletes(&self) -> &[u8] {
+        self.deletes.as_bytes()
+    }
+    fn odd_column(&self, rows: usize) -> Option<(&'static str, usize)> {
+        let deletes = (self.deletes.len() != rows).then_some(("deletes", self.deletes.len()));
+        self.columns.odd_column(rows).or(deletes)
+    }
+    fn push_zero(&mut self) {
+        self.deletes.push(false);
+        self.columns.push_zero();
+    }
+}
 
 /// Writes one table during one batch.
 #[derive(Debug)]
@@ -162,14 +269,15 @@ impl<B: Builders> Writer<B> {
         }
         let mut buffers = Vec::new();
         self.columns.buffers(&mut buffers);
+        let deletes = self.columns.deletes();
         match &self.origin.state {
-            State::First(rows) if *rows == self.origin.rows => host.emit(output, RowsFrom::All, &buffers),
+            State::First(rows) if *rows == self.origin.rows => host.emit(output, RowsFrom::All, deletes, &buffers),
             State::First(rows) => {
                 let bits = first(*rows, self.origin.rows);
-                host.emit(output, RowsFrom::Selected(bits.as_bytes()), &buffers);
+                host.emit(output, RowsFrom::Selected(bits.as_bytes()), deletes, &buffers);
             }
-            State::Selected { bits, .. } => host.emit(output, RowsFrom::Selected(bits.as_bytes()), &buffers),
-            State::Taken(indices) => host.emit(output, RowsFrom::Taken(indices), &buffers),
+            State::Selected { bits, .. } => host.emit(output, RowsFrom::Selected(bits.as_bytes()), deletes, &buffers),
+            State::Taken(indices) => host.emit(output, RowsFrom::Taken(indices), deletes, &buffers),
         }
         Ok(())
     }

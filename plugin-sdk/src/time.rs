@@ -96,8 +96,13 @@ impl Date {
     }
 
     /// Reads `2024-02-29`, also with a sign and more digits of the year. `None` where it is no date.
+    #[inline]
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
+        usual::date(text.as_bytes()).map(Self).or_else(|| Self::parse_any(text))
+    }
+
+    fn parse_any(text: &str) -> Option<Self> {
         let mut scanner = Scanner(text.as_bytes());
         let date = scanner.date()?;
         scanner.end()?;
@@ -227,8 +232,8 @@ impl<U: Unit, Z: Zone> Timestamp<U, Z> {
     /// Reads ISO text: date, `T` or a space, time with up to nine digits of a second, and for an instant `Z` or an
     /// offset such as `+02:00`. `None` where it is no timestamp, has digits that the unit cannot hold, or lacks the
     /// zone (UTC) or has one (wall clock).
-    #[must_use]
     #[inline]
+    #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         usual::timestamp::<U, Z>(text.as_bytes()).or_else(|| Self::parse_any(text).map(Self::units)).map(Self::new)
     }

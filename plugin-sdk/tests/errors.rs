@@ -150,6 +150,117 @@ const CASES: &[(&str, &str, &[&str])] = &[
          plugin_sdk::export! { plugin: P, input: In, output: Out, each: clean }",
         &["`each`: a plugin has `row: function`, `rows: function` or `batch: function`"],
     ),
+    (
+        "a key that is none",
+        "#[derive(Row)] struct In { id: i64, price: f64 }
+         #[derive(Table)] #[table(name = \"t\", kind = \"append\")] struct Out { id: i64 }
+         fn clean(row: In, _: &Ctx) -> Result<Out, Reject> { Ok(Out { id: row.id }) }
+         plugin_sdk::export! { plugin: P, input: In, output: Out, dedup: by(|row| row.price), row: clean }",
+        &["`f64` is no key of state", "keys are integers, bool, &str"],
+    ),
+    (
+        "an event time that is none",
+        "#[derive(Row)] struct In { id: i64 }
+         #[derive(Table)] #[table(name = \"t\", kind = \"append\")] struct Out { id: i64 }
+         fn clean(row: In, _: &Ctx) -> Result<Out, Reject> { Ok(Out { id: row.id }) }
+         plugin_sdk::export! { plugin: P, input: In, output: Out, event_time: of(|row| row.id), row: clean }",
+        &["`i64` is no event time", "an event time is a Timestamp in UTC"],
+    ),
+    (
+        "a key that the row does not have",
+        "#[derive(Row)] struct In { id: i64 }
+         #[derive(Table)] #[table(name = \"t\", kind = \"append\")] struct Out { id: i64 }
+         fn clean(row: In, _: &Ctx) -> Result<Out, Reject> { Ok(Out { id: row.id }) }
+         plugin_sdk::export! { plugin: P, input: In, output: Out, dedup: by(|row| row.key), row: clean }",
+        &["no field `key` on type `&In`"],
+    ),
+    (
+        "a value that can't be kept",
+        "#[derive(Clone, StateValue)] struct Kept<'a> { name: &'a str }",
+        &["what is kept outlives its batch: no lifetimes or other parameters; text is a String"],
+    ),
+    (
+        "a field that can't be kept",
+        "#[derive(Clone, StateValue)] struct Kept { at: std::time::Instant }",
+        &["`Instant` can't be a field of what is kept in state"],
+    ),
+    (
+        "a version that is not newer",
+        "#[derive(StateValue)] struct Old { id: i64 }
+         #[derive(StateValue)] #[state(from = Old)] struct New { id: i64 }
+         impl From<Old> for New { fn from(old: Old) -> Self { Self { id: old.id } } }",
+        &["the version is to be greater than that of the type in `from`"],
+    ),
+    (
+        "an older version that nothing comes from",
+        "#[derive(StateValue)] struct Old { id: i64 }
+         #[derive(StateValue)] #[state(version = 2, from = Old)] struct New { id: i64 }",
+        &["the trait `From<Old>` is not implemented for `New`"],
+    ),
+    (
+        "a variant with fields in state",
+        "#[derive(StateValue)] enum Kind { One, Two(i64) }",
+        &["a variant that is kept in state has no fields"],
+    ),
+    (
+        "a row function without its entry",
+        "#[derive(Row)] struct In { id: i64 }
+         #[derive(Table)] #[table(name = \"t\", kind = \"append\")] struct Out { id: i64 }
+         fn clean(row: In, _: &Ctx) -> Result<Out, Reject> { Ok(Out { id: row.id }) }
+         plugin_sdk::export! { plugin: P, input: In, output: Out, state: KeyedState<i64, u64>, key: |row| row.id, row: clean }",
+        &["function is expected to take 3 arguments, but it takes 2 arguments"],
+    ),
+    (
+        "state without a key",
+        "#[derive(Row)] struct In { id: i64 }
+         #[derive(Table)] #[table(name = \"t\", kind = \"append\")] struct Out { id: i64 }
+         fn clean(row: In, _: &mut Entry<u64>, _: &Ctx) -> Result<Out, Reject> { Ok(Out { id: row.id }) }
+         plugin_sdk::export! { plugin: P, input: In, output: Out, state: KeyedState<i64, u64>, row: clean }",
+        &["in row style `state` goes with `key: |row| …`"],
+    ),
+    (
+        "a key of another type than the state's",
+        "#[derive(Row)] struct In<'a> { name: &'a str }
+         #[derive(Table)] #[table(name = \"t\", kind = \"append\")] struct Out { id: i64 }
+         fn clean(_: In, _: &mut Entry<u64>, _: &Ctx) -> Result<Out, Reject> { Ok(Out { id: 1 }) }
+         plugin_sdk::export! { plugin: P, input: In, output: Out, state: KeyedState<i64, u64>, key: |row| row.name, row: clean }",
+        &["expected `i64`, found `&str`"],
+    ),
+    (
+        "sessions without the function of their row",
+        "#[derive(Row)] struct In { id: i64, at: Timestamp<Millis> }
+         #[derive(Table)] #[table(name = \"t\", kind = \"current\", sort_key = [\"id\"])] struct Out { id: i64 }
+         fn clean(row: In, _: &Ctx) -> Result<Option<()>, Reject> { Ok(Some(())) }
+         plugin_sdk::export! { plugin: P, input: In, output: Out, event_time: of(|row| row.at),
+             sessions: by(|row| row.id).gap(minutes(1)), row: clean }",
+        &["with `sessions` go the functions `row`, `event` where events have rows of their own, and `session`"],
+    ),
+    (
+        "a sum that does not add up",
+        "#[derive(Row)] struct In { id: i64, at: Timestamp<Millis> }
+         #[derive(Table)] #[table(name = \"t\", kind = \"current\", sort_key = [\"id\"])] struct Out { id: i64 }
+         fn clean(row: In, _: &Ctx) -> Result<Option<u64>, Reject> { Ok(Some(1)) }
+         fn session(id: i64, _: Session<u64>, _: &Ctx) -> Out { Out { id } }
+         plugin_sdk::export! { plugin: P, input: In, output: Out, event_time: of(|row| row.at),
+             sessions: by(|row| row.id).gap(minutes(1)), row: clean, session: session }",
+        &["`u64` is no sum of a session", "say with `impl Merge for u64` how two parts add up"],
+    ),
+    (
+        "parts of state in another order",
+        "#[derive(Row)] struct In { id: i64, at: Timestamp<Millis> }
+         #[derive(Table)] #[table(name = \"t\", kind = \"append\")] struct Out { id: i64 }
+         fn clean(row: In, _: &Ctx) -> Result<Out, Reject> { Ok(Out { id: row.id }) }
+         plugin_sdk::export! { plugin: P, input: In, output: Out, dedup: by(|row| row.id), event_time: of(|row| row.at), row: clean }",
+        &["export! takes, in this order"],
+    ),
+    (
+        "a setting that does not exist",
+        "#[derive(Row)] struct In { id: i64, at: Timestamp<Millis> }
+         #[derive(Table)] #[table(name = \"t\", kind = \"append\")] struct Out { id: i64 }
+         fn clean(row: In, _: &Ctx) -> Result<Out, Reject> { Ok(Out { id: row.id }) }
+         plugin_sdk::export! { plugin: P, input: In, output: Out, event_time: of(|row| row.at).lateness(minutes(1)), row: clean }",
+        &["no method named `lateness` found for struct `EventTime"],
+    ),
 ];
 
 /// One that compiles: without it all others could fail for another reason.

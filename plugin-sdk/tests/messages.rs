@@ -73,7 +73,7 @@ fn messages_go_the_way_of_the_engine() {
         1  | 2024-10-04 | 1970-01-01T00:00:00.000001 | 49.30      | PENDING | d  | 17     | 1970-01-01T00:00:01.000Z | test
         ",
     );
-    assert_eq!(answer.rows("orders").iter().map(|row| row.from).collect::<Vec<_>>(), [0, 3]);
+    assert_eq!(answer.rows("orders").iter().map(|row| row.from).collect::<Vec<_>>(), [Some(0), Some(3)]);
     assert_eq!(answer.rejects(), [(1, "too_many"), (2, "invalid_json")]);
     assert_eq!(answer.ignored(), [(4, "tombstone")]);
 }

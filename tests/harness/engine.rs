@@ -177,6 +177,28 @@ impl Setup {
         command
     }
 
+    /// Runs another command of the program with this setup's settings to its end: exit code and all that it said. `dies`
+    /// lets it die as [`Setup::start_to_die`] does.
+    ///
+    /// # Panics
+    /// When the program can't be started.
+    #[must_use]
+    pub fn ask(&self, command: &[&str], dies: Option<(CrashPoint, u32)>) -> (Option<i32>, String) {
+        let mut asked = Command::new(program());
+        for (name, _) in env::vars_os().filter(|(name, _)| name.as_encoded_bytes().starts_with(b"ENGINE_")) {
+            asked.env_remove(name);
+        }
+        if let Some((step, times)) = dies {
+            asked.env("ENGINE_CRASH_AT", format!("{}:{times}", step.as_str()));
+        }
+        asked.args(command).arg("--plugins").arg(&self.plugins).arg("--data-dir").arg(self.data_dir());
+        asked.args(["--clickhouse", &self.clickhouse, "--database", &self.database]).args(&self.arguments);
+        let output = asked.output().expect("the program runs");
+        let words = [output.stdout, output.stderr].map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).concat();
+        println!("{command:?}: {}\n{}", output.status, words.chars().take(4000).collect::<String>());
+        (output.status.code(), words)
+    }
+
     fn listen(&self) -> String {
         format!("127.0.0.1:{}", self.port)
     }

@@ -5,12 +5,12 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
-use rdkafka::ClientConfig;
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
+use rdkafka::{ClientConfig, Message, Offset, TopicPartitionList};
 use tempfile::TempDir;
 
 use crate::place;
@@ -171,6 +171,27 @@ impl Kafka {
         let partitions = self.partitions(topic).expect("a topic that exists");
         let end = |partition| consumer.fetch_watermarks(topic, partition, REQUEST).expect("watermarks").1;
         (0..partitions).map(end).collect()
+    }
+
+    /// The values of all messages of a partition; none: tombstones.
+    ///
+    /// # Panics
+    /// When the broker does not give them.
+    #[must_use]
+    pub fn read(&self, topic: &str, partition: i32) -> Vec<Option<Vec<u8>>> {
+        let consumer: BaseConsumer = self.client().set("group.id", "read").create().expect("consumer");
+        let mut from = TopicPartitionList::new();
+        from.add_partition_offset(topic, partition, Offset::Beginning).expect("an offset");
+        consumer.assign(&from).expect("an assignment");
+        let (_, end) = consumer.fetch_watermarks(topic, partition, REQUEST).expect("watermarks");
+        let mut values = Vec::new();
+        let mut next = 0;
+        while next < end {
+            let message = consumer.poll(REQUEST).expect("a message").expect("a message without error");
+            next = message.offset() + 1;
+            values.push(message.payload().map(<[u8]>::to_vec));
+        }
+        values
     }
 
     /// A producer for many messages: batches, lz4, order kept over retries.

@@ -13,6 +13,7 @@ pub mod clickhouse;
 pub mod connect;
 pub mod engine;
 pub mod kafka;
+pub mod mariadb;
 pub mod metrics;
 pub mod orders;
 pub mod pipeline;

@@ -4,5 +4,6 @@ mod crashes;
 mod halts;
 mod outages;
 mod plugins;
+mod remembering;
 mod soak;
 mod twins;

@@ -3,6 +3,7 @@
 use engine::journal::{Commit, Intent, Journal, JournalError, LocalJournal, Owner, Position, SimulatedDisk};
 use engine::offsets::{LaneId, OffsetRange};
 use engine::simulation::{Chance, Process};
+use engine::state::Sealed;
 use harness::simulation::run_seed;
 
 fn block_on<T>(future: impl Future<Output = T>) -> T {
@@ -26,6 +27,10 @@ fn intent(epoch: u64) -> Intent {
         settings_digest: "ef".into(),
         schemas: None,
         clock_ms: 7,
+        watermark_ms: None,
+        next_watermark_ms: None,
+        state_digest: None,
+        state_version: None,
         calls: vec![],
         poison: vec![],
         blocks: vec![],
@@ -40,7 +45,7 @@ fn position(epoch: u64) -> Position {
 /// What both journals promise, claim by claim.
 async fn keeps_the_promises_of_a_journal(journal: &dyn Journal) {
     let lane = lane();
-    let commit = |epoch: u64| Commit { epoch, position: position(epoch) };
+    let commit = |epoch: u64| Commit { epoch, position: position(epoch), state: Sealed::Unchanged };
     let first = journal.take(&lane).await.expect("a new lane");
     assert_eq!((first.owner, first.position, first.open.len()), (Owner(1), Position::default(), 0));
     for epoch in 1..=3 {
@@ -94,9 +99,8 @@ fn a_disk_keeps_what_was_synced_and_perhaps_more() {
 }
 
 #[test]
-#[ignore = "known weakness: about one seed in five takes another order when it is run again"]
 fn a_seed_decides_a_run() {
-    for seed in 0..5 {
+    for seed in 0..10 {
         assert_eq!(run_seed(seed), run_seed(seed), "seed {seed}");
     }
 }

@@ -1,11 +1,15 @@
 //! What the targets share: an input of every type, and what holds of every answer.
 
+mod memory;
+
 use std::collections::HashMap;
 use std::sync::Arc;
 
 use arrow_array::Array;
 use arrow_schema::{DataType, Field, Schema, TimeUnit};
 use debezium_decode::input::Format;
+pub use memory::within_budget;
+
 use debezium_decode::{Case, Decoded, Decoder, EXTENSION_NAME, Input, OwnedMessage, Policy, Source, TopicPartition};
 
 /// A column of each type, named as the seeds have them; every second one with lenient policies.
@@ -66,7 +70,8 @@ pub fn decoder(input: &Input) -> Decoder {
 pub fn check(decoder: &mut Decoder, key: Option<&[u8]>, value: &[u8], known: &str) -> Decoded {
     let known = |offset| OwnedMessage::new(offset, None, Some(known.as_bytes().to_vec()));
     let message = OwnedMessage::new(1, key.map(<[u8]>::to_vec), Some(value.to_vec()));
-    let decoded = decoder.decode(&[known(0), message, known(2)]);
+    let messages = [known(0), message, known(2)];
+    let decoded = within_budget(key.map_or(0, <[u8]>::len) + value.len(), || decoder.decode(&messages));
     let rows = decoded.rows.num_rows();
     assert_eq!(rows + decoded.rejects.len() + decoded.no_ops.len(), 3, "each message is one thing");
     assert!(decoded.changes.offset.values().contains(&0) && decoded.changes.offset.values().contains(&2));

@@ -38,6 +38,7 @@ pub mod avro;
 pub mod input;
 pub mod source;
 
+mod budget;
 mod policy;
 mod message;
 mod partition;
@@ -78,6 +79,7 @@ use rows::{Absent, RowColumn, Rows};
 use schema::{Payload, Schemas, Shape};
 use source::RowSchema;
 
+pub use budget::memory_budget;
 pub use decoded::{Changes, Decoded, NoOp, Op, Reject, Stage};
 pub use input::{EXTENSION_NAME, Input, InputColumn, Source};
 pub use message::{Header, Message, OwnedMessage, last_header};

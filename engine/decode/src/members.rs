@@ -8,7 +8,7 @@ use super::reject::Read;
 use super::scan::Cursor;
 
 /// Most keys remembered. The widest tables of PostgreSQL have 1,600 columns; beyond that learning begins anew.
-const MAX_KEYS: usize = 2048;
+const MAX_KEYS: usize = if cfg!(fuzzing) { 64 } else { 2048 };
 /// Longest key remembered, in bytes as written.
 const MAX_KEY_BYTES: usize = 512;
 /// How far ahead a key is searched that is not the next: the run of absent columns that costs no lookup.

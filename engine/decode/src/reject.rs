@@ -44,7 +44,7 @@ pub enum RejectCode {
     ZeroDate,
     /// A placeholder stands for a value that was not in the source's log.
     Unavailable,
-    /// One batch would hold 2 GiB of one column.
+    /// One batch would hold 2 GiB of one column, or a message's lists, maps or schema are out of proportion to its bytes.
     TooLarge,
     /// Not the Avro value that its schema describes: truncated, garbage behind it, an impossible length.
     InvalidAvro,

@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use arrow_schema::TimeUnit;
 
+use super::budget;
 use super::connect::ConnectSchema;
 use super::reject::{Read, Refusal, RejectCode, UTF8};
 use super::scan::Cursor;
@@ -23,6 +24,8 @@ const INVALID_SCHEMA: &Refusal = &Refusal {
     code: RejectCode::InvalidSchema,
     reason: "the embedded schema is not a Kafka Connect schema of type struct",
 };
+
+const LONG_SCHEMA: &Refusal = &Refusal { code: RejectCode::TooLarge, reason: "the schema is longer than 2.6 MiB" };
 
 /// How a field is written, as the schema says: what of it changes the meaning of the JSON value.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -226,6 +229,9 @@ impl Schemas {
     /// What a schema in the words of Connect's JSON converter says.
     pub(super) fn describe(&self, schema: &[u8]) -> Read<Described> {
         // A payload without schema is written as `"schema":null` while schemas are enabled.
+        if schema.len() > budget::SCHEMA_TEXT {
+            return Err(LONG_SCHEMA);
+        }
         let schema: Option<ConnectSchema> = serde_json::from_slice(schema).map_err(|_| INVALID_SCHEMA)?;
         let Some(schema) = schema else { return Ok(Described { wires: self.none.clone(), row: None }) };
         let after = schema.row(self.shape);

@@ -7,6 +7,9 @@ use clap::{ArgAction, Parser, Subcommand};
 use super::demo::DemoArgs;
 use super::dlq::DlqArgs;
 use super::plugin::PluginCommand;
+use super::replay::ReplayArgs;
+use super::state::StateCommand;
+use super::verify::VerifyArgs;
 
 /// Streaming transformation engine: Kafka CDC topics through WebAssembly plugins into ClickHouse, exactly once.
 #[derive(Debug, Parser)]
@@ -40,9 +43,16 @@ pub enum Command {
     Demo(DemoArgs),
     /// Let a lane that lost its place in a topic go on elsewhere: starts a new generation.
     Recover(RecoverArgs),
+    /// Compare tables with their topics: no gap, no double, no other content.
+    Verify(VerifyArgs),
+    /// Read topics again, from an offset or a time: rows in a new generation, in place or in shadow tables.
+    Replay(ReplayArgs),
     /// Write plugins: make, build, test, inspect, measure and try them.
     #[command(subcommand)]
     Plugin(PluginCommand),
+    /// What plugins remember: look at it, or write it out. The engine must not run on the data folder.
+    #[command(subcommand)]
+    State(StateCommand),
     /// Dead letters: messages that were set aside, with the reason.
     Dlq(DlqArgs),
 }

@@ -9,10 +9,12 @@ use crate::config::{Config, Input};
 use crate::disposition::in_words;
 use crate::engine::Deployed;
 use crate::plan::{NoTable, Plan};
-use crate::plugin::{Host, HostSettings};
+use crate::plugin::{Description, EventTime, Host, HostSettings};
 use crate::sink::{ClickHouse, Guarantee, TablePlan};
 use crate::source::Found;
+use crate::state::{OnExpire, StateTable};
 use crate::table::TableKind;
+use crate::transform::Transform;
 
 /// The command: 0 where everything fits, 1 where something would stop, 2 where the settings are wrong.
 #[expect(clippy::needless_pass_by_value, reason = "all commands take their settings")]
@@ -89,6 +91,7 @@ fn show(deployed: &Deployed, plan: &Plan) {
             let columns = description.input.fields().iter();
             let columns: Vec<_> = columns.map(|field| format!("{} {}", field.name(), field.data_type())).collect();
             println!("  reads     {}", columns.join(", "));
+            show_state(description, transform);
         }
     }
     if let Some(sample) = &plan.sample {
@@ -105,6 +108,31 @@ fn show(deployed: &Deployed, plan: &Plan) {
         };
         println!("  writes    {} ({kind}, by {})", table.quoted(), table.sort_key.join(", "));
         show_table(planned);
+    }
+}
+
+/// What it remembers, and how time passes for it.
+fn show_state(description: &Description, transform: &Transform) {
+    if let Some(state) = &description.state {
+        let table = |table: &StateTable| match table.on_expire {
+            OnExpire::Drop => format!("{} (forgotten when it expires)", table.name),
+            OnExpire::Call => format!("{} (the plugin is called when it expires)", table.name),
+        };
+        let tables: Vec<_> = state.tables.iter().map(table).collect();
+        let reads = match &state.reads[..] {
+            [] => String::new(),
+            reads => format!(", reads {}", reads.iter().map(u32::to_string).collect::<Vec<_>>().join(", ")),
+        };
+        let most = transform.settings().limits.state_bytes >> 20;
+        let version = state.version;
+        println!("  keeps     {}: version {version}{reads}, at most {most} MiB a partition", tables.join(", "));
+    }
+    if let Some(EventTime { delay_ms, idle_ms }) = transform.event_time() {
+        let idle = idle_ms.map_or_else(
+            || "only events move it".to_owned(),
+            |ms| format!("after {ms} ms without events it follows the clock"),
+        );
+        println!("  watermark {delay_ms} ms behind the greatest event time; {idle}");
     }
 }
 

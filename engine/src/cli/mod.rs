@@ -6,7 +6,11 @@ mod demo;
 mod plugin;
 mod dlq;
 mod recover;
+mod replay;
 mod run;
+mod state;
+mod verify;
+mod when;
 
 use std::process::ExitCode;
 
@@ -16,8 +20,12 @@ pub use args::{Args, Command, RunArgs};
 pub use demo::DemoArgs;
 pub use plugin::{BenchArgs, BuildArgs, InspectArgs, NewArgs, PluginCommand, PluginRunArgs, Template, TestArgs, Which};
 pub use run::{Running, RunningError, start};
+pub use state::{StateCommand, StateExportArgs, StateLanes};
 
 use crate::config::{Config, Overlay, Problems};
+use crate::engine::Deployed;
+use crate::offsets::LaneId;
+use crate::source::Found;
 
 /// Runs the program: 0 success, 1 a failure while running, 2 a mistake in the settings.
 #[must_use]
@@ -29,6 +37,9 @@ pub fn main() -> ExitCode {
         Command::Check(args) => with_config(&args, check::check),
         Command::Demo(args) => demo::demo(&args),
         Command::Recover(args) => recover::recover(&args),
+        Command::State(command) => state::state(&command),
+        Command::Replay(args) => replay::replay(&args),
+        Command::Verify(args) => verify::verify(&args),
         Command::Plugin(command) => plugin::plugin(&command),
         Command::Dlq(args) => dlq::dlq(args),
     }
@@ -51,6 +62,18 @@ fn overlay(args: &RunArgs) -> Overlay {
         ignore_default_file: false,
         until_idle: args.until_idle,
         no_source: false,
+    }
+}
+
+/// The lane of a plugin on a partition.
+fn lane_id(deployed: &Deployed, found: &Found) -> LaneId {
+    let settings = &deployed.file.settings;
+    LaneId {
+        tenant: settings.tenant.clone(),
+        plugin: settings.name.clone(),
+        topic: found.partition.topic.to_string(),
+        topic_id: found.topic_id.to_string(),
+        partition: found.partition.partition,
     }
 }
 

@@ -3,7 +3,6 @@
 use std::process::ExitCode;
 
 use super::args::RecoverArgs;
-use super::run::journal_folder;
 use crate::disposition::in_words;
 use crate::journal::{Journal, JournalError, LocalJournal, Position};
 use crate::offsets::LaneId;
@@ -57,7 +56,7 @@ pub(super) fn recover(args: &RecoverArgs) -> ExitCode {
 }
 
 async fn restart_lanes(args: &RecoverArgs, from: From) -> Result<usize, JournalError> {
-    let journal = LocalJournal::open(&journal_folder(&args.data_dir))?;
+    let journal = LocalJournal::open(&args.data_dir)?;
     let meant = |lane: &LaneId| {
         lane.plugin == args.plugin
             && lane.topic == args.topic
@@ -66,17 +65,28 @@ async fn restart_lanes(args: &RecoverArgs, from: From) -> Result<usize, JournalE
     let lanes: Vec<_> = journal.lanes()?.into_iter().filter(|(lane, ..)| meant(lane)).collect();
     let raise = raise(lanes.iter().map(|(_, position, _)| position.generation));
     for (lane, old, open) in &lanes {
-        let next_offset = match from {
-            From::Start => None,
-            From::Here => old.next_offset,
-            From::Offset(offset) => Some(offset),
+        // What was remembered is forgotten in any case; the time of events so far counts where the lane goes on behind them.
+        let (next_offset, watermark_ms) = match from {
+            From::Start => (None, None),
+            From::Here => (old.next_offset, old.watermark_ms),
+            From::Offset(offset) => (Some(offset), None),
         };
-        let new = Position { generation: old.generation.saturating_add(raise), next_offset, epoch: 0, ..old.clone() };
+        let generation = old.generation.saturating_add(raise);
+        let new = Position {
+            generation,
+            next_offset,
+            epoch: 0,
+            clock_ms: old.clock_ms,
+            plugin_digest: old.plugin_digest.clone(),
+            watermark_ms,
+            state_versions: Vec::new(),
+        };
         journal.restart(lane, new.clone()).await?;
         let place =
             |offset: Option<i64>| offset.map_or_else(|| "its start".to_owned(), |offset| format!("offset {offset}"));
+        let forgotten = if old.state_versions.is_empty() { "" } else { ", what the plugin remembered forgotten" };
         println!(
-            "{lane}: generation {} → {}, {} → {}; {open} open epochs given up",
+            "{lane}: generation {} → {}, {} → {}; {open} open epochs given up{forgotten}",
             old.generation,
             new.generation,
             place(old.next_offset),
@@ -88,7 +98,7 @@ async fn restart_lanes(args: &RecoverArgs, from: From) -> Result<usize, JournalE
 
 /// By how much the generations of lanes are raised, so that each is above all that there were and their order stays:
 /// partitions that came later have greater ones, as their keys' rows are the newer ones.
-fn raise(generations: impl Iterator<Item = u16> + Clone) -> u16 {
+pub(super) fn raise(generations: impl Iterator<Item = u16> + Clone) -> u16 {
     let (least, most) = (generations.clone().min().unwrap_or(0), generations.max().unwrap_or(0));
     (most - least).saturating_add(1)
 }

@@ -1,7 +1,8 @@
 //! `engine run`: the parts put together, from settings to a stop.
 
+use std::collections::BTreeMap;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -24,11 +25,13 @@ use crate::metrics::{Metrics, Totals};
 use crate::plan::{Finding, Plan, Weight};
 use crate::plugin::{Host, HostError, HostSettings};
 use crate::registry::{Registry, RegistryError};
+use crate::replay::{Pending, ReplayError};
 use crate::server::{Shown, listen};
 use crate::sink::{ClickHouse, SinkError};
 use crate::source::{FileSource, KafkaSource, Source, SourceError};
 use crate::stop::{Stop, Stopper};
 use crate::transform::{BuildError, Kind, SettingsError, Transform};
+use crate::verify::watch::watch;
 
 /// An engine put together, and what shows it from outside.
 pub struct Running {
@@ -38,6 +41,8 @@ pub struct Running {
     pub shown: Shown,
     /// Says how the plugins fit, once.
     pub plans: BoxFuture<'static, ()>,
+    /// Counts committed rows in their tables, for ever.
+    pub watch: BoxFuture<'static, ()>,
 }
 
 /// Why an engine can't be put together.
@@ -73,6 +78,18 @@ pub enum RunningError {
     /// The schema registry's settings.
     #[error(transparent)]
     Registry(#[from] RegistryError),
+    /// Lanes were set back, or tables are about to be exchanged.
+    #[error(
+        "a replay of plugin {plugin} was begun and is not ended: run engine replay {plugin} again to end it, or with --abandon \
+         to give it up"
+    )]
+    ReplayPending {
+        /// The plugin.
+        plugin: String,
+    },
+    /// The plan of a replay.
+    #[error(transparent)]
+    Replay(#[from] ReplayError),
     /// Threads.
     #[error("threads can't be started")]
     Threads(#[source] io::Error),
@@ -129,28 +146,39 @@ fn load(host: &Host, file: &PluginFile) -> Result<Transform, Problems> {
 pub fn start(config: Config, stop: Stop) -> Result<Running, RunningError> {
     let host = Host::new(HostSettings::default())?;
     let deployed = load_plugins(&config, &host)?;
+    let (around, clickhouse) = surroundings(&config, host)?;
+    if let Some(Pending { plugin, .. }) = Pending::read(&config.data_dir)? {
+        return Err(RunningError::ReplayPending { plugin });
+    }
+    let plugins = deployed.iter().map(|deployed| (deployed.file.clone(), deployed.transform.clone())).collect();
+    let plans = say_plans(around.source.clone(), clickhouse.clone(), around.registry.clone(), plugins).boxed();
+    let tables = deployed.iter().flat_map(|deployed| deployed.transform.tables());
+    let tables: BTreeMap<_, _> = tables.map(|table| (table.quoted(), table)).collect();
+    let shown = Shown { lanes: Lanes::default(), metrics: Arc::new(Metrics::default()), clickhouse };
+    let engine = Engine::new(Arc::new(config), around, deployed, shown.metrics.clone(), shown.lanes.clone(), stop);
+    let tables = tables.into_values().collect();
+    let watch = watch(shown.clickhouse.clone(), shown.lanes.clone(), shown.metrics.clone(), tables).boxed();
+    Ok(Running { engine, shown, plans, watch })
+}
+
+/// What lanes share, made of the settings: from now on the journal is this process's.
+pub(super) fn surroundings(config: &Config, host: Host) -> Result<(Surroundings, Arc<ClickHouse>), RunningError> {
     let data_dir = &config.data_dir;
     std::fs::create_dir_all(data_dir).map_err(|source| RunningError::DataDir { path: data_dir.clone(), source })?;
-    let source = source(&config)?;
     let clickhouse = Arc::new(ClickHouse::new(config.clickhouse.clone())?);
     let artifacts = Artifacts::open(data_dir)?;
-    let registry = registry(&config, &artifacts)?;
-    let plugins = deployed.iter().map(|deployed| (deployed.file.clone(), deployed.transform.clone())).collect();
-    let plans = say_plans(source.clone(), clickhouse.clone(), registry.clone(), plugins).boxed();
     let around = Surroundings {
-        source,
+        source: source(config)?,
         sink: clickhouse.clone(),
-        journal: Arc::new(LocalJournal::open(&journal_folder(data_dir))?),
+        journal: Arc::new(LocalJournal::open(data_dir)?),
+        registry: registry(config, &artifacts)?,
         artifacts,
-        registry,
         host,
         cpu: Cpu::start(cores()).map_err(RunningError::Threads)?,
         clock: Arc::new(SystemClock),
         recoveries: Arc::new(Semaphore::new(MAX_RECOVERIES)),
     };
-    let shown = Shown { lanes: Lanes::default(), metrics: Arc::new(Metrics::default()), clickhouse };
-    let engine = Engine::new(Arc::new(config), around, deployed, shown.metrics.clone(), shown.lanes.clone(), stop);
-    Ok(Running { engine, shown, plans })
+    Ok((around, clickhouse))
 }
 
 /// The schema registry of the settings, if they name one. Nothing is asked of it yet.
@@ -186,12 +214,7 @@ async fn say_plans(
     }
 }
 
-/// Where the journal lies in a data folder.
-pub(super) fn journal_folder(data_dir: &Path) -> PathBuf {
-    data_dir.join("journal")
-}
-
-fn cores() -> usize {
+pub(super) fn cores() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from)
 }
 
@@ -238,8 +261,9 @@ async fn run_until_stopped(config: Config) -> Result<(), Failure> {
     let (stopper, stopped) = crate::stop::stop();
     let address = config.listen;
     let until_idle = config.until_idle;
-    let Running { engine, shown, plans } = start(config, stopped)?;
+    let Running { engine, shown, plans, watch } = start(config, stopped)?;
     tokio::spawn(plans);
+    tokio::spawn(watch);
     if let Some(address) = address {
         let bound = listen(address, shown.clone()).await.map_err(|source| Failure::Listen { address, source })?;
         tracing::info!(address = %bound, "serving /metrics and /health");
@@ -278,10 +302,10 @@ fn print_summary(shown: &Shown) {
     struct Summary {
         #[serde(flatten)]
         totals: Totals,
-        stage_cpu_seconds: std::collections::BTreeMap<&'static str, f64>,
+        stage_cpu_seconds: BTreeMap<&'static str, f64>,
     }
     let totals = shown.metrics.totals();
-    let mut stages: std::collections::BTreeMap<_, _> = shown.thread_stages().into_iter().collect();
+    let mut stages: BTreeMap<_, _> = shown.thread_stages().into_iter().collect();
     stages.extend(shown.metrics.stage_seconds());
     let summary = Summary { totals, stage_cpu_seconds: stages };
     println!("{}", serde_json::to_string(&summary).expect("numbers under text keys"));

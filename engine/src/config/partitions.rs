@@ -45,7 +45,7 @@ mod tests {
 
     #[test]
     fn ranges_and_single_partitions() {
-        let some: Partitions = "0-2, 5,7-7".parse().unwrap();
+        let some: Partitions = "0-2, 5,7-7".parse().expect("partitions");
         let contained: Vec<_> = (0..10).filter(|partition| some.contains(*partition)).collect();
         assert_eq!(contained, [0, 1, 2, 5, 7]);
         assert!(Partitions::default().contains(i32::MAX));

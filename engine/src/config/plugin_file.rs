@@ -17,10 +17,14 @@
 //! [columns.paid_at]                    # the same for one column of the plugin's input, and
 //! unavailable = "null"
 //! encoding = "hex"                     # how its strings are written: base64, hex, bits, precise, text
+//! [event_time]                         # otherwise than the plugin says
+//! delay_ms = 30000                     # how far out of order events may come
+//! idle_ms = 60000                      # after how long without events the watermark follows the clock
 //! [limits]                             # of the sandbox
 //! memory_mib = 256
 //! call_ms = 5000
 //! output_mib = 64
+//! state_mib = 1024                     # of what the plugin remembers, for each partition
 //! ```
 
 use std::collections::BTreeMap;
@@ -33,12 +37,14 @@ use super::problem::{Place, Problems};
 use crate::decode::{Case, Encoding, Policy, Reading};
 use crate::input::{Decimals, Tombstone};
 use crate::source::Start;
-use crate::transform::{Kind, SandboxLimits, TransformSettings};
+use crate::transform::{EventTimeSettings, Kind, SandboxLimits, TransformSettings};
 
 /// All transforms are of one tenant as long as no folder says otherwise.
 const TENANT: &str = "default";
 /// 4 GiB is all that a 32-bit plugin can address.
 const MOST_MIB: usize = 4096;
+/// 1 TiB: more than any machine that this runs on.
+const MOST_STATE_MIB: usize = 1 << 20;
 
 /// A plugin as its folder configures it.
 #[derive(Clone, Debug)]
@@ -147,7 +153,8 @@ fn read_plugin(folder: &Path, database: &str) -> (PluginFile, Problems) {
     if let Some((table, _)) = given.text("dead_letters") {
         settings.dead_letters = table;
     }
-    let places = ["tables.", "parameters."].into_iter().flat_map(|prefix| given.places(prefix)).collect();
+    let places =
+        ["tables.", "parameters.", "event_time."].into_iter().flat_map(|prefix| given.places(prefix)).collect();
     settings.tables = given.table("tables");
     settings.parameters = given.table("parameters");
     if let Some((placeholder, _)) = given.text("placeholder") {
@@ -160,6 +167,10 @@ fn read_plugin(folder: &Path, database: &str) -> (PluginFile, Problems) {
         let encoding = given.choice(&format!("{key}.encoding"), &encodings);
         settings.columns.insert(name, Reading { encoding, policies: policies(&mut given, &key) });
     }
+    settings.event_time = EventTimeSettings {
+        delay_ms: given.value("event_time.delay_ms", "a number of ms"),
+        idle_ms: given.value("event_time.idle_ms", "a number of ms"),
+    };
     settings.limits = limits(&mut given);
     let (folder, start) = (folder.to_owned(), start.unwrap_or(Start::Earliest));
     (PluginFile { folder, topics, start, partitions, settings, places }, given.finish())
@@ -176,11 +187,14 @@ fn policies(given: &mut Settings, key: &str) -> BTreeMap<Case, Policy> {
 
 fn limits(given: &mut Settings) -> SandboxLimits {
     let mut limits = SandboxLimits::default();
-    if let Some(bytes) = mebibytes(given, "limits.memory_mib") {
+    if let Some(bytes) = mebibytes(given, "limits.memory_mib", MOST_MIB) {
         limits.memory_bytes = bytes;
     }
-    if let Some(bytes) = mebibytes(given, "limits.output_mib") {
+    if let Some(bytes) = mebibytes(given, "limits.output_mib", MOST_MIB) {
         limits.output_bytes = bytes;
+    }
+    if let Some(bytes) = mebibytes(given, "limits.state_mib", MOST_STATE_MIB) {
+        limits.state_bytes = bytes;
     }
     if let Some(ms) = given.value("limits.call_ms", "a number of ms") {
         limits.call_ms = ms;
@@ -188,11 +202,11 @@ fn limits(given: &mut Settings) -> SandboxLimits {
     limits
 }
 
-fn mebibytes(given: &mut Settings, key: &str) -> Option<usize> {
+fn mebibytes(given: &mut Settings, key: &str, most: usize) -> Option<usize> {
     let place = given.place(key);
     let mib: usize = given.value(key, "a number of MiB")?;
-    if !(1..=MOST_MIB).contains(&mib) {
-        given.problems.add(place, format!("{key}: not between 1 and {MOST_MIB}"), None);
+    if !(1..=most).contains(&mib) {
+        given.problems.add(place, format!("{key}: not between 1 and {most}"), None);
         return None;
     }
     Some(mib << 20)

@@ -40,6 +40,7 @@ use crate::offsets::{LaneId, OffsetRange, TopicPartition};
 use crate::plugin::Host;
 use crate::registry::{Registry, RegistryError, Schemas};
 use crate::sink::{ClickHouse, Names, Sending, Sink, SinkError, names, without};
+use crate::state::State;
 use crate::table::TableKind;
 use crate::token::token;
 use crate::transform::{CallError, Epoch, Transform, TransformError};
@@ -101,6 +102,15 @@ pub enum ReplayError {
     /// The plugin can't be kept.
     #[error(transparent)]
     Artifacts(#[from] ArtifactError),
+    /// What a letter would do to the state can be done in its lane alone.
+    #[error(
+        "plugin {plugin} keeps state, so its letters can't be replayed outside of their lanes: publish the messages again \
+         (engine dlq export gives them)"
+    )]
+    KeepsState {
+        /// The plugin.
+        plugin: String,
+    },
     /// The schema registry can't be asked, was exchanged, or what it says can't be kept.
     #[error(transparent)]
     Registry(#[from] RegistryError),
@@ -181,6 +191,9 @@ impl Replay {
     /// # Errors
     /// What keeps it from going on.
     pub async fn run(&self, filter: &Filter) -> Result<Outcome, ReplayError> {
+        if self.transform.state_version().is_some() {
+            return Err(ReplayError::KeepsState { plugin: self.transform.settings().name.clone() });
+        }
         for table in self.transform.tables() {
             self.clickhouse.prepare(&table).await?;
         }
@@ -220,10 +233,11 @@ impl Replay {
         let Some(first) = part.letters.first() else { return Ok(()) };
         let clock_ms = self.letters.next_clock(&first.plugin, self.clock.now_ms()).await?;
         let number = self.number(&part, clock_ms);
-        let epoch = Epoch { generation: first.generation, number, clock_ms };
+        let epoch = Epoch { generation: first.generation, number, clock_ms, watermark_ms: None };
         let schemas = self.schemas_of(&part).await?;
         let (transform, lane, raw) = (self.transform.clone(), part.lane.clone(), part.raw.clone());
-        let made = self.cpu.run(move || transform.run(&lane, &raw, &schemas, epoch)).await?;
+        let run = move || transform.run(&lane, &raw, &schemas, epoch, &mut State::default());
+        let made = self.cpu.run(run).await?;
         self.artifacts.keep(&self.transform)?;
         self.letters.mark_started(&part.letters, &made.intent).await?;
         self.insert(&part, &made.intent, &made.blocks, &self.transform).await?;
@@ -249,7 +263,8 @@ impl Replay {
         let transform = self.transform_of(&intent).await.map_err(elsewhere)?;
         let schemas = Schemas::of_intent(&self.artifacts, intent.schemas.as_ref()).map_err(elsewhere)?;
         let (again, lane, raw, decided) = (transform.clone(), part.lane.clone(), part.raw.clone(), intent.clone());
-        let made = self.cpu.run(move || again.replay(&lane, &raw, &schemas, &decided)).await?;
+        let replay = move || again.replay(&lane, &raw, &schemas, &decided, &mut State::default());
+        let made = self.cpu.run(replay).await?;
         self.insert(&part, &intent, &made.blocks, &transform).await?;
         self.ended(&part, &intent, &made.rejects, outcome).await?;
         outcome.rows += made.tally.rows_out;
@@ -327,7 +342,7 @@ impl Replay {
         blocks: &[Block],
         transform: &Transform,
     ) -> Result<(), ReplayError> {
-        let epoch = Epoch { generation: intent.generation, number: intent.epoch, clock_ms: intent.clock_ms };
+        let epoch = Epoch::of(intent);
         let letters = transform.dead_letters().quoted();
         for block in blocks.iter().filter(|block| block.table.quoted() != letters) {
             self.clickhouse.prepare(&block.table).await?;

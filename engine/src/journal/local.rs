@@ -3,25 +3,32 @@
 //! All lanes' writes go through that thread, which takes whatever is waiting, writes it as one atomic batch and syncs
 //! the disk once: group commit. A thousand lanes cost as many syncs as one.
 //!
+//! What lanes remember lies beside the store, in logs: a group's records are written and synced first, then the batch that
+//! says where each log ends now.
+//!
 //! The store's own lock keeps a second process out of the folder. Offsets in Kafka are for lag tools alone: a position
 //! is read from here and from nowhere else.
 
-use std::collections::HashMap;
+mod state_files;
+mod writer;
+
+use std::io;
 use std::path::Path;
 use std::sync::mpsc;
 use std::thread;
 
-use fjall::{Database, Keyspace, KeyspaceCreateOptions, OwnedWriteBatch, PersistMode};
+use fjall::{Database, Keyspace, KeyspaceCreateOptions};
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use serde::{Deserialize, Serialize};
 use tokio::sync::oneshot;
 
+use super::state_log::LogEnd;
 use super::{Commit, Intent, Journal, JournalError, Owner, Position, Raised, Taken};
 use crate::offsets::LaneId;
-
-/// Most writes that share one sync: bounds the batch, and the wait of its first write.
-const MAX_GROUP: usize = 256;
+use crate::state::StateError;
+use state_files::StateFiles;
+use writer::{MAX_GROUP, Request, Write, Writer};
 
 /// The journal in a data folder.
 #[derive(Debug)]
@@ -36,6 +43,7 @@ struct Store {
     lanes: Keyspace,
     intents: Keyspace,
     topics: Keyspace,
+    files: StateFiles,
 }
 
 impl std::fmt::Debug for Store {
@@ -50,6 +58,9 @@ struct LaneRecord {
     lane: LaneId,
     owner: Owner,
     position: Position,
+    /// Where its state ends.
+    #[serde(default)]
+    state: LogEnd,
 }
 
 /// What is stored of a transform's topic.
@@ -59,26 +70,12 @@ struct TopicRecord {
     raised: Vec<Raised>,
 }
 
-struct Request {
-    lane: LaneId,
-    write: Write,
-    done: oneshot::Sender<Result<LaneRecord, JournalError>>,
-}
-
-enum Write {
-    Take,
-    Intend(Owner, Box<Intent>),
-    Commit(Owner, Commit),
-    Restart(Position),
-    Partitions(i32),
-}
-
 impl LocalJournal {
-    /// Opens the journal in this folder, or makes it. Fails at once if another process has it open.
-    pub fn open(folder: &Path) -> Result<Self, JournalError> {
-        let database = Database::builder(folder).open().map_err(|source| {
+    /// Opens the journal of this data folder, or makes it. Fails at once if another process has it open.
+    pub fn open(data: &Path) -> Result<Self, JournalError> {
+        let database = Database::builder(&data.join("journal")).open().map_err(|source| {
             if matches!(source, fjall::Error::Locked) {
-                return JournalError::Locked { path: folder.display().to_string() };
+                return JournalError::Locked { path: data.display().to_string() };
             }
             JournalError::Storage { action: "opening the store", source }
         })?;
@@ -87,10 +84,11 @@ impl LocalJournal {
                 .keyspace(name, KeyspaceCreateOptions::default)
                 .map_err(|source| JournalError::Storage { action: "opening a keyspace", source })
         };
-        let store =
-            Store { lanes: keyspace("lanes")?, intents: keyspace("intents")?, topics: keyspace("topics")?, database };
+        let files = StateFiles::open(data.join("state")).map_err(disk("opening the folder of state"))?;
+        let (lanes, intents, topics) = (keyspace("lanes")?, keyspace("intents")?, keyspace("topics")?);
+        let store = Store { lanes, intents, topics, database, files };
         let (requests, queue) = mpsc::sync_channel(MAX_GROUP);
-        let writer = Writer { store: store.clone(), known: HashMap::new() };
+        let writer = Writer::new(store.clone());
         thread::Builder::new()
             .name("journal".into())
             .spawn(move || writer.run(&queue))
@@ -140,6 +138,17 @@ impl Journal for LocalJournal {
         async move { self.write(lane, Write::Commit(owner, commit)).await.map(drop) }.boxed()
     }
 
+    fn state(
+        &self,
+        lane: &LaneId,
+        owner: Owner,
+        each: &mut dyn FnMut(&[u8]) -> Result<(), StateError>,
+    ) -> Result<(), JournalError> {
+        let Some(record) = self.store.lane(lane)? else { return Ok(()) };
+        fence(&record, owner)?;
+        self.store.state(&record, each)
+    }
+
     fn restart<'a>(&'a self, lane: &'a LaneId, position: Position) -> BoxFuture<'a, Result<(), JournalError>> {
         async move { self.write(lane, Write::Restart(position)).await.map(drop) }.boxed()
     }
@@ -156,7 +165,34 @@ impl Journal for LocalJournal {
     }
 }
 
+impl LocalJournal {
+    /// The records of a lane's state, in order, for somebody who only looks.
+    ///
+    /// # Errors
+    /// They can't be read.
+    pub fn look(
+        &self,
+        lane: &LaneId,
+        each: &mut dyn FnMut(&[u8]) -> Result<(), StateError>,
+    ) -> Result<(), JournalError> {
+        self.store.lane(lane)?.map_or(Ok(()), |record| self.store.state(&record, each))
+    }
+}
+
 impl Store {
+    fn state(
+        &self,
+        record: &LaneRecord,
+        each: &mut dyn FnMut(&[u8]) -> Result<(), StateError>,
+    ) -> Result<(), JournalError> {
+        let key = lane_key(&record.lane);
+        self.files.read(&key, record.state, each).map_err(|source| JournalError::State {
+            lane: Box::new(record.lane.clone()),
+            path: self.files.path(&key, record.state.number).display().to_string(),
+            source,
+        })
+    }
+
     fn lane(&self, lane: &LaneId) -> Result<Option<LaneRecord>, JournalError> {
         let key = lane_key(lane);
         let value = self.lanes.get(&key).map_err(storage("reading a lane"))?;
@@ -184,7 +220,7 @@ impl Store {
                 position.generation = position.generation.max(older.position.generation.saturating_add(1));
             }
         }
-        Ok(LaneRecord { lane: lane.clone(), owner: Owner(0), position })
+        Ok(LaneRecord { lane: lane.clone(), owner: Owner(0), position, state: LogEnd::default() })
     }
 
     fn topic(&self, lane: &LaneId) -> Result<Option<TopicRecord>, JournalError> {
@@ -246,85 +282,6 @@ impl Store {
     }
 }
 
-/// The thread that writes.
-struct Writer {
-    store: Store,
-    /// The lanes written so far: the fence is checked against memory, not the disk.
-    known: HashMap<LaneId, LaneRecord>,
-}
-
-impl Writer {
-    fn run(mut self, queue: &mpsc::Receiver<Request>) {
-        while let Ok(first) = queue.recv() {
-            let group: Vec<_> = std::iter::once(first).chain(queue.try_iter().take(MAX_GROUP - 1)).collect();
-            if self.write_group(group).is_err() {
-                return; // reported to the group; the store takes no more writes after a failed sync
-            }
-        }
-    }
-
-    /// Writes a group in one batch, syncs, then answers. A refused write is left out of the batch.
-    fn write_group(&mut self, group: Vec<Request>) -> Result<(), ()> {
-        let mut batch = self.store.database.batch().durability(Some(PersistMode::SyncAll));
-        let staged: Vec<_> =
-            group.into_iter().map(|request| (self.stage(&mut batch, &request), request.done)).collect();
-        let written = batch.commit();
-        for (outcome, done) in staged {
-            let outcome = match &written {
-                Ok(()) => outcome,
-                Err(e) => Err(JournalError::Storage { action: "writing", source: repeat(e) }),
-            };
-            // The lane may have been dropped meanwhile: then nobody waits, and the next taker reads the record.
-            drop(done.send(outcome));
-        }
-        written.map_err(drop)
-    }
-
-    /// Checks one write against the lane as it stands after the writes staged before it, and adds it to the batch.
-    fn stage(&mut self, batch: &mut OwnedWriteBatch, request: &Request) -> Result<LaneRecord, JournalError> {
-        let lane = &request.lane;
-        let mut record = match self.known.get(lane) {
-            Some(record) => record.clone(),
-            None => match self.store.lane(lane)? {
-                Some(record) => record,
-                None => self.store.new_lane(lane)?,
-            },
-        };
-        match &request.write {
-            Write::Take => record.owner.0 += 1,
-            Write::Intend(owner, intent) => {
-                fence(&record, *owner)?;
-                batch.insert(&self.store.intents, intent_key(lane, intent.epoch), json(intent)?);
-                return Ok(record);
-            }
-            Write::Commit(owner, commit) => {
-                fence(&record, *owner)?;
-                if commit.epoch <= record.position.epoch || commit.position.epoch != commit.epoch {
-                    return Err(JournalError::OutOfOrder { lane: Box::new(lane.clone()), epoch: commit.epoch });
-                }
-                record.position = commit.position.clone();
-                batch.remove(&self.store.intents, intent_key(lane, commit.epoch));
-            }
-            Write::Partitions(count) => {
-                if let Some(topic) = self.store.with_partitions(lane, *count)? {
-                    batch.insert(&self.store.topics, topic_id_key(lane), json(&topic)?);
-                }
-                return Ok(record);
-            }
-            Write::Restart(position) => {
-                for open in self.store.open_intents(lane)? {
-                    batch.remove(&self.store.intents, intent_key(lane, open.epoch));
-                }
-                record.owner.0 += 1;
-                record.position = position.clone();
-            }
-        }
-        batch.insert(&self.store.lanes, lane_key(lane), json(&record)?);
-        self.known.insert(lane.clone(), record.clone());
-        Ok(record)
-    }
-}
-
 fn fence(record: &LaneRecord, mine: Owner) -> Result<(), JournalError> {
     if record.owner == mine {
         return Ok(());
@@ -363,6 +320,10 @@ fn storage(action: &'static str) -> impl Fn(fjall::Error) -> JournalError {
     move |source| JournalError::Storage { action, source }
 }
 
+fn disk(action: &'static str) -> impl Fn(io::Error) -> JournalError {
+    move |source| JournalError::Storage { action, source: source.into() }
+}
+
 /// JSON: a few hundred bytes an epoch, readable with any tool when something is wrong.
 fn json<T: Serialize>(record: &T) -> Result<Vec<u8>, JournalError> {
     serde_json::to_vec(record).map_err(|source| JournalError::Record { key: "to be written".into(), source })
@@ -373,10 +334,7 @@ fn parse<T: for<'a> Deserialize<'a>>(key: &[u8], value: &[u8]) -> Result<T, Jour
         .map_err(|source| JournalError::Record { key: String::from_utf8_lossy(key).into_owned(), source })
 }
 
-/// fjall's errors can't be cloned, and each write of a failed group is told of it.
-fn repeat(error: &fjall::Error) -> fjall::Error {
-    fjall::Error::Io(std::io::Error::other(error.to_string()))
-}
-
+#[cfg(test)]
+mod state_tests;
 #[cfg(test)]
 mod tests;

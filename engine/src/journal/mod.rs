@@ -1,20 +1,24 @@
 //! The journal: what each lane has decided and done. The exactly-once argument rests on it.
 //!
 //! **Promise.** What `intend` and `commit` returned `Ok` for survives a crash of the process and a power cut. A commit
-//! is one atomic step: position, clock, end of the intent. Both are refused for an owner that is no longer the lane's.
+//! is one atomic step: position, clock, watermark, changes of the lane's state, end of the intent. Both are refused for an
+//! owner that is no longer the lane's.
 //! **Assumed.** The disk keeps what it has synced.
 //!
 //! | crash | found | recovery |
 //! |---|---|---|
 //! | before the intent is durable | the old position | collect anew; nothing had left |
 //! | intent durable; nothing, some or all of its blocks inserted | open intent | make the blocks again, insert under the same tokens, commit |
-//! | commit durable | the new position | nothing |
+//! | state's record written, commit not durable | open intent, the old position and the old end of the state | the record is cut off; as above |
+//! | commit durable | the new position and state | nothing |
 //!
 //! *Invariant:* no block leaves for a table before the intent that names it is durable.
 //! *Invariant:* commits of a lane are made in epoch order, and each begins where the one before it ended.
+//! *Invariant:* position and state are never apart: both are what the last commit says.
 
 mod local;
 mod simulated;
+mod state_log;
 
 use std::collections::BTreeMap;
 
@@ -22,9 +26,11 @@ use futures::future::BoxFuture;
 use serde::{Deserialize, Serialize};
 
 use crate::offsets::{LaneId, OffsetRange};
+use crate::state::{Sealed, StateError};
 
 pub use local::LocalJournal;
 pub use simulated::{SimulatedDisk, SimulatedJournal};
+pub use state_log::LogError;
 
 /// Grows by one each time a process takes the lane.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -43,11 +49,25 @@ pub struct Position {
     pub clock_ms: i64,
     /// Digest of the plugin that made the last committed epoch.
     pub plugin_digest: Option<String>,
+    /// What the next epoch sees as its watermark, ms since 1970-01-01 UTC; `None` before the first event. Never goes back.
+    #[serde(default)]
+    pub watermark_ms: Option<i64>,
+    /// The versions of the plugin's state that wrote the lane's entries, ascending; none: there are no entries.
+    #[serde(default)]
+    pub state_versions: Vec<u32>,
 }
 
 impl Default for Position {
     fn default() -> Self {
-        Self { generation: 1, epoch: 0, next_offset: None, clock_ms: 0, plugin_digest: None }
+        Self {
+            generation: 1,
+            epoch: 0,
+            next_offset: None,
+            clock_ms: 0,
+            plugin_digest: None,
+            watermark_ms: None,
+            state_versions: Vec::new(),
+        }
     }
 }
 
@@ -93,7 +113,7 @@ pub struct Intent {
     pub generation: u16,
     /// The epoch's number; never used again, not even when the epoch is given up.
     pub epoch: u64,
-    /// The offsets that the epoch covers.
+    /// The offsets that the epoch covers; an epoch of timers alone covers none.
     pub range: OffsetRange,
     /// Messages found in the range.
     pub messages: usize,
@@ -109,6 +129,18 @@ pub struct Intent {
     pub schemas: Option<BTreeMap<u32, Option<String>>>,
     /// The epoch's clock, ms since 1970-01-01 UTC.
     pub clock_ms: i64,
+    /// The watermark that its calls saw.
+    #[serde(default)]
+    pub watermark_ms: Option<i64>,
+    /// The watermark that the next epoch sees.
+    #[serde(default)]
+    pub next_watermark_ms: Option<i64>,
+    /// Digest of what it changed of the lane's state, in hex; `None`: the plugin keeps no state.
+    #[serde(default)]
+    pub state_digest: Option<String>,
+    /// The version of that state.
+    #[serde(default)]
+    pub state_version: Option<u32>,
     /// The calls that succeeded, in order.
     pub calls: Vec<Call>,
     /// The rows that no call succeeded on.
@@ -128,6 +160,8 @@ pub struct Commit {
     pub epoch: u64,
     /// Where the lane stands from now on.
     pub position: Position,
+    /// What the epoch changed of the lane's state.
+    pub state: Sealed,
 }
 
 /// A lane just taken: read after the former owner was shut out.
@@ -180,7 +214,17 @@ pub trait Journal: Send + Sync {
     /// Ends an epoch, durably and in one step.
     fn commit<'a>(&'a self, lane: &'a LaneId, owner: Owner, commit: Commit) -> BoxFuture<'a, Result<(), JournalError>>;
 
-    /// An operator's decision: the lane goes on from this position, in a new generation, its open epochs given up.
+    /// Gives the records of a lane's state, in the order of their commits: a snapshot or the first changes, then changes.
+    /// Reads the disk on the calling thread, for seconds where there is much: not for an async worker.
+    fn state(
+        &self,
+        lane: &LaneId,
+        owner: Owner,
+        each: &mut dyn FnMut(&[u8]) -> Result<(), StateError>,
+    ) -> Result<(), JournalError>;
+
+    /// An operator's decision: the lane goes on from this position, in a new generation, its open epochs given up and its
+    /// state forgotten.
     fn restart<'a>(&'a self, lane: &'a LaneId, position: Position) -> BoxFuture<'a, Result<(), JournalError>>;
 
     /// All lanes that were ever taken, with their positions and the number of open intents.
@@ -213,6 +257,21 @@ pub enum JournalError {
         /// What is wrong with it.
         #[source]
         source: serde_json::Error,
+    },
+    /// What a lane remembers can't be read, so that its next rows would be others than before.
+    #[error(
+        "the state of lane {lane} in {path} can't be read. Restore the whole data folder from a backup, or give the state up: \
+         stop the engine and run: engine recover --plugin {} --topic {} --partition {} --from start (to make everything \
+         again from the topic) or --from here (to go on with nothing remembered)", lane.plugin, lane.topic, lane.partition
+    )]
+    State {
+        /// The lane.
+        lane: Box<LaneId>,
+        /// The file.
+        path: String,
+        /// What is wrong with it.
+        #[source]
+        source: LogError,
     },
     /// Somebody else has taken the lane since.
     #[error("lane {lane} was taken by another owner ({now}, this one is {mine})")]

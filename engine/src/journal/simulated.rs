@@ -1,7 +1,8 @@
 //! The journal's simulated twin: a disk in memory that loses what was not synced when its process ends.
 //!
 //! **Promise.** That of [`Journal`]. After a failed write nothing is taken any more, as with the real one.
-//! **A crash** keeps what was synced, and of the writes behind it the first few, as chance has it.
+//! **A crash** keeps what was synced, and of the writes behind it the first few, as chance has it. Of the state that the next
+//! one would have written, a part may be there as well, behind the end of the lane's log: a torn write.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -10,9 +11,11 @@ use std::sync::{Arc, Mutex};
 use futures::FutureExt;
 use futures::future::BoxFuture;
 
+use super::state_log::{LogEnd, LogError};
 use super::{Commit, Intent, Journal, JournalError, Owner, Position, Raised, Taken};
 use crate::offsets::LaneId;
 use crate::simulation::{Chance, Phase, Process, Step, locked};
+use crate::state::StateError;
 
 /// A disk. Clones are the same disk.
 #[derive(Clone, Debug)]
@@ -31,6 +34,8 @@ struct State {
     unsynced: Vec<(LaneId, Write)>,
     /// The sync that fails, counted down from the next one.
     failing: Option<u32>,
+    /// Writes of state of which a crash left a part.
+    torn: u64,
     intents: Vec<(LaneId, Intent)>,
     commits: Vec<(LaneId, Commit)>,
 }
@@ -42,11 +47,46 @@ struct Lane {
     owner: Owner,
     position: Position,
     open: BTreeMap<u64, Intent>,
+    /// Where its state ends.
+    end: LogEnd,
+    /// The logs of its state, by number. Shared with the copies of the disk until one of them is written.
+    logs: BTreeMap<u64, Arc<Vec<u8>>>,
 }
 
 impl Default for Lane {
     fn default() -> Self {
-        Self { owner: Owner(0), position: Position::default(), open: BTreeMap::new() }
+        let (position, end) = (Position::default(), LogEnd::default());
+        Self { owner: Owner(0), position, open: BTreeMap::new(), end, logs: BTreeMap::new() }
+    }
+}
+
+impl Lane {
+    /// Writes what a commit changed of the state; gives its new end. `kept`: so many bytes of it, and then the crash.
+    fn remember(&mut self, id: &LaneId, commit: &Commit, kept: Option<usize>) -> LogEnd {
+        let key = id.to_string().into_bytes();
+        let Some(append) = self.end.append(&key, &commit.state) else { return self.end };
+        let log = Arc::make_mut(self.logs.entry(append.end.number).or_default());
+        log.truncate(usize::try_from(append.at).unwrap_or(usize::MAX));
+        let bytes = append.head.iter().chain(append.record);
+        log.extend(bytes.take(kept.unwrap_or(usize::MAX)));
+        append.end
+    }
+
+    fn read(&self, id: &LaneId, each: &mut dyn FnMut(&[u8]) -> Result<(), StateError>) -> Result<(), LogError> {
+        if self.end.bytes == 0 {
+            return Ok(());
+        }
+        let log = self.logs.get(&self.end.number).cloned().unwrap_or_default();
+        self.end.read(&id.to_string().into_bytes(), &mut log.as_slice(), each)
+    }
+
+    /// What the real one does with its files when a lane is taken.
+    fn clean(&mut self) {
+        let LogEnd { number, bytes, .. } = self.end;
+        self.logs.retain(|of, _| *of == number && bytes > 0);
+        if let Some(log) = self.logs.get_mut(&number) {
+            Arc::make_mut(log).truncate(usize::try_from(bytes).unwrap_or(usize::MAX));
+        }
     }
 }
 
@@ -92,9 +132,13 @@ impl SimulatedDisk {
         let unsynced = std::mem::take(&mut state.unsynced);
         let kept = self.chance.below(u32::try_from(unsynced.len() + 1).unwrap_or(u32::MAX)) as usize;
         state.lanes = state.synced.clone();
-        for (lane, write) in unsynced.into_iter().take(kept) {
+        let mut unsynced = unsynced.into_iter();
+        for (lane, write) in unsynced.by_ref().take(kept) {
             // Each was checked against the ones before it when it was written.
             drop(state.apply(&lane, &write));
+        }
+        if let Some((lane, Write::Commit(_, commit))) = unsynced.next() {
+            state.tear(&lane, &commit, self.chance.below(100) as usize);
         }
         state.sync();
         SimulatedJournal { disk: self.clone(), process, closed: AtomicBool::new(false) }
@@ -105,12 +149,45 @@ impl SimulatedDisk {
         locked(&self.state).failing = syncs;
     }
 
+    /// Writes of state of which a crash left a part.
+    #[must_use]
+    pub fn torn(&self) -> u64 {
+        locked(&self.state).torn
+    }
+
     /// Where a lane stands, durably: its position and the intents that are open.
     #[must_use]
     pub fn lane(&self, lane: &LaneId) -> (Position, Vec<Intent>) {
         let state = locked(&self.state);
         let lane = state.synced.get(lane).cloned().unwrap_or_default();
         (lane.position, lane.open.into_values().collect())
+    }
+
+    /// The records of a lane's state, durably.
+    ///
+    /// # Panics
+    /// If they can't be read.
+    #[must_use]
+    pub fn state(&self, id: &LaneId) -> Vec<Vec<u8>> {
+        let lane = locked(&self.state).synced.get(id).cloned().unwrap_or_default();
+        let mut records = Vec::new();
+        let each = &mut |record: &[u8]| {
+            records.push(record.to_vec());
+            Ok(())
+        };
+        lane.read(id, each).expect("what was committed can be read");
+        records
+    }
+
+    /// A bit of each lane's state falls over.
+    pub fn damage_state(&self) {
+        let mut state = locked(&self.state);
+        for log in state.lanes.values_mut().flat_map(|lane| lane.logs.values_mut()) {
+            if let Some(byte) = Arc::make_mut(log).last_mut() {
+                *byte ^= 1;
+            }
+        }
+        state.sync();
     }
 
     /// Every intent that was ever durable, in order.
@@ -135,7 +212,10 @@ impl State {
             if mine == lane.owner { Ok(()) } else { Err(fenced) }
         };
         match write {
-            Write::Take => lane.owner.0 += 1,
+            Write::Take => {
+                lane.owner.0 += 1;
+                lane.clean();
+            }
             Write::Intend(owner, intent) => {
                 fence(*owner)?;
                 lane.open.insert(intent.epoch, intent.clone());
@@ -145,6 +225,7 @@ impl State {
                 if commit.epoch <= lane.position.epoch || commit.position.epoch != commit.epoch {
                     return Err(JournalError::OutOfOrder { lane: Box::new(id.clone()), epoch: commit.epoch });
                 }
+                lane.end = lane.remember(id, commit, None);
                 lane.position = commit.position.clone();
                 lane.open.remove(&commit.epoch);
             }
@@ -152,10 +233,19 @@ impl State {
                 lane.owner.0 += 1;
                 lane.position = position.clone();
                 lane.open.clear();
+                lane.end = lane.end.next();
+                lane.clean();
             }
         }
         self.unsynced.push((id.clone(), write.clone()));
         Ok(())
+    }
+
+    /// A crash within the write of a commit's state: so many bytes of it are there, and its end is not.
+    fn tear(&mut self, id: &LaneId, commit: &Commit, kept: usize) {
+        if let Some(lane) = self.lanes.get_mut(id) {
+            self.torn += u64::from(lane.remember(id, commit, Some(kept)) != lane.end && kept > 0);
+        }
     }
 
     fn sync(&mut self) {
@@ -244,6 +334,22 @@ impl Journal for SimulatedJournal {
 
     fn commit<'a>(&'a self, lane: &'a LaneId, owner: Owner, commit: Commit) -> BoxFuture<'a, Result<(), JournalError>> {
         self.write(lane, Write::Commit(owner, commit)).boxed()
+    }
+
+    fn state(
+        &self,
+        lane: &LaneId,
+        owner: Owner,
+        each: &mut dyn FnMut(&[u8]) -> Result<(), StateError>,
+    ) -> Result<(), JournalError> {
+        self.open()?;
+        let taken = locked(&self.disk.state).lanes.get(lane).cloned().unwrap_or_default();
+        if taken.owner != owner {
+            return Err(JournalError::Fenced { lane: Box::new(lane.clone()), mine: owner.0, now: taken.owner.0 });
+        }
+        let path = format!("log {} of the simulated disk", taken.end.number);
+        let read = taken.read(lane, each);
+        read.map_err(|source| JournalError::State { lane: Box::new(lane.clone()), path, source })
     }
 
     fn restart<'a>(&'a self, lane: &'a LaneId, position: Position) -> BoxFuture<'a, Result<(), JournalError>> {

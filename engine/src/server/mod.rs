@@ -18,6 +18,7 @@ use crate::lane_status::LaneState;
 use crate::metrics::{Counts, InsertTotals, Metrics, WINDOW};
 use crate::plan::drift::Change;
 use crate::sink::ClickHouse;
+use crate::verify::watch::Seen;
 
 use threads::cpu_seconds;
 
@@ -134,5 +135,13 @@ fn warnings(shown: &Shown) -> Vec<String> {
             WINDOW.as_secs()
         )
     };
-    shown.metrics.failing().into_iter().map(failing).chain(shown.lanes.warnings()).collect()
+    let wrong = |(plugin, seen): (String, Seen)| {
+        format!(
+            "of the committed rows of plugin {plugin}, {} are not in their tables and {} are there more than once: \
+             engine verify {plugin}",
+            seen.missing, seen.double
+        )
+    };
+    let warnings = shown.metrics.failing().into_iter().map(failing).chain(shown.metrics.wrong().into_iter().map(wrong));
+    warnings.chain(shown.lanes.warnings()).collect()
 }

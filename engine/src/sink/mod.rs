@@ -26,8 +26,9 @@ use crate::table::Table;
 pub use bronze::{bronze_block, bronze_table};
 pub use claim::Claim;
 pub use clickhouse::{
-    Backoff, Cause, ClickHouse, ClickHouseSettings, Compression, Password, SinkStats, SinkTotals, TablePlan,
-    create_statements, encoded_bytes,
+    Audited, Backoff, Cause, ClickHouse, ClickHouseSettings, Comparable, Compression, EpochSide, Group, NamedRows,
+    Password, RowsFrom, SeenEpoch, SeenReplay, SinkStats, SinkTotals, Stranger, TablePlan, create_statements,
+    encoded_bytes,
 };
 pub use dead_letter::{DeadLetter, KEPT_DAYS, MOST_KEPT_BYTES, dead_letter_block, dead_letter_table};
 pub use messages::{Provenance, epoch_column};

@@ -108,6 +108,24 @@ impl Source for FileSource {
         .boxed()
     }
 
+    fn at_time<'a>(&'a self, partition: &'a TopicPartition, time_ms: i64) -> BoxFuture<'a, Result<i64, SourceError>> {
+        async move {
+            let Some(places) = self.index().await?.get(partition) else { return Ok(0) };
+            let (paths, places) = (self.paths.clone(), places.clone());
+            blocking(move || {
+                let mut open = None;
+                for place in places.iter() {
+                    if read(&paths, *place, &mut open)?.timestamp.is_some_and(|timestamp| timestamp >= time_ms) {
+                        return Ok(place.offset);
+                    }
+                }
+                Ok(end_of(&places))
+            })
+            .await
+        }
+        .boxed()
+    }
+
     /// A file has nobody to tell.
     fn mirror(&self, _: &TopicPartition, _: &str, _: i64) {}
 }

@@ -77,6 +77,10 @@ pub trait Source: Send + Sync {
     /// The first offset that a partition holds and its end, as a reader would find them now.
     fn bounds<'a>(&'a self, partition: &'a TopicPartition) -> BoxFuture<'a, Result<(i64, i64), SourceError>>;
 
+    /// The first offset of a partition whose message is not older than this time (ms since 1970-01-01 UTC); its end where
+    /// all are older.
+    fn at_time<'a>(&'a self, partition: &'a TopicPartition, time_ms: i64) -> BoxFuture<'a, Result<i64, SourceError>>;
+
     /// Tells outside lag tools how far a transform is: every row below `next_offset` is in its table. Best effort.
     fn mirror(&self, partition: &TopicPartition, plugin: &str, next_offset: i64);
 }

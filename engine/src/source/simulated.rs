@@ -197,6 +197,11 @@ impl Source for SimulatedSource {
         async move { Ok(self.topics.with(partition, |log| (log.earliest, log.end))) }.boxed()
     }
 
+    /// Simulated messages have no time: all are as old as asked.
+    fn at_time<'a>(&'a self, partition: &'a TopicPartition, _: i64) -> BoxFuture<'a, Result<i64, SourceError>> {
+        async move { Ok(self.topics.with(partition, |log| log.earliest)) }.boxed()
+    }
+
     fn mirror(&self, partition: &TopicPartition, plugin: &str, next_offset: i64) {
         locked(&self.topics.state).mirrored.insert((partition.clone(), plugin.to_owned()), next_offset);
     }

@@ -10,7 +10,7 @@ use twox_hash::XxHash3_64;
 use super::cells::Checked;
 
 /// Parts that a table grows in, one at a time: growing stops nothing for long, and takes little memory at a time.
-pub(super) const SHARDS: usize = 64;
+pub(super) const SHARDS: usize = 16;
 /// Slots are full when four of five are taken; beyond, chains get long.
 const FULL: (usize, usize) = (4, 5);
 /// Keys whose place is fetched ahead: what memory can have under way at once, and some more.
@@ -65,7 +65,7 @@ impl Hash {
     /// Below [`SHARDS`].
     #[inline]
     pub(super) fn shard(self) -> usize {
-        (self.0 >> 58) as usize
+        (self.0 >> 60) as usize
     }
 
     /// What a slot keeps of it, and what decides on the slot.
@@ -89,9 +89,9 @@ pub(super) fn is_full(entries: usize, slots: usize) -> bool {
     entries * FULL.1 >= slots * FULL.0
 }
 
-/// Slots for so many entries, with room for a quarter more.
+/// Slots for so many entries, with room for two fifths more: an entry is moved two to three times while a table grows.
 pub(super) fn slots_for(entries: usize) -> usize {
-    entries + entries * 9 / 16 + 8
+    entries + entries * 3 / 4 + 8
 }
 
 /// Asks the processor to fetch what is at an index, and goes on.

@@ -3,7 +3,7 @@
 //! Open addressing with linear probing, the keys in the slots themselves: one fetch from memory finds a key.
 
 use super::hash::{Hash, Hasher, SHARDS, is_full, prefetch, slot, slots_for};
-use super::live;
+use super::{huge, live};
 
 /// Marks a slot without a key: an expiry that no entry has.
 const EMPTY: i64 = i64::MIN;
@@ -36,6 +36,13 @@ impl Numbers {
 
     pub(super) fn len(&self) -> usize {
         self.len
+    }
+
+    /// Makes room for so many, where there are none yet.
+    pub(super) fn reserve(&mut self, keys: usize) {
+        for shard in self.shards.iter_mut().filter(|shard| shard.len == 0) {
+            shard.take_slots(slots_for(keys / SHARDS));
+        }
     }
 
     /// Bytes of memory that it takes.
@@ -98,21 +105,30 @@ impl Numbers {
     }
 }
 
-/// Where a key is, or the empty slot that it would take. No slots have none: 0.
+/// Where a key is, or the empty slot that it would take: there is always one, but of no slots at all.
 #[inline]
 fn find(slots: &[Slot], hash: Hash, key: u64) -> Result<usize, usize> {
-    let start = slot(hash.low(), slots.len());
-    let (before, from) = slots.split_at(start);
-    for (step, slot) in from.iter().chain(before).enumerate() {
-        let at = start + step;
+    let mut at = slot(hash.low(), slots.len());
+    while let Some(slot) = slots.get(at) {
+        if slot.key == key && slot.expiry != EMPTY {
+            return Ok(at);
+        }
         if slot.expiry == EMPTY {
-            return Err(if at < slots.len() { at } else { at - slots.len() });
+            return Err(at);
         }
-        if slot.key == key {
-            return Ok(if at < slots.len() { at } else { at - slots.len() });
-        }
+        at = if at + 1 == slots.len() { 0 } else { at + 1 };
     }
-    Err(0)
+    Err(at)
+}
+
+/// The empty slot that a key would take which is not there.
+#[inline]
+fn vacant(slots: &[Slot], hash: Hash) -> usize {
+    let mut at = slot(hash.low(), slots.len());
+    while slots.get(at).is_some_and(|slot| slot.expiry != EMPTY) {
+        at = if at + 1 == slots.len() { 0 } else { at + 1 };
+    }
+    at
 }
 
 impl Shard {
@@ -124,16 +140,23 @@ impl Shard {
             Some(_) | None => self.len,
         };
         let gone = self.len - stay;
-        let empty = Slot { key: 0, expiry: EMPTY };
-        let old = std::mem::replace(&mut self.slots, vec![empty; slots_for(stay)]);
+        let old = self.take_slots(slots_for(stay));
         self.earliest = i64::MAX;
         self.len = stay;
         for moved in old.iter().filter(|slot| !expired(slot)) {
-            let (Ok(at) | Err(at)) = find(&self.slots, hasher.number(moved.key), moved.key);
+            let at = vacant(&self.slots, hasher.number(moved.key));
             self.slots[at] = *moved;
             self.earliest = self.earliest.min(moved.expiry);
         }
         gone
+    }
+
+    /// Leaves so many empty slots.
+    fn take_slots(&mut self, count: usize) -> Vec<Slot> {
+        let mut slots = Vec::with_capacity(count);
+        huge::ask(slots.spare_capacity_mut());
+        slots.resize(count, Slot { key: 0, expiry: EMPTY });
+        std::mem::replace(&mut self.slots, slots)
     }
 
     /// Empties a slot, and moves those behind it up that would not be found any more (Knuth, volume 3, 6.4, algorithm R).

@@ -4,7 +4,7 @@
 //! |---|---|
 //! | 1 | version of the format: 1 |
 //! | 1 | 0: changes; 1: everything, in place of what was before |
-//! | 1, then for each 1 + length | tables: how many; of each its name's length and its name. Operations name a table by its place in this list |
+//! | 1, then for each 2 + length | tables: how many; of each its name's length, its name, and 0 (drops) or 1 (calls). Operations name a table by its place in this list |
 //! | … | operations, until the record ends |
 //!
 //! | operation | |
@@ -17,7 +17,7 @@
 //! Expiries are 0 (never), or 1 and 64 bits for each. All numbers are little-endian.
 
 use super::cells::{Cells, Checked};
-use super::{Key, StateError, StateTable};
+use super::{Key, MOST_KEYS, OnExpire, StateError, StateTable};
 
 const VERSION: u8 = 1;
 const PUT: u8 = 1;
@@ -47,6 +47,7 @@ impl Changes {
         for table in tables {
             bytes.push(byte(table.name.len()));
             bytes.extend_from_slice(table.name.as_bytes());
+            bytes.push(u8::from(table.on_expire == OnExpire::Call));
         }
         Self { header: bytes.len(), bytes }
     }
@@ -71,7 +72,7 @@ impl Changes {
         self.bytes.truncate(len.max(self.header));
     }
 
-    pub(super) fn put(&mut self, table: usize, keys: Checked<'_>, values: Checked<'_>, expiries: &[i64]) {
+    pub(super) fn put(&mut self, table: u8, keys: Checked<'_>, values: Checked<'_>, expiries: &[i64]) {
         if keys.len() == 0 {
             return;
         }
@@ -82,7 +83,7 @@ impl Changes {
     }
 
     /// Those of the keys, with empty values.
-    pub(super) fn insert(&mut self, table: usize, keys: Checked<'_>, expiries: &[i64], which: &[usize]) {
+    pub(super) fn insert(&mut self, table: u8, keys: Checked<'_>, expiries: &[i64], which: &[usize]) {
         if which.is_empty() {
             return;
         }
@@ -93,7 +94,7 @@ impl Changes {
     }
 
     /// Those of the keys.
-    pub(super) fn delete(&mut self, table: usize, keys: Checked<'_>, which: &[usize]) {
+    pub(super) fn delete(&mut self, table: u8, keys: Checked<'_>, which: &[usize]) {
         if which.is_empty() {
             return;
         }
@@ -101,13 +102,13 @@ impl Changes {
         self.column(which.iter().map(|index| keys.get(*index)));
     }
 
-    pub(super) fn expire(&mut self, table: usize, watermark_ms: i64) {
-        self.bytes.extend_from_slice(&[EXPIRE, byte(table)]);
+    pub(super) fn expire(&mut self, table: u8, watermark_ms: i64) {
+        self.bytes.extend_from_slice(&[EXPIRE, table]);
         self.bytes.extend_from_slice(&watermark_ms.to_le_bytes());
     }
 
     /// Entries, however many.
-    pub(super) fn put_all<'a>(&mut self, table: usize, entries: impl Iterator<Item = (Key<'a>, &'a [u8], i64)>) {
+    pub(super) fn put_all<'a>(&mut self, table: u8, entries: impl Iterator<Item = (Key<'a>, &'a [u8], i64)>) {
         let mut entries = entries.peekable();
         while entries.peek().is_some() {
             let some: Vec<_> = entries.by_ref().take(SNAPSHOT_ROWS).collect();
@@ -118,8 +119,8 @@ impl Changes {
         }
     }
 
-    fn operation(&mut self, operation: u8, table: usize, count: usize) {
-        self.bytes.extend_from_slice(&[operation, byte(table)]);
+    fn operation(&mut self, operation: u8, table: u8, count: usize) {
+        self.bytes.extend_from_slice(&[operation, table]);
         self.bytes.extend_from_slice(&length(count).to_le_bytes());
     }
 
@@ -173,6 +174,14 @@ pub(super) enum Column<'a> {
 }
 
 impl Column<'_> {
+    /// Bytes of each, where all are of one length.
+    pub(super) fn width(&self) -> Option<usize> {
+        match self {
+            Self::Fixed { width, .. } => Some(*width),
+            Self::Variable { .. } => None,
+        }
+    }
+
     pub(super) fn checked(&self, count: usize) -> Result<Checked<'_>, StateError> {
         let cells = match self {
             Self::Fixed { width, bytes } => Cells::Fixed { width: *width, bytes },
@@ -188,20 +197,9 @@ pub(super) fn read<'a>(
     described: &[StateTable],
 ) -> Result<(Kind, impl Iterator<Item = Result<Operation<'a>, StateError>> + use<'a>), StateError> {
     let mut reader = Reader { rest: record };
-    if reader.byte()? != VERSION {
-        return Err(StateError::Damaged("it is of another version of the format: is this an older engine?"));
-    }
-    let kind = match reader.byte()? {
-        0 => Kind::Changes,
-        1 => Kind::Snapshot,
-        _ => return Err(StateError::Damaged("it is neither changes nor a snapshot")),
-    };
-    let mut tables = Vec::new();
-    for _ in 0..reader.byte()? {
-        let length = reader.byte()?;
-        let name = reader.take(length.into())?;
-        tables.push(described.iter().position(|table| table.name.as_bytes() == name));
-    }
+    let (kind, named) = reader.header()?;
+    let index = |table: &StateTable| described.iter().position(|described| described.name == table.name);
+    let tables: Vec<_> = named.iter().map(index).collect();
     let mut failed = false;
     let next = move || {
         if failed || reader.rest.is_empty() {
@@ -212,6 +210,11 @@ pub(super) fn read<'a>(
         Some(operation)
     };
     Ok((kind, std::iter::from_fn(next)))
+}
+
+/// The tables that there were when a record was written.
+pub(super) fn tables(record: &[u8]) -> Result<Vec<StateTable>, StateError> {
+    Reader { rest: record }.header().map(|(_, tables)| tables)
 }
 
 struct Reader<'a> {
@@ -239,24 +242,56 @@ impl<'a> Reader<'a> {
         self.array().map(|bytes| u32::from_le_bytes(bytes) as usize)
     }
 
+    fn header(&mut self) -> Result<(Kind, Vec<StateTable>), StateError> {
+        if self.byte()? != VERSION {
+            return Err(StateError::Damaged("it is of another version of the format: is this an older engine?"));
+        }
+        let kind = match self.byte()? {
+            0 => Kind::Changes,
+            1 => Kind::Snapshot,
+            _ => return Err(StateError::Damaged("it is neither changes nor a snapshot")),
+        };
+        let count = self.byte()?;
+        let tables = (0..count).map(|_| self.table()).collect::<Result<_, _>>()?;
+        Ok((kind, tables))
+    }
+
+    fn table(&mut self) -> Result<StateTable, StateError> {
+        let length = self.byte()?;
+        let name = String::from_utf8(self.take(length.into())?.to_vec());
+        let name = name.map_err(|_| StateError::Damaged("a table's name is no text"))?;
+        let on_expire = match self.byte()? {
+            0 => OnExpire::Drop,
+            1 => OnExpire::Call,
+            _ => return Err(StateError::Damaged("a table neither drops nor calls")),
+        };
+        Ok(StateTable { name, on_expire })
+    }
+
     fn operation(&mut self, tables: &[Option<usize>]) -> Result<Operation<'a>, StateError> {
         let operation = self.byte()?;
         let unknown = StateError::Damaged("an operation is on a table that it does not name");
         let table = *tables.get(usize::from(self.byte()?)).ok_or(unknown)?;
         match operation {
             PUT => {
-                let count = self.count()?;
+                let count = self.entries()?;
                 let keys = self.column(count)?;
                 let (expiries, values) = (self.expiries(count)?, self.column(count)?);
                 Ok(Operation::Put { table, count, keys, expiries, values })
             }
             DELETE => {
-                let count = self.count()?;
+                let count = self.entries()?;
                 Ok(Operation::Delete { table, count, keys: self.column(count)? })
             }
             EXPIRE => Ok(Operation::Expire { table, watermark_ms: i64::from_le_bytes(self.array()?) }),
             _ => Err(StateError::Damaged("it has an unknown operation")),
         }
+    }
+
+    /// How many entries an operation is on. Bounded, or a few bytes could stand for four billion entries of no bytes.
+    fn entries(&mut self) -> Result<usize, StateError> {
+        let count = self.count()?;
+        if count > MOST_KEYS { Err(StateError::Damaged("it has an operation on too many entries")) } else { Ok(count) }
     }
 
     fn column(&mut self, count: usize) -> Result<Column<'a>, StateError> {

@@ -51,6 +51,17 @@ impl Table {
         *self = Self::new(self.on_expire, self.hasher);
     }
 
+    /// Makes room for entries of a snapshot: so many that numbers could be, and so many others.
+    pub(super) fn reserve(&mut self, numbers: usize, texts: usize) {
+        match self.on_expire {
+            OnExpire::Drop => {
+                self.numbers.reserve(numbers);
+                self.texts.reserve(texts);
+            }
+            OnExpire::Call => self.texts.reserve(numbers + texts),
+        }
+    }
+
     /// Fetches what will be looked for soon: of the keys that come after this one.
     #[inline]
     pub(super) fn prefetch(&self, hashes: &[Hash], index: usize) {

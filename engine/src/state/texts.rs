@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 
 use super::hash::{Hash, SHARDS, is_full, prefetch, slot, slots_for};
-use super::live;
+use super::{huge, live};
 
 /// Bytes before the key.
 const HEADER: usize = 16;
@@ -58,6 +58,13 @@ impl Texts {
 
     pub(super) fn len(&self) -> usize {
         self.len
+    }
+
+    /// Makes room for so many, where there are none yet.
+    pub(super) fn reserve(&mut self, entries: usize) {
+        for shard in self.shards.iter_mut().filter(|shard| shard.len == 0) {
+            shard.take_slots(slots_for(entries / SHARDS));
+        }
     }
 
     /// Bytes of memory that it takes.
@@ -155,22 +162,29 @@ impl Shard {
         entry.expect("a slot says where an entry lies")
     }
 
-    /// Where an entry of this hash is, or the empty slot that it would take. No slots have none: 0.
+    /// Where an entry of this hash is, or the empty slot that it would take: there is always one, but of no slots at all.
     #[inline]
     fn find(&self, hash: Hash, is: impl Fn(Entry<'_>) -> bool) -> Result<usize, usize> {
-        let count = self.slots.len();
-        let start = slot(hash.low(), count);
-        let (before, from) = self.slots.split_at(start);
-        for (step, slot) in from.iter().chain(before).enumerate() {
-            let at = if start + step < count { start + step } else { start + step - count };
+        let mut at = slot(hash.low(), self.slots.len());
+        while let Some(slot) = self.slots.get(at) {
             if slot.at == 0 {
                 return Err(at);
             }
             if slot.hash == hash.low() && is(self.entry(slot.at)) {
                 return Ok(at);
             }
+            at = if at + 1 == self.slots.len() { 0 } else { at + 1 };
         }
-        Err(0)
+        Err(at)
+    }
+
+    /// The empty slot that a key would take which is not there.
+    fn vacant(&self, low: u32) -> usize {
+        let mut at = slot(low, self.slots.len());
+        while self.slots.get(at).is_some_and(|slot| slot.at != 0) {
+            at = if at + 1 == self.slots.len() { 0 } else { at + 1 };
+        }
+        at
     }
 
     fn put(&mut self, hash: Hash, entry: Entry<'_>, watermark_ms: Option<i64>, gone: impl FnMut(Entry<'_>)) {
@@ -188,7 +202,7 @@ impl Shard {
         if is_full(self.len + 1, self.slots.len()) {
             self.rebuild(watermark_ms, gone);
         }
-        let (Ok(at) | Err(at)) = self.find(hash, |_| false);
+        let at = self.vacant(hash.low());
         self.slots[at] = Slot { hash: hash.low(), at: self.place(entry) };
         self.len += 1;
     }
@@ -199,6 +213,7 @@ impl Shard {
         let again = self.free.get_mut(&units).and_then(Vec::pop);
         let at = again.unwrap_or_else(|| {
             let end = self.bytes.len() / UNIT;
+            self.reserve_bytes(units * UNIT);
             self.bytes.resize((end + units) * UNIT, 0);
             u32::try_from(end).expect("a shard is far below 32 GiB: the quota is")
         });
@@ -207,6 +222,22 @@ impl Shard {
         }
         self.write(at, entry);
         at
+    }
+
+    /// Room for more entries grows by half.
+    fn reserve_bytes(&mut self, bytes: usize) {
+        if self.bytes.capacity() - self.bytes.len() < bytes {
+            self.bytes.reserve_exact(bytes.max(self.bytes.len() / 2));
+            huge::ask(self.bytes.spare_capacity_mut());
+        }
+    }
+
+    /// Leaves so many empty slots.
+    fn take_slots(&mut self, count: usize) -> Vec<Slot> {
+        let mut slots = Vec::with_capacity(count);
+        huge::ask(slots.spare_capacity_mut());
+        slots.resize(count, Slot::default());
+        std::mem::replace(&mut self.slots, slots)
     }
 
     fn write(&mut self, at: u32, entry: Entry<'_>) {
@@ -236,9 +267,9 @@ impl Shard {
             self.drop_expired(&mut old, watermark_ms, &mut gone);
         }
         self.len = old.len();
-        self.slots = vec![Slot::default(); slots_for(old.len())];
+        self.take_slots(slots_for(old.len()));
         for moved in &old {
-            let (Ok(at) | Err(at)) = self.find(Hash(moved.hash.into()), |_| false);
+            let at = self.vacant(moved.hash);
             self.slots[at] = *moved;
         }
         self.tidy();
@@ -270,6 +301,7 @@ impl Shard {
             return;
         }
         let mut bytes = Vec::with_capacity(self.bytes.len() - self.free_units * UNIT);
+        huge::ask(bytes.spare_capacity_mut());
         bytes.resize(UNIT, 0);
         for slot in self.slots.iter_mut().filter(|slot| slot.at != 0) {
             let start = slot.at as usize * UNIT;

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use arrow_array::cast::AsArray;
 use arrow_array::types::{Int64Type, TimestampMillisecondType, UInt8Type};
 use arrow_array::{
-    ArrayRef, BooleanArray, Int32Array, RecordBatch, StringArray, TimestampMillisecondArray, UInt8Array, UInt32Array,
-    UInt64Array,
+    ArrayRef, BooleanArray, Int32Array, Int64Array, RecordBatch, StringArray, TimestampMillisecondArray, UInt8Array,
+    UInt32Array, UInt64Array,
 };
 use arrow_schema::ArrowError;
 use arrow_select::filter::filter;
@@ -18,15 +18,31 @@ use crate::plugin::{Emitted, Origin, Output, Rows};
 use crate::sink::Provenance;
 use crate::table::Table;
 
-/// Makes the table's rows of one `emit`. `rows` and `changes` are the call's input; `first_row` is the ordinal of the
-/// first row in the epoch's block for this table.
+/// A call's input: rows, and the changes that they are of.
+#[derive(Clone, Debug)]
+pub(super) struct CallInput {
+    pub rows: RecordBatch,
+    pub changes: Changes,
+}
+
+/// Where the engine's columns of one `emit` come from.
+struct Marks {
+    letters: StringArray,
+    deleted: UInt8Array,
+    versions: UInt64Array,
+    source_ts: TimestampMillisecondArray,
+    offsets: Int64Array,
+}
+
+/// Makes the table's rows of one `emit`. `input` is the call's, none where entries expired; `start` is the first offset of
+/// the epoch's range; `first_row` is the ordinal of the first row in the epoch's block for this table.
 pub(super) fn assemble(
     emitted: &Emitted,
     output: &Output,
     table: &Table,
-    rows: &RecordBatch,
-    changes: &Changes,
+    input: Option<&CallInput>,
     of: Provenance<'_>,
+    start: i64,
     first_row: usize,
 ) -> Result<RecordBatch, ArrowError> {
     let mut made = emitted.made.columns().iter();
@@ -34,12 +50,46 @@ pub(super) fn assemble(
     for (_, origin) in &output.columns {
         columns.push(match *origin {
             Origin::Made => made.next().cloned().ok_or_else(|| missing(&table.name))?,
-            Origin::Input(index) => emitted.rows.pick(rows.column(index))?,
+            Origin::Input(index) => match input {
+                Some(input) => emitted.rows.pick(input.rows.column(index))?,
+                None => return Err(missing(&table.name)),
+            },
         });
     }
-    let changes = emitted.rows.pick_changes(changes)?;
-    engine_columns(&mut columns, &changes, of, first_row);
+    let mut marks = match (&emitted.rows, input) {
+        (Rows::None(rows), _) => Marks::of_state(*rows, of.generation, start),
+        (rows, Some(input)) => Marks::of_changes(&rows.pick_changes(&input.changes)?, of.generation),
+        (_, None) => return Err(missing(&table.name)),
+    };
+    if let Some(deletes) = &emitted.deletes {
+        marks.deleted = deletes.values().iter().map(u8::from).collect::<Vec<_>>().into();
+    }
+    engine_columns(&mut columns, marks, of, first_row);
     RecordBatch::try_new(table.schema.clone(), columns)
+}
+
+impl Marks {
+    fn of_changes(changes: &Changes, generation: u16) -> Self {
+        Self {
+            letters: changes.op.values().iter().map(|&op| Some(letter(op))).collect(),
+            deleted: changes.op.values().iter().map(|&op| u8::from(op == Op::Delete as u8)).collect(),
+            versions: changes.offset.values().iter().map(|&at| version(generation, at)).collect(),
+            source_ts: changes.source_ts.clone(),
+            offsets: changes.offset.clone(),
+        }
+    }
+
+    /// Rows that no message made: their version is above those of all rows before the epoch, and not above that of its
+    /// first message; their offset is that of no message of the epoch, so that they are nobody's dead letter.
+    fn of_state(rows: usize, generation: u16, start: i64) -> Self {
+        Self {
+            letters: repeated("", rows),
+            deleted: UInt8Array::from(vec![0; rows]),
+            versions: UInt64Array::from(vec![version(generation, start); rows]),
+            source_ts: TimestampMillisecondArray::new_null(rows),
+            offsets: Int64Array::from(vec![start - 1; rows]),
+        }
+    }
 }
 
 fn missing(table: &str) -> ArrowError {
@@ -73,20 +123,18 @@ impl Rows {
 }
 
 /// Adds the columns of [`crate::table::engine_columns`], in that order.
-fn engine_columns(columns: &mut Vec<ArrayRef>, changes: &Changes, of: Provenance<'_>, first_row: usize) {
-    let rows = changes.offset.len();
-    let letters: StringArray = changes.op.values().iter().map(|&op| Some(letter(op))).collect();
-    let deleted: UInt8Array = changes.op.values().iter().map(|&op| u8::from(op == Op::Delete as u8)).collect();
-    let versions: UInt64Array = changes.offset.values().iter().map(|&at| version(of.generation, at)).collect();
+fn engine_columns(columns: &mut Vec<ArrayRef>, marks: Marks, of: Provenance<'_>, first_row: usize) {
+    let Marks { letters, deleted, versions, source_ts, offsets } = marks;
+    let rows = offsets.len();
     let ordinals: UInt32Array = (first_row..first_row + rows).map(ordinal).collect();
     columns.extend([
         Arc::new(letters) as ArrayRef,
         Arc::new(deleted),
         Arc::new(versions),
-        Arc::new(changes.source_ts.clone().with_timezone("UTC")),
+        Arc::new(source_ts.with_timezone("UTC")),
         Arc::new(repeated(&of.lane.topic, rows)),
         Arc::new(Int32Array::from(vec![of.lane.partition; rows])),
-        Arc::new(changes.offset.clone()),
+        Arc::new(offsets),
         Arc::new(UInt64Array::from(vec![of.lane.number(); rows])),
         Arc::new(UInt64Array::from(vec![of.epoch_column(); rows])),
         Arc::new(ordinals),

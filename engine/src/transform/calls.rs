@@ -1,4 +1,7 @@
-//! Calling a plugin on the rows of an epoch: the plan of calls, found or followed.
+//! Calling a plugin in an epoch: with the entries that expired, then on the rows, by a plan of calls, found or followed.
+//!
+//! Which entries expire follows from the state and the watermark, so their calls need no plan. They come first, in a fresh
+//! instance; the first call on rows goes on in it. No row is to blame for a fault in them: it stops the lane.
 //!
 //! An epoch's rows are decoded in chunks, and each chunk is one call. A call that faults is repeated on its halves, each
 //! in a fresh instance, until the rows that fail alone are found: the poison. The calls that succeeded are the *plan*;
@@ -9,8 +12,10 @@
 
 use arrow_array::RecordBatch;
 
+use super::CallLimits;
 use crate::journal::{Call, Poison};
 use crate::plugin::{Answer, Fault};
+use crate::state::Due;
 
 /// Most poison rows in an epoch. A plugin that fails on more is broken, not the rows: its lane stops and the rows wait
 /// at the source.
@@ -22,6 +27,16 @@ pub(super) trait Caller {
     fn renew(&mut self) -> Result<(), Fault>;
     /// Calls the live instance. After a fault it is dead.
     fn call(&mut self, rows: &RecordBatch) -> Result<Answer, Fault>;
+    /// Calls it with entries that have expired.
+    fn expire(&mut self, due: &Due) -> Result<Answer, Fault>;
+}
+
+/// How the calls of an epoch are known.
+pub(super) enum Calls<'a> {
+    /// Not yet.
+    Find(Discovery),
+    /// From its intent.
+    Follow(&'a [Call]),
 }
 
 /// An answer and the rows that it is about.
@@ -41,12 +56,62 @@ pub enum CallError {
     /// The engine could not run it: no row is to blame, and the same call may succeed later.
     #[error("the plugin could not be run")]
     Engine(#[source] Fault),
+    /// What it wants to remember is more than it may. No row is to blame: they wait until the limit is raised, or the
+    /// plugin keeps less.
+    #[error("the plugin keeps too much: raise limits.state_mib in plugin.toml, or let entries expire earlier")]
+    State(#[source] Fault),
+    /// It fails before it sees a row.
+    #[error("the plugin fails on entries of its state that expired: a new version has to take them")]
+    Expire(#[source] Fault),
     /// It fails on too many rows to blame the rows.
     #[error("the plugin fails on more than {MAX_POISON} rows of one batch; the last fault")]
     Broken(#[source] Fault),
     /// A call of the plan, which succeeded once, now faults: the plugin is not deterministic, or this is another engine.
     #[error("a call that succeeded before the crash now fails: the plugin is not deterministic")]
     Replay(#[source] Fault),
+}
+
+impl Calls<'_> {
+    /// Whether a call's time limit holds.
+    pub(super) fn limits(&self) -> CallLimits {
+        match self {
+            Self::Find(_) => CallLimits::Enforced,
+            Self::Follow(_) => CallLimits::Replay,
+        }
+    }
+
+    /// Calls the plugin with the entries that expired, if there are any, before its first call.
+    pub(super) fn expire(&mut self, caller: &mut impl Caller, due: &[Due]) -> Result<Vec<Answer>, CallError> {
+        if due.is_empty() {
+            return Ok(Vec::new());
+        }
+        renew(caller)?;
+        if let Self::Find(discovery) = self {
+            discovery.begun = true;
+        }
+        let again = matches!(self, Self::Follow(_));
+        let error = |fault| match fault {
+            Fault::Engine { .. } => CallError::Engine(fault),
+            Fault::State { .. } => CallError::State(fault),
+            fault if again => CallError::Replay(fault),
+            fault => CallError::Expire(fault),
+        };
+        due.iter().map(|due| caller.expire(due).map_err(error)).collect()
+    }
+
+    /// Makes the calls on one chunk. `offset_of` gives the offset of a row of the chunk.
+    pub(super) fn chunk(
+        &mut self,
+        caller: &mut impl Caller,
+        chunk: u32,
+        rows: &RecordBatch,
+        offset_of: impl Fn(usize) -> i64,
+    ) -> Result<Vec<Answered>, CallError> {
+        match self {
+            Self::Find(discovery) => discovery.chunk(caller, chunk, rows, offset_of),
+            Self::Follow(plan) => follow(caller, plan, chunk, rows),
+        }
+    }
 }
 
 /// Finds the plan of an epoch, chunk by chunk.
@@ -83,6 +148,7 @@ impl Discovery {
                     answers.push(Answered { call, answer });
                 }
                 Err(fault @ Fault::Engine { .. }) => return Err(CallError::Engine(fault)),
+                Err(fault @ Fault::State { .. }) => return Err(CallError::State(fault)),
                 Err(fault) if end - start > 1 => {
                     self.stale = true;
                     tracing::debug!(%fault, rows = end - start, "call failed, halving");

@@ -1,9 +1,10 @@
 //! The transform of a lane: raw messages in, sealed blocks out.
 //!
-//! **Promise.** A pure function of the messages, their schemas, the settings, the plugin's bytes and the epoch's stamp (number, clock):
-//! the same input gives the same blocks, byte for byte. Every message becomes rows, a dead letter, a counted no-op or
+//! **Promise.** A pure function of the messages, their schemas, the settings, the plugin's bytes, the state that the epochs
+//! before left, and the epoch's stamp (number, clock, watermark): the same input gives the same blocks and the same changes
+//! of the state, byte for byte. Every message becomes rows, a dead letter, a counted no-op or
 //! is dropped by the plugin on purpose.
-//! **Assumed.** The caller writes the plan down before it sends the blocks.
+//! **Assumed.** The caller writes the plan down before it sends the blocks, and drops the state after an error.
 //! **After a crash** [`Transform::replay`] follows the plan and checks what comes out against the intent.
 
 mod assemble;
@@ -25,17 +26,18 @@ use crate::decode::source::RowSchema;
 use crate::decode::{Decoder, InputError, Op};
 use crate::journal::Intent;
 use crate::offsets::LaneId;
-use crate::plugin::{Host, LoadError, Output, Plugin};
+use crate::plugin::{EventTime, Host, LoadError, Output, Plugin};
 use crate::registry::Schemas;
 use crate::sink::{bronze_table, dead_letter_table};
+use crate::state::{DUE_ROWS, Sealed, State};
 use crate::table::Table;
 
 pub use calls::CallError;
 pub use sandboxed::CallLimits;
-pub use settings::{Kind, Misfit, SandboxLimits, SettingsError, TransformSettings};
+pub use settings::{EventTimeSettings, Kind, Misfit, SandboxLimits, SettingsError, TransformSettings};
 pub use stages::StageTimes;
 
-use calls::{Discovery, follow};
+use calls::{Calls, Discovery};
 use run::Run;
 use sandboxed::Sandboxed;
 
@@ -55,7 +57,7 @@ pub struct Transform {
 #[derive(Clone)]
 enum Work {
     /// Rows through a plugin.
-    Plugin { plugin: Plugin, outputs: Arc<[Output]>, tables: Arc<[Arc<Table>]> },
+    Plugin { plugin: Plugin, outputs: Arc<[Output]>, tables: Arc<[Arc<Table>]>, event_time: Option<EventTime> },
     /// Messages as they are.
     Bronze { table: Arc<Table> },
 }
@@ -69,6 +71,21 @@ pub struct Epoch {
     pub number: u64,
     /// Its clock, ms since 1970-01-01 UTC.
     pub clock_ms: i64,
+    /// Its watermark, ms since 1970-01-01 UTC.
+    pub watermark_ms: Option<i64>,
+}
+
+impl Epoch {
+    /// The epoch of an intent.
+    #[must_use]
+    pub fn of(intent: &Intent) -> Self {
+        Self {
+            generation: intent.generation,
+            number: intent.epoch,
+            clock_ms: intent.clock_ms,
+            watermark_ms: intent.watermark_ms,
+        }
+    }
 }
 
 /// Where the messages of an epoch went.
@@ -86,6 +103,8 @@ pub struct Tally {
     pub no_ops: BTreeMap<NoOp, usize>,
     /// Dead letters, by stage and code.
     pub dead: BTreeMap<(Stage, String), usize>,
+    /// What the plugin counted, by its names.
+    pub counts: BTreeMap<String, u64>,
     /// What its messages say of their rows.
     pub rows: Observed,
     /// CPU time of each stage.
@@ -121,6 +140,10 @@ pub struct Transformed {
     pub blocks: Vec<Block>,
     /// What to write down of it.
     pub intent: Intent,
+    /// What it changed of the state.
+    pub state: Sealed,
+    /// Some of its rows were made of state alone: their version is the one of a message that may follow.
+    pub of_state: bool,
     /// Why messages were set aside: one for each, in offset order.
     pub rejects: Vec<Reject>,
     /// For metrics.
@@ -133,6 +156,16 @@ pub enum TransformError {
     /// The plugin can't be called.
     #[error(transparent)]
     Call(#[from] CallError),
+    /// A row that no message made, so that it can be nobody's dead letter.
+    #[error("the plugin made a row of its state alone that table {table} can't hold, in column {column}: {reason}")]
+    Unfit {
+        /// The table, quoted.
+        table: String,
+        /// The column.
+        column: String,
+        /// Why.
+        reason: String,
+    },
     /// A bug here: columns that were checked do not make a batch.
     #[error("rows can't be assembled")]
     Assemble(#[from] ArrowError),
@@ -181,8 +214,9 @@ impl Transform {
                 let outputs = plugin.description().outputs.clone().into();
                 settings.parameters(plugin.description())?;
                 settings.columns(plugin.description())?;
+                let event_time = settings.event_time(plugin.description())?;
                 Decoder::new(&settings.input(plugin.description()), &settings::any_partition(), 1)?;
-                Work::Plugin { plugin, outputs, tables }
+                Work::Plugin { plugin, outputs, tables, event_time }
             }
             (Kind::Plugin, None) => return Err(SettingsError::NoPlugin.into()),
         };
@@ -211,6 +245,12 @@ impl Transform {
         }
     }
 
+    /// Whether another transform does the same: the same plugin with the same settings.
+    #[must_use]
+    pub fn is_same(&self, other: &Self) -> bool {
+        self.plugin_digest() == other.plugin_digest() && self.settings_digest == other.settings_digest
+    }
+
     /// The plugin, unless it is bronze.
     #[must_use]
     pub fn plugin(&self) -> Option<&Plugin> {
@@ -236,40 +276,57 @@ impl Transform {
         &self.dead_letters
     }
 
+    /// Whether rows come of more than the epoch's messages: of what the plugin keeps from epoch to epoch, or of the times of
+    /// earlier events.
+    #[must_use]
+    pub fn remembers(&self) -> bool {
+        self.state_version().is_some() || self.event_time().is_some()
+    }
+
     /// Whether messages are decoded, so that their schemas are needed.
     #[must_use]
     pub fn decodes(&self) -> bool {
         matches!(self.work, Work::Plugin { .. })
     }
 
-    /// Transforms an epoch for the first time: finds its plan.
+    /// Where it gets its watermarks from, if it has any.
+    #[must_use]
+    pub fn event_time(&self) -> Option<EventTime> {
+        match &self.work {
+            Work::Plugin { event_time, .. } => *event_time,
+            Work::Bronze { .. } => None,
+        }
+    }
+
+    /// The version of the state that it keeps, if it keeps any.
+    #[must_use]
+    pub fn state_version(&self) -> Option<u32> {
+        self.plugin()?.description().state.as_ref().map(|state| state.version)
+    }
+
+    /// A state in which nothing is remembered yet; without tables where it keeps none.
+    #[must_use]
+    pub fn empty_state(&self) -> State {
+        let kept = self.plugin().and_then(|plugin| plugin.description().state.as_ref());
+        kept.map_or_else(State::default, |kept| State::new(kept.tables.clone(), self.settings.limits.state_bytes))
+    }
+
+    /// Transforms an epoch for the first time, over the state that the epoch before left: finds its plan.
     ///
     /// # Errors
-    /// The plugin does not start, or fails on too many rows.
+    /// The plugin does not start, fails on too many rows, or wants to remember too much.
     pub fn run(
         &self,
         lane: &LaneId,
         raw: &RawBatch,
         schemas: &Schemas,
         epoch: Epoch,
+        state: &mut State,
     ) -> Result<Transformed, TransformError> {
-        let mut run = Run::new(self, lane, raw, schemas, epoch);
-        match &self.work {
-            Work::Bronze { table } => run.bronze(table),
-            Work::Plugin { plugin, outputs, tables } => {
-                let mut sandbox = Sandboxed::new(plugin, &self.settings, epoch, CallLimits::Enforced);
-                let mut discovery = Discovery::default();
-                run.plugin(plugin, outputs, tables, |chunk, decoded| {
-                    let offsets = &decoded.changes.offset;
-                    discovery.chunk(&mut sandbox, chunk, &decoded.rows, |row| offsets.value(row))
-                })?;
-                (run.plan, run.poison) = (discovery.plan, discovery.poison);
-            }
-        }
-        run.seal()
+        self.epoch(Run::new(self, lane, raw, schemas, epoch), epoch, Calls::Find(Discovery::default()), state)
     }
 
-    /// Makes an epoch again as its intent says, and checks that it is the same.
+    /// Makes an epoch again as its intent says, over the same state, and checks that it is the same.
     ///
     /// # Errors
     /// It is not the same, in what, and both values.
@@ -279,22 +336,36 @@ impl Transform {
         raw: &RawBatch,
         schemas: &Schemas,
         intent: &Intent,
+        state: &mut State,
     ) -> Result<Transformed, TransformError> {
-        let epoch = Epoch { generation: intent.generation, number: intent.epoch, clock_ms: intent.clock_ms };
+        let epoch = Epoch::of(intent);
         let mut run = Run::new(self, lane, raw, schemas, epoch);
-        match &self.work {
-            Work::Bronze { table } => run.bronze(table),
-            Work::Plugin { plugin, outputs, tables } => {
-                let mut sandbox = Sandboxed::new(plugin, &self.settings, epoch, CallLimits::Replay);
-                run.plugin(plugin, outputs, tables, |chunk, decoded| {
-                    follow(&mut sandbox, &intent.calls, chunk, &decoded.rows)
-                })?;
-                (run.plan, run.poison) = (intent.calls.clone(), intent.poison.clone());
-            }
-        }
-        let made = run.seal()?;
+        run.poison.clone_from(&intent.poison);
+        let made = self.epoch(run, epoch, Calls::Follow(&intent.calls), state)?;
         same_as(intent, &made.intent)?;
         Ok(made)
+    }
+
+    fn epoch(
+        &self,
+        mut run: Run<'_>,
+        epoch: Epoch,
+        mut calls: Calls<'_>,
+        state: &mut State,
+    ) -> Result<Transformed, TransformError> {
+        match &self.work {
+            Work::Bronze { table } => run.bronze(table),
+            Work::Plugin { plugin, outputs, tables, .. } => {
+                let due = state.begin(epoch.watermark_ms, DUE_ROWS);
+                let mut sandbox = Sandboxed::new(plugin, &self.settings, epoch, calls.limits(), state);
+                run.plugin(plugin, outputs, tables, &mut sandbox, (&mut calls, &due))?;
+                match calls {
+                    Calls::Find(found) => (run.plan, run.poison) = (found.plan, found.poison),
+                    Calls::Follow(plan) => run.plan = plan.to_vec(),
+                }
+            }
+        }
+        run.seal(state)
     }
 }
 
@@ -308,6 +379,17 @@ fn same_as(intent: &Intent, again: &Intent) -> Result<(), TransformError> {
     }
     if intent.input_digest != again.input_digest {
         return differs("the decoded input", intent.input_digest.clone(), again.input_digest.clone());
+    }
+    if intent.state_digest != again.state_digest {
+        return differs(
+            "the changes of the state",
+            format!("{:?}", intent.state_digest),
+            format!("{:?}", again.state_digest),
+        );
+    }
+    if intent.next_watermark_ms != again.next_watermark_ms {
+        let (expected, found) = (intent.next_watermark_ms, again.next_watermark_ms);
+        return differs("the watermark", format!("{expected:?}"), format!("{found:?}"));
     }
     if intent.blocks != again.blocks {
         return differs("the output", format!("{:?}", intent.blocks), format!("{:?}", again.blocks));

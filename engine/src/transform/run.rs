@@ -1,4 +1,4 @@
-//! One epoch on its way through the stages: decode, call, assemble, seal.
+//! One epoch on its way through the stages: expire, decode, call, assemble, seal.
 
 use std::sync::Arc;
 
@@ -8,17 +8,18 @@ use arrow_array::types::Int64Type;
 use arrow_schema::ArrowError;
 use twox_hash::XxHash3_128;
 
-use super::assemble::{assemble, without_messages};
-use super::calls::{Answered, CallError};
+use super::assemble::{CallInput, assemble, without_messages};
+use super::calls::{Answered, Caller, Calls};
 use super::{CHUNK_MESSAGES, Epoch, Tally, Transform, TransformError, Transformed};
 use crate::batch::{Block, Decoded, Message, RawBatch, Reject, Stage};
 use crate::decode::Decoder;
 use crate::digest::digest;
 use crate::journal::{Call, Intent, PlannedBlock, Poison};
 use crate::offsets::LaneId;
-use crate::plugin::{Output, Plugin};
+use crate::plugin::{Answer, Output, Plugin, Rows};
 use crate::registry::Schemas;
 use crate::sink::{DeadLetter, OutOfRange, Provenance, bronze_block, dead_letter_block, out_of_range};
+use crate::state::{Due, State};
 use crate::table::Table;
 
 /// An epoch that is being made.
@@ -35,6 +36,10 @@ pub(super) struct Run<'a> {
     pub(super) plan: Vec<Call>,
     /// The rows that no call succeeded on.
     pub(super) poison: Vec<Poison>,
+    /// The greatest event time of the calls.
+    event_time_ms: Option<i64>,
+    /// There are rows that no message made.
+    of_state: bool,
     tally: Tally,
 }
 
@@ -55,8 +60,21 @@ impl<'a> Run<'a> {
         epoch: Epoch,
     ) -> Self {
         let tally = Tally { messages: raw.messages.len(), bytes: raw.bytes, ..Tally::default() };
-        let (filling, rejects, plan, poison) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
-        Self { transform, lane, raw, schemas, epoch, input: XxHash3_128::new(), filling, rejects, plan, poison, tally }
+        Self {
+            transform,
+            lane,
+            raw,
+            schemas,
+            epoch,
+            input: XxHash3_128::new(),
+            filling: Vec::new(),
+            rejects: Vec::new(),
+            plan: Vec::new(),
+            poison: Vec::new(),
+            event_time_ms: None,
+            of_state: false,
+            tally,
+        }
     }
 
     fn provenance(&self) -> Provenance<'a> {
@@ -78,16 +96,20 @@ impl<'a> Run<'a> {
         self.filling.push(Filling { table: table.clone(), rows: block.rows, batches: block.batches });
     }
 
-    /// Decode, call, assemble: chunk by chunk.
+    /// Expired entries first; then decode, call, assemble, chunk by chunk.
     pub(super) fn plugin(
         &mut self,
         plugin: &Plugin,
         outputs: &[Output],
         tables: &[Arc<Table>],
-        mut call: impl FnMut(u32, &Decoded) -> Result<Vec<Answered>, CallError>,
+        caller: &mut impl Caller,
+        (calls, due): (&mut Calls<'_>, &[Due]),
     ) -> Result<(), TransformError> {
         self.filling =
             tables.iter().map(|table| Filling { table: table.clone(), batches: Vec::new(), rows: 0 }).collect();
+        for answer in self.tally.times.plugin.of(|| calls.expire(caller, due))? {
+            self.take_rows(&answer, outputs, None)?;
+        }
         let input = self.transform.settings.input(plugin.description());
         let mut decoder = Decoder::new(&input, &self.raw.partition, self.epoch.generation)
             .expect("the same input was planned when the transform was built");
@@ -98,7 +120,8 @@ impl<'a> Run<'a> {
             let decoded = self.tally.times.decode.of(|| decoder.decode(messages));
             self.account_for(&decoded);
             self.tally.rows.nulls_of(&decoded);
-            let answers = self.tally.times.plugin.of(|| call(chunk, &decoded))?;
+            let offset_of = |row| decoded.changes.offset.value(row);
+            let answers = self.tally.times.plugin.of(|| calls.chunk(caller, chunk, &decoded.rows, offset_of))?;
             for answered in &answers {
                 self.take_answer(answered, outputs, &decoded)?;
             }
@@ -127,19 +150,7 @@ impl<'a> Run<'a> {
         decoded: &Decoded,
     ) -> Result<(), TransformError> {
         let (start, length) = (answered.call.start as usize, (answered.call.end - answered.call.start) as usize);
-        let rows = decoded.rows.slice(start, length);
         let changes = decoded.changes.slice(start, length);
-        let of = self.provenance();
-        for emitted in &answered.answer.emitted {
-            let (output, filling) = (&outputs[emitted.output], &mut self.filling[emitted.output]);
-            let batch = self.tally.times.assemble.of(|| {
-                let batch = assemble(emitted, output, &filling.table, &rows, &changes, of, filling.rows)?;
-                self.rejects.extend(unfit(&batch));
-                Ok::<_, ArrowError>(batch)
-            })?;
-            filling.rows += batch.num_rows();
-            filling.batches.push(batch);
-        }
         self.rejects.extend(answered.answer.rejected.iter().map(|rejected| Reject {
             offset: changes.offset.value(rejected.row),
             stage: Stage::Transform,
@@ -147,11 +158,46 @@ impl<'a> Run<'a> {
             column: None,
             reason: rejected.reason.clone(),
         }));
+        let input = CallInput { rows: decoded.rows.slice(start, length), changes };
+        self.take_rows(&answered.answer, outputs, Some(&input))
+    }
+
+    /// Takes what a call gave beside its rejects.
+    fn take_rows(
+        &mut self,
+        answer: &Answer,
+        outputs: &[Output],
+        input: Option<&CallInput>,
+    ) -> Result<(), TransformError> {
+        let (of, start) = (self.provenance(), self.raw.range.start);
+        for emitted in &answer.emitted {
+            let (output, filling) = (&outputs[emitted.output], &mut self.filling[emitted.output]);
+            let (batch, unfit) = self.tally.times.assemble.of(|| {
+                let batch = assemble(emitted, output, &filling.table, input, of, start, filling.rows)?;
+                let unfit = unfit(&batch);
+                Ok::<_, ArrowError>((batch, unfit))
+            })?;
+            if matches!(emitted.rows, Rows::None(_)) {
+                self.of_state = true;
+                if let Some(Reject { column, reason, .. }) = unfit.into_iter().next() {
+                    let (table, column) = (filling.table.quoted(), column.unwrap_or_default());
+                    return Err(TransformError::Unfit { table, column, reason });
+                }
+            } else {
+                self.rejects.extend(unfit);
+            }
+            filling.rows += batch.num_rows();
+            filling.batches.push(batch);
+        }
+        self.event_time_ms = self.event_time_ms.max(answer.event_time_ms);
+        for (name, by) in &answer.counts {
+            *self.tally.counts.entry(name.clone()).or_default() += by;
+        }
         Ok(())
     }
 
-    /// Ends the epoch: dead letters, digests, the intent.
-    pub(super) fn seal(mut self) -> Result<Transformed, TransformError> {
+    /// Ends the epoch: dead letters, digests, changes of the state, the intent.
+    pub(super) fn seal(mut self, state: &mut State) -> Result<Transformed, TransformError> {
         self.rejects.extend(self.poison.iter().map(|poison| Reject {
             offset: poison.offset,
             stage: Stage::Transform,
@@ -167,8 +213,19 @@ impl<'a> Run<'a> {
         let mut blocks = self.tally.times.assemble.of(|| sealed(filling, &self.rejects))?;
         self.tally.rows_out = blocks.iter().map(|block| block.rows).sum();
         blocks.extend(self.dead_letters());
-        let intent = self.intent(&blocks);
-        Ok(Transformed { blocks, intent, rejects: self.rejects, tally: self.tally })
+        let mut intent = self.intent(&blocks);
+        let (changes, digest) = state.seal();
+        if let Some(version) = self.transform.state_version() {
+            (intent.state_version, intent.state_digest) = (Some(version), Some(format!("{digest:032x}")));
+        }
+        let (rejects, tally, of_state) = (self.rejects, self.tally, self.of_state);
+        Ok(Transformed { blocks, intent, state: changes, of_state, rejects, tally })
+    }
+
+    /// What the next epoch sees: it never goes back, and it depends on this epoch and those before it alone.
+    fn next_watermark(&self) -> Option<i64> {
+        let delay_ms = self.transform.event_time().map_or(0, |event_time| event_time.delay_ms);
+        self.epoch.watermark_ms.max(self.event_time_ms.map(|greatest| greatest.saturating_sub_unsigned(delay_ms)))
     }
 
     /// The epoch's rejects with their messages, in offset order, which makes the block independent of how they were found.
@@ -205,6 +262,10 @@ impl<'a> Run<'a> {
             settings_digest: self.transform.settings_digest.to_string(),
             schemas: self.schemas.digests.clone(),
             clock_ms: self.epoch.clock_ms,
+            watermark_ms: self.epoch.watermark_ms,
+            next_watermark_ms: self.next_watermark(),
+            state_digest: None,
+            state_version: None,
             calls: std::mem::take(&mut self.plan),
             poison: std::mem::take(&mut self.poison),
             blocks: blocks.iter().map(planned).collect(),

@@ -1,4 +1,4 @@
-//! The plugin of an epoch in its sandbox: instances made from one context.
+//! The plugin of an epoch in its sandbox: instances made from one context, over the lane's state.
 
 use std::sync::Arc;
 
@@ -7,6 +7,7 @@ use arrow_array::RecordBatch;
 use super::calls::Caller;
 use super::{Epoch, TransformSettings};
 use crate::plugin::{Answer, Context, Fault, Instance, Limits, Plugin};
+use crate::state::{Due, State};
 
 /// Whether a call's time limit holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,11 +25,18 @@ pub(super) struct Sandboxed<'a> {
     plugin: &'a Plugin,
     context: Context,
     limits: Limits,
+    state: &'a mut State,
     instance: Option<Instance>,
 }
 
 impl<'a> Sandboxed<'a> {
-    pub(super) fn new(plugin: &'a Plugin, settings: &TransformSettings, epoch: Epoch, enforce: CallLimits) -> Self {
+    pub(super) fn new(
+        plugin: &'a Plugin,
+        settings: &TransformSettings,
+        epoch: Epoch,
+        enforce: CallLimits,
+        state: &'a mut State,
+    ) -> Self {
         let parameters = settings
             .parameters(plugin.description())
             .expect("the parameters were checked when the transform was built");
@@ -38,8 +46,21 @@ impl<'a> Sandboxed<'a> {
         };
         let limits =
             Limits { memory_bytes: settings.limits.memory_bytes, call_ms, output_bytes: settings.limits.output_bytes };
-        let context = Context { parameters: Arc::from(parameters), now_ms: epoch.clock_ms, watermark_ms: None };
-        Self { plugin, context, limits, instance: None }
+        let parameters = Arc::from(parameters);
+        let context = Context { parameters, now_ms: epoch.clock_ms, watermark_ms: epoch.watermark_ms };
+        Self { plugin, context, limits, state, instance: None }
+    }
+
+    /// Makes a call; of one that fails nothing is remembered.
+    fn remembering(
+        &mut self,
+        call: impl FnOnce(&mut Instance, &mut State) -> Result<Answer, Fault>,
+    ) -> Result<Answer, Fault> {
+        let Some(instance) = &mut self.instance else {
+            return Err(Fault::Engine { message: "called before an instance was made".to_owned() });
+        };
+        self.state.begin_call();
+        call(instance, self.state).inspect_err(|_| self.state.undo_call())
     }
 }
 
@@ -51,9 +72,10 @@ impl Caller for Sandboxed<'_> {
     }
 
     fn call(&mut self, rows: &RecordBatch) -> Result<Answer, Fault> {
-        match &mut self.instance {
-            Some(instance) => instance.process(rows, &mut crate::state::State::default()),
-            None => Err(Fault::Engine { message: "called before an instance was made".to_owned() }),
-        }
+        self.remembering(|instance, state| instance.process(rows, state))
+    }
+
+    fn expire(&mut self, due: &Due) -> Result<Answer, Fault> {
+        self.remembering(|instance, state| instance.expire(due, state))
     }
 }

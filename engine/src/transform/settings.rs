@@ -10,7 +10,7 @@ use sha2::{Digest, Sha256};
 use crate::decode::{Case, Policy, Reading};
 use crate::input::{Decimals, Input, PLACEHOLDER, Tombstone};
 use crate::offsets::TopicPartition;
-use crate::plugin::{Description, Parameter};
+use crate::plugin::{Description, EventTime, Parameter};
 use crate::table::{Table, with_engine_columns};
 
 /// The version of everything here that shapes rows: decoder, assembly, engine's columns, digests. Raised when a new
@@ -47,6 +47,9 @@ pub struct TransformSettings {
     /// How single columns of the plugin's input are read, and their own policies.
     #[serde(default)]
     pub columns: BTreeMap<String, Reading>,
+    /// What is said otherwise than in the plugin's description of its event time.
+    #[serde(default)]
+    pub event_time: EventTimeSettings,
     /// Limits of the sandbox.
     pub limits: SandboxLimits,
     /// [`ROWS_VERSION`] of the engine that wrote this.
@@ -66,7 +69,16 @@ pub enum Kind {
     },
 }
 
-/// Limits of a plugin's instance.
+/// Event time, where plugin.toml says it otherwise than the plugin: see [`EventTime`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EventTimeSettings {
+    /// How far out of order events may come, ms.
+    pub delay_ms: Option<u64>,
+    /// After how long at its end a partition's watermark follows the clock, ms.
+    pub idle_ms: Option<u64>,
+}
+
+/// Limits of a plugin's instance, and of what the plugin keeps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SandboxLimits {
     /// Most bytes of linear memory.
@@ -75,13 +87,16 @@ pub struct SandboxLimits {
     pub call_ms: u64,
     /// Most bytes that one call may give out.
     pub output_bytes: usize,
+    /// Most bytes of state that a lane keeps.
+    #[serde(default = "state_bytes")]
+    pub state_bytes: usize,
 }
 
 impl Default for SandboxLimits {
     /// 256 MiB and 64 MiB hold a batch of 8,192 rows of 8 KB; such a batch takes a plugin milliseconds, so 5 s are a
-    /// loop without end.
+    /// loop without end. 1 GiB of state are ten million keys.
     fn default() -> Self {
-        Self { memory_bytes: 256 << 20, call_ms: 5_000, output_bytes: 64 << 20 }
+        Self { memory_bytes: 256 << 20, call_ms: 5_000, output_bytes: 64 << 20, state_bytes: state_bytes() }
     }
 }
 
@@ -125,6 +140,7 @@ impl TransformSettings {
             placeholder: placeholder(),
             policies: BTreeMap::new(),
             columns: BTreeMap::new(),
+            event_time: EventTimeSettings::default(),
             limits: SandboxLimits::default(),
             rows_version: ROWS_VERSION,
         }
@@ -141,6 +157,25 @@ impl TransformSettings {
     #[must_use]
     pub fn made_by_this_version(&self) -> bool {
         self.rows_version == ROWS_VERSION
+    }
+
+    /// These settings with the tables of others: rows are the same, and go where those say.
+    #[must_use]
+    pub fn writing_where(&self, others: &Self, description: Option<&Description>) -> Self {
+        let known =
+            |name: &&String| description.is_some_and(|it| it.outputs.iter().any(|output| output.table == **name));
+        let tables = others.tables.iter().filter(|(name, _)| known(name));
+        let kind = match (&self.kind, &others.kind) {
+            (Kind::Bronze { .. }, Kind::Bronze { .. }) => others.kind.clone(),
+            (Kind::Bronze { .. } | Kind::Plugin, _) => self.kind.clone(),
+        };
+        Self {
+            kind,
+            database: others.database.clone(),
+            dead_letters: others.dead_letters.clone(),
+            tables: tables.map(|(name, table)| (name.clone(), table.clone())).collect(),
+            ..self.clone()
+        }
     }
 
     /// The plugin's input as these settings read it.
@@ -165,6 +200,23 @@ impl TransformSettings {
         let known: Vec<_> = description.input.fields().iter().map(|field| field.name().as_str()).collect();
         let problems = unknown(self.columns.keys(), &known, "column");
         if problems.is_empty() { Ok(()) } else { Err(SettingsError::Misfit { problems }) }
+    }
+
+    /// The plugin's event time, with what these settings say otherwise.
+    pub(super) fn event_time(&self, description: &Description) -> Result<Option<EventTime>, SettingsError> {
+        let EventTimeSettings { delay_ms, idle_ms } = self.event_time;
+        match description.event_time {
+            Some(described) => Ok(Some(EventTime {
+                delay_ms: delay_ms.unwrap_or(described.delay_ms),
+                idle_ms: idle_ms.or(described.idle_ms),
+            })),
+            None if self.event_time == EventTimeSettings::default() => Ok(None),
+            None => {
+                let message = "the plugin has no event time: there is no watermark to set".to_owned();
+                let key = if delay_ms.is_some() { "event_time.delay_ms" } else { "event_time.idle_ms" }.to_owned();
+                Err(SettingsError::Misfit { problems: vec![Misfit { key, message }] })
+            }
+        }
     }
 
     /// A value for each of the plugin's parameters, in its order.
@@ -225,6 +277,10 @@ fn unknown<'a>(given: impl Iterator<Item = &'a String>, known: &[&str], what: &s
             message: format!("{what} {name} is not one of the plugin's, which are: {list}"),
         })
         .collect()
+}
+
+fn state_bytes() -> usize {
+    1 << 30
 }
 
 fn placeholder() -> String {

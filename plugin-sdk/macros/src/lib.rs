@@ -1,4 +1,4 @@
-//! The derives of plugin-sdk: `Row`, `Table` and `Parameters`. They only put the fields of a struct one behind the other;
+//! The derives of plugin-sdk: `Row`, `Table`, `Parameters`, `StateKey` and `StateValue`. They only put the fields of a struct one behind the other;
 //! what a field means is said by the traits of its type.
 
 use proc_macro::TokenStream;
@@ -8,6 +8,7 @@ mod columns;
 mod doc;
 mod parameters;
 mod row;
+mod state;
 mod table;
 
 /// Makes a struct an input row. Each field is a column: the row's field of the same name, or what `#[column]` says:
@@ -54,4 +55,21 @@ pub fn derive_table(input: TokenStream) -> TokenStream {
 pub fn derive_parameters(input: TokenStream) -> TokenStream {
     let input = parse_macro_input!(input as DeriveInput);
     parameters::derive(&input).unwrap_or_else(syn::Error::into_compile_error).into()
+}
+
+/// Makes a struct a key of state: its fields are the parts of the key.
+#[proc_macro_derive(StateKey)]
+pub fn derive_state_key(input: TokenStream) -> TokenStream {
+    let input = parse_macro_input!(input as DeriveInput);
+    state::derive_key(&input).unwrap_or_else(syn::Error::into_compile_error).into()
+}
+
+/// Makes a struct, or an enum without fields, a value of state: its fields, one after the other.
+///
+/// `#[state(version = 2, from = AccountV1)]` says that its fields have changed: raise the version each time, keep the older
+/// struct, and say with `impl From<AccountV1>` how to come from it. Without it the version is 1.
+#[proc_macro_derive(StateValue, attributes(state))]
+pub fn derive_state_value(input: TokenStream) -> TokenStream {
+    let input = parse_macro_input!(input as DeriveInput);
+    state::derive_value(&input).unwrap_or_else(syn::Error::into_compile_error).into()
 }

@@ -60,6 +60,34 @@ fn rescaling_loses_nothing() {
 }
 
 #[test]
+fn the_short_ways_answer_as_the_long_ones() {
+    fn same<const P: u8, const S: i8>(text: &str) {
+        let parsed = Decimal::<P, S>::parse(text);
+        assert_eq!(parsed, Decimal::<P, S>::parse_any(text), "{text} as Decimal<{P}, {S}>");
+        let Some(decimal) = parsed else { return };
+        assert_eq!(decimal.rescale::<38, 4>(), decimal.rescale_any::<38, 4>(), "{decimal:?}");
+        assert_eq!(decimal.rescale::<10, 0>(), decimal.rescale_any::<10, 0>(), "{decimal:?}");
+        assert_eq!(decimal.rescale::<38, 30>(), decimal.rescale_any::<38, 30>(), "{decimal:?}");
+        assert_eq!(decimal.rescale::<20, -3>(), decimal.rescale_any::<20, -3>(), "{decimal:?}");
+    }
+    let digits = ["", "0", "7", "12000", "00012", "9223372036854775807", "9223372036854775808", "99999999999999999999"];
+    for whole in digits {
+        for fraction in digits {
+            for text in [format!("{whole}.{fraction}"), format!("{whole}{fraction}"), format!("{whole}.{fraction}x")] {
+                for text in [format!("-{text}"), format!("+{text}"), text] {
+                    same::<10, 2>(&text);
+                    same::<18, 18>(&text);
+                    same::<38, 0>(&text);
+                    same::<38, 20>(&text);
+                    same::<38, 2>(&text);
+                    same::<5, -2>(&text);
+                }
+            }
+        }
+    }
+}
+
+#[test]
 fn wide_decimals() {
     type Wei = Decimal256<76, 18>;
     let text = format!("-{}.{}", "9".repeat(58), "9".repeat(18));

@@ -46,7 +46,7 @@ impl Answer {
     /// ");
     /// ```
     ///
-    /// Columns that are not named are not compared. A text that is empty, has a space at its end, a `|`, or a line
+    /// Columns that are not named are not compared; `_deleted` may be named, for rows that delete their key. A text that is empty, has a space at its end, a `|`, or a line
     /// break stands in quotes, as Rust writes it: `""`, `" x"`.
     ///
     /// # Panics
@@ -104,12 +104,14 @@ impl Answer {
     }
 
     /// Adds what was made of another batch.
-    #[cfg(feature = "testing")]
     pub(super) fn add(&mut self, other: Self) {
         for ((_, rows), (_, more)) in self.tables.iter_mut().zip(other.tables) {
             rows.extend(more);
         }
         self.rejected.extend(other.rejected);
+        self.ignored.extend(other.ignored);
+        #[cfg(feature = "testing")]
+        self.ops.extend(other.ops);
     }
 
     fn names(&self) -> String {
@@ -165,20 +167,25 @@ impl fmt::Display for Answer {
 /// `[a,b]`, maps as `{key:value}`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TableRow {
-    /// Which of the rows or messages fed it was made from.
-    pub from: usize,
+    /// Which of the rows or messages fed it was made from; `None`: of state alone.
+    pub from: Option<usize>,
+    /// Whether it deletes its key; `None`: that is for the operation of its row or message to say.
+    pub deletes: Option<bool>,
     /// Names and values of the columns; `None` is null.
     pub columns: Vec<(String, Option<String>)>,
 }
 
 impl TableRow {
-    /// The value of a column; `None` is null.
+    /// The value of a column; `None` is null. `_deleted` is [`Self::deletes`].
     ///
     /// # Panics
     /// The table has no such column.
     #[must_use]
     #[track_caller]
     pub fn get(&self, name: &str) -> Option<&str> {
+        if name == "_deleted" {
+            return self.deletes.map(|deletes| if deletes { "true" } else { "false" });
+        }
         let column = self.columns.iter().find(|column| column.0 == name);
         let names = || self.columns.iter().map(|column| column.0.as_str()).collect::<Vec<_>>().join(", ");
         column.unwrap_or_else(|| panic!("the table has no column `{name}`, but {}", names())).1.as_deref()
@@ -191,6 +198,6 @@ impl fmt::Display for TableRow {
             let space = if index == 0 { "" } else { " " };
             write!(f, "{space}{name}={}", value.as_deref().unwrap_or("null"))?;
         }
-        Ok(())
+        if self.deletes == Some(true) { write!(f, " _deleted=true") } else { Ok(()) }
     }
 }

@@ -5,12 +5,15 @@
 //! plugin.toml              parameters, tombstone, decimals
 //! cases/<case>/input.jsonl      recorded messages of the plugin's topics
 //!              expected.jsonl   what becomes of them: rows table by table, then dead letters by offset
-//!              case.toml        may be missing: clock = 2025-01-01T00:00:00Z, and parameters below [parameters]
+//!              case.toml        may be missing: clock = 2025-01-01T00:00:00Z, and parameters below [parameters];
+//!                               epoch_messages = 2: epochs of so many messages; without it all are one epoch;
+//!                               watermark = 2025-01-02T00:00:00Z: what expires until then, expires behind the last one
 //! ```
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::fs;
+use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
 use debezium_decode::input::{Decimals, Tombstone};
@@ -29,6 +32,16 @@ struct Settings {
     tombstone: Option<Tombstone>,
     decimals: Option<Decimals>,
     clock: Option<toml::value::Datetime>,
+    epoch_messages: Option<NonZeroUsize>,
+    watermark: Option<toml::value::Datetime>,
+    event_time: Option<EventTimeSettings>,
+}
+
+/// Of plugin.toml.
+#[derive(Clone, Copy, Deserialize)]
+struct EventTimeSettings {
+    delay_ms: Option<u64>,
+    idle_ms: Option<u64>,
 }
 
 /// Runs the plugin over all cases in a folder, such as `"cases"`: `cargo test` runs in the package's folder. With
@@ -61,11 +74,13 @@ fn run_case<P: Plugin>(plugin: &Settings, case: &Path) -> Option<String> {
         harness = harness.parameter(name, &parameter(value));
     }
     if let Some(clock) = &own.clock {
-        let text = clock.to_string();
-        let clock = Timestamp::<Micros>::parse(&text).unwrap_or_else(|| panic!("clock: no point in time: {text}"));
-        harness = harness.now_ms(clock.units() / 1000);
+        harness = harness.now_ms(milliseconds(clock));
     }
-    let found = outcomes(&harness, recording(case.join("input.jsonl")));
+    if let (Some(settings), Some(event_time)) = (plugin.event_time, &mut harness.description.event_time) {
+        event_time.delay_ms = settings.delay_ms.unwrap_or(event_time.delay_ms);
+        event_time.idle_ms = settings.idle_ms.or(event_time.idle_ms);
+    }
+    let found = outcomes(&harness, &own, recording(case.join("input.jsonl")));
 
     let path = case.join("expected.jsonl");
     if std::env::var_os("UPDATE_CASES").is_some() {
@@ -88,20 +103,40 @@ fn run_case<P: Plugin>(plugin: &Settings, case: &Path) -> Option<String> {
     difference(&grid(&mut expected.map(|line| line.to_string())), &grid(&mut found.iter().map(canonical)))
 }
 
-/// The lines of what becomes of messages, partition by partition.
-fn outcomes<P: Plugin>(harness: &Harness<P>, messages: Vec<Message>) -> Vec<String> {
+fn milliseconds(at: &toml::value::Datetime) -> i64 {
+    let text = at.to_string();
+    Timestamp::<Micros>::parse(&text).unwrap_or_else(|| panic!("no point in time: {text}")).units() / 1000
+}
+
+/// The lines of what becomes of messages, partition by partition, epoch by epoch.
+fn outcomes<P: Plugin>(harness: &Harness<P>, case: &Settings, messages: Vec<Message>) -> Vec<String> {
     let mut partitions: BTreeMap<(String, i32), Vec<Message>> = BTreeMap::new();
     for message in messages {
         partitions.entry((message.topic.clone(), message.partition)).or_default().push(message);
     }
-    partitions.into_values().flat_map(|messages| lines(&harness.run_messages(messages.clone()), &messages)).collect()
+    let mut found = Vec::new();
+    for messages in partitions.into_values() {
+        let mut lane = harness.lane();
+        for epoch in messages.chunks(case.epoch_messages.map_or(messages.len(), NonZeroUsize::get)) {
+            found.extend(lines(&lane.run_messages(epoch.iter().cloned()), epoch));
+        }
+        if let Some(watermark) = &case.watermark {
+            found.extend(lines(&lane.advance_to(Timestamp::new(milliseconds(watermark))), &[]));
+        }
+    }
+    found
 }
 
 fn lines(answer: &Answer, messages: &[Message]) -> Vec<String> {
     let rows = answer.tables.iter().flat_map(|(table, rows)| {
         rows.iter().map(move |row| {
-            let op = answer.ops.get(&row.from).map(|op| char::from(*op).to_string());
-            let columns = row.columns.iter().map(|(name, value)| (name.as_str(), value)).chain([("_op", &op)]);
+            // Of a row that is made of state alone there is none.
+            let op = row.from.and_then(|from| answer.ops.get(&from)).map(|op| char::from(*op));
+            let deletes =
+                row.deletes.filter(|deletes| *deletes != (op == Some('d'))).map(|deletes| deletes.to_string());
+            let op = Some(op.map_or_else(String::new, String::from));
+            let engines = [("_op", &op)].into_iter().chain(deletes.is_some().then_some(("_deleted", &deletes)));
+            let columns = row.columns.iter().map(|(name, value)| (name.as_str(), value)).chain(engines);
             // Written by hand for the order of the columns, which is the table's.
             let columns: Vec<_> = columns.map(|(name, value)| format!("{}:{}", json!(name), json!(value))).collect();
             format!("{{\"table\":{},\"row\":{{{}}}}}", json!(table), columns.join(","))

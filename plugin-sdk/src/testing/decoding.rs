@@ -11,7 +11,8 @@ use debezium_decode::input::{self as decode, EXTENSION_NAME};
 use debezium_decode::{Decoded, Decoder, Input, OwnedMessage, TopicPartition};
 
 use super::cells::cells;
-use super::{Answer, Fed, Harness, Message, Rejected};
+use super::lane::Running;
+use super::{Answer, Fed, Harness, Lane, Message, Rejected};
 use crate::description::{Column, DataType, InputColumn, ScalarType, TimeUnit};
 use crate::view::Buffers;
 use crate::{ChangeColumn, Description, Format, Plugin, Source};
@@ -34,15 +35,42 @@ impl<P: Plugin> Harness<P> {
     /// # Panics
     /// The plugin asks for columns that can't be decoded, or breaks the contract.
     pub fn try_run_messages(&self, messages: impl IntoIterator<Item = Message>) -> Result<Answer, String> {
-        let mut input = input(self.description());
-        input.tombstone = self.tombstone.unwrap_or(input.tombstone);
-        input.decimals = self.decimals.unwrap_or(input.decimals);
         let mut answer = self.empty_answer();
         for (partition, messages) in partitions(messages) {
-            let mut decoder =
-                Decoder::new(&input, &partition, 0).unwrap_or_else(|error| panic!("the plugin's input: {error}"));
-            let (indices, messages): (Vec<_>, Vec<_>) = messages.into_iter().unzip();
-            let decoded = decoder.decode(&messages);
+            answer.add(self.lane().decode(&partition, messages)?);
+        }
+        answer.rejected.sort_by_key(|rejected| rejected.index);
+        answer.ignored.sort_unstable();
+        Ok(answer)
+    }
+}
+
+impl<P: Plugin> Lane<'_, P> {
+    /// An epoch of these messages, of one partition, decoded as the engine does, in one call or in several of
+    /// [`Harness::batch_rows`].
+    ///
+    /// # Panics
+    /// The plugin fails or breaks the contract, or asks for columns that can't be decoded.
+    #[track_caller]
+    pub fn run_messages(&mut self, messages: impl IntoIterator<Item = Message>) -> Answer {
+        let mut partitions = partitions(messages);
+        assert!(partitions.len() <= 1, "a lane is one partition of one topic: these are {}", partitions.len());
+        let Some((partition, messages)) = partitions.pop() else { return self.harness.empty_answer() };
+        self.decode(&partition, messages).unwrap_or_else(|failure| panic!("the plugin failed: {failure}"))
+    }
+
+    fn decode(&mut self, partition: &TopicPartition, messages: Vec<(usize, OwnedMessage)>) -> Result<Answer, String> {
+        let harness = self.harness;
+        let mut input = input(harness.description());
+        input.tombstone = harness.tombstone.unwrap_or(input.tombstone);
+        input.decimals = harness.decimals.unwrap_or(input.decimals);
+        let mut decoder =
+            Decoder::new(&input, partition, 0).unwrap_or_else(|error| panic!("the plugin's input: {error}"));
+        let (indices, messages): (Vec<_>, Vec<_>) = messages.into_iter().unzip();
+        let mut epoch = self.begin()?;
+        let chunk = harness.batch_rows.min(messages.len().max(1));
+        for (messages, indices) in messages.chunks(chunk).zip(indices.chunks(chunk)) {
+            let decoded = decoder.decode(messages);
             let index_of = |offset| {
                 let place = messages.iter().position(|message| message.offset == offset);
                 indices[place.expect("the decoder names offsets of its messages")]
@@ -54,29 +82,32 @@ impl<P: Plugin> Harness<P> {
                 column: reject.column.clone(),
                 reason: reject.reason.clone(),
             });
+            let answer = &mut epoch.answer;
             answer.rejected.extend(rejected);
             answer.ignored.extend(decoded.no_ops.iter().map(|(offset, what)| (index_of(*offset), what.as_str())));
             let rows: Vec<_> = decoded.changes.offset.values().iter().map(|offset| index_of(*offset)).collect();
             answer.ops.extend(rows.iter().copied().zip(decoded.changes.op.values().iter().copied()));
-            answer.add(self.decoded(&decoded, &rows)?);
+            self.decoded(&mut epoch, &decoded, &rows)?;
         }
+        let mut answer = self.end(epoch);
         answer.rejected.sort_by_key(|rejected| rejected.index);
         answer.ignored.sort_unstable();
         Ok(answer)
     }
 
-    fn decoded(&self, decoded: &Decoded, indices: &[usize]) -> Result<Answer, String> {
+    fn decoded(&mut self, epoch: &mut Running, decoded: &Decoded, indices: &[usize]) -> Result<(), String> {
         let columns = owned_buffers(&decoded.rows);
-        let crossing = self.description().input.iter().zip(&columns).filter(|(input, _)| input.crosses);
+        let description = self.harness.description();
+        let crossing = description.input.iter().zip(&columns).filter(|(input, _)| input.crosses);
         let buffers: Vec<&[u8]> = crossing.flat_map(|(_, buffers)| buffers.iter().map(Buffer::as_slice)).collect();
         let rows = decoded.rows.num_rows();
         let stays = |input: &InputColumn| {
-            let place = self.description().input_index(input.source).expect("it is one of them");
+            let place = description.input_index(input.source).expect("it is one of them");
             let buffers: Vec<_> = columns[place].iter().map(Buffer::as_slice).collect();
             cells(&input.column, &mut Buffers::new(rows, &buffers))
                 .unwrap_or_else(|mismatch| panic!("the decoder's column `{}`: {mismatch}", input.column.name))
         };
-        self.process(&Fed { rows, buffers: &buffers, indices }, stays)
+        self.call(epoch, &Fed { rows, buffers: &buffers, indices }, stays)
     }
 }
 

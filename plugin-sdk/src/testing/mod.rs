@@ -26,10 +26,11 @@ use std::collections::BTreeMap;
 
 use crate::builder::Builder;
 use crate::column::WriteColumn;
-use crate::description::{InputColumn, Output, OutputColumn};
+use crate::description::{InputColumn, Output, OutputColumn, TableKind};
 use crate::list::{List, Map};
+use crate::state::{Cells as Bytes, Found};
 use crate::view::{Buffers, View, bit};
-use crate::{Builders, Description, Host, Plugin, RawBatch, ReadColumn, Row, RowsFrom};
+use crate::{Description, Host, Plugin, ReadColumn, Row, RowsFrom};
 
 mod answer;
 #[cfg(feature = "testing")]
@@ -38,18 +39,23 @@ mod cells;
 #[cfg(feature = "testing")]
 mod decoding;
 mod grid;
+mod lane;
 #[cfg(feature = "testing")]
 mod messages;
 mod native;
+mod state;
 
 pub use answer::{Answer, Rejected, TableRow};
 #[cfg(feature = "testing")]
 pub use cases::run_cases;
+pub use lane::Lane;
 #[cfg(feature = "testing")]
 pub use messages::{Message, recording};
 pub use native::NativeBatch;
 
 use cells::{Cells, cells};
+use lane::Running;
+use state::TestState;
 
 /// Runs a plugin as a host would, in the test's own process. What the plugin gives back is checked against the
 /// contract; what breaks it panics, as a failed assertion does.
@@ -58,6 +64,7 @@ pub struct Harness<P> {
     description: Description,
     parameters: BTreeMap<String, String>,
     now_ms: i64,
+    batch_rows: usize,
     passed: BTreeMap<Cow<'static, str>, Cells>,
     #[cfg(feature = "testing")]
     tombstone: Option<debezium_decode::input::Tombstone>,
@@ -86,6 +93,7 @@ impl<P: Plugin> Harness<P> {
             description,
             parameters,
             now_ms: 1_735_689_600_000,
+            batch_rows: usize::MAX,
             passed: BTreeMap::new(),
             #[cfg(feature = "testing")]
             tombstone: None,
@@ -112,10 +120,21 @@ impl<P: Plugin> Harness<P> {
         self
     }
 
-    /// Sets the epoch's clock, in ms since 1970-01-01 UTC.
+    /// Sets the epochs' clock, in ms since 1970-01-01 UTC. Event times beyond it count as the clock.
     #[must_use]
     pub fn now_ms(mut self, now_ms: i64) -> Self {
         self.now_ms = now_ms;
+        self
+    }
+
+    /// Gives the plugin at most so many rows in one call, as the engine does with large epochs. If nothing is said, all.
+    ///
+    /// # Panics
+    /// It is zero.
+    #[must_use]
+    pub fn batch_rows(mut self, batch_rows: usize) -> Self {
+        assert!(batch_rows > 0, "a call without rows brings nothing forward");
+        self.batch_rows = batch_rows;
         self
     }
 
@@ -140,7 +159,7 @@ impl<P: Plugin> Harness<P> {
         self
     }
 
-    /// Runs the plugin over one batch, in a fresh instance.
+    /// Runs the plugin over one batch, in a fresh instance, without state. For more than one epoch see [`Self::lane`].
     ///
     /// # Panics
     /// Where [`Self::try_run`] fails, or the plugin breaks the contract.
@@ -157,27 +176,35 @@ impl<P: Plugin> Harness<P> {
     /// # Panics
     /// The rows are not the plugin's input, or the plugin breaks the contract.
     pub fn try_run<R: Row>(&self, rows: impl IntoIterator<Item = R>) -> Result<Answer, String> {
-        let mut builders = R::Builders::with_capacity(0);
-        let rows = rows.into_iter().map(|row| row.write(&mut builders)).count();
-        let mut buffers = Vec::new();
-        builders.buffers(&mut buffers);
+        self.lane().try_run(rows)
+    }
 
+    fn check_rows<R: Row>(&self) {
         let mut columns = Vec::new();
         R::describe(&mut columns);
         let crossing = || self.description.input.iter().filter(|input| input.crosses);
         let same = columns.len() == crossing().count()
             && columns.iter().zip(crossing()).all(|(column, input)| column.column == input.column);
         assert!(same, "the plugin reads other columns than these rows have");
-        let stays = |input: &InputColumn| {
-            let cells = self.passed.get(&input.column.name).cloned().unwrap_or_else(|| vec![None; rows]);
-            assert_eq!(cells.len(), rows, "values of passed column `{}`", input.column.name);
-            cells
-        };
-        self.process(&Fed { rows, buffers: &buffers, indices: &(0..rows).collect::<Vec<_>>() }, stays)
+    }
+
+    /// A column that stays in the host, of some rows of those fed; null where nothing was said of it.
+    fn passed_cells(&self, input: &InputColumn, first: usize, rows: usize, last: bool) -> Cells {
+        let Some(cells) = self.passed.get(&input.column.name) else { return vec![None; rows] };
+        let enough = if last { cells.len() == first + rows } else { cells.len() >= first + rows };
+        assert!(enough, "{} values of passed column `{}`", cells.len(), input.column.name);
+        cells[first..first + rows].to_vec()
     }
 
     /// Runs the plugin over the columns of one batch; `stays` has those that do not cross, as text.
-    fn process(&self, fed: &Fed<'_>, stays: impl Fn(&InputColumn) -> Cells) -> Result<Answer, String> {
+    fn call(
+        &self,
+        epoch: &mut Running,
+        state: &mut TestState,
+        counts: &mut BTreeMap<String, u64>,
+        fed: &Fed<'_>,
+        stays: impl Fn(&InputColumn) -> Cells,
+    ) -> Result<(), String> {
         let mut read = Buffers::new(fed.rows, fed.buffers);
         let input = self.description.input.iter().map(|input| {
             let cells = if input.crosses {
@@ -188,10 +215,12 @@ impl<P: Plugin> Harness<P> {
             (input.column.name.clone(), cells)
         });
         let input = input.collect();
-        let mut host = TestHost { description: &self.description, fed, input, tables: self.empty_answer().tables };
-        let process = P::start(&self.parameter_values()?, self.now_ms)?;
-        let rejected = process(&RawBatch::new(fed.rows, fed.buffers), &mut host)?;
-        let tables = host.tables;
+        let mut answer = self.empty_answer();
+        let description = &self.description;
+        let answer_of = &mut answer;
+        let mut host = TestHost { description, fed, input, answer: answer_of, state, counts, greatest: None };
+        let rejected = epoch.process(fed, &mut host)?;
+        epoch.greatest = epoch.greatest.max(host.greatest);
         let rejected = rejected.into_iter().map(|rejected| Rejected {
             index: *fed.indices.get(rejected.row).expect("a row was rejected that the batch does not have"),
             stage: "transform",
@@ -199,7 +228,9 @@ impl<P: Plugin> Harness<P> {
             column: None,
             reason: rejected.reject.reason.into_owned(),
         });
-        Ok(Answer { tables, rejected: rejected.collect(), ..self.empty_answer() })
+        answer.rejected.extend(rejected);
+        epoch.answer.add(answer);
+        Ok(())
     }
 
     fn empty_answer(&self) -> Answer {
@@ -267,27 +298,65 @@ struct Fed<'a> {
     indices: &'a [usize],
 }
 
+/// Plays the host of a call.
 struct TestHost<'a> {
     description: &'a Description,
     fed: &'a Fed<'a>,
     input: BTreeMap<Cow<'static, str>, Cells>,
-    tables: Vec<(&'static str, Vec<TableRow>)>,
+    answer: &'a mut Answer,
+    state: &'a mut TestState,
+    counts: &'a mut BTreeMap<String, u64>,
+    greatest: Option<i64>,
 }
 
 impl Host for TestHost<'_> {
-    fn emit(&mut self, index: u32, from: RowsFrom<'_>, buffers: &[&[u8]]) {
+    fn emit(&mut self, index: u32, from: RowsFrom<'_>, deletes: &[u8], buffers: &[&[u8]]) {
         let output = self.description.outputs.get(index as usize).expect("an output of the description");
         let from = self.rows(from);
         let mut buffers = Buffers::new(from.len(), buffers);
         let columns: Vec<_> =
             output.columns.iter().map(|column| self.column(output, column, &from, &mut buffers)).collect();
         buffers.finish().unwrap_or_else(|mismatch| panic!("table `{}`: {mismatch}", output.table));
-        let row = |(index, from): (usize, &usize)| TableRow {
-            from: self.fed.indices[*from],
+        let bits = if deletes.is_empty() { 0 } else { from.len().div_ceil(8) };
+        assert_eq!(deletes.len(), bits, "table `{}`: bytes of the bitmap of deletes", output.table);
+        assert!(
+            deletes.is_empty() || output.kind == TableKind::Current,
+            "table `{}` is to be of kind \"current\": its rows delete",
+            output.table
+        );
+        let row = |(index, from): (usize, &Option<usize>)| TableRow {
+            from: from.map(|from| self.fed.indices[from]),
+            deletes: (!deletes.is_empty()).then(|| bit(deletes, index)),
             columns: columns.iter().map(|(name, cells)| (name.clone(), cells[index].clone())).collect(),
         };
         let rows: Vec<_> = from.iter().enumerate().map(row).collect();
-        self.tables[index as usize].1.extend(rows);
+        self.answer.tables[index as usize].1.extend(rows);
+    }
+
+    fn event_time(&mut self, greatest_ms: i64) {
+        assert!(self.description.event_time.is_some(), "event times of a plugin that describes none");
+        self.greatest = self.greatest.max(Some(greatest_ms));
+    }
+
+    fn count(&mut self, name: &str, by: u64) {
+        *self.counts.entry(name.to_owned()).or_insert(0) += by;
+        assert!(self.counts.len() <= 64, "more than 64 counters, among them `{name}`");
+    }
+
+    fn get_many(&mut self, table: u32, keys: Bytes<'_>) -> Found {
+        self.state.get_many(table, keys)
+    }
+
+    fn put_many(&mut self, table: u32, keys: Bytes<'_>, values: Bytes<'_>, expiries: &[i64]) {
+        self.state.put_many(table, keys, values, expiries);
+    }
+
+    fn delete_many(&mut self, table: u32, keys: Bytes<'_>) {
+        self.state.delete_many(table, keys);
+    }
+
+    fn insert_if_absent_many(&mut self, table: u32, keys: Bytes<'_>, expiries: &[i64]) -> Vec<u8> {
+        self.state.insert_if_absent_many(table, keys, expiries)
     }
 }
 
@@ -296,30 +365,39 @@ impl TestHost<'_> {
         &self,
         output: &Output,
         column: &OutputColumn,
-        from: &[usize],
+        from: &[Option<usize>],
         buffers: &mut Buffers<'_>,
     ) -> (String, Cells) {
         let name = &column.column.name;
         let cells = match column.passed_from {
-            Some(source) => from.iter().map(|row| self.input[&source.column_name()][*row].clone()).collect(),
+            Some(source) => {
+                let input = |row: &Option<usize>| {
+                    let row = row.unwrap_or_else(|| {
+                        panic!("table `{}`: column `{name}` is a Pass, but a row is made of no message", output.table)
+                    });
+                    self.input[&source.column_name()][row].clone()
+                };
+                from.iter().map(input).collect()
+            }
             None => cells(&column.column, buffers)
                 .unwrap_or_else(|mismatch| panic!("table `{}`, column `{name}`: {mismatch}", output.table)),
         };
         (name.to_string(), cells)
     }
 
-    fn rows(&self, from: RowsFrom<'_>) -> Vec<usize> {
+    fn rows(&self, from: RowsFrom<'_>) -> Vec<Option<usize>> {
         let rows = self.fed.rows;
         match from {
-            RowsFrom::All => (0..rows).collect(),
+            RowsFrom::All => (0..rows).map(Some).collect(),
             RowsFrom::Selected(bits) => {
                 assert_eq!(bits.len(), rows.div_ceil(8), "bytes of the bitmap of selected rows");
-                (0..rows).filter(|row| bit(bits, *row)).collect()
+                (0..rows).filter(|row| bit(bits, *row)).map(Some).collect()
             }
             RowsFrom::Taken(indices) => {
                 assert!(indices.iter().all(|row| (*row as usize) < rows), "a row that the batch does not have");
-                indices.iter().map(|row| *row as usize).collect()
+                indices.iter().map(|row| Some(*row as usize)).collect()
             }
+            RowsFrom::None(count) => vec![None; count as usize],
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::plugin::Process;
+use crate::plugin::Instance;
 use crate::{Builders, Host, RawBatch, RejectedRow, Row};
 
 /// A batch of rows as its buffers.
@@ -29,9 +29,9 @@ impl<R: Row> NativeBatch<R> {
     ///
     /// # Errors
     /// The plugin's own.
-    pub fn process(&self, process: &Process, host: &mut dyn Host) -> Result<Vec<RejectedRow>, String> {
+    pub fn process(&self, plugin: &Instance, host: &mut dyn Host) -> Result<Vec<RejectedRow>, String> {
         let mut buffers = Vec::new();
         self.builders.buffers(&mut buffers);
-        process(&RawBatch::new(self.rows, &buffers), host)
+        plugin.process(&RawBatch::new(self.rows, &buffers), host)
     }
 }

@@ -143,5 +143,12 @@ fn the_short_way_of_parsing_answers_as_the_long_one() {
         same::<Nanos, Utc>(text);
         same::<Nanos, Wall>(text);
     }
+    for day in (-719_530..=2_932_900).step_by(89) {
+        let text = Date(day).to_string();
+        assert_eq!((Date::parse(&text), Date::parse_any(&text)), (Some(Date(day)), Some(Date(day))), "{text}");
+    }
+    for text in texts.iter().filter_map(|text| text.get(..10)) {
+        assert_eq!(Date::parse(text), Date::parse_any(text), "{text}");
+    }
     assert!(texts.iter().filter(|text| usual::timestamp::<Micros, Utc>(text.as_bytes()).is_some()).count() > 100);
 }

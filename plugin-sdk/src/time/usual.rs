@@ -1,4 +1,4 @@
-//! Timestamps as databases write them, read eight bytes at a time.
+//! Dates and timestamps as databases write them, read eight bytes at a time.
 //!
 //! No loop and no division: in the sandbox each turn of a loop costs a check of the deadline. What is not of the usual
 //! form is not judged here but left to the general way.
@@ -10,14 +10,22 @@ const DAYS_TO_1970: u32 = 719_528;
 /// Days of a usual year before each month; the thirteenth is the next January.
 const DAYS_BEFORE: [u16; 13] = [0, 31, 59, 90, 120, 151, 181, 212, 243, 273, 304, 334, 365];
 
+/// Days since 1970-01-01 of `2025-01-31`.
+#[inline]
+pub(super) fn date(text: &[u8]) -> Option<i32> {
+    let [y0, y1, y2, y3, dash, m0, m1, second_dash, d0, d1] = *text else { return None };
+    let date = pairs([y0, y1, y2, y3, dash, m0, m1, second_dash], *b"0000-00-")?;
+    let day = pairs([d0, d1, b'0', b'0', b'0', b'0', b'0', b'0'], *b"00000000")?;
+    days(date[0], date[2], date[5], day[0])
+}
+
 /// Units since 1970 of `2025-01-31T12:34:56` with three, six or no digits behind the second, and `Z` for an instant.
 #[inline]
 pub(super) fn timestamp<U: Unit, Z: Zone>(text: &[u8]) -> Option<i64> {
     let text = if Z::IS_UTC { text.strip_suffix(b"Z")? } else { text };
-    let (&head, fraction) = text.split_first_chunk::<19>()?;
-    let [y0, y1, y2, y3, dash, m0, m1, second_dash, d0, d1, b'T' | b' ', time @ ..] = head else { return None };
-    let date = pairs([y0, y1, y2, y3, dash, m0, m1, second_dash], *b"0000-00-")?;
-    let day = pairs([d0, d1, b'0', b'0', b'0', b'0', b'0', b'0'], *b"00000000")?;
+    let (day, rest) = text.split_first_chunk::<10>()?;
+    let (&[b'T' | b' ', time @ ..], fraction) = rest.split_first_chunk::<9>()? else { return None };
+    let days = date(day)?;
     let time = pairs(time, *b"00:00:00")?;
     let micros = match *fraction {
         [] => 0,
@@ -31,7 +39,6 @@ pub(super) fn timestamp<U: Unit, Z: Zone>(text: &[u8]) -> Option<i64> {
         }
         _ => return None,
     };
-    let days = days(date[0], date[2], date[5], day[0])?;
     let (hour, minute, second) = (time[0], time[3], time[6]);
     if hour > 23 || minute > 59 || second > 59 {
         return None;
@@ -64,7 +71,7 @@ fn days(century: u32, year_of_century: u32, month: u32, day: u32) -> Option<i32>
     let year = century * 100 + year_of_century;
     // Leap days of the years 0 to `year - 1`: those that 4 divides, not 100, but 400. Rounded up, for the year 0.
     let centuries = century + u32::from(year_of_century > 0);
-    let leap_days = (year + 3) / 4 - centuries + (centuries + 3) / 4;
+    let leap_days = year.div_ceil(4) - centuries + centuries.div_ceil(4);
     Some((year * 365 + leap_days + before + past + day - 1).cast_signed() - DAYS_TO_1970.cast_signed())
 }
 

@@ -5,7 +5,7 @@ use plugin_sdk::{Change, Ctx, Json, Lowercase, Millis, Parameters, Pass, Reject,
 /// What is looked at.
 #[derive(Clone, Copy, Debug, Row)]
 pub struct EventIn<'a> {
-    /// An ObjectId or a number, as MongoDB's extended JSON writes it.
+    /// Of any type, as MongoDB's extended JSON writes it.
     #[column(name = "_id")]
     pub id: Json<'a>,
     /// As the application writes it.
@@ -28,7 +28,7 @@ pub struct EventIn<'a> {
     index(name = "by_type", expression = "event_type", kind = "set(100)")
 )]
 pub struct Event<'a> {
-    /// The document's _id: the digits of an ObjectId or number.
+    /// The document's _id: a text, the digits of an ObjectId or number, the base64 of a UUID; of others the JSON.
     event_id: &'a str,
     user_id: Pass<Option<i64>>,
     /// In lower case.
@@ -75,13 +75,27 @@ fn clean<'a>(change: Change<EventIn<'a>>, ctx: &Ctx<Limits>) -> Result<Option<Ev
     }))
 }
 
-/// The text in a document's `_id`: of `{"$oid": "…"}`, `{"$numberInt": "…"}` and `"…"` what stands in quotes, of a number
-/// its digits. An id in quotes that has escapes keeps them: it stays as unique as it was.
+/// The text in a document's `_id`: of `"…"`, `{"$oid": "…"}`, `{"$binary": "…", "$type": "04"}` and the like what stands in
+/// quotes, of a number its digits, of another object its JSON. An id in quotes that has escapes keeps them: it stays as
+/// unique as it was.
 fn id_text(json: &str) -> &str {
     let json = json.trim();
-    let typed = json.strip_prefix("{\"$").and_then(|rest| rest.strip_suffix('}')).and_then(|rest| rest.split_once(':'));
-    let text = typed.map_or(json, |(_, value)| value.trim());
-    text.strip_prefix('"').and_then(|text| text.strip_suffix('"')).unwrap_or(text)
+    match json.strip_prefix("{\"$").and_then(|rest| rest.split_once(':')) {
+        Some((_, value)) => first(value),
+        None => json.strip_prefix('"').and_then(|text| text.strip_suffix('"')).unwrap_or(json),
+    }
+}
+
+/// The first text or number of an extended value: its base64, its digits. None of them has escapes.
+fn first(value: &str) -> &str {
+    let value = value.trim_start();
+    if let Some(text) = value.strip_prefix('"') {
+        return text.split('"').next().unwrap_or(text);
+    }
+    if let Some((_, inner)) = value.strip_prefix('{').and_then(|inner| inner.split_once(':')) {
+        return first(inner);
+    }
+    value.split([',', '}']).next().unwrap_or(value).trim_end()
 }
 
 plugin_sdk::export! {

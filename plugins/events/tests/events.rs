@@ -19,8 +19,17 @@ fn event<'a>(id: &'a str, event_type: &'a str, timestamp: i64) -> EventIn<'a> {
 
 #[test]
 fn ids_of_every_kind_become_text() {
-    let ids =
-        [r#"{"$oid" : "65a1"}"#, r#"{"$oid":"65a2"}"#, r#"{"$numberInt": "6"}"#, "7", r#""order-7""#, r#"{"a":1}"#];
+    let ids = [
+        r#"{"$oid" : "65a1"}"#,
+        r#"{"$oid":"65a2"}"#,
+        r#"{"$numberInt": "6"}"#,
+        "7",
+        r#""order-7""#,
+        r#"{"$binary": "oO68mZwL", "$type": "04"}"#,
+        r#"{"$binary" : {"base64": "oO68mZwM", "subType": "04"}}"#,
+        r#"{"$date": {"$numberLong": "17"}}"#,
+        r#"{"a":1}"#,
+    ];
     let answer = Harness::<Events>::new().run(ids.map(|id| Change::create(event(id, " Click ", 0))));
     answer.assert_table(
         "silver_events",
@@ -31,6 +40,9 @@ fn ids_of_every_kind_become_text() {
         6         | click      | 1970-01-01T00:00:00.000Z
         7         | click      | 1970-01-01T00:00:00.000Z
         order-7   | click      | 1970-01-01T00:00:00.000Z
+        oO68mZwL  | click      | 1970-01-01T00:00:00.000Z
+        oO68mZwM  | click      | 1970-01-01T00:00:00.000Z
+        17        | click      | 1970-01-01T00:00:00.000Z
         \"{\\\"a\\\":1}\" | click      | 1970-01-01T00:00:00.000Z
         ",
     );

@@ -15,4 +15,4 @@ SELECT json_object('id', id, 'c_bool', if(c_bool IS NULL, NULL, if(c_bool IN (0,
   'c_time0', concat('', cast(time_to_sec(c_time0) * 1000000 AS signed)), 'c_time3', concat('', cast(time_to_sec(c_time3) * 1000000 AS signed)),
   'c_time6', concat('', cast(time_to_sec(c_time6) * 1000000 AS signed)), 'c_year', concat('', c_year),
   'c_enum', c_enum, 'c_set', c_set, 'c_json', concat('', c_json), 'c_point', if(c_point IS NULL, NULL, concat('{"x":', x(c_point), ',"y":', y(c_point), '}')))
-FROM matrix WHERE id < 100 ORDER BY id;
+FROM matrix.matrix WHERE id < 1000 ORDER BY id;

@@ -5,6 +5,10 @@ CREATE FUNCTION micros(timestamp) RETURNS text LANGUAGE sql AS
   $$ SELECT CASE WHEN isfinite($1) THEN trunc(extract(epoch FROM $1) * 1000000)::text ELSE $1::text END $$;
 CREATE FUNCTION number(bit varying) RETURNS text LANGUAGE sql AS
   $$ SELECT sum(2::numeric ^ (length($1) - at) * substr($1::text, at, 1)::int)::numeric(20)::text FROM generate_series(1, length($1)) at $$;
+-- Bits as little-endian bytes, in hexadecimal digits.
+CREATE FUNCTION bits(b bit varying) RETURNS text LANGUAGE sql AS
+  $$ SELECT coalesce(string_agg(lpad(to_hex((SELECT sum(get_bit(b, at) << (length(b) - 1 - at - 8 * byte)) FROM generate_series(0, length(b) - 1) at
+       WHERE (length(b) - 1 - at) / 8 = byte)), 2, '0'), '' ORDER BY byte), CASE WHEN b IS NOT NULL THEN '' END) FROM generate_series(0, (length(b) - 1) / 8) byte $$;
 SELECT jsonb_build_object('id', id,
   'c_bool', c_bool::text) || jsonb_build_object('c_i2', c_i2::text, 'c_i4', c_i4::text, 'c_i8', c_i8::text, 'c_f4', c_f4::text, 'c_f8', c_f8::text,
   'c_num_10_2', c_num_10_2::text, 'c_num_38_10', c_num_38_10::text, 'c_num_76_38', c_num_76_38::text,
@@ -32,4 +36,4 @@ SELECT jsonb_build_object('id', id,
   'c_hstore', hstore_to_json(c_hstore)::text, 'c_ltree', c_ltree::text, 'c_tsvector', c_tsvector::text,
   'c_point', CASE WHEN c_point IS NOT NULL THEN json_build_object('x', c_point[0], 'y', c_point[1])::text END,
   'c_i4range', c_i4range::text, 'c_oid', c_oid::text)
-FROM matrix WHERE id < 100 ORDER BY id;
+FROM matrix WHERE id < 1000 ORDER BY id;

@@ -27,9 +27,12 @@
 //! | an epoch's clock can go back | 2 | epochs out of order |
 //! | token without the epoch | never | none: the rows hold `_epoch`, so the block's digest does |
 
+mod canonical;
 mod guest;
 mod oracle;
 mod random;
+pub mod remembering;
+mod remembering_oracle;
 mod world;
 
 pub use guest::{passing_plugin, trapping_plugin};

@@ -1,7 +1,6 @@
 //! What must hold when everything is committed.
 
 use std::collections::BTreeMap;
-use std::sync::PoisonError;
 
 use arrow_array::cast::AsArray;
 use arrow_array::types::{Int32Type, Int64Type, TimestampMillisecondType, UInt32Type, UInt64Type};
@@ -43,7 +42,7 @@ impl World {
     /// Everything that is wrong: with the rows, the epochs, the journal, or on the way.
     #[must_use]
     pub fn wrong(&self) -> Vec<String> {
-        let mut wrong = self.violations.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let mut wrong = self.violations();
         let rows = self.all_rows();
         for found in self.topics.partitions() {
             let partition = found.partition.partition;
@@ -99,7 +98,7 @@ impl World {
     }
 
     /// Nothing is open, the position is behind the last message, commits are in order and their ranges touch.
-    fn check_journal(&self, partition: i32, wrong: &mut Vec<String>) {
+    pub(super) fn check_journal(&self, partition: i32, wrong: &mut Vec<String>) {
         let lane = self.lane(partition);
         let (position, open) = self.journal(partition);
         let last = self.topics.messages(&super::partition(partition)).last().map(|(offset, _)| offset + 1);

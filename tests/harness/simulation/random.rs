@@ -10,9 +10,11 @@ use engine::random::Random;
 use engine::simulation::{Chance, Process};
 use engine::sink::SimulatedTables;
 use engine::source::SimulatedTopics;
+use engine::transform::EventTimeSettings;
 use tokio::task::JoinHandle;
 use tokio::time::sleep;
 
+use super::remembering::{FOREVER, POISON, remembering_plugin};
 use super::{End, World, partition, simulate};
 
 /// Parts that tables remember: all of a run, hardly any, none.
@@ -29,7 +31,7 @@ pub struct Outcome {
     pub commits: Vec<(LaneId, Commit)>,
 }
 
-/// Runs a seed.
+/// Runs a seed: half of them messages as they are, half of them a plugin that remembers.
 ///
 /// # Panics
 /// If the run does not come to its end.
@@ -37,13 +39,17 @@ pub struct Outcome {
 pub fn run_seed(seed: u64) -> Outcome {
     let window = WINDOWS[Random::new(seed).index(WINDOWS.len())];
     simulate(seed, window, async |world| {
+        let what = if seed % 2 == 0 { What::Bronze } else { What::Remembering };
         let partitions = 1 + i32::try_from(world.chance.below(3)).unwrap_or(0);
         world.topics.create("t", partitions);
         world.batch.max_messages = 1 + world.chance.below(10) as usize;
+        if what == What::Remembering {
+            remember(world);
+        }
         let (mut faults, mut feeders) = (0, Vec::new());
         for round in 0..1 + world.chance.below(6) {
-            feeders.push(feed(world.topics.clone(), world.tables.clone(), world.chance.clone(), partitions));
-            vary(world, round);
+            feeders.push(feed(world.topics.clone(), world.tables.clone(), world.chance.clone(), partitions, what));
+            vary(world, round, what);
             let process = match world.chance.below(3) {
                 0 => Process::default(),
                 _ => Process::ending_at_count(world.chance.below(100)),
@@ -56,20 +62,47 @@ pub fn run_seed(seed: u64) -> Outcome {
             drop(feeder.await);
         }
         world.finish().await;
-        Outcome { faults: faults + world.tables.faults(), wrong: world.wrong(), commits: world.disk.commits() }
+        let wrong = match what {
+            What::Bronze => world.wrong(),
+            What::Remembering => world.wrong_memories(),
+        };
+        let faults = faults + world.tables.faults() + world.disk.torn();
+        Outcome { faults, wrong, commits: world.disk.commits() }
     })
 }
 
+/// What runs in the lanes.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum What {
+    Bronze,
+    Remembering,
+}
+
 /// Messages and holes, and another writer's parts in the tables, over two seconds.
-fn feed(topics: SimulatedTopics, tables: SimulatedTables, chance: Chance, partitions: i32) -> JoinHandle<()> {
+fn feed(
+    topics: SimulatedTopics,
+    tables: SimulatedTables,
+    chance: Chance,
+    partitions: i32,
+    what: What,
+) -> JoinHandle<()> {
     tokio::spawn(async move {
         for number in 0..chance.below(60) {
             let to = partition(i32::try_from(chance.below(partitions.unsigned_abs())).unwrap_or(0));
             match chance.below(10) {
                 0 => topics.hole(&to, 1 + i64::from(chance.below(3))),
                 1 => drop(topics.produce(&to, Some(b"key"), None)),
-                2 => tables.crowd("`db`.`rows`", chance.below(6).into()),
-                _ => drop(topics.produce(&to, None, Some(format!("{to} {number}").as_bytes()))),
+                2 => {
+                    tables.crowd("`db`.`rows`", chance.below(6).into());
+                    tables.crowd("`db`.`fresh`", chance.below(6).into());
+                }
+                _ => {
+                    let value = match what {
+                        What::Bronze => format!("{to} {number}"),
+                        What::Remembering => event(&chance, topics.messages(&to).len()),
+                    };
+                    topics.produce(&to, None, Some(value.as_bytes()));
+                }
             }
             if chance.per_mille(400) {
                 sleep(Duration::from_millis(chance.below(80).into())).await;
@@ -78,12 +111,36 @@ fn feed(topics: SimulatedTopics, tables: SimulatedTables, chance: Chance, partit
     })
 }
 
+/// An event of few ids and keys, so that they repeat, whose time goes on with the partition, out of order, and is now and
+/// then far beyond the clock.
+fn event(chance: &Chance, place: usize) -> String {
+    let id = i64::from(chance.below(12)) + if chance.per_mille(300) { FOREVER } else { 0 };
+    let k = if chance.per_mille(20) { POISON } else { i64::from(chance.below(5)) };
+    let t = i64::try_from(place).unwrap_or(0) * 300 + i64::from(chance.below(3_000));
+    let t = if chance.per_mille(5) { t + 1_000_000 } else { t };
+    format!(r#"{{"before":null,"after":{{"id":{id},"k":{k},"t":{t}}},"op":"c"}}"#)
+}
+
+/// A plugin that remembers, in one of its versions; the watermark of an idle partition may follow the clock.
+fn remember(world: &mut World) {
+    let version = ["1.0.0", "1.0.1", "1.1.0"][world.chance.below(3) as usize];
+    let idle_ms = world.chance.per_mille(300).then(|| 200 + u64::from(world.chance.below(1_000)));
+    let event_time = EventTimeSettings { delay_ms: None, idle_ms };
+    world.deploy_plugin_with(remembering_plugin(version, 1, &[]), |settings| settings.event_time = event_time);
+}
+
 /// Another time of day, other settings, other faults.
-fn vary(world: &mut World, round: u32) {
-    world.clock.set(1_000 + i64::from(world.chance.below(100)));
+fn vary(world: &mut World, round: u32, what: What) {
+    world.clock.set(match what {
+        What::Bronze => 1_000 + i64::from(world.chance.below(100)),
+        What::Remembering => 20_000 * i64::from(round + 1) + i64::from(world.chance.below(20_000)),
+    });
     world.until_idle = world.chance.per_mille(500);
     if world.chance.per_mille(300) {
-        world.deploy_bronze(&format!("rows_{round}"));
+        match what {
+            What::Bronze => world.deploy_bronze(&format!("rows_{round}")),
+            What::Remembering => remember(world),
+        }
     }
     let pick = |choices: [u32; 3]| choices[world.chance.below(3) as usize];
     world.tables.trouble(pick([0, 100, 400]));

@@ -1,5 +1,6 @@
 //! The world, and the process in it.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 use std::time::Duration;
@@ -33,6 +34,9 @@ static HOST: LazyLock<Host> = LazyLock::new(|| {
     let settings = HostSettings { instances: 4, ..HostSettings::default() };
     Host::new(settings).expect("this machine runs WebAssembly")
 });
+
+/// Transforms by plugin and settings: to compile one takes longer than a run.
+static BUILT: Mutex<BTreeMap<(Bytes, String), Transform>> = Mutex::new(BTreeMap::new());
 
 /// Partition `partition` of topic `t`.
 #[must_use]
@@ -150,8 +154,32 @@ impl World {
 
     /// A plugin.
     pub fn deploy_plugin(&mut self, wasm: Bytes) {
-        let settings = TransformSettings::new("default", "plugin", Kind::Plugin, "db");
-        self.deploy(Transform::build(&HOST, settings, Some(wasm)).expect("a plugin"));
+        self.deploy_plugin_with(wasm, |_| {});
+    }
+
+    /// A plugin with settings of its own.
+    ///
+    /// # Panics
+    /// If it is none, or the settings do not fit it.
+    pub fn deploy_plugin_with(&mut self, wasm: Bytes, set: impl FnOnce(&mut TransformSettings)) {
+        let mut settings = TransformSettings::new("default", "plugin", Kind::Plugin, "db");
+        set(&mut settings);
+        let mut built = BUILT.lock().unwrap_or_else(PoisonError::into_inner);
+        let build = || Transform::build(&HOST, settings.clone(), Some(wasm.clone())).expect("a plugin");
+        let transform = built.entry((wasm.clone(), settings.digest())).or_insert_with(build).clone();
+        drop(built);
+        self.deploy(transform);
+    }
+
+    /// Appends an event for the remembering plugin.
+    pub fn event(&self, to: i32, [id, k, t]: [i64; 3]) {
+        let value = format!(r#"{{"before":null,"after":{{"id":{id},"k":{k},"t":{t}}},"op":"c"}}"#);
+        self.topics.produce(&partition(to), Some(b"{}"), Some(value.as_bytes()));
+    }
+
+    /// What was seen to be wrong on the way.
+    pub(super) fn violations(&self) -> Vec<String> {
+        self.violations.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// *Invariant:* no block is sent before the intent that names it is durable.

@@ -8,6 +8,7 @@ use arrow_array::types::Decimal256Type;
 use arrow_schema::{DataType, Field, Schema};
 use debezium_decode::input::Format;
 use debezium_decode::{Decoder, Input, OwnedMessage, Source, TopicPartition};
+use decoding::within_budget;
 use libfuzzer_sys::fuzz_target;
 
 const SCALE: usize = 20;
@@ -31,7 +32,8 @@ fuzz_target!(|data: &[u8]| {
     let message = format!(r#"{{"schema":{{"type":"struct","fields":[{field}]}},"payload":{{"n":"{text}"}}}}"#);
     let partition = TopicPartition { topic: Arc::from("t"), partition: 0 };
     let mut decoder = Decoder::new(&input, &partition, 1).expect("both types can be decoded");
-    let decoded = decoder.decode(&[OwnedMessage::new(0, None, Some(message.into_bytes()))]);
+    let messages = [OwnedMessage::new(0, None, Some(message.into_bytes()))];
+    let decoded = within_budget(text.len(), || decoder.decode(&messages));
     if decoded.rows.num_rows() == 1 {
         let number = decoded.rows.column(0).as_primitive::<Decimal256Type>().value_as_string(0);
         let text = decoded.rows.column(1).as_string::<i32>().value(0);

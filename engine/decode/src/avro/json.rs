@@ -10,6 +10,7 @@ use super::body::Body;
 use super::logical::{connect_kind, logical};
 use super::schema::{Field, Kind, Schema, TypeId};
 use super::skip::{MAX_DEPTH, NO_BRANCH, TOO_DEEP};
+use crate::budget;
 use crate::reject::{Read, Refusal, RejectCode, UTF8};
 
 pub(super) const NO_SYMBOL: &Refusal =
@@ -17,16 +18,12 @@ pub(super) const NO_SYMBOL: &Refusal =
 const TOO_LARGE: &Refusal =
     &Refusal { code: RejectCode::TooLarge, reason: "the value is out of proportion to its bytes: many times as long" };
 
-/// Types of a schema that are written out as Connect's; beyond it their inside is left out. Nested names can multiply.
-const MAX_TYPES: usize = 65_536;
-/// The same for levels: half of what JSON readers take, as each type nests two.
+/// Levels of a schema that are written out as Connect's; beyond them the inside of a type is left out: half of what JSON readers take, as each type nests two.
 const MAX_LEVELS: usize = 32;
 
 /// Writes a value of this type behind `out`.
 pub(super) fn write(schema: &Schema, id: TypeId, body: &mut Body<'_>, length: usize, out: &mut Vec<u8>) -> Read<()> {
-    // An item of one byte can be a record with a long list of names, so a small message could ask for any amount.
-    let most = (64 * 1024 + length.saturating_mul(128)).min((64 << 20) + length.saturating_mul(4));
-    let end = out.len().saturating_add(most);
+    let end = out.len().saturating_add(budget::json_of(length));
     Writer { schema, end }.value(id, body, out, MAX_DEPTH)
 }
 
@@ -152,9 +149,10 @@ fn string(out: &mut Vec<u8>, text: &str) {
     serde_json::to_writer(out, text).expect("text, into memory");
 }
 
-/// The schema in the words of Kafka Connect's JSON converter, so that both formats have one reading of types.
+/// The schema in the words of Kafka Connect's JSON converter, so that both formats have one reading of types. Named types
+/// can multiply, so what would be longer than a schema may be is left out.
 pub(super) fn connect_schema(schema: &Schema) -> Value {
-    connect_type(schema, schema.root(), &mut { MAX_TYPES }, MAX_LEVELS)
+    connect_type(schema, schema.root(), &mut { budget::SCHEMA_TEXT / 2 }, MAX_LEVELS)
 }
 
 fn connect_type(schema: &Schema, id: TypeId, left: &mut usize, levels: usize) -> Value {
@@ -166,12 +164,13 @@ fn connect_type(schema: &Schema, id: TypeId, left: &mut usize, levels: usize) ->
     parameters.extend(meaning.parameters.clone());
     let name = meaning.name.as_deref().or(by_logic);
     object.extend(name.map(|name| ("name".to_owned(), json!(name))));
+    let named = meaning.connect_type.as_deref().unwrap_or(connect_kind(kind));
+    object.insert("type".to_owned(), json!(named));
+    let of_parameters: usize = parameters.iter().map(|(key, value)| key.len() + value.len() + 6).sum();
+    *left = left.saturating_sub(48 + name.unwrap_or_default().len() + named.len() + of_parameters);
     if !parameters.is_empty() {
         object.insert("parameters".to_owned(), json!(parameters));
     }
-    let named = meaning.connect_type.as_deref().unwrap_or(connect_kind(kind));
-    object.insert("type".to_owned(), json!(named));
-    *left = left.saturating_sub(1);
     let Some(levels) = levels.checked_sub(1).filter(|_| *left > 0) else { return described };
     match kind {
         Kind::Array(items) => {
@@ -183,6 +182,7 @@ fn connect_type(schema: &Schema, id: TypeId, left: &mut usize, levels: usize) ->
         }
         Kind::Record(fields) => {
             let field = |field: &Field| {
+                *left = left.saturating_sub(field.name.len());
                 let mut described = connect_type(schema, field.of, left, levels);
                 described["field"] = json!(field.name);
                 if let Some(default) = &field.default {

@@ -61,7 +61,8 @@ pub(super) struct Meaning {
     /// `precision` and `scale` of Avro's own decimals.
     pub(super) precision: Option<u64>,
     pub(super) scale: Option<u64>,
-    /// Whether this record is a pair of a map whose keys are no text (`connect.internal.type`).
+    /// Whether this record is a pair of a map whose keys are no text: `connect.internal.type`,
+    /// or the name that converters give such a record.
     pub(super) map_entry: bool,
 }
 
@@ -262,6 +263,7 @@ fn symbols(object: &Map<String, Value>) -> Result<Box<[Box<str>]>, SchemaError> 
 
 fn meaning(object: &Map<String, Value>) -> Meaning {
     let text = |key: &str| object.get(key).and_then(Value::as_str).map(Into::into);
+    let is = |key: &str, word: &str| object.get(key).and_then(Value::as_str) == Some(word);
     let parameters = object.get("connect.parameters").and_then(Value::as_object);
     let parameters = parameters.into_iter().flatten().map(|(key, value)| {
         let value = value.as_str().map_or_else(|| value.to_string(), ToOwned::to_owned);
@@ -274,6 +276,7 @@ fn meaning(object: &Map<String, Value>) -> Meaning {
         logical: text("logicalType"),
         precision: object.get("precision").and_then(Value::as_u64),
         scale: object.get("scale").and_then(Value::as_u64),
-        map_entry: object.get("connect.internal.type").and_then(Value::as_str) == Some("MapEntry"),
+        map_entry: is("connect.internal.type", "MapEntry")
+            || is("name", "MapEntry") && is("namespace", "io.confluent.connect.avro"),
     }
 }

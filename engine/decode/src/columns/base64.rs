@@ -12,6 +12,9 @@ const NOT_BASE64: &Refusal = &Refusal { code: RejectCode::InvalidValue, reason: 
 const EMPTY: &Refusal = &Refusal { code: RejectCode::InvalidValue, reason: "expected base64 of at least one byte" };
 const TOO_LONG: &Refusal = &Refusal { code: RejectCode::OutOfRange, reason: "expected a number of at most 256 bits" };
 
+/// Longest integer that is made digits, in bytes: 9,864 digits. The work grows with the square.
+const LONGEST: usize = 4096;
+
 /// Base64 for URLs and file names (RFC 4648 §5), with padding or without.
 const URL: GeneralPurpose = GeneralPurpose::new(
     &alphabet::URL_SAFE,
@@ -87,6 +90,42 @@ pub(super) fn wide_integer(text: &[u8]) -> Read<i256> {
     let start = wide.len() - low.len();
     wide[start..].copy_from_slice(low);
     Ok(i256::from_be_bytes(wide))
+}
+
+/// The digits of an integer of any length up to [`LONGEST`].
+pub(super) fn digits(text: &[u8]) -> Read<String> {
+    let mut bytes = Vec::new();
+    append(text, &mut bytes)?;
+    let negative = *bytes.first().ok_or(EMPTY)? >= 0x80;
+    if bytes.len() > LONGEST {
+        return Err(TOO_LONG);
+    }
+    let mut carry = negative;
+    if negative {
+        // The magnitude in two's complement: every bit the other way, and one more.
+        for byte in bytes.iter_mut().rev() {
+            (*byte, carry) = (!*byte).overflowing_add(u8::from(carry));
+        }
+    }
+    // Limbs of 18 digits, the lowest first; the bytes are taken in one by one.
+    const LIMB: u128 = 1_000_000_000_000_000_000;
+    let mut limbs: Vec<u64> = vec![0];
+    for byte in bytes {
+        let mut rest = u128::from(byte);
+        for limb in &mut limbs {
+            let value = u128::from(*limb) * 256 + rest;
+            *limb = u64::try_from(value % LIMB).expect("a limb is below 2^60");
+            rest = value / LIMB;
+        }
+        if rest > 0 {
+            limbs.push(u64::try_from(rest).expect("what is carried is a byte"));
+        }
+    }
+    let mut digits = String::from(if negative { "-" } else { "" });
+    for (at, limb) in limbs.iter().rev().enumerate() {
+        digits += &if at == 0 { limb.to_string() } else { format!("{limb:018}") };
+    }
+    Ok(digits)
 }
 
 /// An integer of at most 128 bits, or refused.

@@ -41,6 +41,12 @@ impl<B: Bytes> Variable<B> {
         Self { cell, offsets: vec![0], data: Vec::new(), nulls: NullBufferBuilder::new(0) }
     }
 
+    /// The bytes of a cell.
+    pub(super) fn value(&self, row: usize) -> &[u8] {
+        let end = |at: usize| self.offsets.get(at).and_then(|end| usize::try_from(*end).ok());
+        end(row).zip(end(row + 1)).and_then(|(start, end)| self.data.get(start..end)).unwrap_or_default()
+    }
+
     fn end_cell(&mut self) -> Read<()> {
         let end = i32::try_from(self.data.len()).map_err(|_| TOO_LARGE)?;
         self.offsets.push(end);
@@ -56,6 +62,10 @@ impl<B: Bytes> Variable<B> {
 impl<B: Bytes> Column for Variable<B> {
     fn reserve(&mut self, rows: usize) {
         self.offsets.reserve(rows);
+    }
+
+    fn held(&self) -> usize {
+        self.data.len() + size_of_val(self.offsets.as_slice())
     }
 
     fn read(&mut self, value: &mut Cursor<'_>, wire: &Wire) -> Read<()> {

@@ -27,6 +27,16 @@ impl Cells {
         self.elements += 1;
     }
 
+    /// Elements so far, those of the cell under way included.
+    pub(super) fn elements(&self) -> usize {
+        self.elements
+    }
+
+    /// Bytes of the cells beside their elements.
+    pub(super) fn held(&self) -> usize {
+        size_of_val(self.offsets.as_slice())
+    }
+
     /// Ends the cell under way.
     pub(super) fn end(&mut self) -> Read<()> {
         self.offsets.push(i32::try_from(self.elements).map_err(|_| TOO_LARGE)?);

@@ -184,7 +184,7 @@ pub(super) fn append_text(text: &[u8], scale: i32, out: &mut Vec<u8>) -> Read<()
     if scale.unsigned_abs() > MOST_ZEROS {
         return Err(OUT_OF_RANGE);
     }
-    let unscaled = base64::wide_integer(text)?.to_string();
+    let unscaled = base64::digits(text)?;
     let (sign, digits) = unscaled.strip_prefix('-').map_or(("", unscaled.as_str()), |digits| ("-", digits));
     out.extend_from_slice(sign.as_bytes());
     let places = usize::try_from(scale).unwrap_or_default();
@@ -211,7 +211,14 @@ fn from_base64<N: Unscaled>(text: &[u8], from: i32, to: i32) -> Read<N> {
     if let Some(unscaled) = base64::small_integer(text) {
         return rescale(N::from_small(unscaled), from, to);
     }
-    N::from_wide(rescale(base64::wide_integer(text)?, from, to)?).ok_or(OUT_OF_RANGE)
+    match base64::wide_integer(text) {
+        Ok(wide) => N::from_wide(rescale(wide, from, to)?).ok_or(OUT_OF_RANGE),
+        // A scale below zero, -2, comes from PostgreSQL's connector as 2046, with as many zeros.
+        Err(refusal) if refusal.code == RejectCode::OutOfRange => {
+            from_text(format!("{}e{}", base64::digits(text)?, -i64::from(from)).as_bytes(), to)
+        }
+        Err(refusal) => Err(refusal),
+    }
 }
 
 /// The unscaled integer of another scale.

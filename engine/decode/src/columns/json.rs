@@ -3,6 +3,7 @@
 //! | written as | read |
 //! |---|---|
 //! | string | its content, as Debezium writes `json` and `jsonb`; it must be JSON |
+//! | string in a document of MongoDB | as it stands, with its quotes: there it is a text like others |
 //! | object, array, number, boolean | as it stands, byte by byte |
 //!
 //! Checked in full, at most 128 levels deep: one text that is no JSON fails a whole insert of ClickHouse.
@@ -33,8 +34,9 @@ pub(super) struct Json {
 impl Bytes for Json {
     type Arrow = Utf8Type;
 
-    fn read(&mut self, value: &mut Cursor<'_>, _: &Wire, out: &mut Vec<u8>) -> Read<()> {
-        let text = if value.at_string() { value.raw_string()?.text(&mut self.scratch)? } else { value.skip()? };
+    fn read(&mut self, value: &mut Cursor<'_>, wire: &Wire, out: &mut Vec<u8>) -> Read<()> {
+        let holds_json = value.at_string() && *wire != Wire::Plain;
+        let text = if holds_json { value.raw_string()?.text(&mut self.scratch)? } else { value.skip()? };
         append(text, out)
     }
 

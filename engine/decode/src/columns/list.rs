@@ -3,6 +3,7 @@
 //! | written as | read |
 //! |---|---|
 //! | array | element by element, as a column of the element's type reads it |
+//! | object, for a list of floating point numbers | `sparsevec`: a value at every place (see `sparse`) |
 //! | string, for a list of text | MySQL's `SET`: the words between its commas; an empty string is an empty list |
 
 use std::sync::Arc;
@@ -12,6 +13,8 @@ use arrow_schema::{DataType, FieldRef};
 
 use super::Column;
 use super::cells::Cells;
+use super::sparse::Sparse;
+use crate::budget;
 use crate::reject::{MALFORMED, Read, Refusal, RejectCode};
 use crate::scan::Cursor;
 use crate::schema::Wire;
@@ -39,6 +42,7 @@ impl Lists {
         if value.take(b']') {
             return Ok(());
         }
+        let (start, held) = (value.position(), self.elements.held());
         loop {
             if value.take_null() {
                 if !self.element.is_nullable() {
@@ -49,11 +53,29 @@ impl Lists {
                 self.elements.read(value, wire)?;
             }
             self.cells.element();
+            budget::check(self.elements.held() - held, value.position() - start, value.length())?;
             if value.take(b']') {
                 return Ok(());
             }
             value.expect(b',')?;
         }
+    }
+
+    fn sparse(&mut self, value: &mut Cursor<'_>) -> Read<()> {
+        let start = value.position();
+        let Sparse { dimensions, values } = Sparse::read(value)?;
+        // Before it is made: an object of a few bytes may name any number.
+        let width = self.element.data_type().primitive_width().unwrap_or_default();
+        budget::check(dimensions.saturating_mul(width), value.position() - start, value.length())?;
+        let mut values = values.into_iter().peekable();
+        for place in 0..dimensions {
+            match values.next_if(|(at, _)| *at == place) {
+                Some((_, mut value)) => self.elements.read(&mut value, &Wire::Unknown)?,
+                None => self.elements.push_zero(),
+            }
+            self.cells.element();
+        }
+        Ok(())
     }
 
     /// The words of a set. They hold no commas: MySQL refuses them in a set's definition.
@@ -76,9 +98,14 @@ impl Column for Lists {
         self.cells.reserve(rows);
     }
 
+    fn held(&self) -> usize {
+        self.cells.held() + self.elements.held()
+    }
+
     fn read(&mut self, value: &mut Cursor<'_>, wire: &Wire) -> Read<()> {
         match value.peek() {
             Some(b'[') => self.array(value, wire.element())?,
+            Some(b'{') if self.element.data_type().is_floating() => self.sparse(value)?,
             Some(b'"') if *self.element.data_type() == DataType::Utf8 && wire.may_be_set() => self.set(value)?,
             _ => return Err(NOT_A_LIST),
         }

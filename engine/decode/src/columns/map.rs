@@ -7,7 +7,6 @@
 //!
 //! A key that occurs twice is refused: which value counts would be a guess.
 
-use std::collections::HashSet;
 use std::sync::Arc;
 
 use arrow_array::{ArrayRef, MapArray, StructArray};
@@ -17,7 +16,8 @@ use super::Column;
 use super::bytes::Variable;
 use super::cells::Cells;
 use super::text::Text;
-use crate::reject::{DUPLICATE, Read, Refusal, RejectCode};
+use crate::budget;
+use crate::reject::{DUPLICATE, Read, Refusal, RejectCode, TOO_LARGE};
 use crate::scan::Cursor;
 use crate::schema::Wire;
 
@@ -64,14 +64,9 @@ impl Maps {
         if value.take(b'}') {
             return Ok(());
         }
-        let mut seen = HashSet::new();
-        let mut scratch = Vec::new();
+        let (first, start, held) = (self.cells.elements(), value.position(), self.values.held());
         loop {
-            let mut key = *value;
-            if !seen.insert(value.raw_string()?.text(&mut scratch)?.to_vec()) {
-                return Err(DUPLICATE);
-            }
-            self.keys.read(&mut key, &Wire::Unknown)?;
+            self.keys.read(value, &Wire::Unknown)?;
             value.expect(b':')?;
             if value.take_null() {
                 if !self.pair.get(1).is_some_and(|value| value.is_nullable()) {
@@ -82,16 +77,31 @@ impl Maps {
                 self.values.read(value, &Wire::Unknown)?;
             }
             self.cells.element();
+            budget::check(self.values.held() - held, value.position() - start, value.length())?;
             if !value.another_member()? {
-                return Ok(());
+                return self.check_keys(first);
             }
         }
+    }
+
+    /// No key from this element on occurs twice. Sorted, as a set of them would be many times as long as short keys are.
+    fn check_keys(&self, first: usize) -> Read<()> {
+        let index = |at| u32::try_from(at).map_err(|_| TOO_LARGE);
+        let mut keys: Vec<u32> = (first..self.cells.elements()).map(index).collect::<Read<_>>()?;
+        let text = |at: &u32| self.keys.value(*at as usize);
+        keys.sort_unstable_by_key(text);
+        let twice = keys.windows(2).any(|pair| matches!(pair, [one, other] if text(one) == text(other)));
+        if twice { Err(DUPLICATE) } else { Ok(()) }
     }
 }
 
 impl Column for Maps {
     fn reserve(&mut self, rows: usize) {
         self.cells.reserve(rows);
+    }
+
+    fn held(&self) -> usize {
+        self.cells.held() + self.values.held()
     }
 
     fn read(&mut self, value: &mut Cursor<'_>, _: &Wire) -> Read<()> {

@@ -23,6 +23,7 @@ mod decimal;
 mod structured;
 mod bits;
 mod list;
+mod sparse;
 mod map;
 mod base64;
 
@@ -65,6 +66,11 @@ pub(super) enum Plain<'m> {
 pub(super) trait Column: Debug + Send {
     /// Makes room for so many rows.
     fn reserve(&mut self, rows: usize);
+
+    /// Bytes of its cells, for types whose cells can be much longer than their text.
+    fn held(&self) -> usize {
+        0
+    }
 
     /// Appends the value that the cursor is at, which is not null, and moves behind it. After a refusal the column
     /// may hold a part of a cell, until it is truncated.

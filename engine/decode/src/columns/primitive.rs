@@ -64,6 +64,10 @@ impl<C: Cell> Column for Primitive<C> {
         self.values.reserve(rows);
     }
 
+    fn held(&self) -> usize {
+        size_of_val(self.values.as_slice())
+    }
+
     fn read(&mut self, value: &mut Cursor<'_>, wire: &Wire) -> Read<()> {
         let value = self.cell.read(value, wire)?;
         self.values.push(value);

@@ -28,6 +28,11 @@ impl<'m> Cursor<'m> {
         Self { bytes, at }
     }
 
+    /// How long the whole text is.
+    pub(super) fn length(&self) -> usize {
+        self.bytes.len()
+    }
+
     /// The index of the next byte.
     pub(super) fn position(&self) -> usize {
         self.at

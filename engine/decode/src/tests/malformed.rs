@@ -119,6 +119,46 @@ fn a_string_of_100_mb_is_a_value_like_others() {
     assert_eq!(outcome.len(), long.len() + "c: 1 |  | null | null | null | null".len());
 }
 
+/// 100 MB that are no message are refused as a hundred bytes are.
+#[test]
+fn what_is_wrong_is_refused_at_100_mb_as_well() {
+    let long = |unit: &str| unit.repeat(100_000_000 / unit.len());
+    let wide = |unit: &str| unit.repeat(5_000_000 / unit.len());
+    assert_eq!(flat(&long("[")), "wrong_format");
+    assert_eq!(flat(&format!("{{\"id\":1,\"name\":\"{}", long("x"))), "invalid_json");
+    assert_eq!(flat(&format!("{{\"id\":1,\"x\":{}", wide("[1,"))), "invalid_json");
+    assert_eq!(flat(&format!("{{\"id\":{}}}", long("9"))), "out_of_range id");
+    assert_eq!(flat(&format!("{{\"id\":1}}{}", long("{"))), "invalid_json");
+    assert_eq!(flat(&format!("{{\"id\":1,\"name\":\"\",{}\"name\":1}}", wide("\"x\":1,"))), "duplicate_key name");
+    assert_eq!(flat(&format!("{{\"id\":1,\"extra\":{}1{}}}", wide("["), wide("]"))), "invalid_value extra");
+    let mut invalid = format!("{{\"id\":1,\"x\":\"{}\"}}", long("x")).into_bytes();
+    invalid[99_000_000] = 0xff;
+    assert_eq!(outcome(&input(Format::Flat, everything()), &invalid), "invalid_utf8");
+}
+
+/// `0,` is a decimal of 32 bytes: without a bound 100 MB of it would be 1.6 GB, and any number of places one object.
+#[test]
+fn lists_out_of_proportion_to_their_text_are_refused() {
+    let list = |element: DataType| DataType::List(Arc::new(optional("item", element)));
+    let decimals = input(Format::Flat, vec![optional("a", list(DataType::Decimal256(76, 2)))]);
+    let zeros = |count: usize| format!("{{\"a\":[{}0]}}", "0,".repeat(count));
+    assert_eq!(outcome(&decimals, zeros(20_000_000).as_bytes()), "too_large a");
+    assert!(outcome(&decimals, zeros(100_000).as_bytes()).starts_with("c: [0.00, "));
+    let floats = input(Format::Flat, vec![optional("a", list(DataType::Float64))]);
+    let sparse = |dimensions: &str| format!(r#"{{"a":{{"dimensions":{dimensions},"vector":[[2,1.5]]}}}}"#);
+    assert_eq!(outcome(&floats, sparse("3").as_bytes()), "c: [0, 1.5, 0]");
+    assert_eq!(outcome(&floats, sparse("1").as_bytes()), "invalid_value a");
+    assert_eq!(outcome(&floats, sparse("-1").as_bytes()), "invalid_value a");
+    assert_eq!(outcome(&floats, sparse("9223372036854775807").as_bytes()), "too_large a");
+}
+
+#[test]
+fn a_schema_without_end_is_refused() {
+    let fields = r#"{"type":""},"#.repeat(1_000_000);
+    let message = format!(r#"{{"schema":{{"type":"struct","fields":[{fields}{{"type":""}}]}},"payload":{{"id":1}}}}"#);
+    assert_eq!(flat(&message), "too_large");
+}
+
 #[test]
 fn many_keys_do_not_fill_the_memory() {
     let mut decoder = decoder(&input(Format::Flat, everything()));

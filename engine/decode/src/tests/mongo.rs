@@ -73,6 +73,20 @@ fn what_has_no_other_type_is_refused_by_name() {
 }
 
 #[test]
+fn an_id_of_any_type_is_json() {
+    let input = input(Format::Envelope, vec![json("_id")]);
+    let delete = r#"{"before":null,"after":null,"source":{"connector":"mongodb"},"op":"d"}"#;
+    for id in
+        [r#""a \"text\"""#, r#""12""#, "12", r#"{"$oid":"65f0"}"#, r#"{"$binary":"oO68","$type":"04"}"#, r#"{"a":1}"#]
+    {
+        let create = envelope(&format!(r#"{{"_id":{id}}}"#), r#","op":"c""#);
+        assert_eq!(outcome(&input, create.as_bytes()), format!("c: {id}"));
+        let key = serde_json::json!({ "id": id }).to_string();
+        assert_eq!(outcome_with_key(&input, Some(key.as_bytes()), delete.as_bytes()), format!("d: {id}"));
+    }
+}
+
+#[test]
 fn an_update_without_its_document_and_a_delete_by_its_key() {
     let input = input(Format::Envelope, vec![required("_id", DataType::Utf8), optional("n", DataType::Int64)]);
     let update = r#"{"after":null,"updateDescription":{"removedFields":null,"updatedFields":"{\"n\": 1}","truncatedArrays":null},"source":{},"op":"u"}"#;

@@ -5,7 +5,6 @@ mod export;
 mod list;
 mod replay;
 mod show;
-mod since;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -15,6 +14,7 @@ use std::time::Duration;
 use clap::{Args, Subcommand};
 
 use super::run::engine_runtime;
+use super::when::milliseconds;
 use crate::clock::{Clock, SystemClock};
 use crate::config::{Config, Overlay, Problems, read_plugins};
 use crate::dead_letters::replay::ReplayError;
@@ -261,7 +261,7 @@ async fn in_time<T, E: Into<DlqError>>(
 
 impl WhichArgs {
     fn filter(&self, resolved: bool) -> Result<Filter, DlqError> {
-        let since_ms = self.since.as_deref().map(|since| since::milliseconds(since, SystemClock.now_ms()));
+        let since_ms = self.since.as_deref().map(|since| milliseconds("--since", since, SystemClock.now_ms()));
         Ok(Filter {
             plugin: self.plugin.clone(),
             topic: self.topic.clone(),

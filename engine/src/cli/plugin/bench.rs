@@ -10,7 +10,7 @@ use arrow_array::{Array, ArrayRef, RecordBatch};
 use super::Failure;
 use super::cases::{CLOCK_MS, Case};
 use super::fit::{Fit, Samples, fit};
-use super::messages::{RecordedBatch, recorded, transformed};
+use super::messages::{EPOCH, Epochs, RecordedBatch, recorded};
 use super::project::{Project, host};
 use crate::batch::{Message, RawBatch};
 use crate::cpu::thread_time;
@@ -20,7 +20,6 @@ use crate::offsets::OffsetRange;
 use crate::plugin::{Answer, Context, Emitted, Fault, Instance, Limits, Plugin, Rows};
 use crate::random::Random;
 use crate::sink::encoded_bytes;
-use crate::state::State;
 use crate::transform::{CHUNK_MESSAGES, Transform};
 
 /// Sizes of a batch at which calls are measured; the largest that there is comes to them.
@@ -113,7 +112,7 @@ pub(super) fn bench(args: &BenchArgs) -> Result<ExitCode, Failure> {
 fn most(files: &[PathBuf], topics: &[String]) -> Result<RecordedBatch, Failure> {
     let mut largest: Option<RecordedBatch> = None;
     for file in files {
-        for batch in recorded(file, topics)? {
+        for batch in recorded(file, topics, EPOCH)? {
             if largest.as_ref().is_none_or(|other| batch.raw.messages.len() > other.raw.messages.len()) {
                 largest = Some(batch);
             }
@@ -161,7 +160,9 @@ impl Stages {
         let (mut decode, mut plugin, mut assemble, mut encode, mut rows) = (vec![], vec![], vec![], vec![], 0);
         for epoch in 0..=EPOCHS {
             progress.at(&format!("epoch {epoch} of {EPOCHS}"));
-            let made = transformed(transform, &batch.found, &batch.raw, &batch.schemas, CLOCK_MS)
+            // Each the first of its lane: of a plugin that drops duplicates all later ones would be about nothing else.
+            let made = Epochs::new(transform, &batch.found)
+                .epoch(transform, &batch.raw, &batch.schemas, CLOCK_MS)
                 .map_err(|error| Failure::in_words(in_words(&error)))?;
             let before = thread_time();
             for block in &made.blocks {
@@ -230,9 +231,10 @@ impl Calls {
         for size in SIZES.into_iter().filter(|size| *size < rows.num_rows()).chain([rows.num_rows()]) {
             progress.at(&format!("calls of {size} rows"));
             let mut instance = start().map_err(fault)?;
-            samples.push(sample(&mut instance, &rows.slice(0, size)).map_err(fault)?);
+            samples.push(sample(&mut instance, &rows.slice(0, size), transform).map_err(fault)?);
         }
-        let answer = start().and_then(|mut instance| instance.process(rows, &mut State::default())).map_err(fault)?;
+        let answer =
+            start().and_then(|mut instance| instance.process(rows, &mut transform.empty_state())).map_err(fault)?;
         Ok(Self {
             fit: fit(&samples, &mut Random::new(1)),
             samples,
@@ -294,10 +296,18 @@ fn instance(transform: &Transform, plugin: &Plugin) -> Result<Instance, Fault> {
 }
 
 /// The cost of one call, again and again.
-fn sample(instance: &mut Instance, rows: &RecordBatch) -> Result<Samples, Fault> {
+fn sample(instance: &mut Instance, rows: &RecordBatch, transform: &Transform) -> Result<Samples, Fault> {
+    let mut state = transform.empty_state();
+    // What a call wrote is taken back, so that all of them find the same state.
+    let mut call = || {
+        state.begin_call();
+        let answer = instance.process(rows, &mut state);
+        state.undo_call();
+        answer.map(drop)
+    };
     let before = thread_time();
     for _ in 0..WARM_UP {
-        instance.process(rows, &mut State::default())?;
+        call()?;
     }
     let each = (thread_time().saturating_sub(before) / WARM_UP).max(Duration::from_nanos(100));
     let calls = (SAMPLE_TIME.as_nanos() / each.as_nanos()).clamp(1, 1_000);
@@ -305,7 +315,7 @@ fn sample(instance: &mut Instance, rows: &RecordBatch) -> Result<Samples, Fault>
     for _ in 0..SAMPLES {
         let before = thread_time();
         for _ in 0..calls {
-            instance.process(rows, &mut State::default())?;
+            call()?;
         }
         costs.push(nanoseconds(thread_time().saturating_sub(before)) / calls as f64);
     }

@@ -4,12 +4,15 @@
 //! cases/<case>/input.jsonl      recorded messages, see schemas/debezium/README.md
 //!              expected.jsonl   what becomes of them, see `outcome`
 //!              schemas.json     where they are Avro: what the schema registry answers, by id
-//!              case.toml        may be missing: clock = 2025-01-01T00:00:00Z, and parameters below [parameters]
+//!              case.toml        may be missing: clock = 2025-01-01T00:00:00Z, and parameters below [parameters];
+//!                               epoch_messages = 2: epochs of so many messages; without it all are one epoch;
+//!                               watermark = 2025-01-02T00:00:00Z: what expires until then, expires behind the last one
 //! ```
 
 use std::collections::BTreeMap;
 use std::fs;
 use std::io;
+use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
@@ -38,6 +41,16 @@ pub(super) struct CaseSettings {
     pub clock_ms: i64,
     /// Over those of plugin.toml.
     pub parameters: BTreeMap<String, String>,
+    /// Messages of an epoch; `None`: all.
+    pub epoch_messages: Option<NonZeroUsize>,
+    /// Where the watermark stands in the end, ms since 1970-01-01 UTC: an epoch without messages sees it.
+    pub watermark_ms: Option<i64>,
+}
+
+impl Default for CaseSettings {
+    fn default() -> Self {
+        Self { clock_ms: CLOCK_MS, parameters: BTreeMap::new(), epoch_messages: None, watermark_ms: None }
+    }
 }
 
 /// Why a case can't be read.
@@ -67,6 +80,8 @@ pub(super) enum CaseError {
 #[serde(deny_unknown_fields)]
 struct CaseFile {
     clock: Option<Datetime>,
+    epoch_messages: Option<NonZeroUsize>,
+    watermark: Option<Datetime>,
     #[serde(default)]
     parameters: BTreeMap<String, Value>,
 }
@@ -88,7 +103,7 @@ impl Case {
         let path = folder.join("case.toml");
         let settings = match optional(&path)? {
             Some(text) => settings(&text).map_err(|message| CaseError::Settings { path, message })?,
-            None => CaseSettings { clock_ms: CLOCK_MS, parameters: BTreeMap::new() },
+            None => CaseSettings::default(),
         };
         let name = folder.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned());
         Ok(Self { name, folder, settings })
@@ -135,10 +150,14 @@ fn optional(path: &Path) -> Result<Option<String>, CaseError> {
 
 fn settings(text: &str) -> Result<CaseSettings, String> {
     let file: CaseFile = toml::from_str(text).map_err(|error| error.to_string())?;
-    let clock = |at: &Datetime| milliseconds(at).ok_or("clock: not a point in time, as 2025-01-01T00:00:00Z is");
-    let clock_ms = file.clock.as_ref().map_or(Ok(CLOCK_MS), clock)?;
+    let time = |key: &str, at: &Option<Datetime>| {
+        let ms = |at| milliseconds(at).ok_or(format!("{key}: not a point in time, as 2025-01-01T00:00:00Z is"));
+        at.as_ref().map(ms).transpose()
+    };
+    let clock_ms = time("clock", &file.clock)?.unwrap_or(CLOCK_MS);
+    let watermark_ms = time("watermark", &file.watermark)?;
     let parameters = file.parameters.into_iter().map(|(name, value)| (name, parameter(value))).collect();
-    Ok(CaseSettings { clock_ms, parameters })
+    Ok(CaseSettings { clock_ms, parameters, epoch_messages: file.epoch_messages, watermark_ms })
 }
 
 /// A parameter as plugin.toml gives it: text as it is, anything else as it is written.
@@ -183,7 +202,9 @@ mod tests {
         assert_eq!(read.clock_ms, CLOCK_MS + 500);
         assert_eq!(read.parameters["limit"], "3");
         assert_eq!(read.parameters["word"], "x");
-        assert_eq!(settings("").expect("TOML").clock_ms, CLOCK_MS);
+        assert_eq!(settings("").expect("TOML"), CaseSettings::default());
+        let read = settings("epoch_messages = 2\nwatermark = 2025-01-01T00:00:01Z\n").expect("TOML");
+        assert_eq!((read.epoch_messages.map(NonZeroUsize::get), read.watermark_ms), (Some(2), Some(CLOCK_MS + 1_000)));
     }
 
     #[test]
@@ -191,5 +212,7 @@ mod tests {
         assert!(settings("clok = 1").expect_err("unknown").contains("clok"));
         assert!(settings("clock = 7").expect_err("a number").contains("clock = 7"));
         assert!(settings("clock = 2025-01-01").expect_err("a date").starts_with("clock: not a point in time"));
+        assert!(settings("watermark = 10:00:00").expect_err("a time").starts_with("watermark: not a point in time"));
+        assert!(settings("epoch_messages = 0").expect_err("nothing").contains("epoch_messages"));
     }
 }

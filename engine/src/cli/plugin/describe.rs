@@ -4,7 +4,8 @@ use arrow_schema::Field;
 use serde_json::{Value, json};
 
 use crate::input::{Format, InputColumn, Source};
-use crate::plugin::{Description, Origin, Output, Parameter};
+use crate::plugin::{Description, EventTime, Origin, Output, Parameter, StateDescription};
+use crate::state::{OnExpire, StateTable};
 use crate::table::{CLICKHOUSE_TYPE, EXTENSION_NAME, TableKind};
 
 /// One line for each thing that a plugin promises or wants: what a new build adds or drops is the difference.
@@ -20,10 +21,28 @@ pub(super) fn facts(description: &Description) -> Vec<String> {
             facts.push(format!("writes {}.{} {}", output.table, field.name(), type_of(field)));
         }
     }
+    facts.extend(remembers(description));
     for parameter in &description.parameters {
         facts.push(format!("parameter {} {}", parameter.name, parameter_type(parameter)));
     }
     facts
+}
+
+/// What it keeps from epoch to epoch, and how its watermark moves.
+pub(super) fn remembers(description: &Description) -> Vec<String> {
+    let mut lines = Vec::new();
+    if let Some(StateDescription { version, reads, tables }) = &description.state {
+        let tables: Vec<_> = tables.iter().map(|table| table.name.as_str()).collect();
+        let reads: Vec<_> = reads.iter().map(ToString::to_string).collect();
+        let reads = if reads.is_empty() { String::new() } else { format!(" (reads {})", reads.join(", ")) };
+        lines.push(format!("keeps state of version {version}{reads}: {}", tables.join(", ")));
+    }
+    if let Some(EventTime { delay_ms, idle_ms }) = description.event_time {
+        let idle =
+            idle_ms.map(|idle| format!(", follows the clock after {idle} ms without messages")).unwrap_or_default();
+        lines.push(format!("watermark {delay_ms} ms behind the greatest event time{idle}"));
+    }
+    lines
 }
 
 /// How its messages are written.
@@ -100,7 +119,21 @@ pub(super) fn as_json(description: &Description) -> Value {
         "input": inputs,
         "outputs": outputs,
         "parameters": parameters,
+        "state": description.state.as_ref().map(state),
+        "event_time": description.event_time.map(|it| json!({ "delay_ms": it.delay_ms, "idle_ms": it.idle_ms })),
     })
+}
+
+fn state(of: &StateDescription) -> Value {
+    let table = |table: &StateTable| {
+        let on_expire = match table.on_expire {
+            OnExpire::Drop => "drop",
+            OnExpire::Call => "call",
+        };
+        json!({ "name": table.name, "on_expire": on_expire })
+    };
+    let tables: Vec<_> = of.tables.iter().map(table).collect();
+    json!({ "version": of.version, "reads": of.reads, "tables": tables })
 }
 
 fn input(of: &InputColumn, crosses: bool) -> Value {

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use super::Failure;
 use super::build::size;
-use super::describe::{as_json, parameter_type, reads, source, table, type_of};
+use super::describe::{as_json, parameter_type, reads, remembers, source, table, type_of};
 use super::project::{NotFound, Project, host};
 use super::sdk::sha256;
 use super::sections::Binary;
@@ -127,6 +127,10 @@ fn show_description(out: &mut impl Write, description: &Description) -> io::Resu
         for statement in statements(description, output) {
             writeln!(out, "  {}", statement.replace('\n', "\n  "))?;
         }
+    }
+    let remembers = remembers(description);
+    if !remembers.is_empty() {
+        writeln!(out, "\n{}", remembers.join("\n"))?;
     }
     if !description.parameters.is_empty() {
         writeln!(out, "\nparameters")?;

@@ -8,9 +8,10 @@ use tempfile::TempDir;
 use super::Failure;
 use crate::artifacts::Artifacts;
 use crate::batch::RawBatch;
-use crate::offsets::LaneId;
+use crate::offsets::{LaneId, OffsetRange, TopicPartition};
 use crate::registry::{Registry, RegistrySettings, Schemas};
 use crate::source::{BatchLimits, FileSource, Found, Source, SourceError, Start};
+use crate::state::State;
 use crate::transform::{Epoch, Transform, TransformError, Transformed};
 
 /// As large as an epoch of a lane is by default.
@@ -75,8 +76,9 @@ pub(super) struct OtherTopics {
     topics: Vec<String>,
 }
 
-/// All messages of a recording that are of these topics, each partition from its begin to its end.
-pub(super) fn recorded(file: &Path, topics: &[String]) -> Result<Vec<RecordedBatch>, Failure> {
+/// All messages of a recording that are of these topics, each partition from its begin to its end, in batches of at most so
+/// many.
+pub(super) fn recorded(file: &Path, topics: &[String], epoch: BatchLimits) -> Result<Vec<RecordedBatch>, Failure> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().map_err(Failure::failed)?;
     let source = FileSource::new(vec![file.to_owned()]);
     let refused = |error: SourceError| Failure::mistake(error);
@@ -90,7 +92,7 @@ pub(super) fn recorded(file: &Path, topics: &[String]) -> Result<Vec<RecordedBat
                 continue;
             }
             let mut reader = source.open(&found, Start::Earliest).await.map_err(refused)?;
-            while let Some(raw) = reader.next_batch(EPOCH).await.map_err(refused)? {
+            while let Some(raw) = reader.next_batch(epoch).await.map_err(refused)? {
                 let schemas = ids.schemas(&raw).await?;
                 batches.push(RecordedBatch { found: found.clone(), raw, schemas });
             }
@@ -114,13 +116,54 @@ pub(super) fn lane(transform: &Transform, found: &Found) -> LaneId {
     }
 }
 
-/// One epoch, as a lane makes it for the first time; nothing of it is written anywhere.
-pub(super) fn transformed(
-    transform: &Transform,
-    found: &Found,
-    batch: &RawBatch,
-    schemas: &Schemas,
-    clock_ms: i64,
-) -> Result<Transformed, TransformError> {
-    transform.run(&lane(transform, found), batch, schemas, Epoch { generation: 0, number: 0, clock_ms })
+/// The epochs of a lane, one after the other; nothing of them is written anywhere.
+pub(super) struct Epochs {
+    lane: LaneId,
+    partition: TopicPartition,
+    state: State,
+    watermark_ms: Option<i64>,
+    number: u64,
+    /// Offset behind the last one.
+    next: i64,
+}
+
+impl Epochs {
+    /// A lane that has not begun.
+    pub(super) fn new(transform: &Transform, found: &Found) -> Self {
+        let (lane, partition) = (lane(transform, found), found.partition.clone());
+        Self { lane, partition, state: transform.empty_state(), watermark_ms: None, number: 0, next: 0 }
+    }
+
+    /// Whether it is of this partition.
+    pub(super) fn are_of(&self, found: &Found) -> bool {
+        self.partition == found.partition
+    }
+
+    /// The next epoch, over what those before it left, as a lane makes it for the first time.
+    pub(super) fn epoch(
+        &mut self,
+        transform: &Transform,
+        batch: &RawBatch,
+        schemas: &Schemas,
+        clock_ms: i64,
+    ) -> Result<Transformed, TransformError> {
+        let epoch = Epoch { generation: 0, number: self.number, clock_ms, watermark_ms: self.watermark_ms };
+        let made = transform.run(&self.lane, batch, schemas, epoch, &mut self.state)?;
+        self.watermark_ms = made.intent.next_watermark_ms;
+        (self.number, self.next) = (self.number + 1, batch.range.end);
+        Ok(made)
+    }
+
+    /// An epoch without messages, which sees at least this watermark: what is due by then expires.
+    pub(super) fn pass(
+        &mut self,
+        transform: &Transform,
+        watermark_ms: i64,
+        clock_ms: i64,
+    ) -> Result<Transformed, TransformError> {
+        self.watermark_ms = self.watermark_ms.max(Some(watermark_ms));
+        let range = OffsetRange { start: self.next, end: self.next };
+        let nothing = RawBatch { partition: self.partition.clone(), range, messages: Vec::new(), bytes: 0 };
+        self.epoch(transform, &nothing, &Schemas::default(), clock_ms)
+    }
 }

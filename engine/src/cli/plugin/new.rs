@@ -45,20 +45,15 @@ pub enum Template {
     Route,
     /// Batch style: whole columns, a parameter.
     Batch,
-    /// Not in this version: needs keyed state.
+    /// Row style: what is sent again counts once, by a key that is remembered for a week.
     Dedup,
-    /// Not in this version: needs keyed state.
+    /// Row style: events grouped into the sessions of their user, and a row for each session.
     Sessions,
 }
 
 /// Why there is no project.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum NewError {
-    #[error(
-        "template {0} needs keyed state, which plugins do not have in this version of the engine: there are clean, \
-         route and batch"
-    )]
-    NeedsState(&'static str),
     #[error("{name:?} is no name for a plugin: {why}")]
     Name { name: String, why: &'static str },
     #[error("{} is there already: choose another name, or remove the folder", .0.display())]
@@ -83,9 +78,7 @@ impl From<NewError> for Failure {
     fn from(error: NewError) -> Self {
         match error {
             NewError::Write { .. } | NewError::Sdk(_) => Self::failed(error),
-            NewError::NeedsState(_) | NewError::Name { .. } | NewError::Exists(_) | NewError::Member { .. } => {
-                Self::mistake(error)
-            }
+            NewError::Name { .. } | NewError::Exists(_) | NewError::Member { .. } => Self::mistake(error),
         }
     }
 }
@@ -115,9 +108,6 @@ pub(super) fn new(args: &NewArgs) -> Result<ExitCode, Failure> {
 
 /// Writes the project, all or nothing.
 fn make(args: &NewArgs) -> Result<PathBuf, NewError> {
-    if matches!(args.template, Template::Dedup | Template::Sessions) {
-        return Err(NewError::NeedsState(args.template.name()));
-    }
     check_name(&args.name)?;
     let folder = args.plugins.join(&args.name);
     if folder.exists() {
@@ -249,7 +239,7 @@ mod tests {
 
     #[test]
     fn every_template_is_filled_in_completely() {
-        for template in [Template::Clean, Template::Route, Template::Batch] {
+        for template in Template::value_variants().iter().copied() {
             let plugins = folder();
             let made = make(&args("my-plugin", template, plugins.path())).expect("a project");
             for path in ["Cargo.toml", "Cargo.lock", "src/lib.rs", "tests/native.rs", "plugin.toml", "README.md"] {
@@ -262,16 +252,6 @@ mod tests {
             let left = fs::read_dir(plugins.path()).expect("the folder").count();
             assert_eq!(left, 2, "the project and .sdk");
         }
-    }
-
-    #[test]
-    fn templates_that_need_state_say_so_and_leave_nothing() {
-        let plugins = folder();
-        for template in [Template::Dedup, Template::Sessions] {
-            let error = make(&args("mine", template, plugins.path())).expect_err("no such template").to_string();
-            assert!(error.contains("needs keyed state, which plugins do not have in this version"), "{error}");
-        }
-        assert_eq!(fs::read_dir(plugins.path()).expect("the folder").count(), 0);
     }
 
     #[test]

@@ -5,10 +5,11 @@
 //! {"dead":{"offset":3,"stage":"transform","code":"bad_email","column":null}}
 //! ```
 //! Rows stand in the order in which they would be inserted, table by table; then the dead letters, by offset. Of the
-//! engine's columns there is `_op` alone: a delete is `d`. The others say where and when a row was made.
+//! engine's columns there is `_op`: a delete is `d`, and nothing stands there for a row that is made of state alone; and
+//! `_deleted` where it is not what `_op` says. The others say where and when a row was made.
 
 use arrow_array::cast::AsArray;
-use arrow_array::types::Int64Type;
+use arrow_array::types::{Int64Type, UInt8Type};
 use arrow_array::{ArrayRef, RecordBatch};
 use serde::ser::SerializeMap;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -120,7 +121,18 @@ fn rows_of(batch: &RecordBatch) -> Vec<Columns> {
         .map(|(field, column)| (field.name(), column))
         .filter(|(name, _)| *name == "_op" || !hidden.contains(name))
         .collect();
-    let row = |row| Columns(shown.iter().map(|(name, column)| ((*name).clone(), cell::text(column, row))).collect());
+    let deleted = batch.column_by_name("_deleted").expect("every output table has the engine's columns");
+    let deleted = deleted.as_primitive::<UInt8Type>();
+    let row = |row| {
+        let mut columns: Vec<_> =
+            shown.iter().map(|(name, column)| ((*name).clone(), cell::text(column, row))).collect();
+        let is_delete = columns.iter().any(|(name, value)| name == "_op" && value.as_deref() == Some("d"));
+        let deletes = deleted.value(row) != 0;
+        if deletes != is_delete {
+            columns.push(("_deleted".to_owned(), Some(deletes.to_string())));
+        }
+        Columns(columns)
+    };
     (0..batch.num_rows()).map(row).collect()
 }
 

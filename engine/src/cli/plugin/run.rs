@@ -13,7 +13,7 @@ use tokio::signal;
 use tokio::time::timeout;
 
 use super::Failure;
-use super::messages::{SchemaIds, transformed};
+use super::messages::{Epochs, SchemaIds};
 use super::outcome::{Dead, Outcome, Row, outcomes};
 use super::paint::Paint;
 use super::project::{Project, host};
@@ -154,6 +154,8 @@ struct Open {
     reader: Box<dyn Reader>,
     /// Where it ended when it was opened.
     end: i64,
+    /// What the plugin remembers of it.
+    epochs: Epochs,
 }
 
 async fn show_all(
@@ -164,7 +166,7 @@ async fn show_all(
 ) -> Result<(), Failure> {
     let source = crate::cli::run::source(config).map_err(Failure::failed)?;
     let default = if args.source.is_empty() { From::Newest(NEWEST) } else { From::Earliest };
-    let mut open = partitions(&*source, topics, args.from.unwrap_or(default)).await?;
+    let mut open = partitions(&*source, topics, args.from.unwrap_or(default), transform).await?;
     let ids = SchemaIds::of(&args.source, config.registry.as_ref())?;
     let mut screen = Screen::new(args.json, transform);
     let mut left = args.limit.unwrap_or(usize::MAX);
@@ -175,7 +177,7 @@ async fn show_all(
             match timeout(TURN, partition.reader.next_batch(limits)).await {
                 Ok(Ok(Some(batch))) => {
                     left = left.saturating_sub(batch.messages.len());
-                    screen.show(transform, &partition.found, &batch, &ids.schemas(&batch).await?)?;
+                    screen.show(transform, partition, &batch, &ids.schemas(&batch).await?)?;
                 }
                 Ok(Ok(None)) => at_end.push(index),
                 Ok(Err(error)) => return Err(Failure::failed(error)),
@@ -195,7 +197,12 @@ async fn show_all(
     Ok(())
 }
 
-async fn partitions(source: &dyn Source, topics: &[String], from: From) -> Result<Vec<Open>, Failure> {
+async fn partitions(
+    source: &dyn Source,
+    topics: &[String],
+    from: From,
+    transform: &Transform,
+) -> Result<Vec<Open>, Failure> {
     let refused = |error: SourceError| Failure::failed(error);
     let found = source.discover(topics).await.map_err(refused)?;
     if found.is_empty() {
@@ -217,7 +224,7 @@ async fn partitions(source: &dyn Source, topics: &[String], from: From) -> Resul
             From::Newest(count) => Start::Offset((end - count).max(first)),
         };
         let reader = source.open(&found, start).await.map_err(refused)?;
-        open.push(Open { found, reader, end });
+        open.push(Open { epochs: Epochs::new(transform, &found), found, reader, end });
     }
     if open.is_empty() { Err(Failure::mistake(NoTopic(topics.to_vec()))) } else { Ok(open) }
 }
@@ -244,12 +251,15 @@ impl Screen {
     fn show(
         &mut self,
         transform: &Transform,
-        found: &Found,
+        partition: &mut Open,
         batch: &RawBatch,
         schemas: &Schemas,
     ) -> Result<(), Failure> {
         self.said_waiting = None;
-        let epoch = transformed(transform, found, batch, schemas, SystemClock.now_ms())
+        let found = &partition.found;
+        let epoch = partition
+            .epochs
+            .epoch(transform, batch, schemas, SystemClock.now_ms())
             .map_err(|error| Failure::in_words(format!("{}: {}", found.partition, in_words(&error))))?;
         let tally = epoch.tally;
         self.total.messages += tally.messages;
@@ -273,9 +283,12 @@ impl Screen {
         let row = |outcome: &'o Outcome| if let Outcome::Row(row) = outcome { Some(row) } else { None };
         let rows: Vec<&Row> = outcomes.iter().filter_map(row).collect();
         for of_table in rows.chunk_by(|one, next| one.table == next.table) {
-            let Some(first) = of_table.first() else { continue };
+            // `_deleted` stands only with rows where it says something.
+            let Some(first) = of_table.iter().max_by_key(|row| row.row.0.len()) else { continue };
             let names: Vec<&str> = first.row.0.iter().map(|(name, _)| name.as_str()).collect();
-            let values = |row: &&Row| row.row.0.iter().map(|(_, value)| value.clone()).collect();
+            let value =
+                |row: &Row, name: &&str| row.row.get(name).map_or(Some(String::new()), |it| it.map(str::to_owned));
+            let values = |row: &&Row| names.iter().map(|name| value(row, name)).collect();
             let values: Vec<Vec<Option<String>>> = of_table.iter().map(values).collect();
             writeln!(out, "{}", self.paint.green(&first.table))?;
             writeln!(out, "{}", table(&names, &values, self.width, self.paint))?;

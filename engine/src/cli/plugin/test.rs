@@ -1,17 +1,19 @@
 //! `engine plugin test`: the built plugin over its cases, in the sandbox and on the path that a lane runs it.
 
 use std::io::{self, Write};
+use std::num::NonZeroUsize;
 use std::process::ExitCode;
 
 use super::Failure;
 use super::cases::{Case, CaseError};
 use super::diff::{differences, line};
-use super::messages::{RecordedBatch, recorded, transformed};
+use super::messages::{EPOCH, Epochs, RecordedBatch, recorded};
 use super::outcome::{Outcome, outcomes};
 use super::paint::Paint;
 use super::project::{Project, Which, host};
 use crate::disposition::in_words;
 use crate::plugin::Host;
+use crate::source::BatchLimits;
 
 /// Differences of one case that are shown.
 const MOST_SHOWN: usize = 20;
@@ -117,13 +119,26 @@ fn run(host: &Host, project: &Project, case: &Case) -> Result<Vec<Outcome>, Fail
     settings.parameters.extend(case.settings.parameters.clone());
     let dead_letters = settings.dead_letters.clone();
     let transform = project.transform(host, settings)?;
-    let mut found = Vec::new();
-    for RecordedBatch { found: partition, raw, schemas } in recorded(&case.input(), &file.topics)? {
-        let epoch = transformed(&transform, &partition, &raw, &schemas, case.settings.clock_ms)
-            .map_err(|error| Failure::in_words(in_words(&error)))?;
-        found.extend(outcomes(&epoch.blocks, &dead_letters));
+    let input = case.input();
+    let case = &case.settings;
+    let clock_ms = case.clock_ms;
+    let limits =
+        BatchLimits { max_messages: case.epoch_messages.map_or(EPOCH.max_messages, NonZeroUsize::get), ..EPOCH };
+    let mut lanes: Vec<(Epochs, Vec<Outcome>)> = Vec::new();
+    for RecordedBatch { found, raw, schemas } in recorded(&input, &file.topics, limits)? {
+        if !lanes.last().is_some_and(|(epochs, _)| epochs.are_of(&found)) {
+            lanes.push((Epochs::new(&transform, &found), Vec::new()));
+        }
+        let Some((epochs, outcome)) = lanes.last_mut() else { continue };
+        let epoch = epochs.epoch(&transform, &raw, &schemas, clock_ms);
+        outcome.extend(outcomes(&epoch.map_err(|error| Failure::in_words(in_words(&error)))?.blocks, &dead_letters));
     }
-    Ok(found)
+    for (epochs, outcome) in &mut lanes {
+        let Some(watermark_ms) = case.watermark_ms else { continue };
+        let epoch = epochs.pass(&transform, watermark_ms, clock_ms);
+        outcome.extend(outcomes(&epoch.map_err(|error| Failure::in_words(in_words(&error)))?.blocks, &dead_letters));
+    }
+    Ok(lanes.into_iter().flat_map(|(_, outcome)| outcome).collect())
 }
 
 fn show_differences(expected: &[Outcome], found: &[Outcome], paint: Paint) {

@@ -2,12 +2,13 @@
 
 use super::*;
 use crate::offsets::OffsetRange;
+use crate::state::Sealed;
 
-fn block_on<T>(future: impl Future<Output = T>) -> T {
+pub(super) fn block_on<T>(future: impl Future<Output = T>) -> T {
     tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(future)
 }
 
-fn lane(plugin: &str) -> LaneId {
+pub(super) fn lane(plugin: &str) -> LaneId {
     LaneId {
         tenant: "default".into(),
         plugin: plugin.into(),
@@ -28,6 +29,10 @@ fn intent(epoch: u64, start: i64, end: i64) -> Intent {
         settings_digest: "ef".into(),
         schemas: None,
         clock_ms: 7,
+        watermark_ms: None,
+        next_watermark_ms: None,
+        state_digest: None,
+        state_version: None,
         calls: vec![],
         poison: vec![],
         blocks: vec![],
@@ -35,9 +40,9 @@ fn intent(epoch: u64, start: i64, end: i64) -> Intent {
     }
 }
 
-fn commit(epoch: u64, next_offset: i64) -> Commit {
+pub(super) fn commit(epoch: u64, next_offset: i64) -> Commit {
     let position = Position { epoch, next_offset: Some(next_offset), ..Position::default() };
-    Commit { epoch, position }
+    Commit { epoch, position, state: Sealed::Unchanged }
 }
 
 /// GIVEN an intent, WHEN the process ends before the commit, THEN the next owner finds it open, with the old position.
@@ -204,7 +209,7 @@ fn a_folder_has_one_journal() {
 }
 
 /// The journal's thread lets go of the folder a moment after the journal is dropped.
-fn reopen(folder: &Path) -> LocalJournal {
+pub(super) fn reopen(folder: &Path) -> LocalJournal {
     let deadline = std::time::Instant::now() + std::time::Duration::from_secs(20);
     loop {
         match LocalJournal::open(folder) {

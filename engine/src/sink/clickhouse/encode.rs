@@ -55,15 +55,27 @@ pub(super) fn body(
 /// # Errors
 /// Arrow's.
 pub fn encoded_bytes(block: &Block) -> Result<usize, ArrowError> {
-    let pieces = Pieces {
-        schema: wire_schema(&block.table.schema),
-        batches: pieces(&block.batches).into_iter(),
+    uncompressed(&block.table.schema, &block.batches).map(|piece| Ok(piece?.len())).sum()
+}
+
+/// The body of a block with this schema, whole and uncompressed.
+pub(super) fn whole(schema: &Schema, batches: &[RecordBatch]) -> Result<Vec<u8>, ArrowError> {
+    let mut bytes = Vec::new();
+    for piece in uncompressed(schema, batches) {
+        bytes.extend_from_slice(&piece?);
+    }
+    Ok(bytes)
+}
+
+fn uncompressed(schema: &Schema, batches: &[RecordBatch]) -> Pieces {
+    Pieces {
+        schema: wire_schema(schema),
+        batches: pieces(batches).into_iter(),
         writer: None,
         packer: None,
         nanoseconds: Arc::default(),
         done: false,
-    };
-    pieces.map(|piece| Ok(piece?.len())).sum()
+    }
 }
 
 fn pieces(batches: &[RecordBatch]) -> Vec<RecordBatch> {

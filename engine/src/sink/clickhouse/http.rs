@@ -28,6 +28,9 @@ pub(super) struct Http {
     credentials: HeaderMap,
 }
 
+/// Name and value of a header.
+pub(super) type Header<'a> = (&'static str, &'a str);
+
 /// A whole answer without an exception.
 #[derive(Debug)]
 pub(super) struct Answer {
@@ -63,12 +66,13 @@ impl Http {
         Ok(Self { client, url, credentials })
     }
 
-    /// Sends one request. `query` goes into the address if there is a body of rows, else into the body.
+    /// Sends one request. `query` goes into the address if there is a body of rows, else into the body. Rows come with the
+    /// header that says how they are written, where they need one.
     pub(super) async fn post(
         &self,
         query: &str,
         settings: &[(&str, String)],
-        rows: Option<(Body, Option<&'static str>)>,
+        rows: Option<(Body, Option<Header<'_>>)>,
         timeout: Duration,
     ) -> Result<Answer, Trouble> {
         let mut url = self.url.clone();
@@ -76,11 +80,11 @@ impl Http {
         let mut request = self.client.post(Url::clone(&url)).headers(self.credentials.clone()).timeout(timeout);
         request = match rows {
             None => request.body(query.to_owned()),
-            Some((body, encoding)) => {
+            Some((body, header)) => {
                 url.query_pairs_mut().append_pair("query", query);
                 let request = self.client.post(url).headers(self.credentials.clone()).timeout(timeout).body(body);
-                match encoding {
-                    Some(encoding) => request.header("content-encoding", encoding),
+                match header {
+                    Some((name, value)) => request.header(name, value),
                     None => request,
                 }
             }

@@ -141,7 +141,8 @@ impl Server for Asked<'_> {
         let settings: Vec<(&str, String)> = fixed.chain(own).collect();
         let (body, encoding, sent) = encode::body(block, self.sink.compression, self.sink.stats.encoding());
         let query = query(&block.table, claim, number);
-        let answer = self.sink.http.post(&query, &settings, Some((body, encoding)), self.attempt.timeout).await?;
+        let header = encoding.map(|encoding| ("content-encoding", encoding));
+        let answer = self.sink.http.post(&query, &settings, Some((body, header)), self.attempt.timeout).await?;
         let trouble = |cause, message| Err(Trouble { cause, code: 0, message });
         if !answer.text.trim().is_empty() {
             return trouble(Cause::NoVerdict, "the answer to an insert has a body".into());

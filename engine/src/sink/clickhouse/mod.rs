@@ -10,9 +10,11 @@
 //! ```text
 //! insert (a block) ──► encode (Arrow stream) ──► http (one request) ──► trouble (what it means) ──► retry (again, or the error)
 //!   └─ fence (whose lane is it), marks (does the table remember), rows that are there
+//! audit (rows beside rows made again), select (questions)
 //! types, expression ──► ddl (statements) ──► existing (what is there, does it fit) ──► prepare (make it so)
 //! ```
 
+mod audit;
 mod ddl;
 mod encode;
 mod existing;
@@ -26,6 +28,7 @@ mod retry;
 mod select;
 mod stats;
 mod storage;
+mod swap;
 mod trouble;
 pub(crate) mod types;
 
@@ -46,11 +49,13 @@ use crate::journal::Owner;
 use crate::offsets::LaneId;
 use crate::table::Table;
 
+pub use audit::{Audited, Comparable, Group, Names as NamedRows, SeenEpoch, SeenReplay, Stranger};
 pub use ddl::create_statements;
 pub use encode::encoded_bytes;
 pub use prepare::TablePlan;
 pub use retry::Backoff;
 pub use stats::{SinkStats, SinkTotals};
+pub use swap::{EpochSide, RowsFrom};
 pub use trouble::Cause;
 
 /// How blocks are compressed on their way.

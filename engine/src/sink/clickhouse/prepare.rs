@@ -112,7 +112,7 @@ impl ClickHouse {
     }
 
     /// What the server has under this name in the table's database.
-    async fn find(&self, table: &Table, name: &str) -> Result<Option<Existing>, SinkError> {
+    pub(super) async fn find(&self, table: &Table, name: &str) -> Result<Option<Existing>, SinkError> {
         let place = [("database", table.database.to_string()), ("table", name.to_owned())];
         let found: Vec<Existing> = self.rows(table, "look at the table", existing::TABLE, &place).await?;
         let Some(mut found) = found.into_iter().next() else { return Ok(None) };

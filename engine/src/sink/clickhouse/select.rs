@@ -42,12 +42,7 @@ impl ClickHouse {
         let parameters = names.iter().zip(parameters).map(|(name, (_, value))| (name.as_str(), escaped(value)));
         let settings: Vec<(&str, String)> = fixed.into_iter().chain(parameters).collect();
         let text = self.ask(from, what, &query, &settings).await?.text;
-        let rows: Result<Vec<T>, _> = text.lines().map(serde_json::from_str).collect();
-        rows.map_err(|error| SinkError::Table {
-            table: from.quoted(),
-            mismatch: format!("the server's answer to \"{what}\" is not understood: {error}"),
-            statement: None,
-        })
+        parsed(from, what, &text)
     }
 
     /// The answer to a statement, once it has one.
@@ -65,21 +60,37 @@ impl ClickHouse {
             self.http.post(statement, &settings, None, attempt.timeout).map(|answer| answer.map_err(statement_trouble))
         };
         let name = What { table: &quoted, name: what };
-        match self.patience.until_settled(&self.stats, name, self.timeout, attempt).await {
-            Ok((answer, _)) => Ok(answer),
-            Err(trouble) if trouble.cause.decision() == Decision::Denied => {
-                Err(SinkError::Denied { message: trouble.message })
-            }
-            Err(trouble) => Err(SinkError::Table {
-                table: quoted,
-                mismatch: format!(
-                    "the server refused to {what}: {} (ClickHouse code {})",
-                    trouble.message, trouble.code
-                ),
-                statement: None,
-            }),
-        }
+        answered(table, what, self.patience.until_settled(&self.stats, name, self.timeout, attempt).await)
     }
+}
+
+/// The answer, or why there will never be one.
+pub(super) fn answered(
+    table: &Table,
+    what: &str,
+    settled: Result<(Answer, u32), Trouble>,
+) -> Result<Answer, SinkError> {
+    match settled {
+        Ok((answer, _)) => Ok(answer),
+        Err(trouble) if trouble.cause.decision() == Decision::Denied => {
+            Err(SinkError::Denied { message: trouble.message })
+        }
+        Err(trouble) => Err(SinkError::Table {
+            table: table.quoted(),
+            mismatch: format!("the server refused to {what}: {} (ClickHouse code {})", trouble.message, trouble.code),
+            statement: None,
+        }),
+    }
+}
+
+/// The rows of an answer in `JSONEachRow`.
+pub(super) fn parsed<T: DeserializeOwned>(from: &Table, what: &str, text: &str) -> Result<Vec<T>, SinkError> {
+    let rows: Result<Vec<T>, _> = text.lines().map(serde_json::from_str).collect();
+    rows.map_err(|error| SinkError::Table {
+        table: from.quoted(),
+        mismatch: format!("the server's answer to \"{what}\" is not understood: {error}"),
+        statement: None,
+    })
 }
 
 /// ClickHouse reads a parameter as it reads a field of TSV.

@@ -158,6 +158,27 @@ impl Catalog {
         }
     }
 
+    /// The first offset whose message is not older than a time, or the partition's end.
+    pub(super) fn at_time(&self, partition: &TopicPartition, time_ms: i64) -> Result<i64, SourceError> {
+        let topic = c_name(&partition.topic);
+        // SAFETY: a list of our own with one partition, whose field `offset` is the time in the question and the offset in
+        // the answer; it is read before it goes.
+        let (code, offset) = unsafe {
+            let times = sys::rd_kafka_topic_partition_list_new(1);
+            let time = sys::rd_kafka_topic_partition_list_add(times, topic.as_ptr(), partition.partition);
+            (*time).offset = time_ms;
+            let code = sys::rd_kafka_offsets_for_times(self.0.native(), times, millis(PATIENCE));
+            let answer = ((*time).err, (*time).offset);
+            sys::rd_kafka_topic_partition_list_destroy(times);
+            if code == Code::RD_KAFKA_RESP_ERR_NO_ERROR { answer } else { (code, 0) }
+        };
+        if code != Code::RD_KAFKA_RESP_ERR_NO_ERROR {
+            return Err(self.unavailable(&partition.to_string(), code));
+        }
+        // Below 0: all messages are older.
+        if offset >= 0 { Ok(offset) } else { Ok(self.bounds(partition)?.1) }
+    }
+
     /// Sends an admin request and waits for its answer.
     fn ask(
         &self,

@@ -172,6 +172,11 @@ impl Source for KafkaSource {
         blocking(move || catalog.bounds(&partition)).boxed()
     }
 
+    fn at_time<'a>(&'a self, partition: &'a TopicPartition, time_ms: i64) -> BoxFuture<'a, Result<i64, SourceError>> {
+        let (catalog, partition) = (self.catalog.clone(), partition.clone());
+        blocking(move || catalog.at_time(&partition, time_ms)).boxed()
+    }
+
     fn mirror(&self, partition: &TopicPartition, plugin: &str, next_offset: i64) {
         self.keeper.mirror(format!("{}-{plugin}", self.group), partition.clone(), next_offset);
     }

@@ -43,6 +43,16 @@ impl Caller for Trapping {
         self.calls.push(values);
         Ok(Answer::default())
     }
+
+    fn expire(&mut self, due: &Due) -> Result<Answer, Fault> {
+        assert!(self.alive, "a dead instance was called");
+        if due.expiries.iter().any(|expiry| self.on.contains(expiry)) {
+            self.alive = false;
+            return Err(Fault::Trap { message: "poison".into() });
+        }
+        self.calls.push(due.expiries.clone());
+        Ok(Answer::default())
+    }
 }
 
 fn rows(values: impl IntoIterator<Item = i64>) -> RecordBatch {

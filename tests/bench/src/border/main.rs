@@ -23,6 +23,7 @@ use clap::Parser;
 use engine::plugin::{Answer, Context, Host, HostSettings, Limits, Plugin, Rows};
 use engine::state::State;
 use engine::transform::SandboxLimits;
+use plugin_sdk::plugin::Epoch;
 use plugin_sdk::testing::NativeBatch;
 use plugin_sdk::{Plugin as _, RowsFrom};
 
@@ -144,14 +145,14 @@ impl Wasm {
 struct Native {
     orders: &'static Orders,
     batch: NativeBatch<bench_orders::Order<'static>>,
-    process: plugin_sdk::plugin::Process,
+    process: plugin_sdk::plugin::Instance,
 }
 
 impl Native {
     fn new(rows: usize) -> Result<Self, Failure> {
         // The rows borrow their texts, and both live as long as the benchmark.
         let orders: &'static Orders = Box::leak(Box::new(Orders::new(rows)));
-        let process = bench_orders::Orders::start(&[], 1_735_689_600_000)?;
+        let process = bench_orders::Orders::start(&[], Epoch { now_ms: 1_735_689_600_000, watermark_ms: None })?;
         Ok(Self { orders, batch: NativeBatch::new(orders.rows()), process })
     }
 
@@ -168,7 +169,7 @@ impl Native {
 struct Taken;
 
 impl plugin_sdk::Host for Taken {
-    fn emit(&mut self, output: u32, from: RowsFrom<'_>, buffers: &[&[u8]]) {
+    fn emit(&mut self, output: u32, from: RowsFrom<'_>, _: &[u8], buffers: &[&[u8]]) {
         black_box((output, from, buffers));
     }
 }
@@ -178,7 +179,7 @@ impl plugin_sdk::Host for Taken {
 struct Kept(Vec<Vec<u8>>);
 
 impl plugin_sdk::Host for Kept {
-    fn emit(&mut self, _: u32, _: RowsFrom<'_>, buffers: &[&[u8]]) {
+    fn emit(&mut self, _: u32, _: RowsFrom<'_>, _: &[u8], buffers: &[&[u8]]) {
         self.0.extend(buffers.iter().map(|buffer| buffer.to_vec()));
     }
 }

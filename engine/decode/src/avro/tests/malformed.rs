@@ -77,6 +77,44 @@ fn a_value_out_of_proportion_is_a_reject() {
 }
 
 #[test]
+fn every_prefix_of_a_value_is_a_reject_and_so_is_what_follows_it() {
+    let nested = r#"{"type":"array","items":["null","string",{"type":"map","values":"double"}]}"#;
+    let schema = format!(
+        r#"{{"type":"record","name":"r","fields":[{{"name":"a","type":"string"}},{{"name":"n","type":["null","long"]}},{{"name":"z","type":{nested}}}]}}"#
+    );
+    let datum =
+        [&[4, b'x', b'y', 2, 14, 6, 0, 2, 2, b'z', 4, 2, 2, b'k'][..], &1.5_f64.to_le_bytes(), &[0, 0]].concat();
+    assert!(outcome(&schema, &datum).starts_with("c: "), "{}", outcome(&schema, &datum));
+    for end in 0..datum.len() {
+        assert_eq!(outcome(&schema, &datum[..end]), "invalid_avro", "{end} bytes");
+    }
+    assert_eq!(outcome(&schema, &[&datum[..], &[0]].concat()), "invalid_avro");
+}
+
+#[test]
+fn what_is_wrong_is_a_reject_at_100_mb_as_well() {
+    const LONG: usize = 100_000_000;
+    let length = |bytes: usize| {
+        let mut varint = Vec::new();
+        let mut rest = bytes * 2;
+        while rest >= 0x80 {
+            varint.push((rest % 0x80) as u8 | 0x80);
+            rest /= 0x80;
+        }
+        varint.push(rest as u8);
+        varint
+    };
+    let text = record(r#""string""#);
+    let long = [length(LONG), vec![b'x'; LONG]].concat();
+    assert_eq!(outcome(&text, &long[..LONG]), "invalid_avro");
+    assert_eq!(outcome(&text, &[&long[..], &[0]].concat()), "invalid_avro");
+    assert_eq!(outcome(&text, &[length(LONG), vec![0xff; LONG]].concat()), "invalid_utf8");
+    let numbers = record(r#"{"type":"array","items":"long"}"#);
+    assert_eq!(outcome(&numbers, &[length(LONG), vec![0x80; LONG]].concat()), "invalid_avro");
+    assert_eq!(outcome(&numbers, &[length(LONG / 50), vec![2; LONG / 50], vec![0]].concat()), "wrong_type a");
+}
+
+#[test]
 fn frames_and_schemas_that_are_none_have_codes_of_their_own() {
     let input = input(Format::Flat, vec![Field::new("a", DataType::Utf8, true)]);
     let mut registry = Registry::clone(&registry(&[r#""string""#]));

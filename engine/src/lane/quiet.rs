@@ -1,0 +1,60 @@
+//! Epochs without messages: what is due by the watermark, where nothing comes that would bring it along.
+//!
+//! When such an epoch is made depends on time; what it does depends on its intent alone, where the watermark is that it saw.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::Ahead;
+use crate::offsets::OffsetRange;
+use crate::plugin::EventTime;
+use crate::source::Reader;
+
+/// How long nothing has come.
+pub(super) struct Quiet {
+    event_time: Option<EventTime>,
+    linger: Duration,
+    /// When the last epoch was decided.
+    decided: Instant,
+    /// Since when the reader has been at the partition's end.
+    at_end: Option<Instant>,
+}
+
+/// Whether something is due by the lane's watermark.
+pub(super) fn is_due(ahead: &Ahead) -> bool {
+    let at = &ahead.position;
+    at.next_offset.is_some() && ahead.state.next_expiry().is_some_and(|expiry| Some(expiry) <= at.watermark_ms)
+}
+
+impl Quiet {
+    pub(super) fn new(event_time: Option<EventTime>, linger: Duration) -> Self {
+        Self { event_time, linger, decided: Instant::now(), at_end: None }
+    }
+
+    pub(super) fn decided(&mut self) {
+        self.decided = Instant::now();
+    }
+
+    /// The range of an epoch of timers, if it is time for one: something is due and no batch has brought it along for as long
+    /// as one may take. A partition that has been at its end for the plugin's `idle-ms` has its watermark raised by the clock.
+    pub(super) fn timers(&mut self, reader: &dyn Reader, ahead: &mut Ahead, now_ms: i64) -> Option<OffsetRange> {
+        let at_end = reader.trouble().is_none() && reader.lag().is_some_and(|lag| lag.position >= lag.end);
+        self.at_end = at_end.then(|| self.at_end.unwrap_or_else(Instant::now));
+        let next = ahead.position.next_offset?;
+        let expiry = ahead.state.next_expiry()?;
+        if let Some(by_clock) = self.watermark_by_clock(now_ms)
+            && expiry <= by_clock
+        {
+            ahead.position.watermark_ms = ahead.position.watermark_ms.max(Some(by_clock));
+        }
+        let waited = self.decided.elapsed() >= self.linger;
+        (waited && is_due(ahead)).then_some(OffsetRange { start: next, end: next })
+    }
+
+    fn watermark_by_clock(&self, now_ms: i64) -> Option<i64> {
+        let EventTime { delay_ms, idle_ms } = self.event_time?;
+        let idle = self.at_end?.elapsed() >= Duration::from_millis(idle_ms?);
+        idle.then(|| now_ms.saturating_sub_unsigned(delay_ms))
+    }
+}
