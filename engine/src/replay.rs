@@ -125,7 +125,7 @@ pub enum ReplayError {
 impl PendingLane {
     fn position(&self) -> Position {
         let next_offset = self.from.or(self.old.next_offset);
-        Position { generation: self.generation, epoch: 0, next_offset, ..self.old.clone() }
+        self.old.restarted(self.generation, next_offset)
     }
 
     /// The lane's rows that make place: under its own number, and under that of its replayed letters.
@@ -266,7 +266,7 @@ impl Pending {
             let new = EpochSide::From(epoch_column(it.generation, 0));
             clickhouse.delete_rows(of.dead_letters(), &(vec![it.lane.number()], 0), new).await?;
             let generation = it.generation.saturating_add(1);
-            journal.restart(&it.lane, Position { generation, epoch: 0, ..it.old.clone() }).await?;
+            journal.restart(&it.lane, it.old.restarted(generation, it.old.next_offset)).await?;
         }
         for shadow in &self.shadows {
             if let Some((_, made)) = pair(&tables, shadow) {
