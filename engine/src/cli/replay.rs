@@ -232,11 +232,11 @@ impl Work {
     /// What a plugin remembers was made of all messages so far: from the middle it would begin with nothing.
     fn state_begins_anew(&self, args: &ReplayArgs) -> Result<(), Failure> {
         let part = args.shadow && (args.topic.is_some() || args.partition.is_some());
-        if !self.deployed.transform.keeps_state() || (args.from.as_deref() == Some("start") && !part) {
+        if !self.deployed.transform.remembers() || (args.from.as_deref() == Some("start") && !part) {
             return Ok(());
         }
         Err(Failure::Asked(format!(
-            "plugin {} keeps state, which is forgotten by a replay and made again of the messages that are read: --from start \
+            "plugin {} remembers earlier messages, which a replay forgets, and learns them again as it reads: --from start \
              alone, and with --shadow all of its topics and partitions",
             args.plugin
         )))
@@ -333,7 +333,7 @@ impl Work {
                 "the replay has gone too far to be given up: rows were deleted or tables exchanged. Run it again to end it".to_owned(),
             ));
         }
-        if self.deployed.transform.keeps_state() {
+        if self.deployed.transform.remembers() {
             return Err(Failure::Asked(
                 "the plugin's state as it was is forgotten, so the replay can't be given up. Run it again to end it"
                     .to_owned(),

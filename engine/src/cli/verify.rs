@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio::time::timeout;
 
 use super::args::RunArgs;
-use super::run::{RunningError, cores, engine_runtime, journal_folder, load_plugins, registry, source};
+use super::run::{RunningError, cores, engine_runtime, load_plugins, registry, source};
 use super::when::milliseconds;
 use crate::artifacts::{ArtifactError, Artifacts};
 use crate::clock::{Clock, SystemClock};
@@ -172,11 +172,10 @@ async fn run(args: &VerifyArgs) -> Result<bool, Failure> {
 
 /// Where lanes stand, as the journal says; `None`: an engine runs on it, or it is not here.
 fn positions(config: &Config) -> Result<Option<BTreeMap<LaneId, Position>>, Failure> {
-    let folder = journal_folder(&config.data_dir);
-    if !folder.exists() {
+    if !config.data_dir.join("journal").exists() {
         return Ok(None);
     }
-    match LocalJournal::open(&folder) {
+    match LocalJournal::open(&config.data_dir) {
         Ok(journal) => {
             let lanes = journal.lanes()?.into_iter();
             Ok(Some(lanes.map(|(lane, position, _)| (lane, position)).collect()))
@@ -202,8 +201,12 @@ async fn lane(
     let mut report = if range.start >= range.end {
         notes.push("nothing to compare: no message of it is committed".to_owned());
         Report::empty(&subject)
-    } else if args.names || deployed.transform.keeps_state() {
-        let why = if args.names { "" } else { ": a plugin that keeps state can't make them again from the middle" };
+    } else if args.names || deployed.transform.remembers() {
+        let why = if args.names {
+            ""
+        } else {
+            ": a plugin that remembers earlier messages can't make them again from the middle"
+        };
         notes.push(format!("rows were counted by their names alone, not made again{why}"));
         let epoch = journal.and_then(|lanes| lanes.get(&id)).map(|it| epoch_column(it.generation, it.epoch));
         audit.names(&subject, epoch).await.map_err(failed)?

@@ -276,10 +276,11 @@ impl Transform {
         &self.dead_letters
     }
 
-    /// Whether rows come of more than the epoch's messages: of what the plugin keeps from epoch to epoch.
+    /// Whether rows come of more than the epoch's messages: of what the plugin keeps from epoch to epoch, or of the times of
+    /// earlier events.
     #[must_use]
-    pub fn keeps_state(&self) -> bool {
-        self.plugin().is_some_and(|plugin| plugin.description().state.is_some())
+    pub fn remembers(&self) -> bool {
+        self.state_version().is_some() || self.event_time().is_some()
     }
 
     /// Whether messages are decoded, so that their schemas are needed.

@@ -17,6 +17,7 @@ use crate::offsets::OffsetRange;
 use crate::plugin::Plugin;
 use crate::registry::Schemas;
 use crate::sink::{Audited, SeenReplay};
+use crate::state::State;
 use crate::table::Table;
 use crate::transform::{Epoch, Transform};
 
@@ -188,9 +189,12 @@ impl<'a> Lane<'a> {
             Some(_) | None => Schemas::default(),
         };
         let generation = u16::try_from(stamp.epoch >> 48).unwrap_or(u16::MAX);
-        let epoch = Epoch { generation, number: stamp.epoch & 0xffff_ffff_ffff, clock_ms: stamp.clock_ms };
+        let number = stamp.epoch & 0xffff_ffff_ffff;
+        // Nothing here remembers: what does is not made again.
+        let epoch = Epoch { generation, number, clock_ms: stamp.clock_ms, watermark_ms: None };
         let (transform, id) = (transform.clone(), self.subject.id.clone());
-        let made = self.audit.cpu.run(move || transform.run(&id, &part, &schemas, epoch)).await?;
+        let run = move || transform.run(&id, &part, &schemas, epoch, &mut State::default());
+        let made = self.audit.cpu.run(run).await?;
         Ok(made.blocks.into_iter().map(|block| (block.table.quoted(), block.batches)).collect())
     }
 
