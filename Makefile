@@ -23,7 +23,7 @@ crash: ## the engine on real Kafka and ClickHouse dies RUNS=200 times, at every 
 plugins: ## compiles the plugins to plugins/*/plugin.wasm
 	@plugin-sdk/toolchain/build-plugins.sh
 
-fuzz: ## a fuzz target for a while: TARGET=border|messages|documents|decimals|avro SECONDS=600
+fuzz: ## a fuzz target for a while: TARGET=border|state|messages|documents|decimals|avro SECONDS=600
 	@tests/fuzz.sh $(or $(TARGET),border) $(or $(SECONDS),600)
 
 bench: ## CPU time: decoding beside other readers of JSON, the border to plugins against native code, then events stage by stage beside a hand-written consumer

@@ -15,6 +15,9 @@ mkdir -p "$target"; target=$(cd "$target" && pwd)
 (cd tests/bench/readers && CARGO_TARGET_DIR=$target/readers cargo build --release --locked)
 "$target/release/decode" --readers "$target/readers/release/readers" --out "$target/bench.json"
 
+# Keyed state in the host: it needs nothing either.
+"$target/release/state" --out "$target/bench.json"
+
 # The border to plugins: it needs neither broker nor database.
 toolchain=$(plugin-sdk/toolchain/wasm-target.sh)
 # wasm_build FOLDER PACKAGE…: as plugins are built, into a target folder of its own.

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Runs a fuzz target on stable Rust, with the coverage counters that `cargo fuzz run -s none` would ask for.
-#   fuzz.sh TARGET SECONDS [libFuzzer's arguments ...]      targets: border messages documents decimals avro
+#   fuzz.sh TARGET SECONDS [libFuzzer's arguments ...]      targets: border state messages documents decimals avro
 # TARGET is a file of engine/fuzz/fuzz_targets or engine/decode/fuzz/fuzz_targets. A first call takes its seeds from
 # seeds/TARGET: each line of a file, or each file of a folder. Inputs that reached something new are kept in corpus/TARGET;
 # one that breaks a promise ends it, and lies in artifacts/TARGET: `fuzz.sh TARGET 0 artifacts/TARGET/FILE` runs it again.

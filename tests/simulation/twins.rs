@@ -99,9 +99,8 @@ fn a_disk_keeps_what_was_synced_and_perhaps_more() {
 }
 
 #[test]
-#[ignore = "known weakness: about one seed in five takes another order when it is run again"]
 fn a_seed_decides_a_run() {
-    for seed in 0..5 {
+    for seed in 0..10 {
         assert_eq!(run_seed(seed), run_seed(seed), "seed {seed}");
     }
 }

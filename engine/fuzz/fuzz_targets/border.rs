@@ -27,13 +27,14 @@ fuzz_target!(|data: &[u8]| {
     let mut bytes = Bytes(data);
     let schema = schema(&mut bytes);
     let batch_rows = bytes.below(MOST_ROWS);
-    let (case, selection) = (bytes.below(3), bytes.buffer(batch_rows, 4));
+    let (case, selection) = (bytes.below(4), bytes.buffer(batch_rows, 4));
     let indices: Vec<u32> =
         selection.chunks_exact(4).map(|four| u32::from_le_bytes([four[0], four[1], four[2], four[3]])).collect();
     let given = match case {
         0 => Given::All,
         1 => Given::Selected(selection),
-        _ => Given::Taken(&indices),
+        2 => Given::Taken(&indices),
+        _ => Given::None(bytes.below(MOST_ROWS)),
     };
     let Ok(rows) = given.check(batch_rows) else { return };
     check_rows(&rows, batch_rows);
@@ -49,7 +50,7 @@ fuzz_target!(|data: &[u8]| {
 
 fn check_rows(rows: &Rows, batch_rows: usize) {
     match rows {
-        Rows::All => {}
+        Rows::All | Rows::None(_) => {}
         Rows::Selected(bits) => assert!(bits.len() == batch_rows && bits.null_count() == 0),
         Rows::Taken(indices) => assert!(indices.values().iter().all(|row| (*row as usize) < batch_rows)),
     }

@@ -10,14 +10,12 @@ use wasmtime::component::{LinkerInstance, WasmList};
 use super::Fault;
 use super::contract::v0_3 as contract;
 use super::sandbox::Sandbox;
-use crate::state::{Cells, Found, State, StateError};
+use crate::state::{Cells, Found, MOST_KEYS, State, StateError};
 
 /// Charged for each request, so that a million empty ones do not come for nothing.
 const REQUEST_BYTES: usize = 256;
 /// Charged for each key: what an answer says of it, or the record and the undoing of a write, beside its bytes.
 const KEY_BYTES: usize = 32;
-/// Most keys of a request. A host function is not interrupted; so many take it a fraction of a second.
-const MOST_KEYS: usize = 1 << 20;
 
 /// Links the interface.
 pub(super) fn link(state: &mut LinkerInstance<'_, Sandbox>) -> wasmtime::Result<()> {
@@ -101,6 +99,7 @@ impl Request {
         let Some(call) = &mut sandbox.call else {
             return Err(Fault::Contract { message: format!("{name} called outside of process and expire") });
         };
+        // A host function is not interrupted; so many keys take it a fraction of a second.
         if self.keys > MOST_KEYS {
             let message = format!("{name} of {} keys, at most {MOST_KEYS} are possible at once", self.keys);
             return Err(Fault::Contract { message });

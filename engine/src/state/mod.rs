@@ -14,10 +14,12 @@
 //! | written with an expiry that the watermark has reached | as if it was deleted | not there for this epoch's reads; handed out by the next epoch |
 
 mod cells;
+mod due;
 mod hash;
 mod huge;
 mod numbers;
 mod record;
+mod requests;
 mod table;
 mod texts;
 mod timers;
@@ -25,7 +27,6 @@ mod undo;
 
 use twox_hash::XxHash3_128;
 
-use cells::{Checked, check_expiries};
 use hash::Hasher;
 use record::{Changes, Kind, Operation};
 use table::Table;
@@ -33,6 +34,8 @@ use texts::Entry;
 use undo::Undo;
 
 pub use cells::{Cells, CellsError};
+pub use due::Due;
+pub use requests::Found;
 pub use table::Key;
 
 /// A table of entries, as the plugin describes it.
@@ -82,34 +85,6 @@ pub enum StateError {
     Damaged(&'static str),
 }
 
-/// Answers to a batch of keys.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Found {
-    /// A bit for each key, LSB first.
-    pub present: Vec<u8>,
-    /// Where each value begins, and where the last ends.
-    pub offsets: Vec<u32>,
-    /// The values, one after the other.
-    pub bytes: Vec<u8>,
-}
-
-/// Entries that expire at one watermark, of one table, in the order of (expiry, key).
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Due {
-    /// The table's index.
-    pub table: usize,
-    /// Where each key begins, and where the last ends.
-    pub key_offsets: Vec<u32>,
-    /// The keys' bytes.
-    pub keys: Vec<u8>,
-    /// Where each value begins, and where the last ends.
-    pub value_offsets: Vec<u32>,
-    /// The values' bytes.
-    pub values: Vec<u8>,
-    /// When each expired, ms of event time.
-    pub expiries: Vec<i64>,
-}
-
 /// What an epoch changed, for the journal. The records are little-endian and begin with their format's version; see
 /// `record.rs`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -136,6 +111,8 @@ pub struct TableSize {
 
 /// Entries are handed out at most so many at a time, where it is not said otherwise.
 pub const DUE_ROWS: usize = 8_192;
+/// Most keys of a request.
+pub const MOST_KEYS: usize = 1 << 20;
 /// Changes since the last snapshot that are not worth a new one yet.
 const SNAPSHOT_BYTES: usize = 64 << 20;
 
@@ -287,7 +264,7 @@ impl State {
                 }
             });
             if batches.len() > before {
-                self.changes.expire(index, watermark);
+                self.changes.expire(table_index(index), watermark);
             }
             table.settle();
         }
@@ -301,122 +278,6 @@ impl State {
         self.tables.iter().filter_map(Table::next_expiry).min()
     }
 
-    /// The entries of these keys, whose values take at most `limit_bytes`.
-    ///
-    /// # Errors
-    /// The request is nonsense, or the values are more.
-    pub fn get_many(&self, table: usize, keys: Cells<'_>, limit_bytes: usize) -> Result<Found, StateError> {
-        let (table, keys) = (self.table(table)?, Checked::keys(keys)?);
-        let mut found = Found {
-            present: vec![0; keys.len().div_ceil(8)],
-            offsets: Vec::with_capacity(keys.len() + 1),
-            bytes: Vec::new(),
-        };
-        found.offsets.push(0);
-        let hashes = self.hasher.all(keys);
-        for (index, (key, hash)) in keys.iter().zip(&hashes).enumerate() {
-            table.prefetch(&hashes, index);
-            if let Some((value, _)) = table.get(*hash, key).filter(|(_, expiry)| live(*expiry, self.watermark_ms)) {
-                if value.len() > limit_bytes.saturating_sub(found.bytes.len()) {
-                    return Err(StateError::Answer { limit_bytes });
-                }
-                set_bit(&mut found.present, index);
-                found.bytes.extend_from_slice(value);
-            }
-            let end = u32::try_from(found.bytes.len()).map_err(|_| StateError::Answer { limit_bytes })?;
-            found.offsets.push(end);
-        }
-        Ok(found)
-    }
-
-    /// Writes entries; of keys that come twice the last. No `expiries`: never.
-    ///
-    /// # Errors
-    /// The request is nonsense, or too much would be kept: the call has to be undone then.
-    pub fn put_many(
-        &mut self,
-        table: usize,
-        keys: Cells<'_>,
-        values: Cells<'_>,
-        expiries: &[i64],
-    ) -> Result<(), StateError> {
-        let keys = Checked::keys(keys)?;
-        let values = Checked::values(values, keys.len())?;
-        check_expiries(expiries, keys.len())?;
-        let watermark = self.watermark_ms;
-        let (at, undo) = (table, &mut self.undo);
-        let table = table_mut(&mut self.tables, table)?;
-        let hashes = self.hasher.all(keys);
-        for (index, (key, hash)) in keys.iter().zip(&hashes).enumerate() {
-            table.prefetch(&hashes, index);
-            let before = table.get(*hash, key).filter(|(_, expiry)| table.keeps(*expiry, watermark));
-            undo.note(at, key, before);
-            let entry = Entry { key, value: values.get(index), expiry: expiry(expiries, index) };
-            table.put(*hash, entry, watermark);
-        }
-        self.changes.put(at, keys, values, expiries);
-        self.check_quota()
-    }
-
-    /// Deletes entries; a key without one is no error.
-    ///
-    /// # Errors
-    /// The request is nonsense.
-    pub fn delete_many(&mut self, table: usize, keys: Cells<'_>) -> Result<(), StateError> {
-        let keys = Checked::keys(keys)?;
-        let watermark = self.watermark_ms;
-        let (at, undo) = (table, &mut self.undo);
-        let table = table_mut(&mut self.tables, table)?;
-        let hashes = self.hasher.all(keys);
-        let mut deleted = Vec::new();
-        for (index, (key, hash)) in keys.iter().zip(&hashes).enumerate() {
-            table.prefetch(&hashes, index);
-            let before = table.get(*hash, key).filter(|(_, expiry)| table.keeps(*expiry, watermark));
-            if before.is_some() {
-                undo.note(at, key, before);
-                deleted.push(index);
-            }
-            table.remove(*hash, key);
-        }
-        self.changes.delete(at, keys, &deleted);
-        Ok(())
-    }
-
-    /// Writes empty entries for the keys that have none, and gives back a bit for each key, LSB first: whether it had
-    /// none. Of keys that come twice, the first.
-    ///
-    /// # Errors
-    /// As [`State::put_many`].
-    pub fn insert_if_absent_many(
-        &mut self,
-        table: usize,
-        keys: Cells<'_>,
-        expiries: &[i64],
-    ) -> Result<Vec<u8>, StateError> {
-        let keys = Checked::keys(keys)?;
-        check_expiries(expiries, keys.len())?;
-        let watermark = self.watermark_ms;
-        let (at, undo) = (table, &mut self.undo);
-        let table = table_mut(&mut self.tables, table)?;
-        let mut absent = vec![0; keys.len().div_ceil(8)];
-        let mut inserted = Vec::with_capacity(keys.len());
-        let hashes = self.hasher.all(keys);
-        for (index, (key, hash)) in keys.iter().zip(&hashes).enumerate() {
-            table.prefetch(&hashes, index);
-            let before = table.get(*hash, key);
-            if before.is_some_and(|(_, expiry)| live(expiry, watermark)) {
-                continue;
-            }
-            undo.note(at, key, before.filter(|(_, expiry)| table.keeps(*expiry, watermark)));
-            table.put(*hash, Entry { key, value: &[], expiry: expiry(expiries, index) }, watermark);
-            set_bit(&mut absent, index);
-            inserted.push(index);
-        }
-        self.changes.insert(at, keys, expiries, &inserted);
-        self.check_quota()?;
-        Ok(absent)
-    }
-
     /// Begins a call; the one before it is kept.
     pub fn begin_call(&mut self) {
         self.undo.clear();
@@ -428,7 +289,7 @@ impl State {
         self.changes.truncate(self.call_began);
         let (tables, hasher, watermark) = (&mut self.tables, self.hasher, self.watermark_ms);
         self.undo.take_back(|table, key, before| {
-            let table = tables.get_mut(table).expect("only writes to tables that are there were noted");
+            let table = tables.get_mut(usize::from(table)).expect("only writes to tables that are there were noted");
             match before {
                 Some((value, expiry)) => table.put(hasher.key(key), Entry { key, value, expiry }, watermark),
                 None => table.remove(hasher.key(key), key),
@@ -462,7 +323,7 @@ impl State {
         let mut snapshot = Changes::new(Kind::Snapshot, &self.described);
         for (index, table) in self.tables.iter().enumerate() {
             let all = table.iter().filter(|(_, _, expiry)| table.keeps(*expiry, self.watermark_ms));
-            snapshot.put_all(index, all);
+            snapshot.put_all(table_index(index), all);
         }
         snapshot.into_bytes()
     }
@@ -490,9 +351,9 @@ impl State {
     }
 }
 
-fn table_mut(tables: &mut [Table], table: usize) -> Result<&mut Table, StateError> {
-    let described = tables.len();
-    tables.get_mut(table).ok_or(CellsError::Table { table, described }.into())
+/// Tables are counted in a byte: the description's check allows far less.
+fn table_index(table: usize) -> u8 {
+    u8::try_from(table).unwrap_or(u8::MAX)
 }
 
 /// Whether an entry is there. Nothing has expired before the first watermark.
@@ -505,32 +366,6 @@ fn live(expiry: i64, watermark_ms: Option<i64>) -> bool {
 #[inline]
 fn expiry(expiries: &[i64], index: usize) -> i64 {
     expiries.get(index).map_or(i64::MAX, |expiry| (*expiry).max(i64::MIN + 1))
-}
-
-fn set_bit(bits: &mut [u8], index: usize) {
-    if let Some(byte) = bits.get_mut(index / 8) {
-        *byte |= 1 << (index % 8);
-    }
-}
-
-impl Due {
-    fn of(table: usize) -> Self {
-        Self { table, key_offsets: vec![0], value_offsets: vec![0], ..Self::default() }
-    }
-
-    /// Offsets have 32 bits, and a guest's memory is no larger.
-    fn has_room(&self, key: &[u8], value: &[u8]) -> bool {
-        const MOST: usize = 64 << 20;
-        self.keys.len() + key.len() <= MOST && self.values.len() + value.len() <= MOST
-    }
-
-    fn push(&mut self, key: &[u8], value: &[u8], expiry: i64) {
-        self.keys.extend_from_slice(key);
-        self.key_offsets.push(u32::try_from(self.keys.len()).expect("a key lay in a guest's memory of 32 bits"));
-        self.values.extend_from_slice(value);
-        self.value_offsets.push(u32::try_from(self.values.len()).expect("as did its value"));
-        self.expiries.push(expiry);
-    }
 }
 
 #[cfg(test)]

@@ -17,7 +17,7 @@
 //! Expiries are 0 (never), or 1 and 64 bits for each. All numbers are little-endian.
 
 use super::cells::{Cells, Checked};
-use super::{Key, OnExpire, StateError, StateTable};
+use super::{Key, MOST_KEYS, OnExpire, StateError, StateTable};
 
 const VERSION: u8 = 1;
 const PUT: u8 = 1;
@@ -72,7 +72,7 @@ impl Changes {
         self.bytes.truncate(len.max(self.header));
     }
 
-    pub(super) fn put(&mut self, table: usize, keys: Checked<'_>, values: Checked<'_>, expiries: &[i64]) {
+    pub(super) fn put(&mut self, table: u8, keys: Checked<'_>, values: Checked<'_>, expiries: &[i64]) {
         if keys.len() == 0 {
             return;
         }
@@ -83,7 +83,7 @@ impl Changes {
     }
 
     /// Those of the keys, with empty values.
-    pub(super) fn insert(&mut self, table: usize, keys: Checked<'_>, expiries: &[i64], which: &[usize]) {
+    pub(super) fn insert(&mut self, table: u8, keys: Checked<'_>, expiries: &[i64], which: &[usize]) {
         if which.is_empty() {
             return;
         }
@@ -94,7 +94,7 @@ impl Changes {
     }
 
     /// Those of the keys.
-    pub(super) fn delete(&mut self, table: usize, keys: Checked<'_>, which: &[usize]) {
+    pub(super) fn delete(&mut self, table: u8, keys: Checked<'_>, which: &[usize]) {
         if which.is_empty() {
             return;
         }
@@ -102,13 +102,13 @@ impl Changes {
         self.column(which.iter().map(|index| keys.get(*index)));
     }
 
-    pub(super) fn expire(&mut self, table: usize, watermark_ms: i64) {
-        self.bytes.extend_from_slice(&[EXPIRE, byte(table)]);
+    pub(super) fn expire(&mut self, table: u8, watermark_ms: i64) {
+        self.bytes.extend_from_slice(&[EXPIRE, table]);
         self.bytes.extend_from_slice(&watermark_ms.to_le_bytes());
     }
 
     /// Entries, however many.
-    pub(super) fn put_all<'a>(&mut self, table: usize, entries: impl Iterator<Item = (Key<'a>, &'a [u8], i64)>) {
+    pub(super) fn put_all<'a>(&mut self, table: u8, entries: impl Iterator<Item = (Key<'a>, &'a [u8], i64)>) {
         let mut entries = entries.peekable();
         while entries.peek().is_some() {
             let some: Vec<_> = entries.by_ref().take(SNAPSHOT_ROWS).collect();
@@ -119,8 +119,8 @@ impl Changes {
         }
     }
 
-    fn operation(&mut self, operation: u8, table: usize, count: usize) {
-        self.bytes.extend_from_slice(&[operation, byte(table)]);
+    fn operation(&mut self, operation: u8, table: u8, count: usize) {
+        self.bytes.extend_from_slice(&[operation, table]);
         self.bytes.extend_from_slice(&length(count).to_le_bytes());
     }
 
@@ -274,18 +274,24 @@ impl<'a> Reader<'a> {
         let table = *tables.get(usize::from(self.byte()?)).ok_or(unknown)?;
         match operation {
             PUT => {
-                let count = self.count()?;
+                let count = self.entries()?;
                 let keys = self.column(count)?;
                 let (expiries, values) = (self.expiries(count)?, self.column(count)?);
                 Ok(Operation::Put { table, count, keys, expiries, values })
             }
             DELETE => {
-                let count = self.count()?;
+                let count = self.entries()?;
                 Ok(Operation::Delete { table, count, keys: self.column(count)? })
             }
             EXPIRE => Ok(Operation::Expire { table, watermark_ms: i64::from_le_bytes(self.array()?) }),
             _ => Err(StateError::Damaged("it has an unknown operation")),
         }
+    }
+
+    /// How many entries an operation is on. Bounded, or a few bytes could stand for four billion entries of no bytes.
+    fn entries(&mut self) -> Result<usize, StateError> {
+        let count = self.count()?;
+        if count > MOST_KEYS { Err(StateError::Damaged("it has an operation on too many entries")) } else { Ok(count) }
     }
 
     fn column(&mut self, count: usize) -> Result<Column<'a>, StateError> {

@@ -91,7 +91,8 @@ use crate::{Ctx, Host, Millis, RawBatch, Reject, RejectedRow, Timestamp, Uuid};
 ///   are gone through in order of time. What no longer begins a session is taken out of the table.
 /// - A session is final when the watermark has passed its end by the gap, or its start by the greatest length. Its row is
 ///   then written for the last time, `closed`. Its events are forgotten.
-/// - What comes later than that ([`Late::Process`](crate::Late::Process)) makes a session of its own.
+/// - What comes later than that ([`Late::Process`](crate::Late::Process)) makes a session of its own, or joins one that is
+///   open.
 /// - The table of sessions is `current`, its sort key says key and start. The events' rows have the session of their batch;
 ///   where two sessions merge later, they keep the id of the one that is gone.
 ///

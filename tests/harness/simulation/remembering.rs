@@ -3,7 +3,8 @@
 //! Of events with an `id`, a key `k` and a time `t` it passes on those whose id it has not seen within a horizon, to
 //! `fresh`, and counts those of each key. A key's count is shown as it grows in `counts`, and when no event of the key has
 //! come for a while, by the watermark, it is final: a row of `closed`, and the last one in `counts`, deleted where the key is
-//! even. A key of -1 makes it trap after it has written to its state. In `memory` it says how many rows its instance had
+//! even. Events of key 4 are counted and not shown, so that they change the state alone. A key of -1 makes it trap after it has
+//! written to its state. In `memory` it says how many rows its instance had
 //! seen before the call.
 
 use std::collections::BTreeMap;
@@ -21,6 +22,8 @@ pub const FOREVER: i64 = 1_000;
 pub const GAP: i64 = 2_000;
 /// How far out of order events may come.
 pub const DELAY: i64 = 1_000;
+/// The key whose events are counted and not shown.
+pub const SILENT: i64 = 4;
 /// The key on which the plugin traps.
 pub const POISON: i64 = -1;
 
@@ -98,6 +101,9 @@ impl Model {
         self.ids.insert(id, if id >= FOREVER { i64::MAX } else { t + HORIZON });
         let count = 1 + self.open.get(&k).filter(|(_, expiry)| there(*expiry)).map_or(0, |(count, _)| *count);
         self.open.insert(k, (count, t + GAP));
+        if k == SILENT {
+            return None;
+        }
         self.counts.insert(k, (count, false));
         Some([id, k, t, count, memory])
     }
@@ -154,12 +160,17 @@ const PROCESS: &str = r"
                     (i32.const 0) (i32.const 8) (i32.add (local.get $ks) (local.get $at)) (i32.const 8) (i32.const 0)
                     (i32.const 0) (i32.const 8) (local.get $one) (i32.const 8) (i32.const 0)
                     (i32.add (local.get $one) (i32.const 8)) (i32.const 1))
+                (if (i64.eq (i64.load (i32.add (local.get $ks) (local.get $at))) (i64.const 4)) (then
+                    (i32.store8 (i32.add (local.get $bits) (i32.shr_u (local.get $i) (i32.const 3)))
+                        (i32.xor (i32.load8_u (i32.add (local.get $bits) (i32.shr_u (local.get $i) (i32.const 3))))
+                            (i32.shl (i32.const 1) (i32.and (local.get $i) (i32.const 7))))))
+                (else
                 (i64.store (i32.add (local.get $counts) (local.get $made)) (local.get $n))
                 (i64.store (i32.add (local.get $memory) (local.get $made)) (global.get $seen))
                 (i64.store (i32.add (local.get $finals) (local.get $made)) (i64.const 0))
                 (i64.store (i32.add (local.get $keys) (local.get $made))
                     (i64.load (i32.add (local.get $ks) (local.get $at))))
-                (local.set $made (i32.add (local.get $made) (i32.const 8)))))
+                (local.set $made (i32.add (local.get $made) (i32.const 8)))))))
         (if (i64.eq (i64.load (i32.add (local.get $ks) (local.get $at))) (i64.const -1)) (then (unreachable)))
         (local.set $i (i32.add (local.get $i) (i32.const 1)))
         (br $next)))

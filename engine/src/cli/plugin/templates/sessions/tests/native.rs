@@ -33,9 +33,9 @@ fn a_visit_ends_when_nothing_happens_for_half_an_hour() {
 fn clicks_may_come_out_of_order_and_bad_ones_do_not_count() {
     let harness = Harness::<Plugin>::new();
     let mut lane = harness.lane();
-    lane.run([click(7, 0, "/a"), click(7, 31, "/c")]);
+    lane.run([click(7, 0, "/a"), click(7, 30, "/c")]);
     // Between the two visits: they become one, and the row of the second is taken out.
-    let answer = lane.run([click(7, 30, ""), click(7, 20, "/b")]);
+    let answer = lane.run([click(7, 30, ""), click(7, 29, "/b")]);
     answer.assert_table(
         "{{table}}_visits",
         "
