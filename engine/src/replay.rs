@@ -124,10 +124,8 @@ pub enum ReplayError {
 
 impl PendingLane {
     fn position(&self) -> Position {
-        // Set back, it knows nothing of the times of events any more; state is forgotten in any case.
-        let watermark_ms = if self.from.is_some() { None } else { self.old.watermark_ms };
         let next_offset = self.from.or(self.old.next_offset);
-        Position { next_offset, watermark_ms, ..anew(&self.old, self.generation) }
+        self.old.restarted(self.generation, next_offset)
     }
 
     /// The lane's rows that make place: under its own number, and under that of its replayed letters.
@@ -268,7 +266,7 @@ impl Pending {
             let new = EpochSide::From(epoch_column(it.generation, 0));
             clickhouse.delete_rows(of.dead_letters(), &(vec![it.lane.number()], 0), new).await?;
             let generation = it.generation.saturating_add(1);
-            journal.restart(&it.lane, anew(&it.old, generation)).await?;
+            journal.restart(&it.lane, it.old.restarted(generation, it.old.next_offset)).await?;
         }
         for shadow in &self.shadows {
             if let Some((_, made)) = pair(&tables, shadow) {

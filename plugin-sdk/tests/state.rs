@@ -8,6 +8,7 @@ use plugin_sdk::{
     Table, Timestamp, Upsert, Uuid, milliseconds, seconds,
 };
 
+#[expect(dead_code, reason = "shared with tests that shuffle")]
 mod random;
 use random::Random;
 

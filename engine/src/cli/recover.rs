@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use super::args::RecoverArgs;
 use crate::disposition::in_words;
-use crate::journal::{Journal, JournalError, LocalJournal, Position};
+use crate::journal::{Journal, JournalError, LocalJournal};
 use crate::offsets::LaneId;
 
 /// Where a lane goes on.
@@ -65,22 +65,12 @@ async fn restart_lanes(args: &RecoverArgs, from: From) -> Result<usize, JournalE
     let lanes: Vec<_> = journal.lanes()?.into_iter().filter(|(lane, ..)| meant(lane)).collect();
     let raise = raise(lanes.iter().map(|(_, position, _)| position.generation));
     for (lane, old, open) in &lanes {
-        // What was remembered is forgotten in any case; the time of events so far counts where the lane goes on behind them.
-        let (next_offset, watermark_ms) = match from {
-            From::Start => (None, None),
-            From::Here => (old.next_offset, old.watermark_ms),
-            From::Offset(offset) => (Some(offset), None),
+        let next_offset = match from {
+            From::Start => None,
+            From::Here => old.next_offset,
+            From::Offset(offset) => Some(offset),
         };
-        let generation = old.generation.saturating_add(raise);
-        let new = Position {
-            generation,
-            next_offset,
-            epoch: 0,
-            clock_ms: old.clock_ms,
-            plugin_digest: old.plugin_digest.clone(),
-            watermark_ms,
-            state_versions: Vec::new(),
-        };
+        let new = old.restarted(old.generation.saturating_add(raise), next_offset);
         journal.restart(lane, new.clone()).await?;
         let place =
             |offset: Option<i64>| offset.map_or_else(|| "its start".to_owned(), |offset| format!("offset {offset}"));

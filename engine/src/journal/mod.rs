@@ -71,6 +71,23 @@ impl Default for Position {
     }
 }
 
+impl Position {
+    /// Where a lane goes on by an operator's decision: in another generation, with nothing remembered. Where it does not go on
+    /// where it stands, the time of its events begins anew as well.
+    #[must_use]
+    pub fn restarted(&self, generation: u16, next_offset: Option<i64>) -> Self {
+        Self {
+            generation,
+            epoch: 0,
+            next_offset,
+            clock_ms: self.clock_ms,
+            plugin_digest: self.plugin_digest.clone(),
+            watermark_ms: self.watermark_ms.filter(|_| next_offset == self.next_offset),
+            state_versions: Vec::new(),
+        }
+    }
+}
+
 /// One call of the plugin within an epoch: a range of decoded rows of one decoded chunk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Call {
