@@ -343,10 +343,12 @@ fn a_damaged_record_is_refused_and_never_more() {
     }
 }
 
+type Entries = BTreeMap<Vec<u8>, (Vec<u8>, i64)>;
+
 /// The state in words of the standard library.
 #[derive(Clone, Default)]
 struct Model {
-    tables: [BTreeMap<Vec<u8>, (Vec<u8>, i64)>; 2],
+    tables: [Entries; 2],
     watermark: Option<i64>,
 }
 

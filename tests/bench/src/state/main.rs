@@ -1,7 +1,6 @@
 //! What keyed state costs in the host: CPU time per key of whole batches, bytes per key, and the time to read it again.
 
 #[path = "../figures.rs"]
-#[expect(dead_code, reason = "nothing is divided here: there is nobody to compare with")]
 mod figures;
 
 use std::hint::black_box;
