@@ -288,11 +288,6 @@ impl Pending {
     }
 }
 
-/// The same place in a new generation, without state.
-fn anew(old: &Position, generation: u16) -> Position {
-    Position { generation, epoch: 0, state_versions: Vec::new(), ..old.clone() }
-}
-
 /// A table and its shadow.
 fn pair(tables: &[Arc<Table>], shadow: &Shadow) -> Option<(Arc<Table>, Table)> {
     let table = tables.iter().find(|table| *table.name == *shadow.table)?.clone();

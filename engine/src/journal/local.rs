@@ -73,7 +73,7 @@ struct TopicRecord {
 impl LocalJournal {
     /// Opens the journal of this data folder, or makes it. Fails at once if another process has it open.
     pub fn open(data: &Path) -> Result<Self, JournalError> {
-        let database = Database::builder(&data.join("journal")).open().map_err(|source| {
+        let database = Database::builder(data.join("journal")).open().map_err(|source| {
             if matches!(source, fjall::Error::Locked) {
                 return JournalError::Locked { path: data.display().to_string() };
             }

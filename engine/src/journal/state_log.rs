@@ -142,9 +142,9 @@ impl LogEnd {
     }
 
     fn fill(&self, log: &mut impl Read, bytes: &mut [u8]) -> Result<(), LogError> {
-        log.read_exact(bytes).map_err(|error| match error.kind() {
-            io::ErrorKind::UnexpectedEof => LogError::Short { bytes: self.bytes },
-            _ => LogError::Io(error),
+        log.read_exact(bytes).map_err(|error| {
+            let short = error.kind() == io::ErrorKind::UnexpectedEof;
+            if short { LogError::Short { bytes: self.bytes } } else { LogError::Io(error) }
         })
     }
 }

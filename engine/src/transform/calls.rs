@@ -90,11 +90,10 @@ impl Calls<'_> {
             discovery.begun = true;
         }
         let again = matches!(self, Self::Follow(_));
-        let error = |fault| match fault {
-            Fault::Engine { .. } => CallError::Engine(fault),
-            Fault::State { .. } => CallError::State(fault),
-            fault if again => CallError::Replay(fault),
-            fault => CallError::Expire(fault),
+        let error = |fault| match guilty(fault) {
+            Ok(fault) if again => CallError::Replay(fault),
+            Ok(fault) => CallError::Expire(fault),
+            Err(error) => error,
         };
         due.iter().map(|due| caller.expire(due).map_err(error)).collect()
     }
@@ -147,17 +146,16 @@ impl Discovery {
                     self.plan.push(call);
                     answers.push(Answered { call, answer });
                 }
-                Err(fault @ Fault::Engine { .. }) => return Err(CallError::Engine(fault)),
-                Err(fault @ Fault::State { .. }) => return Err(CallError::State(fault)),
-                Err(fault) if end - start > 1 => {
+                Err(fault) => {
+                    let fault = guilty(fault)?;
                     self.stale = true;
+                    if end - start == 1 {
+                        self.blame(offset_of(start), fault)?;
+                        continue;
+                    }
                     tracing::debug!(%fault, rows = end - start, "call failed, halving");
                     let middle = start + (end - start) / 2;
                     waiting.extend([(middle, end), (start, middle)]);
-                }
-                Err(fault) => {
-                    self.stale = true;
-                    self.blame(offset_of(start), fault)?;
                 }
             }
         }
@@ -203,6 +201,14 @@ pub(super) fn follow(
             Ok(Answered { call, answer })
         })
         .collect()
+}
+
+/// The fault, if it may be the plugin's or a row's; else why the lane has to stop.
+fn guilty(fault: Fault) -> Result<Fault, CallError> {
+    if matches!(fault, Fault::Engine { .. }) {
+        return Err(CallError::Engine(fault));
+    }
+    if matches!(fault, Fault::State(_)) { Err(CallError::State(fault)) } else { Ok(fault) }
 }
 
 fn renew(caller: &mut impl Caller) -> Result<(), CallError> {

@@ -1,6 +1,5 @@
 //! A simulated world: the real engine and its lanes between simulated topics, tables, disk and clock, in paused time on
-//! one thread. A seed decides all that happens outside; about one seed in five still takes its steps in another order when
-//! it is run again (the test `a_seed_decides_a_run` shows it), so a failure may need a few runs to be seen again.
+//! one thread. A seed decides all that happens: run again, it does the same.
 //!
 //! What lives outside a process survives it: [`World::crash`] drops the engine with all its tasks, and what it had not
 //! synced, and nothing else. A request that had left goes on. [`World::check`] is what must hold at the end of any run.
@@ -26,6 +25,23 @@
 //! | artifacts are not kept before the intent | 2 | lane does not come to its end |
 //! | an epoch's clock can go back | 2 | epochs out of order |
 //! | token without the epoch | never | none: the rows hold `_epoch`, so the block's digest does |
+//! | state of an epoch in the commit behind it, apart from its offset | 1 | rows that were seen are fresh |
+//! | state of a failed call kept | 1 | rows that were not seen are missing |
+//! | state not rolled back to the last commit when a lane starts again | 2 | lane halts: made again it differs |
+//! | state of recovered epochs not committed | 2 | the journal remembers less |
+//! | no intent for an epoch that changes the state alone | 2 | lane halts, or counts too small |
+//! | a torn record of state not cut off | 8 | lane halts: its state is damaged |
+//! | an instance's memory kept for the next epoch | 1 | lane halts: made again it differs |
+//! | an open epoch's watermark from the clock, not the intent | 2 | lane halts |
+//! | what expires left out when an epoch is made again | 3 | lane halts |
+//! | watermark not kept in the position | 1 | watermark does not follow the events |
+//! | watermark that goes back | 1 | watermark does not follow the events |
+//! | rows of state with the version of the message before | 1 | rows of other versions |
+//! | inserts of rows of state not in the order of epochs | 399 | an older row of a key is shown |
+//!
+//! Every second seed is a plugin that remembers (`remembering.rs`), the others are messages as they are; the numbers of the last
+//! thirteen count the former alone. Of those, the plugin's tables are compared with what plain Rust makes of the messages
+//! (`remembering_oracle.rs`).
 
 mod canonical;
 mod guest;

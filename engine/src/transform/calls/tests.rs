@@ -126,3 +126,37 @@ fn a_replay_that_faults_is_not_bisected() {
     let failed = follow(&mut caller, &plan, 0, &rows(0..10));
     assert!(matches!(failed, Err(CallError::Replay(_))));
 }
+
+/// Entries that expired at these times.
+fn due(expiries: &[i64]) -> Vec<Due> {
+    expiries.iter().map(|expiry| Due { expiries: vec![*expiry], ..Due::default() }).collect()
+}
+
+/// GIVEN entries that expired, THEN the plugin gets them before the rows, in the instance that the rows then use, also when the
+/// plan is followed.
+#[test]
+fn what_expired_comes_before_the_rows_in_one_instance() {
+    let (chunk, mut first) = (rows(1..=3), Trapping::default());
+    let mut calls = Calls::Find(Discovery::default());
+    calls.expire(&mut first, &due(&[100, 200])).unwrap();
+    calls.chunk(&mut first, 0, &chunk, |_| 0).unwrap();
+    let Calls::Find(found) = calls else { unreachable!() };
+    assert!(!found.plan[0].fresh);
+    let mut again = Trapping::default();
+    let mut calls = Calls::Follow(&found.plan);
+    calls.expire(&mut again, &due(&[100, 200])).unwrap();
+    calls.chunk(&mut again, 0, &chunk, |_| 0).unwrap();
+    for caller in [first, again] {
+        assert_eq!((caller.calls, caller.renewals), (vec![vec![100], vec![200], vec![1, 2, 3]], 1));
+    }
+}
+
+/// GIVEN a plugin that traps on what expired, THEN no row is blamed: the lane stops.
+#[test]
+fn a_fault_in_what_expired_stops_the_lane() {
+    let mut calls = Calls::Find(Discovery::default());
+    let stopped = calls.expire(&mut Trapping::on([200]), &due(&[100, 200])).map(drop);
+    assert!(matches!(stopped, Err(CallError::Expire(Fault::Trap { .. }))), "{stopped:?}");
+    let stopped = Calls::Follow(&[]).expire(&mut Trapping::on([200]), &due(&[200])).map(drop);
+    assert!(matches!(stopped, Err(CallError::Replay(Fault::Trap { .. }))), "{stopped:?}");
+}
