@@ -45,10 +45,14 @@ impl Epoch {
 type Process<P> = for<'a> fn(&RawBatch<'a>, &'a Ctx<P>, &mut dyn Host) -> Result<Vec<RejectedRow>, String>;
 type Expire<P> = for<'a> fn(&Due<'a>, &'a Ctx<P>, &mut dyn Host) -> Result<(), String>;
 
+/// With its context.
+type Started = dyn Fn(&RawBatch<'_>, &mut dyn Host) -> Result<Vec<RejectedRow>, String> + Send + Sync;
+type Expiring = dyn Fn(&Due<'_>, &mut dyn Host) -> Result<(), String> + Send + Sync;
+
 /// A plugin that was started: it transforms batches.
 pub struct Instance {
-    process: Box<dyn Fn(&RawBatch<'_>, &mut dyn Host) -> Result<Vec<RejectedRow>, String> + Send + Sync>,
-    expire: Box<dyn Fn(&Due<'_>, &mut dyn Host) -> Result<(), String> + Send + Sync>,
+    process: Box<Started>,
+    expire: Box<Expiring>,
 }
 
 impl fmt::Debug for Instance {

@@ -87,7 +87,6 @@ mod appended {
         super::check(&event)
     }
 
-    #[expect(clippy::needless_pass_by_value, reason = "the form of an event function")]
     fn event(event: EventIn, session: Session<Sum>, _: &Ctx) -> EventOut {
         EventOut { id: event.id, session: Some(session.id), session_events: Some(session.events) }
     }

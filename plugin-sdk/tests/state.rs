@@ -211,7 +211,6 @@ struct Balance {
     bookings: u64,
 }
 
-#[expect(clippy::needless_pass_by_value, reason = "the form of a row function")]
 fn book(change: Change<EventIn>, entry: &mut Entry<Account>, _: &Ctx) -> Result<Option<Upsert<Balance>>, Reject> {
     let key = change.row.key.unwrap_or_default().to_owned();
     if change.deleted() {
@@ -231,6 +230,7 @@ fn book(change: Change<EventIn>, entry: &mut Entry<Account>, _: &Ctx) -> Result<
     Ok((change.row.value != 0).then_some(Upsert::Put(Balance { key, balance, bookings })))
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "the form of a function of expiry")]
 fn closed(key: &str, account: Account, _: &Ctx) -> Option<Upsert<Balance>> {
     let Account { balance, bookings, .. } = account;
     (balance > 0).then(|| Upsert::Delete(Balance { key: key.to_owned(), balance, bookings }))
@@ -342,7 +342,6 @@ mod newer {
         bookings: u64,
     }
 
-    #[expect(clippy::needless_pass_by_value, reason = "the form of a row function")]
     fn book(change: Change<EventIn>, entry: &mut Entry<Account>, _: &Ctx) -> Result<Option<Mills>, Reject> {
         if change.row.value == 0 {
             return Ok(entry.get().map(|account| Mills { mills: account.mills, bookings: account.bookings }));

@@ -60,7 +60,7 @@ pub(super) fn emit_0_2(
     store: StoreContextMut<'_, Sandbox>,
     (output, rows, buffers): (u32, v0_2::Rows, WasmList<WasmList<u8>>),
 ) -> wasmtime::Result<()> {
-    take(store, output, &rows.into(), None, buffers)
+    take(store, output, &rows.into(), None, &buffers)
 }
 
 /// Takes rows from the guest, or stops it.
@@ -68,7 +68,7 @@ pub(super) fn emit(
     store: StoreContextMut<'_, Sandbox>,
     (output, rows, deletes, buffers): (u32, contract::Rows, WasmList<u8>, WasmList<WasmList<u8>>),
 ) -> wasmtime::Result<()> {
-    take(store, output, &rows, Some(&deletes).filter(|deletes| deletes.len() > 0), buffers)
+    take(store, output, &rows, Some(&deletes).filter(|deletes| deletes.len() > 0), &buffers)
 }
 
 fn take(
@@ -76,7 +76,7 @@ fn take(
     output: u32,
     rows: &contract::Rows,
     deletes: Option<&WasmList<u8>>,
-    buffers: WasmList<WasmList<u8>>,
+    buffers: &WasmList<WasmList<u8>>,
 ) -> wasmtime::Result<()> {
     // Bound first: the list of lists is as long as the guest says.
     let expected = store.data().outputs.get(output as usize).map(|plan| plan.buffers);

@@ -148,25 +148,20 @@ impl Table {
     /// Takes the entries out whose expiry the watermark has reached, and gives key, value and expiry in the order of expiry
     /// and key. Those of a table that drops are nobody's business.
     pub(super) fn take_due(&mut self, watermark_ms: i64, mut each: impl FnMut(&[u8], &[u8], i64)) {
-        let mut due: Vec<(i64, Box<[u8]>, Box<[u8]>, Hash)> = Vec::new();
+        let mut due: Vec<Taken> = Vec::new();
         while let Some(hash) = self.timers.due(watermark_ms) {
             let from = due.len();
             for entry in self.texts.of_hash(hash) {
                 if live(entry.expiry, Some(watermark_ms)) {
                     self.timers.set(hash, entry.expiry, None);
                 } else {
-                    due.push((entry.expiry, entry.key.into(), entry.value.into(), hash));
+                    due.push(Taken { expiry: entry.expiry, key: entry.key.into(), value: entry.value.into() });
                 }
             }
-            for (_, key, _, hash) in due.get(from..).unwrap_or_default() {
-                if let Some(entry) = self.texts.get(*hash, key) {
-                    self.text_bytes -= counted(self.on_expire, entry);
-                    self.texts.remove(*hash, key);
-                }
-            }
+            due.iter().skip(from).for_each(|taken| self.remove_text(hash, &taken.key));
         }
-        due.sort_unstable_by(|one, other| (one.0, &one.1).cmp(&(other.0, &other.1)));
-        due.iter().for_each(|(expiry, key, value, _)| each(key, value, *expiry));
+        due.sort_unstable_by(|one, other| (one.expiry, &one.key).cmp(&(other.expiry, &other.key)));
+        due.iter().for_each(|taken| each(&taken.key, &taken.value, taken.expiry));
     }
 
     /// Gives the memory of expired entries back, in a table that drops.
@@ -196,6 +191,13 @@ impl Table {
         let numbers = self.numbers.iter().map(|(key, expiry)| (Key::Number(key.to_le_bytes()), [].as_slice(), expiry));
         numbers.chain(self.texts.iter().map(|entry| (Key::Text(entry.key), entry.value, entry.expiry)))
     }
+}
+
+/// An entry that was taken out.
+struct Taken {
+    expiry: i64,
+    key: Box<[u8]>,
+    value: Box<[u8]>,
 }
 
 /// A key, wherever it lies.

@@ -116,6 +116,16 @@ impl<'a> Lane<'a> {
         let rebuilt = self.audit.cpu.run(rebuild).await;
         let short: String = digests.0.chars().take(12).collect();
         let made_by = match rebuilt {
+            // It only wrote elsewhere: its tables were shadows once, or were renamed since.
+            Ok(then) if then.settings_digest() == present.settings_digest() && digests.0 == present.plugin_digest() => {
+                MadeBy::Known(then)
+            }
+            Ok(then) if then.remembers() => {
+                self.report.note(format!(
+                    "rows of plugin {short} were compared with what the present one makes, as it remembered earlier messages"
+                ));
+                MadeBy::Gone
+            }
             Ok(transform) => {
                 self.report
                     .note(format!("rows of plugin {short} with its settings were compared with what that one makes"));

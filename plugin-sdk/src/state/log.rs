@@ -46,6 +46,8 @@ pub(super) struct Piece<S> {
     pub(super) sum: S,
     /// Its events.
     bytes: Vec<u8>,
+    /// How many bytes they had when they were read.
+    length: usize,
     /// It has changed in this batch.
     pub(super) changed: bool,
     /// An earlier batch has told of it.
@@ -101,7 +103,8 @@ impl<S: StateValue + Merge + Clone> Log<S> {
 
     fn read_pieces(&mut self, version: u32, bytes: &mut &[u8]) -> Option<()> {
         let count = read_varint(bytes)?;
-        let mut lengths = Vec::new();
+        // One more may begin; a wrong count must not allocate.
+        self.pieces.reserve_exact(usize::try_from(count).ok()?.min(bytes.len()) + 1);
         let mut start = read_signed(bytes)?;
         for index in 0..count {
             if index > 0 {
@@ -110,14 +113,15 @@ impl<S: StateValue + Merge + Clone> Log<S> {
             }
             let end = start.wrapping_add_unsigned(read_varint(bytes)?);
             let events = read_varint(bytes)?;
-            lengths.push(usize::try_from(read_varint(bytes)?).ok()?);
+            let length = usize::try_from(read_varint(bytes)?).ok()?;
             let sum = S::read_version(version, bytes)?;
-            self.pieces.push(Piece { start, end, events, sum, bytes: Vec::new(), changed: false, told: true });
+            let told = true;
+            self.pieces.push(Piece { start, end, events, sum, bytes: Vec::new(), length, changed: false, told });
         }
-        for (piece, length) in self.pieces.iter_mut().zip(lengths) {
-            let (events, rest) = bytes.split_at_checked(length)?;
+        for piece in &mut self.pieces {
+            let (events, rest) = bytes.split_at_checked(piece.length)?;
             // Room for an event or some more.
-            piece.bytes.reserve_exact(length + 32);
+            piece.bytes.reserve_exact(events.len() + 32);
             piece.bytes.extend_from_slice(events);
             *bytes = rest;
         }
@@ -250,9 +254,18 @@ fn append<S: StateValue + Merge>(
             last.changed = true;
         }
         None => {
-            let mut bytes = Vec::new();
+            let mut bytes = Vec::with_capacity(32);
             event(0, &part, &mut bytes);
-            pieces.push(Piece { start: at, end: at, events: 1, sum: part, bytes, changed: true, told: false });
+            pieces.push(Piece {
+                start: at,
+                end: at,
+                events: 1,
+                sum: part,
+                bytes,
+                length: 0,
+                changed: true,
+                told: false,
+            });
         }
     }
 }

@@ -117,7 +117,7 @@ struct Wasm {
 impl Wasm {
     fn load(host: &Host, file: &Path) -> Result<Self, Failure> {
         let bytes = std::fs::read(file).map_err(|error| format!("{}: {error}", file.display()))?;
-        let SandboxLimits { memory_bytes, call_ms, output_bytes } = SandboxLimits::default();
+        let SandboxLimits { memory_bytes, call_ms, output_bytes, .. } = SandboxLimits::default();
         Ok(Self {
             plugin: host.load(bytes)?,
             context: Context { parameters: Arc::from([]), now_ms: 1_735_689_600_000, watermark_ms: None },

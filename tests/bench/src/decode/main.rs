@@ -107,7 +107,9 @@ fn print_ratios(topics: &[Topic], figures: &Figures) {
         let times = |reader: &str| figures.median(&format!("decode_{}_times_{reader}", topic.name));
         let times: Vec<_> =
             readers::ALL.iter().filter_map(|reader| Some(format!("{:.1} times {reader}", times(reader)?))).collect();
-        println!("{:<8} as fast as {}", topic.name, times.join(", "));
+        if !times.is_empty() {
+            println!("{:<8} as fast as {}", topic.name, times.join(", "));
+        }
     }
 }
 
