@@ -48,6 +48,7 @@ impl<'a> Memory<'a> {
         self.put(at, words.map(u32::to_le_bytes).as_flattened());
     }
 
+    #[expect(clippy::wildcard_enum_match_arm, reason = "a description has few of the types that there are")]
     fn write(&mut self, at: usize, ty: &Type, value: &Value) {
         let number = || value.as_i64().unwrap_or_else(|| panic!("{value} is no number"));
         match ty {
@@ -66,6 +67,7 @@ impl<'a> Memory<'a> {
         }
     }
 
+    #[expect(clippy::wildcard_enum_match_arm, reason = "a description has few of the types that there are")]
     fn write_defined(&mut self, at: usize, kind: &TypeDefKind, value: &Value) {
         match kind {
             TypeDefKind::Type(ty) => self.write(at, ty, value),

@@ -50,7 +50,7 @@ fn passing_description() -> Value {
     json!({
         "name": "passing", "version": "1.0.0",
         "input": { "columns": [input_column("n", false)], "format": "envelope" },
-        "outputs": [output("passed", "append", &[output_column("n", json!({ "input": 0 }))], &[])],
+        "outputs": [output("passed", "append", &[output_column("n", &json!({ "input": 0 }))], &[])],
         "parameters": [], "state": null, "event-time": null,
     })
 }
@@ -61,7 +61,7 @@ pub(super) fn input_column(name: &str, crosses: bool) -> Value {
 }
 
 /// An output column of 64-bit integers.
-pub(super) fn output_column(name: &str, origin: Value) -> Value {
+pub(super) fn output_column(name: &str, origin: &Value) -> Value {
     json!({ "column": column(name), "origin": origin, "clickhouse-type": null, "codec": null, "doc": null })
 }
 

@@ -39,7 +39,7 @@ pub struct Outcome {
 pub fn run_seed(seed: u64) -> Outcome {
     let window = WINDOWS[Random::new(seed).index(WINDOWS.len())];
     simulate(seed, window, async |world| {
-        let what = if seed % 2 == 0 { What::Bronze } else { What::Remembering };
+        let what = if seed.is_multiple_of(2) { What::Bronze } else { What::Remembering };
         let partitions = 1 + i32::try_from(world.chance.below(3)).unwrap_or(0);
         world.topics.create("t", partitions);
         world.batch.max_messages = 1 + world.chance.below(10) as usize;

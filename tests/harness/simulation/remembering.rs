@@ -37,8 +37,8 @@ pub fn remembering_plugin(version: &str, state_version: u32, reads: &[u32]) -> B
 }
 
 fn description(version: &str, state_version: u32, reads: &[u32]) -> Value {
-    let made = |name: &str| output_column(name, json!("made"));
-    let taken = |name: &str, index: u32| output_column(name, json!({ "input": index }));
+    let made = |name: &str| output_column(name, &json!("made"));
+    let taken = |name: &str, index: u32| output_column(name, &json!({ "input": index }));
     let fresh = [taken("id", 0), taken("k", 1), taken("t", 2), made("count"), made("memory")];
     json!({
         "name": "remembering", "version": version,

@@ -165,8 +165,10 @@ impl World {
         let mut settings = TransformSettings::new("default", "plugin", Kind::Plugin, "db");
         set(&mut settings);
         let mut built = BUILT.lock().unwrap_or_else(PoisonError::into_inner);
-        let build = || Transform::build(&HOST, settings.clone(), Some(wasm.clone())).expect("a plugin");
-        let transform = built.entry((wasm.clone(), settings.digest())).or_insert_with(build).clone();
+        let build = |(wasm, _): &(Bytes, String)| {
+            Transform::build(&HOST, settings.clone(), Some(wasm.clone())).expect("a plugin")
+        };
+        let transform = built.entry((wasm, settings.digest())).or_insert_with_key(build).clone();
         drop(built);
         self.deploy(transform);
     }
