@@ -5,8 +5,6 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use harness::clickhouse::ClickHouse;
 use harness::engine::{Plugin, Setup};
 use harness::orders;
@@ -75,14 +73,10 @@ fn goes_through(clickhouse: &ClickHouse, file: &Path, database: &str) {
 
 /// A message of the orders' topic with this value, as a line of a recording.
 fn line(offset: usize, value: &str) -> String {
-    line_with(offset, "value", value)
-}
-
-fn line_with(offset: usize, field: &str, value: &str) -> String {
     let topic = "postgres-plain.inventory.orders";
     let message = json!({
         "topic": topic, "partition": 0, "offset": offset, "timestamp": 1_753_093_000_000_i64,
-        "headers": [], "key": "{\"id\":1}", field: value,
+        "headers": [], "key": "{\"id\":1}", "value": value,
     });
     message.to_string()
 }
@@ -120,52 +114,4 @@ fn damaged_messages_become_dead_letters_with_their_bytes_and_the_others_arrive()
         expected.map(|(offset, index, stage): (u64, usize, &str)| (offset, damaged[index].clone(), stage.to_owned()));
     assert_eq!(found, expected);
     assert_eq!(number(&clickhouse, "SELECT count() FROM damaged.orders_final"), 2);
-}
-
-/// GIVEN between good orders what means harm, WHEN it goes through the engine, THEN each is a dead letter by its code, the
-/// good ones are rows, and the engine ends in good order.
-#[test]
-fn what_means_harm_is_a_dead_letter_and_its_neighbours_arrive() {
-    const MB_100: usize = 100_000_000;
-    let (_, good) = orders::created(1);
-    let with = |member: &str| good.replacen("\"after\":{", &format!("\"after\":{{{member},"), 1);
-    let numbered = |digits: &str| good.replacen("\"quantity\":2", &format!("\"quantity\":{digits}"), 1);
-    let digits = "9".repeat(10_000);
-    let harm = [
-        ("invalid_json", good[..good.len() / 3].to_owned()),
-        ("invalid_json", format!("{good}x")),
-        ("invalid_json", format!("{good}{good}")),
-        ("duplicate_key", with("\"id\":1")),
-        ("out_of_range", numbered(&digits)),
-        ("inexact", numbered(&format!("0.{digits}"))),
-        ("invalid_json", with(&format!("\"deep\":{}", "[".repeat(1_000_000)))),
-        ("wrong_format", "[".repeat(MB_100)),
-        ("invalid_json", with(&format!("\"endless\":\"{}", "x".repeat(MB_100)))),
-        ("out_of_range", numbered(&"9".repeat(MB_100))),
-    ];
-    let mut lines = vec![line(0, &good)];
-    for (at, (_, value)) in harm.iter().enumerate() {
-        lines.extend([line(2 * at + 1, value), line(2 * at + 2, &good)]);
-    }
-    let mut binary = with("\"other\":\"?\"").into_bytes();
-    let at = binary.iter().position(|byte| *byte == b'?').expect("the letter");
-    binary[at] = 0xff;
-    lines.push(line_with(lines.len(), "value_b64", &STANDARD.encode(binary)));
-    lines.push(line_with(lines.len(), "value_b64", &STANDARD.encode([0, 0, 0, 0, 1, 2])));
-    lines.push(line(lines.len(), &good));
-    let folder = place::folder("harm");
-    let file = folder.path().join("orders.jsonl");
-    fs::write(&file, lines.join("\n") + "\n").expect("a recording");
-    let expected: Vec<&str> = harm.iter().map(|(code, _)| *code).chain(["invalid_utf8", "no_registry"]).collect();
-    drop((lines, harm));
-
-    let clickhouse = ClickHouse::start();
-    let setup = Setup::new(&clickhouse.http_url(), "harm")
-        .with(&["--source", &file.to_string_lossy()])
-        .with_plugins(&[Plugin { settings: "topics = [\"^.*orders$\"]\n", ..PLUGINS[1] }]);
-    let status = setup.start_with(&["--until-idle"]).wait(Duration::from_secs(120));
-    assert!(status.success(), "{status}");
-    let codes = clickhouse.query("SELECT code FROM harm.dead_letters ORDER BY offset FORMAT TSV");
-    assert_eq!(codes.lines().collect::<Vec<_>>(), expected);
-    assert_eq!(number(&clickhouse, "SELECT count() FROM harm.orders_final"), expected.len() as u64);
 }

@@ -5,7 +5,6 @@ use std::collections::BTreeMap;
 use plugin_sdk::testing::{Harness, TableRow};
 use plugin_sdk::{Change, Ctx, Millis, Reject, Row, StateValue, Table, Timestamp, Version, milliseconds};
 
-#[expect(dead_code, reason = "shared with tests that shuffle")]
 mod random;
 use random::Random;
 

@@ -8,7 +8,6 @@ use plugin_sdk::{
     Table, Timestamp, Upsert, Uuid, milliseconds, seconds,
 };
 
-#[expect(dead_code, reason = "shared with tests that shuffle")]
 mod random;
 use random::Random;
 

@@ -54,7 +54,11 @@ fn die_at(pipeline: &Pipeline, step: CrashPoint, random: &mut Random) -> String 
     let most = match step {
         CrashPoint::Claimed => 4, // a lane claims once
         CrashPoint::MadeAgain => 1,
-        _ => 20,
+        CrashPoint::Transformed
+        | CrashPoint::Intended
+        | CrashPoint::InsertedOne
+        | CrashPoint::InsertedAll
+        | CrashPoint::Committed => 20,
     };
     if step == CrashPoint::MadeAgain {
         // For an epoch to be made again there has to be one that was decided and not ended.
@@ -71,8 +75,7 @@ fn die_at_a_moment(pipeline: &mut Pipeline, random: &mut Random) -> String {
     let others = random.pick(&[Others::None, Others::None, Others::ClickHouse, Others::Broker, Others::Both]);
     let mut engine = pipeline.setup.start();
     engine.wait_until_up();
-    let moment = Duration::from_millis(random.below(MOMENT_MS).into());
-    thread::sleep(moment); // nothing is waited for: this is how long it lives
+    let moment = live(random);
     if matches!(others, Others::ClickHouse | Others::Both) {
         pipeline.clickhouse.kill();
     }
@@ -80,7 +83,7 @@ fn die_at_a_moment(pipeline: &mut Pipeline, random: &mut Random) -> String {
         pipeline.kafka.kill();
     }
     if others != Others::None {
-        thread::sleep(Duration::from_millis(random.below(MOMENT_MS).into()));
+        let _ = live(random);
     }
     engine.kill();
     if matches!(others, Others::Broker | Others::Both) {
@@ -90,6 +93,14 @@ fn die_at_a_moment(pipeline: &mut Pipeline, random: &mut Random) -> String {
         pipeline.clickhouse.restart();
     }
     format!("after {} ms with {others:?}", moment.as_millis())
+}
+
+/// Lets it live for a random time.
+#[expect(clippy::disallowed_methods, reason = "nothing is waited for: this is how long it lives")]
+fn live(random: &mut Random) -> Duration {
+    let moment = Duration::from_millis(random.below(MOMENT_MS).into());
+    thread::sleep(moment);
+    moment
 }
 
 fn setting<T: FromStr>(name: &str, default: T) -> T {

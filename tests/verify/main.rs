@@ -47,8 +47,11 @@ fn recording(folder: &Path, orders: i64, bad: impl Fn(i64) -> bool) -> std::path
     file
 }
 
-/// What `verify` finds, as (table, fault, rows, offsets).
-fn findings(setup: &Setup, arguments: &[&str]) -> (Option<i32>, Vec<(String, String, u64, Vec<i64>)>) {
+/// Table, fault, rows, offsets.
+type Found = (String, String, u64, Vec<i64>);
+
+/// What `verify` finds.
+fn findings(setup: &Setup, arguments: &[&str]) -> (Option<i32>, Vec<Found>) {
     let (code, words) = setup.ask(&[&["verify", "--json"], arguments].concat(), None);
     let mut found = Vec::new();
     for line in words.lines().filter(|line| line.starts_with('{') && line.contains("\"tables\"")) {

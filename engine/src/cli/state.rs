@@ -194,7 +194,64 @@ fn cell(bytes: &[u8]) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::journal::Commit;
     use crate::state::{Cells, OnExpire, StateTable};
+
+    /// A data folder in which one lane remembers two keys.
+    fn remembered() -> tempfile::TempDir {
+        let folder = tempfile::tempdir().expect("a folder");
+        let lane = LaneId {
+            tenant: "default".to_owned(),
+            plugin: "events".to_owned(),
+            topic: "clicks".to_owned(),
+            topic_id: String::new(),
+            partition: 3,
+        };
+        let mut state = State::new(vec![StateTable { name: "seen".to_owned(), on_expire: OnExpire::Drop }], 1 << 20);
+        let keys = Cells::Variable { offsets: &[0, 1, 3], bytes: b"a\xff\xff" };
+        state.put_many(0, keys, Cells::Variable { offsets: &[0, 0, 3], bytes: b"two" }, &[10, i64::MAX]).expect("good");
+        let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
+        runtime.block_on(async {
+            let journal = LocalJournal::open(folder.path()).expect("a new journal");
+            let taken = journal.take(&lane).await.expect("nobody's");
+            let position = Position { epoch: 1, next_offset: Some(9), watermark_ms: Some(10), ..Position::default() };
+            let commit = Commit { epoch: 1, position, state: state.seal().0 };
+            journal.commit(&lane, taken.owner, commit).await.expect("in order");
+        });
+        folder
+    }
+
+    #[test]
+    fn what_a_lane_remembers_is_shown_and_written_out() {
+        let folder = remembered();
+        let lanes = |plugin: &str| StateLanes {
+            plugin: Some(plugin.to_owned()),
+            topic: None,
+            partition: None,
+            data_dir: folder.path().to_owned(),
+        };
+        let mut shown = Vec::new();
+        assert_eq!(inspect(&lanes("events"), &mut shown).expect("readable"), 1);
+        let expected = "default/events/clicks/3: epoch 1, watermark 10\n  \
+                        seen: 2 entries, 70 bytes, 1 expired, expiries from 10 to 10\n";
+        assert_eq!(String::from_utf8(shown).expect("text"), expected);
+        assert_eq!(inspect(&lanes("other"), &mut Vec::new()).expect("readable"), 0);
+
+        let file = folder.path().join("state.jsonl");
+        let args = StateExportArgs { lanes: lanes("events"), table: None, output: Some(file.clone()) };
+        assert_eq!(export(&args).expect("readable"), 1);
+        let lines = std::fs::read_to_string(file).expect("written");
+        let mut lines: Vec<Value> = lines.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
+        lines.sort_by_key(|line| line["expiry_ms"].is_null());
+        let line = |key: Value, value: Value, expiry: Value| {
+            json!({ "plugin": "events", "topic": "clicks", "partition": 3, "table": "seen", "key": key, "value": value,
+                    "expiry_ms": expiry })
+        };
+        let text = |text: &str| json!({ "text": text });
+        let expected =
+            [line(text("a"), text(""), json!(10)), line(json!({ "base64": "//8=" }), text("two"), Value::Null)];
+        assert_eq!(lines, expected);
+    }
 
     #[test]
     fn tables_are_counted_with_their_expiries() {

@@ -69,7 +69,9 @@ fn some(text: &str) -> Option<String> {
 }
 
 /// What was handed out: table, key, value, expiry.
-fn handed_out(batches: &[Due]) -> Vec<(usize, Vec<u8>, Vec<u8>, i64)> {
+type Row = (usize, Vec<u8>, Vec<u8>, i64);
+
+fn handed_out(batches: &[Due]) -> Vec<Row> {
     let mut rows = Vec::new();
     for batch in batches {
         assert_eq!(
@@ -341,10 +343,12 @@ fn a_damaged_record_is_refused_and_never_more() {
     }
 }
 
+type Entries = BTreeMap<Vec<u8>, (Vec<u8>, i64)>;
+
 /// The state in words of the standard library.
 #[derive(Clone, Default)]
 struct Model {
-    tables: [BTreeMap<Vec<u8>, (Vec<u8>, i64)>; 2],
+    tables: [Entries; 2],
     watermark: Option<i64>,
 }
 
@@ -354,7 +358,7 @@ impl Model {
         (*expiry == i64::MAX || self.watermark.is_none_or(|watermark| *expiry > watermark)).then_some(value)
     }
 
-    fn begin(&mut self, watermark: Option<i64>) -> Vec<(usize, Vec<u8>, Vec<u8>, i64)> {
+    fn begin(&mut self, watermark: Option<i64>) -> Vec<Row> {
         self.watermark = self.watermark.max(watermark);
         let Some(watermark) = self.watermark else { return Vec::new() };
         let gone = |(_, (_, expiry)): &(&Vec<u8>, &mut (Vec<u8>, i64))| *expiry != i64::MAX && *expiry <= watermark;
@@ -407,7 +411,10 @@ fn step(state: &mut State, model: &mut Model, random: &mut Random) {
         }
         1 => {
             let long = if random.below(20) == 0 { 5_000 } else { 30 };
-            let values: Vec<Vec<u8>> = keys.iter().map(|key| vec![key.len() as u8; random.index(long)]).collect();
+            let values: Vec<Vec<u8>> = keys
+                .iter()
+                .map(|key| vec![u8::try_from(key.len() % 251).expect("small"); random.index(long)])
+                .collect();
             let value_cells = texts(values.iter().map(Vec::as_slice));
             state.put_many(table, cells.cells(), value_cells.cells(), &expiries).expect("good");
             for (index, (key, value)) in keys.into_iter().zip(values).enumerate() {
