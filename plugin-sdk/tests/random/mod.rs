@@ -30,11 +30,4 @@ impl Random {
     pub(crate) fn index(&mut self, len: usize) -> usize {
         usize::try_from(self.next() >> 33).expect("31 bits") % len.max(1)
     }
-
-    /// Any order.
-    pub(crate) fn shuffle<T>(&mut self, all: &mut [T]) {
-        for last in (1..all.len()).rev() {
-            all.swap(last, self.index(last + 1));
-        }
-    }
 }
