@@ -34,7 +34,7 @@ impl<P: Plugin> Harness<P> {
     ///
     /// let harness = Harness::<Once>::new();
     /// let mut lane = harness.lane();
-    /// let row = |id, second| In { id, at: Timestamp::new(second * 1_000) };
+    /// let row = |id, second: i64| In { id, at: Timestamp::new(second * 1_000) };
     /// lane.run([row(1, 0), row(2, 1), row(1, 2)]).assert_table("rows", "id\n 1\n 2");
     /// lane.restart();
     /// lane.run([row(2, 3)]).assert_table("rows", "id");

@@ -32,7 +32,6 @@ impl Random {
     }
 
     /// Any order.
-    #[allow(dead_code, reason = "each test file has this module to itself, and not all of them shuffle")]
     pub(crate) fn shuffle<T>(&mut self, all: &mut [T]) {
         for last in (1..all.len()).rev() {
             all.swap(last, self.index(last + 1));
