@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use engine::crash_point::CrashPoint;
 use engine::random::Random;
+use harness::engine::Setup;
 use harness::pipeline::{ARRIVAL, Pipeline};
 
 /// Deaths unless `CRASH_RUNS` says otherwise: each step once, and as many at random moments.
@@ -29,9 +30,8 @@ enum Others {
 
 #[test]
 fn tables_are_exact_after_deaths_at_every_step_and_moment() {
-    let (runs, seed) = (setting("CRASH_RUNS", RUNS), setting("CRASH_SEED", u64::from(std::process::id())));
-    println!("CRASH_RUNS={runs} CRASH_SEED={seed}");
-    let mut random = Random::new(seed);
+    let runs = setting("CRASH_RUNS", RUNS);
+    let mut random = Random::new(seed());
     let mut pipeline = Pipeline::new(0, EPOCH_MESSAGES);
     let mut died = Vec::new();
     for run in 0..runs {
@@ -39,7 +39,7 @@ fn tables_are_exact_after_deaths_at_every_step_and_moment() {
         pipeline.produce((there + AHEAD - pipeline.orders).max(0));
         died.push(if run % 2 == 0 {
             let step = CrashPoint::ALL[run / 2 % CrashPoint::ALL.len()];
-            die_at(&pipeline, step, &mut random)
+            die_at(&pipeline.setup, step, &mut random)
         } else {
             die_at_a_moment(&mut pipeline, &mut random)
         });
@@ -50,7 +50,7 @@ fn tables_are_exact_after_deaths_at_every_step_and_moment() {
 }
 
 /// The engine dies at a step of one of its lanes, some epochs after its start.
-fn die_at(pipeline: &Pipeline, step: CrashPoint, random: &mut Random) -> String {
+pub(crate) fn die_at(setup: &Setup, step: CrashPoint, random: &mut Random) -> String {
     let most = match step {
         CrashPoint::Claimed => 4, // a lane claims once
         CrashPoint::MadeAgain => 1,
@@ -62,10 +62,10 @@ fn die_at(pipeline: &Pipeline, step: CrashPoint, random: &mut Random) -> String 
     };
     if step == CrashPoint::MadeAgain {
         // For an epoch to be made again there has to be one that was decided and not ended.
-        let _ = die_at(pipeline, CrashPoint::Intended, random);
+        let _ = die_at(setup, CrashPoint::Intended, random);
     }
     let times = 1 + random.below(most);
-    let status = pipeline.setup.start_to_die(step, times).wait(ARRIVAL);
+    let status = setup.start_to_die(step, times).wait(ARRIVAL);
     assert!(!status.success(), "it ended in good order before {}: {status}", step.as_str());
     format!("{} {times}", step.as_str())
 }
@@ -101,6 +101,13 @@ fn live(random: &mut Random) -> Duration {
     let moment = Duration::from_millis(random.below(MOMENT_MS).into());
     thread::sleep(moment);
     moment
+}
+
+/// What decides the random moments: `CRASH_SEED` gives those of another run again.
+pub(crate) fn seed() -> u64 {
+    let seed = setting("CRASH_SEED", u64::from(std::process::id()));
+    println!("CRASH_SEED={seed}");
+    seed
 }
 
 fn setting<T: FromStr>(name: &str, default: T) -> T {

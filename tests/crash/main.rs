@@ -5,3 +5,4 @@
 
 mod kills;
 mod owners;
+mod sessions;
