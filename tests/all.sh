@@ -70,7 +70,7 @@ CLICKHOUSE_SERVE=$(tests/stack/clickhouse/fetch.sh); export CLICKHOUSE_SERVE
 stage "plugins" plugin-sdk/toolchain/build-plugins.sh
 export PLUGINS_BUILT=1
 # One after the other: each starts servers of its own.
-stage "tests of the whole, on the real stack" cargo test --workspace --locked --test '*' -- --test-threads=1 --nocapture
+stage "tests of the whole, on the real stack" cargo test --workspace --locked --no-fail-fast --test '*' -- --test-threads=1 --nocapture
 stage "documentation" env RUSTDOCFLAGS="-D warnings" cargo doc --workspace --locked --no-deps
 stage "cargo-deny (since the start)" joined deny
 deny=$(tests/stack/cargo-deny.sh)

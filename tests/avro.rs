@@ -138,7 +138,8 @@ fn silver_equals_source_with_avro_and_without_the_registry() {
         if said { Ok(()) } else { Err(health) }
     });
     let changes = engine.metrics().expect("metrics").sum("engine_schema_changes_total", &[("plugin", "orders")]);
-    assert!((changes - 1.0).abs() < 0.5, "{changes} changes, over two partitions");
+    // A generated column is in the snapshot and not in the stream: that was the first. Two partitions say it once.
+    assert!((changes - 2.0).abs() < 0.5, "{changes} changes");
 
     // WHEN the engine is killed while it works, the registry goes away for good, and the topic gets more of a known schema,
     world.postgres.sql(SOURCE, "UPDATE inventory.orders SET updated_at = clock_timestamp();");

@@ -26,11 +26,14 @@ wasm_build() {
   RUSTUP_TOOLCHAIN=$toolchain CARGO_TARGET_DIR=$wasm CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUSTFLAGS="-C target-feature=+simd128" \
     cargo build --quiet --locked --profile plugin --lib --target wasm32-unknown-unknown "${@/#/-p}")
 }
-wasm=$target/plugins wasm_build . bench-orders bench-echo bench-wide
+wasm=$target/plugins wasm_build . bench-orders bench-echo bench-wide bench-dedup-number bench-dedup-text bench-clicks
 wasm=$target/arrow-udf wasm_build tests/bench/arrow-udf arrow-udf-guest
 (cd tests/bench/arrow-udf && CARGO_TARGET_DIR=$target/arrow-udf cargo build --release --locked -p arrow-udf-host)
 "$target/release/border" --plugins "$target/plugins/wasm32-unknown-unknown/plugin" --out "$target/bench.json" --arrow-udf \
   "$target/arrow-udf/release/arrow-udf-host" "$target/arrow-udf/wasm32-unknown-unknown/plugin/arrow_udf_guest.wasm"
+
+# Plugins that remember, at ten million keys.
+"$target/release/remember" --plugins "$target/plugins/wasm32-unknown-unknown/plugin" --out "$target/bench.json"
 
 export STACK_DIR KAFKA_PORT=${KAFKA_PORT:-19092}
 STACK_DIR=$(mktemp -d)

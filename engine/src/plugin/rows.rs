@@ -52,7 +52,8 @@ impl Given<'_> {
 
 impl Rows {
     /// How many they are, of a batch of so many.
-    pub(super) fn count(&self, batch_rows: usize) -> usize {
+    #[must_use]
+    pub fn count(&self, batch_rows: usize) -> usize {
         match self {
             Self::All => batch_rows,
             Self::Selected(bits) => bits.true_count(),

@@ -1,0 +1,33 @@
+//! The benchmark of keyed state: events dropped that are there already, by a number.
+
+use plugin_sdk::{Ctx, Late, Millis, Pass, Reject, Row, Table, Timestamp, days, minutes, pass};
+
+/// An event as it comes.
+#[derive(Clone, Copy, Debug, Row)]
+#[expect(missing_docs, reason = "columns are named by their source")]
+pub struct EventIn {
+    pub key: u64,
+    pub at: Timestamp<Millis>,
+}
+
+/// An event, once.
+#[derive(Debug, Table)]
+#[table(name = "events", kind = "append", sort_key = ["key"])]
+pub struct Event {
+    key: Pass<u64>,
+    at: Pass<Timestamp<Millis>>,
+}
+
+fn keep(_: EventIn, _: &Ctx) -> Result<Event, Reject> {
+    Ok(Event { key: pass(), at: pass() })
+}
+
+plugin_sdk::export! {
+    plugin: Events,
+    format: Flat,
+    input: EventIn,
+    output: Event,
+    event_time: of(|event| event.at).delay(minutes(1)).late(Late::Process),
+    dedup: by(|event| event.key).within(days(7)),
+    row: keep,
+}
