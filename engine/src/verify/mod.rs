@@ -3,7 +3,7 @@
 //! **Promise.** Of a range of offsets every message is read again, its rows are made again, and each table is compared with
 //! them: what is missing, too many, there twice or of another content is said with its offsets. Nothing is written.
 //! **How.** Window by window, in bounded memory. An epoch's rows are made again in its own generation, number and clock,
-//! which its rows name, by the plugin and settings that made them ([`Maker`]), where the data folder has them. The server
+//! which its rows name, by the plugin and settings that made them ([`Maker`](crate::artifacts::Maker)), where the data folder has them. The server
 //! compares (`sink::clickhouse::audit`), so both sides have passed the same conversions.
 //! **Limits.** Where rows depend on more than their messages (a time limit that struck then and not now), they differ,
 //! and are reported so. In current-state tables a row that a newer change of its key has replaced is gone, as it should be:

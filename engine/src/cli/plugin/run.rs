@@ -65,7 +65,7 @@ pub struct PluginRunArgs {
     /// One JSON object a line, as in expected.jsonl, in place of tables.
     #[arg(long)]
     pub json: bool,
-    /// Settings; by default engine.toml, if it is there. Of messages in Avro the schemas are asked from its [registry], or
+    /// Settings; by default engine.toml, if it is there. Of messages in Avro the schemas are asked from its `registry`, or
     /// found in a schemas.json beside the recording.
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
