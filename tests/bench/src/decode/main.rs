@@ -17,6 +17,7 @@ use std::hint::black_box;
 use std::path::PathBuf;
 
 use clap::Parser;
+use engine::cpu::thread_time;
 use engine::decode::{Decoder, TopicPartition};
 
 use data::Topic;
@@ -115,12 +116,7 @@ fn print_ratios(topics: &[Topic], figures: &Figures) {
 
 /// CPU time of this thread.
 fn cpu_ns() -> f64 {
-    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
-    // SAFETY: the pointer is to a live value of the type that clock_gettime(2) writes.
-    unsafe { libc::clock_gettime(libc::CLOCK_THREAD_CPUTIME_ID, &raw mut time) };
-    #[expect(clippy::cast_precision_loss, reason = "nanoseconds below 2^53 are three months")]
-    let ns = time.tv_sec as f64 * 1e9 + time.tv_nsec as f64;
-    ns
+    thread_time().as_secs_f64() * 1e9
 }
 
 /// Exact up to 2^53.

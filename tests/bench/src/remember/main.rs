@@ -13,6 +13,7 @@ use std::sync::Arc;
 use arrow_array::{ArrayRef, Int64Array, RecordBatch, StringArray, TimestampMillisecondArray, UInt64Array};
 use arrow_schema::SchemaRef;
 use clap::Parser;
+use engine::cpu::thread_time;
 use engine::plugin::{Answer, Context, Host, HostSettings, Limits, Plugin};
 use engine::state::{DUE_ROWS, State};
 use engine::transform::SandboxLimits;
@@ -211,13 +212,9 @@ fn times(schema: &SchemaRef, batch: u64, apart_ms: u64) -> Result<ArrayRef, Fail
     Ok(Arc::new(TimestampMillisecondArray::from(times).with_data_type(schema.field(1).data_type().clone())))
 }
 
+/// CPU time of this thread.
 fn cpu_ns() -> f64 {
-    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
-    // SAFETY: the pointer is to a live value of the type that clock_gettime(2) writes.
-    unsafe { libc::clock_gettime(libc::CLOCK_THREAD_CPUTIME_ID, &raw mut time) };
-    #[expect(clippy::cast_precision_loss, reason = "nanoseconds below 2^53 are three months")]
-    let ns = time.tv_sec as f64 * 1e9 + time.tv_nsec as f64;
-    ns
+    thread_time().as_secs_f64() * 1e9
 }
 
 /// Exact up to 2^53.
