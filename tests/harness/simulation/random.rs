@@ -115,7 +115,7 @@ fn feed(
 /// then far beyond the clock.
 fn event(chance: &Chance, place: usize) -> String {
     let id = i64::from(chance.below(12)) + if chance.per_mille(300) { FOREVER } else { 0 };
-    let k = if chance.per_mille(20) { POISON } else { i64::from(chance.below(5)) };
+    let k = if chance.per_mille(20) { POISON } else { i64::from(chance.below(6)) };
     let t = i64::try_from(place).unwrap_or(0) * 300 + i64::from(chance.below(3_000));
     let t = if chance.per_mille(5) { t + 1_000_000 } else { t };
     format!(r#"{{"before":null,"after":{{"id":{id},"k":{k},"t":{t}}},"op":"c"}}"#)
