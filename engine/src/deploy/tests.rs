@@ -57,6 +57,7 @@ fn epoch(version: &Version, messages: usize, letters: usize, faults: usize) -> T
         next_watermark_ms: None,
         state_digest: None,
         state_version: None,
+        expired: None,
         calls: Vec::new(),
         poison: vec![poison; faults],
         blocks: Vec::new(),
