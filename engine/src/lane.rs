@@ -18,6 +18,7 @@ mod recovery;
 mod remembered;
 
 use std::collections::VecDeque;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -159,6 +160,8 @@ struct Inserting {
     position: Position,
     /// What it changed of the state.
     state: Sealed,
+    /// Files of the state that nothing names any more when it is committed.
+    replaced: Vec<PathBuf>,
     tally: Tally,
     /// It has rows whose version is that of a message that may follow: see [`Lane::send`].
     of_state: bool,
@@ -313,7 +316,7 @@ impl Lane {
         before: Option<&mut Inserting>,
         again: bool,
     ) -> Inserting {
-        let Transformed { blocks, intent, tally, state, of_state, .. } = made;
+        let Transformed { blocks, intent, tally, state, replaced, of_state, .. } = made;
         let epoch = Epoch::of(&intent);
         let marks = intent.marks.iter().copied().chain(std::iter::repeat(None));
         let sending = blocks.into_iter().zip(marks).map(|(block, mark)| Sending {
@@ -334,7 +337,7 @@ impl Lane {
             land.send(()).ok(); // nobody needs to know
             Ok(())
         };
-        Inserting { intent, position, state, tally, of_state, landed: Some(landed), task: tokio::spawn(task) }
+        Inserting { intent, position, state, replaced, tally, of_state, landed: Some(landed), task: tokio::spawn(task) }
     }
 
     /// Ends an epoch whose rows are all in their tables.
@@ -343,6 +346,9 @@ impl Lane {
         let commit = Commit { epoch: number, position: epoch.position.clone(), state };
         self.around.journal.commit(&self.id, held.owner, commit).await?;
         CrashPoint::Committed.reached();
+        for file in &epoch.replaced {
+            std::fs::remove_file(file).ok(); // one that stays is removed when the lane is taken the next time
+        }
         self.around.source.mirror(&self.found.partition, &self.id.plugin, epoch.intent.range.end);
         self.status.committed(&epoch.intent, &epoch.tally);
         tracing::debug!(lane = %self.id, epoch = number, range = %epoch.intent.range, "committed");

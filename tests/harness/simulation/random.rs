@@ -14,7 +14,7 @@ use engine::transform::EventTimeSettings;
 use tokio::task::JoinHandle;
 use tokio::time::sleep;
 
-use super::remembering::{FOREVER, POISON, remembering_plugin};
+use super::remembering::{FOREVER, LITTLE, POISON, remembering_plugin};
 use super::{End, World, partition, simulate};
 
 /// Parts that tables remember: all of a run, hardly any, none.
@@ -126,7 +126,14 @@ fn remember(world: &mut World) {
     let version = ["1.0.0", "1.0.1", "1.1.0"][world.chance.below(3) as usize];
     let idle_ms = world.chance.per_mille(300).then(|| 200 + u64::from(world.chance.below(1_000)));
     let event_time = EventTimeSettings { delay_ms: None, idle_ms };
-    world.deploy_plugin_with(remembering_plugin(version, 1, &[]), |settings| settings.event_time = event_time);
+    // Each run of entries on the disk is synced, really: seldom.
+    let little = world.chance.per_mille(50);
+    world.deploy_plugin_with(remembering_plugin(version, 1, &[]), |settings| {
+        settings.event_time = event_time;
+        if little {
+            settings.limits.state_bytes = LITTLE;
+        }
+    });
 }
 
 /// Another time of day, other settings, other faults.
