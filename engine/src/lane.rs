@@ -220,9 +220,9 @@ impl Lane {
                     None => collecting = false,
                 },
                 _ = status_tick.tick() => {
-                    let timers = quiet.timers(&*reader, &mut ahead, self.around.clock.now_ms());
-                    if collecting && resolving.is_none() && in_flight.len() < MAX_IN_FLIGHT {
-                        resolving = timers.map(|range| self.with_schemas(self.no_messages(range)));
+                    let room = collecting && resolving.is_none() && in_flight.len() < MAX_IN_FLIGHT;
+                    if let Some(range) = quiet.timers(&*reader, &mut ahead, self.around.clock.now_ms(), room) {
+                        resolving = Some(self.with_schemas(self.no_messages(range)));
                     }
                 }
             }
