@@ -19,7 +19,7 @@ use crate::offsets::LaneId;
 use crate::plugin::{Answer, Output, Plugin, Rows};
 use crate::registry::Schemas;
 use crate::sink::{DeadLetter, OutOfRange, Provenance, bronze_block, dead_letter_block, out_of_range};
-use crate::state::{Due, State};
+use crate::state::{Due, Seal, State};
 use crate::table::Table;
 
 /// An epoch that is being made.
@@ -237,12 +237,12 @@ impl<'a> Run<'a> {
         self.tally.rows_out = blocks.iter().map(|block| block.rows).sum();
         blocks.extend(self.dead_letters());
         let mut intent = self.intent(&blocks);
-        let (changes, digest) = state.seal();
+        let Seal { changes, digest, replaced } = state.seal()?;
         if let Some(version) = self.transform.state_version() {
             (intent.state_version, intent.state_digest) = (Some(version), Some(format!("{digest:032x}")));
         }
         let (rejects, tally, of_state) = (self.rejects, self.tally, self.of_state);
-        Ok(Transformed { blocks, intent, state: changes, of_state, rejects, tally })
+        Ok(Transformed { blocks, intent, state: changes, replaced, of_state, rejects, tally })
     }
 
     /// What the next epoch sees: it never goes back, and it depends on this epoch and those before it alone.

@@ -136,6 +136,7 @@ impl World {
             running: None,
             chance,
         };
+        world.disk.keep_below(world.data.path().join("state"));
         world.deploy(bronze("rows"));
         world.watch_inserts();
         world

@@ -100,7 +100,7 @@ impl Remembering {
         let start = cpu_ns();
         let context = Context { parameters: Arc::from([]), now_ms: NOW_MS, watermark_ms: self.watermark_ms };
         let mut instance = self.plugin.instance(&context, self.limits)?;
-        for due in self.state.begin(self.watermark_ms, DUE_ROWS) {
+        for due in self.state.begin(self.watermark_ms, DUE_ROWS)? {
             self.state.begin_call();
             drop(instance.expire(&due, &mut self.state)?);
         }
@@ -111,7 +111,7 @@ impl Remembering {
             greatest = greatest.max(answer.event_time_ms);
         }
         drop(instance);
-        drop(self.state.seal());
+        drop(self.state.seal()?);
         self.watermark_ms = self.watermark_ms.max(greatest.map(|greatest| greatest - self.delay_ms));
         Ok((rows, cpu_ns() - start))
     }
