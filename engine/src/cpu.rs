@@ -23,11 +23,19 @@ impl Cpu {
     /// # Errors
     /// The system has no more threads.
     pub fn start(threads: usize) -> std::io::Result<Self> {
+        Self::named("engine-cpu", threads)
+    }
+
+    /// Starts so many threads of this name, by which the system counts their CPU time.
+    ///
+    /// # Errors
+    /// The system has no more threads.
+    pub fn named(name: &'static str, threads: usize) -> std::io::Result<Self> {
         let (queue, work) = mpsc::channel::<Work>();
         let work = Arc::new(Mutex::new(work));
         for _ in 0..threads.max(1) {
             let work = work.clone();
-            thread::Builder::new().name("engine-cpu".into()).spawn(move || {
+            thread::Builder::new().name(name.into()).spawn(move || {
                 while let Some(piece) = next(&work) {
                     piece();
                 }
