@@ -91,8 +91,9 @@ pub fn is_the_plugins(error: &LaneError) -> bool {
     match error {
         LaneError::Transform(TransformError::Call(error)) => match error {
             CallError::Start(_) | CallError::Broken(_) | CallError::Expire(_) | CallError::State(_) => true,
-            CallError::Engine(_) | CallError::Replay(_) => false,
+            CallError::Engine(_) | CallError::Disk(_) | CallError::Replay(_) => false,
         },
+        LaneError::Transform(TransformError::State(error)) => matches!(error, StateError::Quota { .. } | StateError::DiskQuota { .. }),
         LaneError::Transform(TransformError::Unfit { .. })
         | LaneError::OtherState(_)
         | LaneError::Sink(SinkError::Table { .. }) => true,
