@@ -153,7 +153,12 @@ impl Journal for LocalJournal {
         async move { self.write(lane, Write::Intend(owner, Box::new(intent.clone()))).await.map(drop) }.boxed()
     }
 
-    fn commit<'a>(&'a self, lane: &'a LaneId, owner: Owner, mut commit: Commit) -> BoxFuture<'a, Result<(), JournalError>> {
+    fn commit<'a>(
+        &'a self,
+        lane: &'a LaneId,
+        owner: Owner,
+        mut commit: Commit,
+    ) -> BoxFuture<'a, Result<(), JournalError>> {
         async move {
             let draft = match std::mem::take(&mut commit.state) {
                 snapshot @ Sealed::Snapshot(_) => self.draft(lane, owner, snapshot).await?,
