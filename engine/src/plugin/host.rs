@@ -12,6 +12,8 @@ use wasmtime::{
 
 use super::contract::{Level, Version};
 use super::fault::FRAMES_COLLECTED;
+use super::living::Living;
+use super::load::Inner;
 use super::sandbox::{CORE_INSTANCES, GuestLog, MEMORIES, Sandbox, TABLE_ELEMENTS, TABLES};
 use super::ticker::Ticker;
 use super::{Fault, call, emit, keyed};
@@ -49,6 +51,7 @@ pub(super) struct Shared {
     pub(super) engine: Engine,
     pub(super) linker: Linker<Sandbox>,
     pub(super) settings: HostSettings,
+    pub(super) living: Living<Inner>,
     /// Instances that live.
     instances: AtomicU32,
     _ticker: Ticker,
@@ -76,7 +79,14 @@ impl Host {
         let linker = linker(&engine).map_err(HostError::Engine)?;
         let ticker = Ticker::start(&engine).map_err(HostError::Ticker)?;
         Ok(Self {
-            shared: Arc::new(Shared { engine, linker, settings, instances: AtomicU32::new(0), _ticker: ticker }),
+            shared: Arc::new(Shared {
+                engine,
+                linker,
+                settings,
+                living: Living::default(),
+                instances: AtomicU32::new(0),
+                _ticker: ticker,
+            }),
         })
     }
 }

@@ -87,7 +87,7 @@ pub struct Plugin {
     inner: Arc<Inner>,
 }
 
-struct Inner {
+pub(super) struct Inner {
     bytes: Bytes,
     digest: String,
     description: Description,
@@ -111,7 +111,8 @@ pub(super) struct Exports {
 
 impl Host {
     /// Loads a plugin: a component, or a core module with the contract's metadata, as `cargo build --target
-    /// wasm32-unknown-unknown` makes it. Compiles for seconds where the artifact is large: not for an async worker.
+    /// wasm32-unknown-unknown` makes it. Compiles for seconds where the artifact is large: not for an async worker. One
+    /// that lives already is not compiled again.
     ///
     /// # Errors
     /// Says what is wrong with the bytes; of a wrong description, everything.
@@ -121,19 +122,23 @@ impl Host {
         if bytes.len() > limit_bytes {
             return Err(LoadError::TooLarge { bytes: bytes.len(), limit_bytes });
         }
+        let digest = hex(&Sha256::digest(&bytes));
+        let inner = self.shared.living.get_or_make(&digest, || self.compile(bytes, digest.clone()))?;
+        Ok(Plugin { inner })
+    }
+
+    fn compile(&self, bytes: Bytes, digest: String) -> Result<Inner, LoadError> {
         let (component, version) = compile(&self.shared.engine, &bytes)?;
         let exports = Exports::new(self, &component, version)?;
-        let digest = hex(&Sha256::digest(&bytes));
         let description = exports.describe(&digest)?;
-        let inner = Inner {
+        Ok(Inner {
             log_name: description.name.as_str().into(),
             outputs: description.outputs.iter().map(OutputPlan::new).collect(),
             bytes,
             digest,
             description,
             exports,
-        };
-        Ok(Plugin { inner: Arc::new(inner) })
+        })
     }
 }
 

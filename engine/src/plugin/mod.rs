@@ -8,6 +8,7 @@
 
 mod host;
 mod ticker;
+mod living;
 mod load;
 mod metadata;
 mod describe;
