@@ -63,14 +63,7 @@ fn listen<'a>(change: Change<Beat<'a>>, last: &mut Entry<Last>, _: &Ctx) -> Resu
         return Ok(None);
     }
     count("missing_beats", missing.unsigned_abs());
-    Ok(Some(Gap {
-        name,
-        missing,
-        last_n: before.n,
-        after: Timestamp::new(before.at_ms),
-        next_n: n,
-        before: at,
-    }))
+    Ok(Some(Gap { name, missing, last_n: before.n, after: Timestamp::new(before.at_ms), next_n: n, before: at }))
 }
 
 plugin_sdk::export! {
