@@ -287,8 +287,7 @@ impl Lane {
             clock_ms: self.around.clock.now_ms().max(at.clock_ms),
             watermark_ms: at.watermark_ms,
         };
-        let (transform, lane, mut state) =
-            (self.version.transform.clone(), self.id.clone(), std::mem::take(&mut ahead.state));
+        let (transform, lane, mut state) = (self.transform(), self.id.clone(), std::mem::take(&mut ahead.state));
         let begin = raw.range.start;
         let run = move || transform.run(&lane, &raw, &schemas, epoch, &mut state).map(|made| (made, state));
         let (mut made, state) = match self.around.cpu.run(run).await {
