@@ -44,7 +44,7 @@
 //! (`remembering_oracle.rs`).
 
 mod canonical;
-mod guest;
+pub(crate) mod guest;
 mod oracle;
 mod random;
 pub mod remembering;
