@@ -97,12 +97,12 @@ pub fn is_the_plugins(error: &LaneError) -> bool {
             | CallError::Broken(_)
             | CallError::Expire(_)
             | CallError::State(_) => true,
-            CallError::Engine(_) | CallError::Replay(_) => false,
+            CallError::Engine(_) | CallError::Disk(_) | CallError::Replay(_) => false,
         },
         LaneError::Transform(TransformError::Unfit { .. })
         | LaneError::OtherState(_)
         | LaneError::Sink(SinkError::Table { .. }) => true,
-        LaneError::Transform(TransformError::Assemble(_) | TransformError::Replay { .. })
+        LaneError::Transform(TransformError::Assemble(_) | TransformError::State(_) | TransformError::Replay { .. })
         | LaneError::Source(_)
         | LaneError::Journal(_)
         | LaneError::Sink(_)
