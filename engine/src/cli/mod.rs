@@ -5,10 +5,12 @@ mod check;
 mod demo;
 mod plugin;
 mod dlq;
+mod paint;
 mod recover;
 mod replay;
 mod run;
 mod state;
+mod table;
 mod verify;
 mod when;
 

@@ -9,7 +9,6 @@
 mod bench;
 mod build;
 mod cases;
-mod cell;
 mod describe;
 mod diff;
 mod files;
@@ -19,12 +18,10 @@ mod lock;
 mod messages;
 mod new;
 mod outcome;
-mod paint;
 mod project;
 mod run;
 mod sdk;
 mod sections;
-mod table;
 mod test;
 
 use std::error::Error;

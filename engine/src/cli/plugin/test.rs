@@ -9,7 +9,7 @@ use super::cases::{Case, CaseError};
 use super::diff::{differences, line};
 use super::messages::{EPOCH, Epochs, RecordedBatch, recorded};
 use super::outcome::{Outcome, outcomes};
-use super::paint::Paint;
+use crate::cli::paint::Paint;
 use super::project::{Project, Which, host};
 use crate::disposition::in_words;
 use crate::plugin::Host;

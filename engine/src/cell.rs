@@ -29,7 +29,7 @@ const DAY_SECONDS: i64 = 86_400;
     clippy::wildcard_enum_match_arm,
     reason = "no table has a column of another type: `types::declared` refuses it"
 )]
-pub(super) fn text(column: &ArrayRef, row: usize) -> Option<String> {
+pub fn text(column: &ArrayRef, row: usize) -> Option<String> {
     if column.is_null(row) {
         return None;
     }
