@@ -16,10 +16,10 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::batch::Reject;
+use crate::batch::{Block, Reject};
 use crate::offsets::LaneId;
 use crate::state::Sealed;
-use crate::transform::Transformed;
+use crate::transform::{Tally, Transformed};
 
 /// Samples that are kept of each kind of difference.
 const SAMPLES: usize = 5;
@@ -33,6 +33,38 @@ pub struct Sides<T> {
     pub before: T,
     /// Of the newcomer.
     pub after: T,
+}
+
+/// What one of them made of a batch, as far as it is compared. Rows are shared with the blocks that are sent.
+#[derive(Clone, Debug)]
+pub struct Made {
+    blocks: Vec<Block>,
+    rejects: Vec<Reject>,
+    tally: Tally,
+    /// The digest of what it changed of its state, and whether it changed anything; none where it keeps none.
+    state: Option<(String, bool)>,
+}
+
+impl Made {
+    /// Of an epoch.
+    #[must_use]
+    pub fn of(made: &Transformed) -> Self {
+        let changed = made.state != Sealed::Unchanged;
+        Self {
+            blocks: made.blocks.clone(),
+            rejects: made.rejects.clone(),
+            tally: made.tally.clone(),
+            state: made.intent.state_digest.clone().map(|digest| (digest, changed)),
+        }
+    }
+
+    /// Whether both changed their states, in other ways.
+    fn remembers_otherwise(&self, other: &Self) -> bool {
+        match (&self.state, &other.state) {
+            (Some((one, one_changed)), Some((other, other_changed))) => (*one_changed || *other_changed) && one != other,
+            (_, None) | (None, _) => false,
+        }
+    }
 }
 
 /// How two versions differ over some batches.
@@ -171,15 +203,15 @@ impl Sides<Cost> {
 impl Difference {
     /// Compares what two versions made of one batch of a lane.
     #[must_use]
-    pub fn between(lane: &LaneId, before: &Transformed, after: &Transformed) -> Self {
-        let cost = |made: &Transformed| Cost { rows: count(made.tally.rows_in), plugin: made.tally.times.plugin.0 };
+    pub fn between(lane: &LaneId, before: &Made, after: &Made) -> Self {
+        let cost = |made: &Made| Cost { rows: count(made.tally.rows_in), plugin: made.tally.times.plugin.0 };
         Self {
             batches: 1,
             messages: count(before.tally.messages),
             tables: rows::tables(lane, before, after),
             letters: LetterDifference::between(lane, &before.rejects, &after.rejects),
             no_ops: no_ops(before, after),
-            remembered: u64::from(remembers_otherwise(before, after)),
+            remembered: u64::from(before.remembers_otherwise(after)),
             cost: Sides { before: cost(before), after: cost(after) },
         }
     }
@@ -320,19 +352,12 @@ fn in_words(Reject { stage, code, column, reason, .. }: &Reject) -> String {
     format!("{} {code}{column}: {reason}", stage.as_str())
 }
 
-fn no_ops(before: &Transformed, after: &Transformed) -> BTreeMap<String, Sides<u64>> {
-    let counted = |made: &Transformed, kind| made.tally.no_ops.get(&kind).copied().map_or(0, count);
+fn no_ops(before: &Made, after: &Made) -> BTreeMap<String, Sides<u64>> {
+    let counted = |made: &Made, kind| made.tally.no_ops.get(&kind).copied().map_or(0, count);
     let kinds = before.tally.no_ops.keys().chain(after.tally.no_ops.keys()).copied();
     let counts = kinds.map(|kind| (kind, Sides { before: counted(before, kind), after: counted(after, kind) }));
     let differing = counts.filter(|(_, sides)| sides.before != sides.after);
     differing.map(|(kind, sides)| (kind.as_str().to_owned(), sides)).collect()
-}
-
-/// Whether one batch changed what they remember in another way. A version that remembers nothing can't be compared.
-fn remembers_otherwise(before: &Transformed, after: &Transformed) -> bool {
-    let both = before.intent.state_version.is_some() && after.intent.state_version.is_some();
-    let nothing = before.state == Sealed::Unchanged && after.state == Sealed::Unchanged;
-    both && !nothing && before.intent.state_digest != after.intent.state_digest
 }
 
 /// The beginning of a text.

@@ -9,15 +9,14 @@ use arrow_array::{Array, ArrayRef, RecordBatch, UInt64Array};
 use arrow_select::concat::concat_batches;
 use arrow_select::take::take;
 
-use super::{At, ColumnDifference, RowSample, SAMPLES, Sides, TableDifference, ValueSample, Values, count, cut};
+use super::{At, ColumnDifference, Made, RowSample, SAMPLES, Sides, TableDifference, ValueSample, Values, count, cut};
 use crate::batch::Block;
 use crate::cell;
 use crate::offsets::LaneId;
 use crate::table::engine_columns;
-use crate::transform::Transformed;
 
 /// Each table that gets rows of one of them.
-pub(super) fn tables(lane: &LaneId, before: &Transformed, after: &Transformed) -> BTreeMap<String, TableDifference> {
+pub(super) fn tables(lane: &LaneId, before: &Made, after: &Made) -> BTreeMap<String, TableDifference> {
     let names: BTreeSet<_> = blocks(before).chain(blocks(after)).map(|block| block.table.name.clone()).collect();
     let of = |made, name: &str| blocks(made).find(|block| &*block.table.name == name);
     let compared = names.iter().map(|name| (name.to_string(), compare(lane, of(before, name), of(after, name))));
@@ -25,7 +24,7 @@ pub(super) fn tables(lane: &LaneId, before: &Transformed, after: &Transformed) -
 }
 
 /// The blocks of output tables. That of dead letters has a message in each row, not a row of one: the rejects say more.
-fn blocks(made: &Transformed) -> impl Iterator<Item = &Block> {
+fn blocks(made: &Made) -> impl Iterator<Item = &Block> {
     made.blocks.iter().filter(|block| block.table.schema.column_with_name("_offset").is_some())
 }
 

@@ -8,8 +8,6 @@ use arrow_schema::{DataType, Field, Schema};
 use super::*;
 use crate::batch::{Block, NoOp, Stage};
 use crate::digest::digest;
-use crate::journal::Intent;
-use crate::offsets::OffsetRange;
 use crate::table::{Table, TableKind};
 use crate::transform::Tally;
 
@@ -69,28 +67,8 @@ fn users(rows: &[Row<'_>], plugin: &str) -> Block {
     block(table("users", own), vec![Arc::new(ids), Arc::new(names)], rows.iter().map(|row| row.0).collect(), plugin)
 }
 
-fn made(blocks: Vec<Block>, rejects: Vec<Reject>) -> Transformed {
-    let intent = Intent {
-        generation: 0,
-        epoch: 1,
-        range: OffsetRange { start: 0, end: 10 },
-        messages: 10,
-        input_digest: String::new(),
-        plugin_digest: String::new(),
-        settings_digest: String::new(),
-        schemas: None,
-        clock_ms: 0,
-        watermark_ms: None,
-        next_watermark_ms: None,
-        state_digest: None,
-        state_version: None,
-        calls: vec![],
-        poison: vec![],
-        blocks: vec![],
-        marks: vec![],
-    };
-    let tally = Tally { messages: 10, ..Tally::default() };
-    Transformed { blocks, intent, state: Sealed::Unchanged, of_state: false, rejects, tally }
+fn made(blocks: Vec<Block>, rejects: Vec<Reject>) -> Made {
+    Made { blocks, rejects, tally: Tally { messages: 10, ..Tally::default() }, state: None }
 }
 
 fn reject(offset: i64, code: &str) -> Reject {
@@ -216,6 +194,16 @@ fn batches_add_up_and_samples_stay_few_and_short() {
     assert_eq!(after.chars().count(), VALUE_CHARS + 1);
     let read: Difference = serde_json::from_str(&serde_json::to_string(&sum).unwrap()).unwrap();
     assert_eq!(read, sum);
+}
+
+#[test]
+fn what_they_remember_is_counted_where_both_keep_state() {
+    let keeps = |digest: &str, changed| Made { state: Some((digest.to_owned(), changed)), ..made(vec![], vec![]) };
+    let remembered = |before: &Made, after: &Made| Difference::between(&lane(), before, after).remembered;
+    assert_eq!(remembered(&keeps("a", true), &keeps("b", true)), 1);
+    assert_eq!(remembered(&keeps("a", true), &keeps("a", true)), 0);
+    assert_eq!(remembered(&keeps("a", false), &keeps("b", false)), 0, "the digest of nothing names the tables");
+    assert_eq!(remembered(&keeps("a", true), &made(vec![], vec![])), 0);
 }
 
 #[test]
