@@ -76,6 +76,27 @@ pub fn disposition(error: &LaneError) -> (Disposition, &'static str) {
     }
 }
 
+/// Whether an error is the fault of the version of the plugin that the lane runs, so that another one may do without.
+#[must_use]
+pub fn is_the_plugins(error: &LaneError) -> bool {
+    match error {
+        LaneError::Transform(TransformError::Call(error)) => match error {
+            CallError::Start(_) | CallError::Broken(_) | CallError::Expire(_) | CallError::State(_) => true,
+            CallError::Engine(_) | CallError::Replay(_) => false,
+        },
+        LaneError::Transform(TransformError::Unfit { .. })
+        | LaneError::OtherState(_)
+        | LaneError::Sink(SinkError::Table { .. }) => true,
+        LaneError::Transform(TransformError::Assemble(_) | TransformError::Replay { .. })
+        | LaneError::Source(_)
+        | LaneError::Journal(_)
+        | LaneError::Sink(_)
+        | LaneError::Artifact(_)
+        | LaneError::Registry(_)
+        | LaneError::RangeGone { .. } => false,
+    }
+}
+
 /// An error with its causes, on one line.
 #[must_use]
 pub fn in_words(error: &(dyn std::error::Error + 'static)) -> String {

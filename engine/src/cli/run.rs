@@ -18,7 +18,8 @@ use crate::clock::SystemClock;
 use crate::config::{Config, Input, PluginFile, Problems, read_plugins};
 use crate::cpu::Cpu;
 use crate::disposition::in_words;
-use crate::engine::{Deployed, Engine, EngineError, Lanes};
+use crate::deploy::{Plugins, Version, Versions};
+use crate::engine::{Engine, EngineError, Lanes};
 use crate::journal::{JournalError, LocalJournal};
 use crate::lane::{MAX_RECOVERIES, Surroundings};
 use crate::metrics::{Metrics, Totals};
@@ -99,12 +100,12 @@ pub enum RunningError {
 ///
 /// # Errors
 /// Everything that is wrong with any of them.
-pub(super) fn load_plugins(config: &Config, host: &Host) -> Result<Vec<Deployed>, Problems> {
+pub(super) fn load_plugins(config: &Config, host: &Host) -> Result<Vec<Version>, Problems> {
     let mut problems = Problems::default();
     let mut deployed = Vec::new();
     for file in read_plugins(&config.plugins, &config.database)? {
         match load(host, &file) {
-            Ok(transform) => deployed.push(Deployed { file, transform }),
+            Ok(transform) => deployed.push(Version::new(file, transform)),
             Err(found) => problems.0.extend(found.0),
         }
     }
@@ -150,12 +151,13 @@ pub fn start(config: Config, stop: Stop) -> Result<Running, RunningError> {
     if let Some(Pending { plugin, .. }) = Pending::read(&config.data_dir)? {
         return Err(RunningError::ReplayPending { plugin });
     }
-    let plugins = deployed.iter().map(|deployed| (deployed.file.clone(), deployed.transform.clone())).collect();
-    let plans = say_plans(around.source.clone(), clickhouse.clone(), around.registry.clone(), plugins).boxed();
+    let fitting = deployed.iter().map(|version| (version.file.clone(), version.transform.clone())).collect();
+    let plans = say_plans(around.source.clone(), clickhouse.clone(), around.registry.clone(), fitting).boxed();
     let tables = deployed.iter().flat_map(|deployed| deployed.transform.tables());
     let tables: BTreeMap<_, _> = tables.map(|table| (table.quoted(), table)).collect();
     let shown = Shown { lanes: Lanes::default(), metrics: Arc::new(Metrics::default()), clickhouse };
-    let engine = Engine::new(Arc::new(config), around, deployed, shown.metrics.clone(), shown.lanes.clone(), stop);
+    let plugins: Plugins = deployed.into_iter().map(|version| Arc::new(Versions::new(Arc::new(version)))).collect();
+    let engine = Engine::new(Arc::new(config), around, plugins, shown.metrics.clone(), shown.lanes.clone(), stop);
     let tables = tables.into_values().collect();
     let watch = watch(shown.clickhouse.clone(), shown.lanes.clone(), shown.metrics.clone(), tables).boxed();
     Ok(Running { engine, shown, plans, watch })

@@ -34,6 +34,7 @@ use std::path::{Path, PathBuf};
 use super::given::Settings;
 use super::partitions::Partitions;
 use super::problem::{Place, Problems};
+use super::rollout::Rollout;
 use crate::decode::{Case, Encoding, Policy, Reading};
 use crate::input::{Decimals, Tombstone};
 use crate::source::Start;
@@ -59,6 +60,8 @@ pub struct PluginFile {
     pub partitions: Partitions,
     /// What decides its output.
     pub settings: TransformSettings,
+    /// How a new version of it takes over.
+    pub rollout: Rollout,
     /// Where the settings stand that only the plugin can judge: by key, such as `parameters.rate`.
     pub places: BTreeMap<String, Place>,
 }
@@ -173,7 +176,8 @@ fn read_plugin(folder: &Path, database: &str) -> (PluginFile, Problems) {
     };
     settings.limits = limits(&mut given);
     let (folder, start) = (folder.to_owned(), start.unwrap_or(Start::Earliest));
-    (PluginFile { folder, topics, start, partitions, settings, places }, given.finish())
+    let rollout = Rollout::default();
+    (PluginFile { folder, topics, start, partitions, settings, rollout, places }, given.finish())
 }
 
 /// The policies below a key, each one of those that its case has.

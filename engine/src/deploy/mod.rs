@@ -1,3 +1,22 @@
-//! Deployment: which version of each plugin runs, and how a newer one takes its place.
+//! Versions of plugins while the engine runs: which one makes the next epoch of a lane, and what becomes of a bad one.
+//!
+//! **Promise.** A lane asks, between two epochs, what to make the next one with: no epoch has two versions. A newcomer on
+//! trial is judged after each of its epochs was made and before anything of it is written down or sent: of an epoch for
+//! which it is withdrawn nothing is left, and the lane makes it again with the version before.
+//! **Assumed.** Correctness never rests on this: an intent names what it was made with, and a lane that recovers takes that
+//! from the artifacts. What is decided here is policy.
 
 pub mod difference;
+mod plugins;
+pub mod shadow;
+mod trial;
+mod version;
+mod versions;
+
+pub use plugins::Plugins;
+pub use trial::{Figures, TrialView};
+pub use version::{Version, VersionId};
+pub use versions::{News, Verdict, Versions};
+
+#[cfg(test)]
+mod tests;

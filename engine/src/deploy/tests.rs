@@ -1,0 +1,1 @@
+//! Claims about versions and trials.
