@@ -1,6 +1,13 @@
 //! How a new version of a plugin takes over: below `[rollout]` in plugin.toml.
 
+use std::ops::RangeInclusive;
 use std::time::Duration;
+
+use super::given::Settings;
+use super::problem::Place;
+
+/// A day: what has gone well for so long is not judged by what comes then.
+const MOST_PROBATION_S: u64 = 86_400;
 
 /// How a new version takes over, and what it must not do while it is watched.
 #[derive(Clone, Debug, PartialEq)]
@@ -55,4 +62,64 @@ impl Default for Rollout {
             promote: Promote::ByHand,
         }
     }
+}
+
+/// Reads what is below `[rollout]`.
+pub(super) fn rollout(given: &mut Settings) -> Rollout {
+    let mut rollout = Rollout::default();
+    let modes = [("replace", Mode::Replace), ("shadow", Mode::Shadow), ("canary", Mode::Canary)];
+    if let Some(mode) = given.choice("rollout.mode", &modes) {
+        rollout.mode = mode;
+    }
+    only_for(given, "rollout.share", rollout.mode == Mode::Canary, "mode = \"canary\"");
+    if let Some(share) = number(given, "rollout.share", 0.0..=1.0) {
+        rollout.share = share;
+    }
+    let beside = matches!(rollout.mode, Mode::Shadow | Mode::Canary);
+    only_for(given, "rollout.promote", beside, "mode = \"shadow\" and \"canary\"");
+    let promotes = [("by-hand", Promote::ByHand), ("when-equal", Promote::WhenEqual)];
+    if let Some(promote) = given.choice("rollout.promote", &promotes) {
+        rollout.promote = promote;
+    }
+    if let Some(seconds) = whole(given, "rollout.probation_s", "seconds", 0..=MOST_PROBATION_S) {
+        rollout.probation = Duration::from_secs(seconds);
+    }
+    rollout.probation_rows = whole(given, "rollout.probation_rows", "messages", 1..=u64::MAX);
+    if let Some(share) = number(given, "rollout.max_dead_letters", 0.0..=1.0) {
+        rollout.max_dead_letters = share;
+    }
+    if let Some(cost) = number(given, "rollout.max_cost", 1.0..=1000.0) {
+        rollout.max_cost = cost;
+    }
+    rollout
+}
+
+/// Notes a key that has no meaning in this mode: somebody relies on it.
+fn only_for(given: &mut Settings, key: &str, has_meaning: bool, modes: &str) {
+    let place = given.place(key);
+    if place != Place::Nowhere && !has_meaning {
+        given.problems.add(place, format!("{key}: has a meaning for {modes} alone"), None);
+    }
+}
+
+fn whole(given: &mut Settings, key: &str, of: &str, range: RangeInclusive<u64>) -> Option<u64> {
+    let place = given.place(key);
+    let value = given.value(key, &format!("a number of {of}"))?;
+    if range.contains(&value) {
+        return Some(value);
+    }
+    let most = range.end();
+    let wanted = if *most == u64::MAX { format!("at least {}", range.start()) } else { format!("between 0 and {most}") };
+    given.problems.add(place, format!("{key}: not {wanted}"), None);
+    None
+}
+
+fn number(given: &mut Settings, key: &str, range: RangeInclusive<f64>) -> Option<f64> {
+    let place = given.place(key);
+    let value = given.value(key, "a number")?;
+    if range.contains(&value) {
+        return Some(value);
+    }
+    given.problems.add(place, format!("{key}: not between {} and {}", range.start(), range.end()), None);
+    None
 }
