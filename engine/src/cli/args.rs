@@ -9,6 +9,7 @@ use super::dlq::DlqArgs;
 use super::plugin::PluginCommand;
 use super::replay::ReplayArgs;
 use super::state::StateCommand;
+use super::status::StatusArgs;
 use super::verify::VerifyArgs;
 
 /// Streaming transformation engine: Kafka CDC topics through WebAssembly plugins into ClickHouse, exactly once.
@@ -41,6 +42,8 @@ pub enum Command {
     Check(RunArgs),
     /// The whole path on this machine, with nothing installed, and a proof of the outcome.
     Demo(DemoArgs),
+    /// Which version of each plugin the running engine runs, what is on trial, and what was refused.
+    Status(StatusArgs),
     /// Let a lane that lost its place in a topic go on elsewhere: starts a new generation.
     Recover(RecoverArgs),
     /// Compare tables with their topics: no gap, no double, no other content.

@@ -2,7 +2,9 @@
 
 mod args;
 mod check;
+mod control;
 mod demo;
+mod difference;
 mod plugin;
 mod dlq;
 mod paint;
@@ -10,6 +12,7 @@ mod recover;
 mod replay;
 mod run;
 mod state;
+mod status;
 mod table;
 mod verify;
 mod when;
@@ -19,10 +22,15 @@ use std::process::ExitCode;
 use clap::Parser;
 
 pub use args::{Args, Command, RunArgs};
+pub use control::EngineAt;
 pub use demo::DemoArgs;
-pub use plugin::{BenchArgs, BuildArgs, InspectArgs, NewArgs, PluginCommand, PluginRunArgs, Template, TestArgs, Which};
+pub use plugin::{
+    BenchArgs, BuildArgs, HistoryArgs, InspectArgs, NewArgs, OfEngine, PluginCommand, PluginRunArgs, Template, TestArgs,
+    ToVersion, Which,
+};
 pub use run::{Running, RunningError, start};
 pub use state::{StateCommand, StateExportArgs, StateLanes};
+pub use status::StatusArgs;
 
 use crate::config::{Config, Overlay, Problems};
 use crate::deploy::Version;
@@ -40,6 +48,7 @@ pub fn main() -> ExitCode {
         Command::Demo(args) => demo::demo(&args),
         Command::Recover(args) => recover::recover(&args),
         Command::State(command) => state::state(&command),
+        Command::Status(args) => status::status(&args),
         Command::Replay(args) => replay::replay(&args),
         Command::Verify(args) => verify::verify(&args),
         Command::Plugin(command) => plugin::plugin(&command),

@@ -35,8 +35,9 @@ pub struct Sides<T> {
     pub after: T,
 }
 
-/// What one of them made of a batch, as far as it is compared. Rows are shared with the blocks that are sent.
-#[derive(Clone, Debug)]
+/// What one of them made of a batch, as far as it is compared. Rows are shared with the blocks that are sent. The default is
+/// what a version that is not there makes.
+#[derive(Clone, Debug, Default)]
 pub struct Made {
     blocks: Vec<Block>,
     rejects: Vec<Reject>,
@@ -207,7 +208,7 @@ impl Difference {
         let cost = |made: &Made| Cost { rows: count(made.tally.rows_in), plugin: made.tally.times.plugin.0 };
         Self {
             batches: 1,
-            messages: count(before.tally.messages),
+            messages: count(before.tally.messages.max(after.tally.messages)),
             tables: rows::tables(lane, before, after),
             letters: LetterDifference::between(lane, &before.rejects, &after.rejects),
             no_ops: no_ops(before, after),

@@ -7,12 +7,17 @@
 //! from the artifacts. What is decided here is policy.
 
 pub mod difference;
+mod history;
+mod orders;
 mod plugins;
 pub mod shadow;
+pub mod status;
 mod trial;
 mod version;
 mod versions;
 
+pub use history::{Entry, History, Standing, What};
+pub use orders::{Command, Order, OrderError};
 pub use plugins::Plugins;
 pub use trial::{Figures, TrialView};
 pub use version::{Version, VersionId};
