@@ -23,16 +23,40 @@ impl Cpu {
     /// # Errors
     /// The system has no more threads.
     pub fn start(threads: usize) -> std::io::Result<Self> {
+        Self::named("engine-cpu", threads)
+    }
+
+    /// Starts so many threads of this name, by which the system counts their CPU time.
+    ///
+    /// # Errors
+    /// The system has no more threads.
+    pub fn named(name: &'static str, threads: usize) -> std::io::Result<Self> {
         let (queue, work) = mpsc::channel::<Work>();
         let work = Arc::new(Mutex::new(work));
         for _ in 0..threads.max(1) {
             let work = work.clone();
-            thread::Builder::new().name("engine-cpu".into()).spawn(move || {
+            thread::Builder::new().name(name.into()).spawn(move || {
                 while let Some(piece) = next(&work) {
                     piece();
                 }
             })?;
         }
+        Ok(Self { queue: Some(queue) })
+    }
+
+    /// One thread, to which the system gives what the others leave: for work that nobody waits for, such as the compilation
+    /// of a plugin that comes while others run.
+    ///
+    /// # Errors
+    /// The system has no more threads.
+    pub fn background() -> std::io::Result<Self> {
+        let (queue, work) = mpsc::channel::<Work>();
+        thread::Builder::new().name("engine-load".into()).spawn(move || {
+            yield_to_others();
+            while let Ok(piece) = work.recv() {
+                piece();
+            }
+        })?;
         Ok(Self { queue: Some(queue) })
     }
 
@@ -66,10 +90,13 @@ fn next(work: &Mutex<mpsc::Receiver<Work>>) -> Option<Work> {
     work.lock().unwrap_or_else(PoisonError::into_inner).recv().ok()
 }
 
-/// Lets the calling thread's work give way to that of the others.
-pub fn step_back() {
-    // SAFETY: a call without pointers. On Linux, 0 is the calling thread. Where it is refused the thread is like the others.
-    unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, 10) };
+/// A tenth of the weight of other threads in Linux's scheduler (`nice` 10); elsewhere it would be the whole process's.
+pub(crate) fn yield_to_others() {
+    #[cfg(target_os = "linux")]
+    // SAFETY: `setpriority` takes numbers alone; process 0 is the calling thread on Linux. If it fails, nothing changes.
+    unsafe {
+        libc::setpriority(libc::PRIO_PROCESS, 0, 10);
+    }
 }
 
 /// CPU time of the calling thread: unlike the time of day it does not count what other threads did meanwhile.

@@ -201,15 +201,16 @@ impl Engine {
     fn end_unwanted(&mut self) {
         for (id, kept) in &mut self.kept {
             let there = self.plugins.get(&id.tenant, &id.plugin);
-            let wanted = there.is_some_and(|versions| Arc::ptr_eq(&versions, &kept.versions))
-                && kept.versions.of(id).is_for(id);
+            let wanted =
+                there.is_some_and(|versions| Arc::ptr_eq(&versions, &kept.versions)) && kept.versions.of(id).is_for(id);
             if !wanted && !kept.unwanted {
                 tracing::info!(lane = %id, "the lane is no plugin's any more: it ends what is open");
                 kept.unwanted = true;
                 kept.stopper.tell();
             }
         }
-        let gone: Vec<_> = self.kept.iter().filter(|(_, kept)| kept.ended && kept.unwanted).map(|(id, _)| id.clone()).collect();
+        let gone: Vec<_> =
+            self.kept.iter().filter(|(_, kept)| kept.ended && kept.unwanted).map(|(id, _)| id.clone()).collect();
         gone.iter().for_each(|id| self.forget(id));
     }
 

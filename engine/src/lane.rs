@@ -235,9 +235,9 @@ impl Lane {
                     None => collecting = false,
                 },
                 _ = status_tick.tick() => {
-                    let timers = quiet.timers(&*reader, &mut ahead, self.around.clock.now_ms());
-                    if collecting && resolving.is_none() && in_flight.len() < MAX_IN_FLIGHT {
-                        resolving = timers.map(|range| self.with_schemas(self.no_messages(range)));
+                    let room = collecting && resolving.is_none() && in_flight.len() < MAX_IN_FLIGHT;
+                    if let Some(range) = quiet.timers(&*reader, &mut ahead, self.around.clock.now_ms(), room) {
+                        resolving = Some(self.with_schemas(self.no_messages(range)));
                     }
                 }
             }
@@ -287,7 +287,8 @@ impl Lane {
             clock_ms: self.around.clock.now_ms().max(at.clock_ms),
             watermark_ms: at.watermark_ms,
         };
-        let (transform, lane, mut state) = (self.version.transform.clone(), self.id.clone(), std::mem::take(&mut ahead.state));
+        let (transform, lane, mut state) =
+            (self.version.transform.clone(), self.id.clone(), std::mem::take(&mut ahead.state));
         let batch = Arc::new(batch);
         let shared = beside.share(&batch);
         let run = move || transform.run(&lane, &batch.0, &batch.1, epoch, &mut state).map(|made| (made, state));

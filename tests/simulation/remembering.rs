@@ -1,12 +1,13 @@
 //! A plugin that keeps state: crashes, quiet partitions, other versions of it.
 
+use arrow_array::cast::AsArray;
 use engine::journal::Journal;
 use engine::journal::Position;
 use engine::simulation::{Phase, Process, Step};
 use engine::sink::InsertFault;
 use engine::source::SimulatedTopics;
 use engine::transform::EventTimeSettings;
-use harness::simulation::remembering::{DELAY, GAP, POISON, remembering_plugin};
+use harness::simulation::remembering::{CURSED, DELAY, GAP, POISON, remembering_plugin};
 use harness::simulation::{End, World, partition, simulate};
 
 /// A topic of one partition, and the plugin.
@@ -211,4 +212,36 @@ fn rows_of_state_land_in_the_order_of_epochs() {
         world.finish().await;
         world.check_memories();
     });
+}
+
+/// GIVEN a count on which the plugin traps when it is final, among others, THEN the others are closed, it is a dead letter with
+/// its table, key and count, the lane goes on, and an epoch that is made again after a crash comes to the same.
+#[test]
+fn a_poison_entry_is_a_dead_letter() {
+    for crash in [None, Some(Step::Intend(Phase::After)), Some(Step::Commit(Phase::Before))] {
+        simulate(7, 100, async |world| {
+            remembers(world);
+            for (id, k) in [(1, 7), (2, CURSED), (3, 8), (4, CURSED)] {
+                world.event(0, [id, k, 100]);
+            }
+            world.finish().await;
+            world.event(0, [5, 9, 100 + GAP + DELAY]);
+            if let Some(step) = crash {
+                world.start(Process::ending_at(step, 1));
+                assert!(matches!(world.ended().await, End::Crashed));
+            }
+            world.finish().await;
+            assert_eq!(world.closed(0), [[7, 1, 100 + GAP], [8, 1, 100 + GAP]]);
+            let blocks = world.tables.blocks("`db`.`dead_letters`");
+            let letters: Vec<_> = blocks.iter().flatten().collect();
+            let [letter] = letters[..] else { panic!("{} letters", letters.len()) };
+            let text = |name: &str| letter.column_by_name(name).expect(name).as_string::<i32>().value(0).to_owned();
+            let bytes = |name: &str| letter.column_by_name(name).expect(name).as_binary::<i32>().value(0).to_vec();
+            assert_eq!([text("stage"), text("code"), text("column")], ["expire", "trap", "open"]);
+            assert_eq!([bytes("key"), bytes("value")], [CURSED.to_le_bytes(), 2_i64.to_le_bytes()]);
+            world.event(0, [6, CURSED, 100 + GAP + DELAY]);
+            world.finish().await;
+            world.check_memories();
+        });
+    }
 }

@@ -1,32 +1,48 @@
 //! Random runs of the simulated world. `SEEDS` runs from `START` on (300 from 0), or the one of `SEED`; each that fails
-//! is named with what was wrong, and can be seen again with `SEED`. The last line is the sum.
+//! is named with what was wrong, and can be seen again with `SEED`. They run on all cores; the last line is the sum.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::panic::catch_unwind;
 use std::process::ExitCode;
 use std::str::FromStr;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread::{self, available_parallelism};
+use std::time::Instant;
 
-use harness::simulation::run_seed;
+use harness::simulation::{WORLDS, run_seed};
 
 fn main() -> ExitCode {
     let one: Option<u64> = given("SEED");
     let first = one.or_else(|| given("START")).unwrap_or(0);
-    let seeds = if one.is_some() { 1 } else { given("SEEDS").unwrap_or(300) };
-    let (mut faults, mut failed) = (0, 0);
-    for seed in first..first + seeds {
-        let wrong = match catch_unwind(AssertUnwindSafe(|| run_seed(seed))) {
-            Ok(outcome) => {
-                faults += outcome.faults;
-                outcome.wrong
-            }
-            Err(_) => vec!["it did not come to its end, see above".to_owned()],
-        };
+    let seeds: u64 = if one.is_some() { 1 } else { given("SEEDS").unwrap_or(300) };
+    let (began, next) = (Instant::now(), AtomicU64::new(0));
+    let (faults, failed) = (AtomicU64::new(0), AtomicU64::new(0));
+    let run = || loop {
+        let seed = next.fetch_add(1, Ordering::Relaxed);
+        if seed >= seeds {
+            return;
+        }
+        let seed = first + seed;
+        let (met, wrong) = outcome(seed);
+        faults.fetch_add(met, Ordering::Relaxed);
         if !wrong.is_empty() {
-            failed += 1;
+            failed.fetch_add(1, Ordering::Relaxed);
             println!("SEED={seed} failed:\n  {}", wrong.join("\n  "));
         }
-    }
+    };
+    // A run has one thread and nothing in common with another.
+    thread::scope(|scope| (0..WORLDS.min(available_parallelism().map_or(1, usize::from))).for_each(|_| drop(scope.spawn(run))));
+    let (faults, failed) = (faults.into_inner(), failed.into_inner());
+    println!("{:.0} seeds/s", seeds as f64 / began.elapsed().as_secs_f64());
     println!("{seeds} seeds, {faults} faults, {failed} failed");
     if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// The faults of a run, and what was wrong at its end.
+fn outcome(seed: u64) -> (u64, Vec<String>) {
+    match catch_unwind(|| run_seed(seed)) {
+        Ok(outcome) => (outcome.faults, outcome.wrong),
+        Err(_) => (0, vec!["it did not come to its end, see above".to_owned()]),
+    }
 }
 
 /// A number from the environment; empty is not given.

@@ -33,6 +33,7 @@ fn intent(epoch: u64) -> Intent {
         state_version: None,
         calls: vec![],
         poison: vec![],
+        expired: None,
         blocks: vec![],
         marks: vec![],
     }

@@ -78,6 +78,8 @@ pub enum Stage {
     Decode,
     /// The plugin rejected the row, or failed on it.
     Transform,
+    /// The plugin failed on an entry of its state that expired.
+    Expire,
 }
 
 impl Stage {
@@ -87,6 +89,7 @@ impl Stage {
         match self {
             Self::Decode => "decode",
             Self::Transform => "transform",
+            Self::Expire => "expire",
         }
     }
 }

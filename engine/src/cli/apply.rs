@@ -75,7 +75,9 @@ fn applied(args: &ApplyArgs) -> Result<ExitCode, Failure> {
     let digest = plugin.map_err(no_plugin)?.digest().to_owned();
     let runtime = engine_runtime().map_err(Failure::failed)?;
     runtime.block_on(async {
-        let known = refusals(&asked(&control, &args.name).await?, &digest);
+        // The same bytes are not tried again: what was said of them holds.
+        let same = std::fs::read(project.artifact()).is_ok_and(|there| there == bytes);
+        let known = asked(&control, &args.name).await?.and_then(|status| refused_at(&status, &digest)).filter(|_| !same);
         files::write(&project.artifact(), &bytes)?;
         println!("{}  {}", project.artifact().display(), &digest[..12]);
         let until = Instant::now() + Duration::from_secs(args.timeout);
@@ -109,7 +111,7 @@ async fn asked(control: &Control, name: &str) -> Result<Option<PluginStatus>, Co
 async fn fate(
     control: &Control,
     args: &ApplyArgs,
-    (digest, known): (&str, usize),
+    (digest, known): (&str, Option<i64>),
     until: Instant,
 ) -> Result<(Fate, Option<PluginStatus>), Failure> {
     loop {
@@ -124,8 +126,8 @@ async fn fate(
     }
 }
 
-/// What the engine says of these bytes; `known` refusals of them are older.
-fn read(status: &PluginStatus, digest: &str, known: usize) -> Fate {
+/// What the engine says of these bytes; a refusal of them that is `known` is older.
+fn read(status: &PluginStatus, digest: &str, known: Option<i64>) -> Fate {
     let PluginStatus { version, trial, shadow, pinned, refused, .. } = status;
     if version.plugin_digest == digest {
         return Fate::Runs;
@@ -139,7 +141,7 @@ fn read(status: &PluginStatus, digest: &str, known: usize) -> Fate {
         return ended.as_ref().map_or(Fate::OnTrial, |reason| Fate::Refused(reason.clone()));
     }
     let of_these = |refusal: &&Refusal| refusal.version.plugin_digest == digest;
-    if refusals(&Some(status.clone()), digest) > known
+    if refused_at(status, digest) > known
         && let Some(Refusal { what, reason, .. }) = refused.iter().find(of_these)
     {
         return Fate::Refused(format!("it was {}: {reason}", what.as_str()));
@@ -150,7 +152,8 @@ fn read(status: &PluginStatus, digest: &str, known: usize) -> Fate {
     }
 }
 
-fn refusals(status: &Option<PluginStatus>, digest: &str) -> usize {
-    let refused = status.iter().flat_map(|status| &status.refused);
-    refused.filter(|refusal| refusal.version.plugin_digest == digest).count()
+/// When these bytes were refused last.
+fn refused_at(status: &PluginStatus, digest: &str) -> Option<i64> {
+    let refused = status.refused.iter().filter(|refusal| refusal.version.plugin_digest == digest);
+    refused.map(|refusal| refusal.at_ms).max()
 }

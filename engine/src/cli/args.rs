@@ -4,8 +4,10 @@ use std::path::PathBuf;
 
 use clap::{ArgAction, Parser, Subcommand};
 
+use super::apply::ApplyArgs;
 use super::demo::DemoArgs;
 use super::dlq::DlqArgs;
+use super::plan::PlanArgs;
 use super::plugin::PluginCommand;
 use super::replay::ReplayArgs;
 use super::state::StateCommand;
@@ -42,6 +44,10 @@ pub enum Command {
     Check(RunArgs),
     /// The whole path on this machine, with nothing installed, and a proof of the outcome.
     Demo(DemoArgs),
+    /// What the plugins in the folder would change, beside what runs; nothing is written.
+    Plan(PlanArgs),
+    /// Put a built plugin where the running engine takes it, and wait for what becomes of it.
+    Apply(ApplyArgs),
     /// Which version of each plugin the running engine runs, what is on trial, and what was refused.
     Status(StatusArgs),
     /// Let a lane that lost its place in a topic go on elsewhere: starts a new generation.

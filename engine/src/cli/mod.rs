@@ -1,5 +1,6 @@
 //! The command line: arguments → settings → run → exit code.
 
+mod apply;
 mod args;
 mod check;
 mod control;
@@ -8,6 +9,8 @@ mod difference;
 mod plugin;
 mod dlq;
 mod paint;
+mod plan;
+mod recent;
 mod recover;
 mod replay;
 mod run;
@@ -21,6 +24,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
+pub use apply::ApplyArgs;
 pub use args::{Args, Command, RunArgs};
 pub use control::EngineAt;
 pub use demo::DemoArgs;
@@ -28,6 +32,7 @@ pub use plugin::{
     BenchArgs, BuildArgs, HistoryArgs, InspectArgs, NewArgs, OfEngine, PluginCommand, PluginRunArgs, Template, TestArgs,
     ToVersion, Which,
 };
+pub use plan::PlanArgs;
 pub use run::{Running, RunningError, start};
 pub use state::{StateCommand, StateExportArgs, StateLanes};
 pub use status::StatusArgs;
@@ -49,6 +54,8 @@ pub fn main() -> ExitCode {
         Command::Recover(args) => recover::recover(&args),
         Command::State(command) => state::state(&command),
         Command::Status(args) => status::status(&args),
+        Command::Plan(args) => plan::plan(&args),
+        Command::Apply(args) => apply::apply(&args),
         Command::Replay(args) => replay::replay(&args),
         Command::Verify(args) => verify::verify(&args),
         Command::Plugin(command) => plugin::plugin(&command),

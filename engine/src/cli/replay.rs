@@ -13,8 +13,8 @@ use super::run::{RunningError, engine_runtime, load_plugins, surroundings};
 use super::when::milliseconds;
 use crate::clock::{Clock, SystemClock};
 use crate::config::{Config, Problems};
-use crate::disposition::in_words;
 use crate::deploy::{Plugins, Version, Versions};
+use crate::disposition::in_words;
 use crate::engine::{Engine, EngineError, Lanes};
 use crate::journal::{JournalError, Position};
 use crate::lane::Surroundings;
@@ -358,8 +358,7 @@ impl Work {
         let config = Config { until_idle: false, ..self.config.clone() };
         let ((stopper, stopped), lanes) = (stop(), Lanes::default());
         let metrics = Arc::new(Metrics::default());
-        let engine =
-            Engine::new(Arc::new(config), self.around.clone(), plugins, metrics, lanes.clone(), stopped);
+        let engine = Engine::new(Arc::new(config), self.around.clone(), plugins, metrics, lanes.clone(), stopped);
         let mut running = tokio::spawn(engine.run());
         let mut look = interval(LOOK);
         look.set_missed_tick_behavior(MissedTickBehavior::Delay);

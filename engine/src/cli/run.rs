@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -11,14 +11,14 @@ use futures::future::BoxFuture;
 use serde::Serialize;
 use tokio::runtime::Runtime;
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, mpsc};
 
 use crate::artifacts::{ArtifactError, Artifacts};
 use crate::clock::SystemClock;
 use crate::config::{Config, Input, PluginFile, Problems, read_plugins};
 use crate::cpu::Cpu;
+use crate::deploy::{History, Plugins, Version, Versions};
 use crate::disposition::in_words;
-use crate::deploy::{Plugins, Version, Versions};
 use crate::engine::{Engine, EngineError, Lanes};
 use crate::journal::{JournalError, LocalJournal};
 use crate::lane::{MAX_RECOVERIES, Surroundings};
@@ -27,6 +27,7 @@ use crate::plan::{Finding, Plan, Weight};
 use crate::plugin::{Host, HostError, HostSettings};
 use crate::registry::{Registry, RegistryError};
 use crate::replay::{Pending, ReplayError};
+use crate::server::control::{Control, TOKEN};
 use crate::server::{Shown, listen};
 use crate::sink::{ClickHouse, SinkError};
 use crate::source::{FileSource, KafkaSource, Source, SourceError};
@@ -104,7 +105,7 @@ pub(super) fn load_plugins(config: &Config, host: &Host) -> Result<Vec<Version>,
     let mut problems = Problems::default();
     let mut deployed = Vec::new();
     for file in read_plugins(&config.plugins, &config.database)? {
-        match load(host, &file) {
+        match load(host, &file, &file.artifact()) {
             Ok(transform) => deployed.push(Version::new(file, transform)),
             Err(found) => problems.0.extend(found.0),
         }
@@ -112,17 +113,20 @@ pub(super) fn load_plugins(config: &Config, host: &Host) -> Result<Vec<Version>,
     problems.none(deployed)
 }
 
-fn load(host: &Host, file: &PluginFile) -> Result<Transform, Problems> {
-    let artifact = file.artifact();
+/// Loads one plugin, from this artifact.
+///
+/// # Errors
+/// Everything that is wrong with it.
+pub(super) fn load(host: &Host, file: &PluginFile, artifact: &Path) -> Result<Transform, Problems> {
     let mut problems = Problems::default();
     let wasm = match file.settings.kind {
         Kind::Bronze { .. } => None,
-        Kind::Plugin => match std::fs::read(&artifact) {
+        Kind::Plugin => match std::fs::read(artifact) {
             Ok(wasm) => Some(wasm.into()),
             Err(error) => {
                 let hint = (!artifact.exists())
                     .then(|| "build it: make plugins, or cargo build for wasm32-unknown-unknown".to_owned());
-                problems.of_path(&artifact, format!("can't be read: {error}"), hint);
+                problems.of_path(artifact, format!("can't be read: {error}"), hint);
                 return Err(problems);
             }
         },
@@ -133,7 +137,7 @@ fn load(host: &Host, file: &PluginFile) -> Result<Transform, Problems> {
                 misfits.into_iter().for_each(|misfit| problems.add(file.place(&misfit.key), misfit.message, None));
             }
             BuildError::Settings(SettingsError::NoPlugin) | BuildError::Load(_) | BuildError::Input(_) => {
-                problems.of_path(&artifact, in_words(&error), None);
+                problems.of_path(artifact, in_words(&error), None);
             }
         }
         problems
@@ -155,8 +159,10 @@ pub fn start(config: Config, stop: Stop) -> Result<Running, RunningError> {
     let plans = say_plans(around.source.clone(), clickhouse.clone(), around.registry.clone(), fitting).boxed();
     let tables = deployed.iter().flat_map(|deployed| deployed.transform.tables());
     let tables: BTreeMap<_, _> = tables.map(|table| (table.quoted(), table)).collect();
-    let shown = Shown { lanes: Lanes::default(), metrics: Arc::new(Metrics::default()), clickhouse };
     let plugins: Plugins = deployed.into_iter().map(|version| Arc::new(Versions::new(Arc::new(version)))).collect();
+    let control =
+        Control { plugins: plugins.clone(), history: History::of_data(&config.data_dir), orders: mpsc::channel(1).0 };
+    let shown = Shown { lanes: Lanes::default(), metrics: Arc::new(Metrics::default()), clickhouse, control };
     let engine = Engine::new(Arc::new(config), around, plugins, shown.metrics.clone(), shown.lanes.clone(), stop);
     let tables = tables.into_values().collect();
     let watch = watch(shown.clickhouse.clone(), shown.lanes.clone(), shown.metrics.clone(), tables).boxed();
@@ -267,7 +273,8 @@ async fn run_until_stopped(config: Config) -> Result<(), Failure> {
     tokio::spawn(plans);
     tokio::spawn(watch);
     if let Some(address) = address {
-        let bound = listen(address, shown.clone()).await.map_err(|source| Failure::Listen { address, source })?;
+        let token = std::env::var(TOKEN).ok();
+        let bound = listen(address, shown.clone(), token.as_deref()).await.map_err(|source| Failure::Listen { address, source })?;
         tracing::info!(address = %bound, "serving /metrics and /health");
     }
     tokio::spawn(stop_at_signal(stopper));

@@ -6,6 +6,7 @@
 //! **Assumed.** Correctness never rests on this: an intent names what it was made with, and a lane that recovers takes that
 //! from the artifacts. What is decided here is policy.
 
+mod compare;
 pub mod difference;
 mod history;
 mod orders;
@@ -16,6 +17,7 @@ mod trial;
 mod version;
 mod versions;
 
+pub use compare::{Compatibility, compare};
 pub use history::{Entry, History, Standing, What};
 pub use orders::{Command, Order, OrderError};
 pub use plugins::Plugins;

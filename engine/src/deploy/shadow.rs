@@ -20,7 +20,7 @@ use super::difference::{Difference, Made};
 use super::{Version, VersionId};
 use crate::batch::RawBatch;
 use crate::config::{Promote, Rollout};
-use crate::cpu::step_back;
+use crate::cpu::yield_to_others;
 use crate::disposition::in_words;
 use crate::offsets::LaneId;
 use crate::registry::Schemas;
@@ -128,7 +128,7 @@ impl Shadow {
         let (queue, work) = mpsc::channel::<Work>();
         let (by_thread, newcomer) = (seen.clone(), version.clone());
         thread::Builder::new().name("engine-shadow".into()).spawn(move || {
-            step_back();
+            yield_to_others();
             work.into_iter().for_each(|piece| by_thread.work(&newcomer, piece));
         })?;
         Ok(Arc::new(Self { version, seen, queue }))

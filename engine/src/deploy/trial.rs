@@ -30,9 +30,9 @@ const FEWEST_FOR_COST: u64 = 100_000;
 pub struct Figures {
     /// Messages of its epochs.
     pub messages: u64,
-    /// Messages on which it faulted: trap, time, memory, output.
+    /// Messages, and entries that expired, on which it faulted: trap, time, memory, output.
     pub faults: u64,
-    /// Messages that were set aside, faults among them.
+    /// What was set aside, faults among it.
     pub dead_letters: u64,
     /// CPU time of decoding, of the plugin and of assembling.
     pub cpu: Duration,
@@ -42,9 +42,10 @@ impl Figures {
     /// Of one epoch.
     pub(super) fn of(made: &Transformed) -> Self {
         let Tally { messages, dead, times, .. } = &made.tally;
+        let entries = made.intent.expired.as_ref().map_or(0, |expired| expired.poison.len());
         Self {
             messages: *messages as u64,
-            faults: made.intent.poison.len() as u64,
+            faults: (made.intent.poison.len() + entries) as u64,
             dead_letters: dead.values().sum::<usize>() as u64,
             cpu: times.decode.0 + times.plugin.0 + times.assemble.0,
         }
@@ -68,6 +69,14 @@ impl Figures {
     fn share(&self, of: u64) -> f64 {
         if self.messages == 0 { 0.0 } else { of as f64 / self.messages as f64 }
     }
+}
+
+/// On what an epoch's version faulted first, in words.
+fn first_fault(epoch: &Transformed) -> Option<String> {
+    let entry = epoch.intent.expired.iter().flat_map(|expired| &expired.poison).next();
+    let of_entry = entry.map(|poison| format!("it failed on an entry of its state that expired: {}", poison.reason));
+    let message = epoch.intent.poison.first();
+    of_entry.or_else(|| message.map(|poison| format!("it failed on offset {}: {}", poison.offset, poison.reason)))
 }
 
 /// A newcomer that is watched.
@@ -140,10 +149,10 @@ impl Trial {
         let made = self.made.plus(Figures::of(epoch));
         let compared = made.messages >= FEWEST && baseline.messages >= FEWEST;
         let exceeds = |mine: f64, before: f64| compared && mine > before + self.rules.max_dead_letters;
-        if let Some(poison) = epoch.intent.poison.first() {
+        if let Some(fault) = first_fault(epoch) {
             let (faults, before) = (made.share(made.faults), baseline.share(baseline.faults));
             if baseline.faults == 0 || exceeds(faults, before) {
-                return Some(format!("it failed on offset {}: {}", poison.offset, poison.reason));
+                return Some(fault);
             }
         }
         let (dead, before) = (made.share(made.dead_letters), baseline.share(baseline.dead_letters));

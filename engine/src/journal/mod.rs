@@ -112,6 +112,28 @@ pub struct Poison {
     pub reason: String,
 }
 
+/// How the entries that had expired were given to the plugin, where a call failed on some of them.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Expired {
+    /// The calls that succeeded, in order. A chunk is a batch of entries, in the order in which they are handed out.
+    pub calls: Vec<Call>,
+    /// The entries that no call succeeded on.
+    pub poison: Vec<PoisonEntry>,
+}
+
+/// An expired entry on which the plugin failed, found by bisection. What it held is in the state that the epoch began with.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PoisonEntry {
+    /// Ordinal of its batch in the epoch.
+    pub batch: u32,
+    /// Which entry of the batch.
+    pub entry: u32,
+    /// The fault's word.
+    pub code: String,
+    /// The fault in words.
+    pub reason: String,
+}
+
 /// What an epoch will insert into one table.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PlannedBlock {
@@ -158,7 +180,10 @@ pub struct Intent {
     /// The version of that state.
     #[serde(default)]
     pub state_version: Option<u32>,
-    /// The calls that succeeded, in order.
+    /// The calls on expired entries; `None`: each batch of them was one call, and none failed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expired: Option<Expired>,
+    /// The calls on rows that succeeded, in order.
     pub calls: Vec<Call>,
     /// The rows that no call succeeded on.
     pub poison: Vec<Poison>,

@@ -41,20 +41,26 @@ impl Quiet {
         self.decided = Instant::now();
     }
 
-    /// The range of an epoch of timers, if it is time for one: something is due and no batch has brought it along for as long
-    /// as one may take. A partition that has been at its end for the plugin's `idle-ms` has its watermark raised by the clock.
-    pub(super) fn timers(&mut self, reader: &dyn Reader, ahead: &mut Ahead, now_ms: i64) -> Option<OffsetRange> {
+    /// The range of an epoch of timers, if it is time for one and there is room for it: something is due and no batch has
+    /// brought it along for as long as one may take. A partition that has been at its end for the plugin's `idle-ms` has its
+    /// watermark raised by the clock, and by such an epoch alone: messages that have come meanwhile would be late for nothing.
+    pub(super) fn timers(
+        &mut self,
+        reader: &dyn Reader,
+        ahead: &mut Ahead,
+        now_ms: i64,
+        room: bool,
+    ) -> Option<OffsetRange> {
         let at_end = reader.trouble().is_none() && reader.lag().is_some_and(|lag| lag.position >= lag.end);
         self.at_end = at_end.then(|| self.at_end.unwrap_or_else(Instant::now));
         let next = ahead.position.next_offset?;
         let expiry = ahead.state.next_expiry()?;
-        if let Some(by_clock) = self.watermark_by_clock(now_ms)
-            && expiry <= by_clock
-        {
-            ahead.position.watermark_ms = ahead.position.watermark_ms.max(Some(by_clock));
+        if !room || self.decided.elapsed() < self.linger {
+            return None;
         }
-        let waited = self.decided.elapsed() >= self.linger;
-        (waited && is_due(ahead)).then_some(OffsetRange { start: next, end: next })
+        let by_clock = self.watermark_by_clock(now_ms).filter(|by_clock| expiry <= *by_clock);
+        ahead.position.watermark_ms = ahead.position.watermark_ms.max(by_clock);
+        is_due(ahead).then_some(OffsetRange { start: next, end: next })
     }
 
     fn watermark_by_clock(&self, now_ms: i64) -> Option<i64> {

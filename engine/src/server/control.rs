@@ -110,7 +110,7 @@ async fn command(
     }
     match answered.await {
         Ok(Ok(done)) => Json(json!({ "done": done })).into_response(),
-        Ok(Err(error @ OrderError::UnknownPlugin(_))) => refused(StatusCode::NOT_FOUND, &error.to_string()),
+        Ok(Err(error @ OrderError::UnknownPlugin { .. })) => refused(StatusCode::NOT_FOUND, &error.to_string()),
         Ok(Err(error @ OrderError::Refused(_))) => refused(StatusCode::CONFLICT, &error.to_string()),
         Err(_) => stopping(),
     }
@@ -201,7 +201,7 @@ async fn command(
     }
     match answered.await {
         Ok(Ok(done)) => Json(json!({ "done": done })).into_response(),
-        Ok(Err(error @ OrderError::UnknownPlugin(_))) => refused(StatusCode::NOT_FOUND, &error.to_string()),
+        Ok(Err(error @ OrderError::UnknownPlugin { .. })) => refused(StatusCode::NOT_FOUND, &error.to_string()),
         Ok(Err(error @ OrderError::Refused(_))) => refused(StatusCode::CONFLICT, &error.to_string()),
         Err(_) => stopping(),
     }

@@ -1,11 +1,14 @@
-//! CPU time by thread name: what the Kafka client's own threads and the I/O threads cost can't be measured from within.
+//! CPU time by thread name: what the threads of sources and of I/O cost can't be measured from within.
 //!
 //! Linux counts it in ticks of a hundredth of a second; elsewhere nothing is reported.
 
 use std::fs;
 
+use crate::source::FILE_THREADS;
+
 /// Threads' name beginnings and the stage that they work for.
-const STAGES: [(&str, &str); 3] = [("rdk:", "fetch"), ("kafka-", "fetch"), ("engine-io", "insert")];
+const STAGES: [(&str, &str); 4] =
+    [("rdk:", "fetch"), ("kafka-", "fetch"), (FILE_THREADS, "fetch"), ("engine-io", "insert")];
 /// Linux's `USER_HZ`, a constant of its interface on every architecture that the engine is built for.
 const TICKS_PER_SECOND: f64 = 100.0;
 

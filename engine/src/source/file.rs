@@ -9,7 +9,8 @@
 //!
 //! **Promise.** All lines are checked before the first message is given out; a file that is no recording is refused with
 //! file, line and reason. The offsets of a partition must grow from line to line, across the files in their order.
-//! **Memory.** 24 bytes for each message: the index of where its line is. Lines are read when they are due.
+//! **Memory.** 24 bytes for each message: the index of where its line is. Lines are read when they are due. Beside its
+//! batch a reader has the line of one message in memory, up to three times.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -17,6 +18,7 @@ use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::thread::available_parallelism;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
@@ -24,18 +26,28 @@ use futures::FutureExt;
 use futures::future::BoxFuture;
 use serde::Deserialize;
 use tokio::sync::OnceCell;
-use tokio::task::spawn_blocking;
 
 use super::topics::matching;
 use super::{BatchLimits, Found, Lag, Reader, Source, SourceError, Start};
 use crate::batch::{Header, Message, RawBatch};
+use crate::cpu::Cpu;
 use crate::offsets::{OffsetRange, TopicPartition};
+
+/// The name of the threads that read files and parse what is in them: their own, so that it is known what they cost.
+pub const FILE_THREADS: &str = "file-source";
 
 /// Recorded messages in files.
 #[derive(Debug)]
 pub struct FileSource {
     paths: Arc<[PathBuf]>,
-    index: OnceCell<Arc<Index>>,
+    scanned: OnceCell<Scanned>,
+}
+
+/// What the first question leaves behind.
+#[derive(Debug)]
+struct Scanned {
+    index: Index,
+    threads: Cpu,
 }
 
 /// Where the messages of each partition are.
@@ -57,19 +69,26 @@ impl FileSource {
     /// A source of these files, in this order. They are read first when something is asked.
     #[must_use]
     pub fn new(paths: Vec<PathBuf>) -> Self {
-        Self { paths: paths.into(), index: OnceCell::new() }
+        Self { paths: paths.into(), scanned: OnceCell::new() }
     }
 
-    async fn index(&self) -> Result<&Arc<Index>, SourceError> {
-        let paths = self.paths.clone();
-        self.index.get_or_try_init(|| blocking(move || scan(&paths).map(Arc::new))).await
+    async fn scanned(&self) -> Result<&Scanned, SourceError> {
+        self.scanned
+            .get_or_try_init(async || {
+                let threads = Cpu::named(FILE_THREADS, available_parallelism().map_or(1, usize::from))
+                    .map_err(|error| SourceError::Refused { message: format!("can't start a thread: {error}") })?;
+                let paths = self.paths.clone();
+                let index = threads.run(move || scan(&paths)).await?;
+                Ok(Scanned { index, threads })
+            })
+            .await
     }
 }
 
 impl Source for FileSource {
     fn discover<'a>(&'a self, topics: &'a [String]) -> BoxFuture<'a, Result<Vec<Found>, SourceError>> {
         async move {
-            let index = self.index().await?;
+            let index = &self.scanned().await?.index;
             let names = matching(topics, || Ok(index.keys().map(|it| it.topic.to_string()).collect()))?;
             let wanted = index.keys().filter(|it| names.iter().any(|name| **name == *it.topic));
             Ok(wanted.map(|it| Found { partition: it.clone(), topic_id: "".into() }).collect())
@@ -80,7 +99,8 @@ impl Source for FileSource {
     fn open<'a>(&'a self, found: &'a Found, start: Start) -> BoxFuture<'a, Result<Box<dyn Reader>, SourceError>> {
         async move {
             let partition = found.partition.clone();
-            let Some(places) = self.index().await?.get(&partition) else {
+            let Scanned { index, threads } = self.scanned().await?;
+            let Some(places) = index.get(&partition) else {
                 return Err(SourceError::Refused { message: format!("{partition} is in none of the files") });
             };
             let first = places.first().map_or(0, |place| place.offset);
@@ -94,15 +114,17 @@ impl Source for FileSource {
                 Start::Offset(wanted) => wanted,
             };
             let next = places.partition_point(|place| place.offset < position);
-            let (paths, places) = (self.paths.clone(), places.clone());
-            Ok(Box::new(FileReader { partition, paths, places, next, position, open: None }) as Box<dyn Reader>)
+            let recording = Recording { paths: self.paths.clone(), places: places.clone() };
+            let threads = threads.clone();
+            Ok(Box::new(FileReader { partition, recording, threads, next, position, open: None, reading: None })
+                as Box<dyn Reader>)
         }
         .boxed()
     }
 
     fn bounds<'a>(&'a self, partition: &'a TopicPartition) -> BoxFuture<'a, Result<(i64, i64), SourceError>> {
         async move {
-            let places = self.index().await?.get(partition);
+            let places = self.scanned().await?.index.get(partition);
             Ok(places.map_or((0, 0), |places| (places.first().map_or(0, |place| place.offset), end_of(places))))
         }
         .boxed()
@@ -110,9 +132,10 @@ impl Source for FileSource {
 
     fn at_time<'a>(&'a self, partition: &'a TopicPartition, time_ms: i64) -> BoxFuture<'a, Result<i64, SourceError>> {
         async move {
-            let Some(places) = self.index().await?.get(partition) else { return Ok(0) };
+            let Scanned { index, threads } = self.scanned().await?;
+            let Some(places) = index.get(partition) else { return Ok(0) };
             let (paths, places) = (self.paths.clone(), places.clone());
-            blocking(move || {
+            let look = move || {
                 let mut open = None;
                 for place in places.iter() {
                     if read(&paths, *place, &mut open)?.timestamp.is_some_and(|timestamp| timestamp >= time_ms) {
@@ -120,8 +143,8 @@ impl Source for FileSource {
                     }
                 }
                 Ok(end_of(&places))
-            })
-            .await
+            };
+            threads.run(look).await
         }
         .boxed()
     }
@@ -130,35 +153,55 @@ impl Source for FileSource {
     fn mirror(&self, _: &TopicPartition, _: &str, _: i64) {}
 }
 
-#[derive(Debug)]
-struct FileReader {
-    partition: TopicPartition,
+/// The messages of one partition, in files.
+#[derive(Clone)]
+struct Recording {
     paths: Arc<[PathBuf]>,
     places: Arc<[Place]>,
+}
+
+impl Recording {
+    /// Messages from the `next`th on until they are enough, and the file that is then open.
+    fn read(&self, next: usize, limits: BatchLimits, mut open: Open) -> Result<(Vec<Message>, Open), SourceError> {
+        let (mut messages, mut bytes) = (Vec::new(), 0);
+        for place in self.places.iter().skip(next) {
+            if messages.len() >= limits.max_messages || bytes >= limits.max_bytes {
+                break;
+            }
+            let message = read(&self.paths, *place, &mut open)?;
+            bytes += message.bytes();
+            messages.push(message);
+        }
+        Ok((messages, open))
+    }
+}
+
+/// The file that is read now, and its number.
+type Open = Option<(u32, BufReader<File>)>;
+
+struct FileReader {
+    partition: TopicPartition,
+    recording: Recording,
+    threads: Cpu,
     /// Index of the next message's place.
     next: usize,
     position: i64,
-    /// The file that is read now, and its number. A cancelled call loses it, and it is opened again.
-    open: Option<(u32, BufReader<File>)>,
+    open: Open,
+    /// The batch that is being read. Here and not in the future of a call: a cancelled one leaves it to the next.
+    reading: Option<BoxFuture<'static, Result<(Vec<Message>, Open), SourceError>>>,
 }
 
 impl FileReader {
     async fn next(&mut self, limits: BatchLimits) -> Result<Option<RawBatch>, SourceError> {
-        let (paths, places, next, mut open) = (self.paths.clone(), self.places.clone(), self.next, self.open.take());
-        let (messages, open) = blocking(move || {
-            let (mut messages, mut bytes) = (Vec::new(), 0);
-            for place in places.iter().skip(next) {
-                if messages.len() >= limits.max_messages || bytes >= limits.max_bytes {
-                    break;
-                }
-                let message = read(&paths, *place, &mut open)?;
-                bytes += message.bytes();
-                messages.push(message);
-            }
-            Ok((messages, open))
-        })
-        .await?;
-        self.open = open;
+        let reading = self.reading.get_or_insert_with(|| {
+            let (recording, next, open) = (self.recording.clone(), self.next, self.open.take());
+            let threads = self.threads.clone();
+            async move { threads.run(move || recording.read(next, limits, open)).await }.boxed()
+        });
+        let read = reading.await;
+        self.reading = None;
+        let messages;
+        (messages, self.open) = read?;
         let Some(last) = messages.last() else { return Ok(None) };
         let range = OffsetRange { start: self.position, end: last.offset + 1 };
         self.position = range.end;
@@ -174,7 +217,7 @@ impl Reader for FileReader {
     }
 
     fn lag(&self) -> Option<Lag> {
-        Some(Lag { end: end_of(&self.places), position: self.position })
+        Some(Lag { end: end_of(&self.recording.places), position: self.position })
     }
 }
 
@@ -286,7 +329,7 @@ fn parse(line: &[u8]) -> Result<Line<'_>, String> {
 }
 
 /// Reads the message at a place, from the file that is open or by opening another one.
-fn read(paths: &[PathBuf], place: Place, open: &mut Option<(u32, BufReader<File>)>) -> Result<Message, SourceError> {
+fn read(paths: &[PathBuf], place: Place, open: &mut Open) -> Result<Message, SourceError> {
     let path = &paths[place.file as usize]; // the scan numbered these very paths
     let changed = |reason: String| SourceError::Refused {
         message: format!("{}: changed while it was read: {reason}", path.display()),
@@ -313,13 +356,6 @@ fn read_at(reader: &mut BufReader<File>, place: Place) -> io::Result<Vec<u8>> {
 
 fn unreadable(path: &Path, error: &io::Error) -> SourceError {
     SourceError::Refused { message: format!("{}: {error}", path.display()) }
-}
-
-async fn blocking<T: Send + 'static>(
-    work: impl FnOnce() -> Result<T, SourceError> + Send + 'static,
-) -> Result<T, SourceError> {
-    let done = spawn_blocking(work).await;
-    done.unwrap_or_else(|_| Err(SourceError::Unavailable { message: "the engine is shutting down".into() }))
 }
 
 #[cfg(test)]

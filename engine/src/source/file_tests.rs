@@ -1,9 +1,10 @@
 #![expect(clippy::unwrap_used, reason = "tests")]
 
 use std::io::Write;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tempfile::NamedTempFile;
+use tokio::time::timeout;
 
 use super::*;
 
@@ -114,4 +115,33 @@ async fn a_file_that_changes_under_its_reader_is_an_error_and_no_other_row() {
     std::fs::write(file.path(), format!("{}\n{}\n", line(0), line(7))).unwrap();
     let error = reader.next_batch(ALL).await.unwrap_err().to_string();
     assert!(error.contains("changed while it was read"), "{error}");
+}
+
+#[tokio::test]
+async fn a_batch_that_takes_longer_than_a_call_is_given_out_by_a_later_one() {
+    // GIVEN a message that is read for longer than any of the calls waits
+    let value = "x".repeat(20 << 20);
+    let file = file(&[
+        &format!(r#"{{"topic":"t","partition":0,"offset":0,"value":"{value}"}}"#),
+        r#"{"topic":"t","partition":0,"offset":1}"#,
+    ]);
+    let source = source(&[&file]);
+    let found = source.discover(&["t".into()]).await.unwrap().remove(0);
+    let mut reader = source.open(&found, Start::Earliest).await.unwrap();
+
+    // WHEN calls are dropped as soon as they have waited
+    let (mut dropped, began) = (0, Instant::now());
+    let batch = loop {
+        match timeout(Duration::from_micros(100), reader.next_batch(ALL)).await {
+            Ok(batch) => break batch.unwrap().unwrap(),
+            Err(_) => dropped += 1,
+        }
+        assert!(began.elapsed() < Duration::from_secs(60), "nothing after {dropped} calls");
+    };
+
+    // THEN one of them gives out what the first one began, and nothing is missing behind it
+    assert!(dropped > 0, "a call had the batch at once");
+    assert_eq!((batch.range, batch.bytes), (OffsetRange { start: 0, end: 1 }, value.len()));
+    let rest = reader.next_batch(ALL).await.unwrap().unwrap();
+    assert_eq!((rest.range, rest.messages.len()), (OffsetRange { start: 1, end: 2 }, 1));
 }

@@ -19,7 +19,7 @@ use futures::future::BoxFuture;
 use crate::batch::RawBatch;
 use crate::offsets::TopicPartition;
 
-pub use file::FileSource;
+pub use file::{FILE_THREADS, FileSource};
 pub use kafka::{KafkaMessage, KafkaSettings, KafkaSource};
 pub use simulated::{SimulatedSource, SimulatedTopics};
 pub use topics::names_topic;
@@ -88,8 +88,12 @@ pub trait Source: Send + Sync {
 
 /// Reads one partition.
 pub trait Reader: Send {
-    /// Waits for the next batch. `None`: the source has an end (a file) and it is reached. Cancel safe: messages of a
-    /// batch that was not given out are given out by the next call.
+    /// Waits for the next batch. `None`: the source has an end (a file) and it is reached.
+    ///
+    /// **Cancel safe.** A lane looks in between: it drops the call after a tenth of a second and calls again. So a dropped
+    /// call loses nothing, neither messages nor work: what it had begun to collect, to read or to ask belongs to the reader,
+    /// and the next call goes on with it (and with the limits that it was begun with). A batch that takes longer than the
+    /// caller's patience would otherwise be begun for ever and given out never.
     fn next_batch(&mut self, limits: BatchLimits) -> BoxFuture<'_, Result<Option<RawBatch>, SourceError>>;
 
     /// How far it is behind, as of the last fetch; `None` until the source has said.

@@ -1,5 +1,8 @@
 //! Entries that are handed out, in the form in which they cross the border.
 
+use std::borrow::Cow;
+use std::ops::Range;
+
 /// Entries that expire at one watermark, of one table, in the order of (expiry, key).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Due {
@@ -18,6 +21,39 @@ pub struct Due {
 }
 
 impl Due {
+    /// How many.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.expiries.len()
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.expiries.is_empty()
+    }
+
+    /// One of them: key, value, expiry.
+    #[must_use]
+    pub fn entry(&self, index: usize) -> Option<(&[u8], &[u8], i64)> {
+        let of = |offsets: &[u32]| Some(*offsets.get(index)? as usize..*offsets.get(index + 1)? as usize);
+        let (key, value) = (self.keys.get(of(&self.key_offsets)?)?, self.values.get(of(&self.value_offsets)?)?);
+        Some((key, value, *self.expiries.get(index)?))
+    }
+
+    /// Some of them.
+    #[must_use]
+    pub fn slice(&self, entries: Range<usize>) -> Cow<'_, Self> {
+        if entries == (0..self.len()) {
+            return Cow::Borrowed(self);
+        }
+        let mut some = Self::of(self.table);
+        for (key, value, expiry) in entries.filter_map(|index| self.entry(index)) {
+            some.push(key, value, expiry);
+        }
+        Cow::Owned(some)
+    }
+
     pub(super) fn of(table: usize) -> Self {
         Self { table, key_offsets: vec![0], value_offsets: vec![0], ..Self::default() }
     }

@@ -1,25 +1,28 @@
 //! Calling a plugin in an epoch: with the entries that expired, then on the rows, by a plan of calls, found or followed.
 //!
-//! Which entries expire follows from the state and the watermark, so their calls need no plan. They come first, in a fresh
-//! instance; the first call on rows goes on in it. No row is to blame for a fault in them: it stops the lane.
+//! Which entries expire follows from the state and the watermark: they come in batches, each of which is one call, in a
+//! fresh instance; the first call on rows goes on in it. An epoch's rows are decoded in chunks, and each chunk is one call.
 //!
-//! An epoch's rows are decoded in chunks, and each chunk is one call. A call that faults is repeated on its halves, each
-//! in a fresh instance, until the rows that fail alone are found: the poison. The calls that succeeded are the *plan*;
-//! it is part of the intent, so that a replay makes exactly these calls and looks for nothing. (A time limit makes the
-//! plan depend on the machine; it never makes the replay depend on it.)
+//! A call that faults is repeated on its halves, each in a fresh instance, until the rows or entries that fail alone are
+//! found: the poison. The calls that succeeded are the *plan*; it is part of the intent, so that a replay makes exactly
+//! these calls and looks for nothing. (A time limit makes the plan depend on the machine; it never makes the replay depend
+//! on it.) A poison row's message is a dead letter. So is a poison entry, with what it held: it had expired and is out of
+//! the state, whether the plugin could take it or not, so that the next epoch does not fail on it again.
 //!
 //! Halving finds one poison row among n in log2(n) + 1 failed calls.
+
+use std::ops::Range;
 
 use arrow_array::RecordBatch;
 
 use super::CallLimits;
-use crate::journal::{Call, Poison};
+use crate::journal::{Call, Expired, Poison, PoisonEntry};
 use crate::plugin::{Answer, Fault};
 use crate::state::Due;
 
-/// Most poison rows in an epoch. A plugin that fails on more is broken, not the rows: its lane stops and the rows wait
-/// at the source.
-const MAX_POISON: usize = 64;
+/// Most poison rows and entries in an epoch. A plugin that fails on more is broken, not the rows: its lane stops and the
+/// rows wait at the source.
+pub(super) const MAX_POISON: usize = 64;
 
 /// A plugin with at most one live instance. The sandbox is one; tests have another.
 pub(super) trait Caller {
@@ -36,7 +39,16 @@ pub(super) enum Calls<'a> {
     /// Not yet.
     Find(Discovery),
     /// From its intent.
-    Follow(&'a [Call]),
+    Follow(Plan<'a>),
+}
+
+/// The calls of an intent.
+#[derive(Clone, Copy)]
+pub(super) struct Plan<'a> {
+    /// On entries; none: each batch is a call.
+    pub expired: Option<&'a Expired>,
+    /// On rows.
+    pub calls: &'a [Call],
 }
 
 /// An answer and the rows that it is about.
@@ -60,8 +72,11 @@ pub enum CallError {
     /// plugin keeps less.
     #[error("the plugin keeps too much: raise limits.state_mib in plugin.toml, or let entries expire earlier")]
     State(#[source] Fault),
-    /// It fails before it sees a row.
-    #[error("the plugin fails on entries of its state that expired: a new version has to take them")]
+    /// It fails on too many of the entries that expired to set them aside.
+    #[error(
+        "the plugin fails on more than {MAX_POISON} entries of its state that expired: a new version has to take them; \
+         the last fault"
+    )]
     Expire(#[source] Fault),
     /// It fails on too many rows to blame the rows.
     #[error("the plugin fails on more than {MAX_POISON} rows of one batch; the last fault")]
@@ -82,20 +97,10 @@ impl Calls<'_> {
 
     /// Calls the plugin with the entries that expired, if there are any, before its first call.
     pub(super) fn expire(&mut self, caller: &mut impl Caller, due: &[Due]) -> Result<Vec<Answer>, CallError> {
-        if due.is_empty() {
-            return Ok(Vec::new());
+        match self {
+            Self::Find(discovery) => discovery.expire(caller, due),
+            Self::Follow(plan) => plan.expire(caller, due),
         }
-        renew(caller)?;
-        if let Self::Find(discovery) = self {
-            discovery.begun = true;
-        }
-        let again = matches!(self, Self::Follow(_));
-        let error = |fault| match guilty(fault) {
-            Ok(fault) if again => CallError::Replay(fault),
-            Ok(fault) => CallError::Expire(fault),
-            Err(error) => error,
-        };
-        due.iter().map(|due| caller.expire(due).map_err(error)).collect()
     }
 
     /// Makes the calls on one chunk. `offset_of` gives the offset of a row of the chunk.
@@ -108,58 +113,111 @@ impl Calls<'_> {
     ) -> Result<Vec<Answered>, CallError> {
         match self {
             Self::Find(discovery) => discovery.chunk(caller, chunk, rows, offset_of),
-            Self::Follow(plan) => follow(caller, plan, chunk, rows),
+            Self::Follow(plan) => plan.chunk(caller, chunk, rows),
         }
     }
 }
 
-/// Finds the plan of an epoch, chunk by chunk.
+/// Finds the plan of an epoch: entries first, then chunk by chunk.
 #[derive(Default)]
 pub(super) struct Discovery {
     pub plan: Vec<Call>,
     pub poison: Vec<Poison>,
+    /// None: each batch of entries was one call.
+    pub expired: Option<Expired>,
     /// A fresh instance is needed before the next call.
     stale: bool,
     begun: bool,
 }
 
+/// What halving found of one batch.
+#[derive(Default)]
+struct Halved {
+    answers: Vec<Answered>,
+    poison: Vec<(usize, Fault)>,
+}
+
 impl Discovery {
+    /// Calls the plugin with the entries that expired.
+    fn expire(&mut self, caller: &mut impl Caller, due: &[Due]) -> Result<Vec<Answer>, CallError> {
+        let (mut answers, mut expired) = (Vec::new(), Expired::default());
+        for (batch, due) in (0_u32..).zip(due) {
+            let call = |caller: &mut _, entries: Range<usize>| Caller::expire(caller, &due.slice(entries));
+            let left = MAX_POISON - expired.poison.len();
+            let found = self.halve(caller, batch, due.len(), (left, CallError::Expire), call)?;
+            for Answered { call, answer } in found.answers {
+                expired.calls.push(call);
+                answers.push(answer);
+            }
+            expired.poison.extend(found.poison.into_iter().map(|(entry, fault)| PoisonEntry {
+                batch,
+                entry: row(entry),
+                code: fault.code().to_owned(),
+                reason: fault.to_string(),
+            }));
+        }
+        let each_was_one_call = expired.poison.is_empty() && expired.calls.len() == due.len();
+        self.expired = (!each_was_one_call).then_some(expired);
+        Ok(answers)
+    }
+
     /// Calls the plugin on one chunk. `offset_of` gives the offset of a row of the chunk.
-    pub(super) fn chunk(
+    fn chunk(
         &mut self,
         caller: &mut impl Caller,
         chunk: u32,
         rows: &RecordBatch,
         offset_of: impl Fn(usize) -> i64,
     ) -> Result<Vec<Answered>, CallError> {
-        let mut answers = Vec::new();
-        // A stack in place of recursion; the earlier half lies on top, so calls stay in offset order.
-        let mut waiting = vec![(0, rows.num_rows())];
+        let call = |caller: &mut _, of: Range<usize>| Caller::call(caller, &rows.slice(of.start, of.len()));
+        let left = MAX_POISON - self.poison.len();
+        let found = self.halve(caller, chunk, rows.num_rows(), (left, CallError::Broken), call)?;
+        self.plan.extend(found.answers.iter().map(|answered| answered.call));
+        self.poison.extend(found.poison.into_iter().map(|(row, fault)| Poison {
+            offset: offset_of(row),
+            code: fault.code().to_owned(),
+            reason: fault.to_string(),
+        }));
+        Ok(found.answers)
+    }
+
+    /// Makes one call of so many rows, or calls on smaller and smaller parts of them. `left`: so many may fail alone.
+    fn halve<C: Caller>(
+        &mut self,
+        caller: &mut C,
+        chunk: u32,
+        count: usize,
+        (left, too_many): (usize, fn(Fault) -> CallError),
+        call: impl Fn(&mut C, Range<usize>) -> Result<Answer, Fault>,
+    ) -> Result<Halved, CallError> {
+        let mut found = Halved::default();
+        // A stack in place of recursion; the earlier half lies on top, so calls stay in order.
+        let mut waiting = vec![(0, count)];
         while let Some((start, end)) = waiting.pop() {
             if start == end {
                 continue;
             }
             let fresh = self.make_ready(caller)?;
-            match caller.call(&rows.slice(start, end - start)) {
+            match call(caller, start..end) {
                 Ok(answer) => {
-                    let call = Call { chunk, start: row(start), end: row(end), fresh };
-                    self.plan.push(call);
-                    answers.push(Answered { call, answer });
+                    found.answers.push(Answered { call: Call { chunk, start: row(start), end: row(end), fresh }, answer });
                 }
                 Err(fault) => {
                     let fault = guilty(fault)?;
                     self.stale = true;
-                    if end - start == 1 {
-                        self.blame(offset_of(start), fault)?;
-                        continue;
+                    if end - start > 1 {
+                        tracing::debug!(%fault, rows = end - start, "call failed, halving");
+                        let middle = start + (end - start) / 2;
+                        waiting.extend([(middle, end), (start, middle)]);
+                    } else if found.poison.len() == left {
+                        return Err(too_many(fault));
+                    } else {
+                        found.poison.push((start, fault));
                     }
-                    tracing::debug!(%fault, rows = end - start, "call failed, halving");
-                    let middle = start + (end - start) / 2;
-                    waiting.extend([(middle, end), (start, middle)]);
                 }
             }
         }
-        Ok(answers)
+        Ok(found)
     }
 
     fn make_ready(&mut self, caller: &mut impl Caller) -> Result<bool, CallError> {
@@ -170,37 +228,52 @@ impl Discovery {
         }
         Ok(fresh)
     }
+}
 
-    fn blame(&mut self, offset: i64, fault: Fault) -> Result<(), CallError> {
-        if self.poison.len() == MAX_POISON {
-            return Err(CallError::Broken(fault));
-        }
-        self.poison.push(Poison { offset, code: fault.code().to_owned(), reason: fault.to_string() });
-        Ok(())
+impl Plan<'_> {
+    /// Makes the calls on the entries that expired.
+    fn expire(self, caller: &mut impl Caller, due: &[Due]) -> Result<Vec<Answer>, CallError> {
+        let Some(expired) = self.expired else {
+            let whole = |(batch, due): (u32, &Due)| Call { chunk: batch, start: 0, end: row(due.len()), fresh: batch == 0 };
+            return (0..).zip(due).map(whole).map(|call| expire_again(caller, due, call)).collect();
+        };
+        expired.calls.iter().map(|call| expire_again(caller, due, *call)).collect()
+    }
+
+    /// Makes the calls that lie in one chunk.
+    fn chunk(self, caller: &mut impl Caller, chunk: u32, rows: &RecordBatch) -> Result<Vec<Answered>, CallError> {
+        let of_chunk = self.calls.iter().filter(|call| call.chunk == chunk);
+        of_chunk
+            .map(|&call| {
+                if call.fresh {
+                    renew(caller)?;
+                }
+                // A chunk that is shorter than when it was planned is seen by the input digest; here it must not panic.
+                let Range { start, end } = within(call, rows.num_rows());
+                let answer = caller.call(&rows.slice(start, end - start)).map_err(CallError::Replay)?;
+                Ok(Answered { call, answer })
+            })
+            .collect()
     }
 }
 
-/// Makes the calls of a plan that lie in one chunk.
-pub(super) fn follow(
-    caller: &mut impl Caller,
-    plan: &[Call],
-    chunk: u32,
-    rows: &RecordBatch,
-) -> Result<Vec<Answered>, CallError> {
-    plan.iter()
-        .filter(|call| call.chunk == chunk)
-        .map(|&call| {
-            if call.fresh {
-                renew(caller)?;
-            }
-            let (start, end) = (call.start as usize, call.end as usize);
-            // A chunk that is shorter than when it was planned is seen by the input digest; here it must not panic.
-            let start = start.min(rows.num_rows());
-            let length = end.min(rows.num_rows()).saturating_sub(start);
-            let answer = caller.call(&rows.slice(start, length)).map_err(CallError::Replay)?;
-            Ok(Answered { call, answer })
-        })
-        .collect()
+/// Makes a call of a plan on entries. Where there are fewer than planned, the digest of the state's changes says so.
+fn expire_again(caller: &mut impl Caller, due: &[Due], call: Call) -> Result<Answer, CallError> {
+    if call.fresh {
+        renew(caller)?;
+    }
+    let none = Due::default();
+    let due = due.get(call.chunk as usize).unwrap_or(&none);
+    caller.expire(&due.slice(within(call, due.len()))).map_err(|fault| match guilty(fault) {
+        Ok(fault) => CallError::Replay(fault),
+        Err(error) => error,
+    })
+}
+
+/// The rows of a call, of so many that there are.
+fn within(call: Call, count: usize) -> Range<usize> {
+    let start = (call.start as usize).min(count);
+    start..(call.end as usize).clamp(start, count)
 }
 
 /// The fault, if it may be the plugin's or a row's; else why the lane has to stop.
@@ -218,7 +291,7 @@ fn renew(caller: &mut impl Caller) -> Result<(), CallError> {
 }
 
 fn row(index: usize) -> u32 {
-    u32::try_from(index).expect("a chunk has at most CHUNK_MESSAGES rows")
+    u32::try_from(index).expect("a chunk has at most CHUNK_MESSAGES rows, a batch at most DUE_ROWS entries")
 }
 
 #[cfg(test)]

@@ -37,7 +37,7 @@ pub use sandboxed::CallLimits;
 pub use settings::{EventTimeSettings, Kind, Misfit, SandboxLimits, SettingsError, TransformSettings};
 pub use stages::StageTimes;
 
-use calls::{Calls, Discovery};
+use calls::{Calls, Discovery, Plan};
 use run::Run;
 use sandboxed::Sandboxed;
 
@@ -340,8 +340,9 @@ impl Transform {
     ) -> Result<Transformed, TransformError> {
         let epoch = Epoch::of(intent);
         let mut run = Run::new(self, lane, raw, schemas, epoch);
-        run.poison.clone_from(&intent.poison);
-        let made = self.epoch(run, epoch, Calls::Follow(&intent.calls), state)?;
+        (run.poison, run.expired) = (intent.poison.clone(), intent.expired.clone());
+        let plan = Plan { expired: intent.expired.as_ref(), calls: &intent.calls };
+        let made = self.epoch(run, epoch, Calls::Follow(plan), state)?;
         same_as(intent, &made.intent)?;
         Ok(made)
     }
@@ -360,9 +361,12 @@ impl Transform {
                 let mut sandbox = Sandboxed::new(plugin, &self.settings, epoch, calls.limits(), state);
                 run.plugin(plugin, outputs, tables, &mut sandbox, (&mut calls, &due))?;
                 match calls {
-                    Calls::Find(found) => (run.plan, run.poison) = (found.plan, found.poison),
-                    Calls::Follow(plan) => run.plan = plan.to_vec(),
+                    Calls::Find(found) => {
+                        (run.expired, run.plan, run.poison) = (found.expired, found.plan, found.poison);
+                    }
+                    Calls::Follow(plan) => run.plan = plan.calls.to_vec(),
                 }
+                run.set_entries_aside(plugin, &due);
             }
         }
         run.seal(state)

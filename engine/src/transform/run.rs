@@ -9,12 +9,12 @@ use arrow_schema::ArrowError;
 use twox_hash::XxHash3_128;
 
 use super::assemble::{CallInput, assemble, without_messages};
-use super::calls::{Answered, Caller, Calls};
+use super::calls::{Answered, Caller, Calls, MAX_POISON};
 use super::{CHUNK_MESSAGES, Epoch, Tally, Transform, TransformError, Transformed};
 use crate::batch::{Block, Decoded, Message, RawBatch, Reject, Stage};
 use crate::decode::Decoder;
 use crate::digest::digest;
-use crate::journal::{Call, Intent, PlannedBlock, Poison};
+use crate::journal::{Call, Expired, Intent, PlannedBlock, Poison};
 use crate::offsets::LaneId;
 use crate::plugin::{Answer, Output, Plugin, Rows};
 use crate::registry::Schemas;
@@ -36,6 +36,10 @@ pub(super) struct Run<'a> {
     pub(super) plan: Vec<Call>,
     /// The rows that no call succeeded on.
     pub(super) poison: Vec<Poison>,
+    /// The calls on expired entries, where one failed.
+    pub(super) expired: Option<Expired>,
+    /// The entries that no call succeeded on, as messages that never were.
+    entries: Vec<(Message, Reject)>,
     /// The greatest event time of the calls.
     event_time_ms: Option<i64>,
     /// There are rows that no message made.
@@ -71,6 +75,8 @@ impl<'a> Run<'a> {
             rejects: Vec::new(),
             plan: Vec::new(),
             poison: Vec::new(),
+            expired: None,
+            entries: Vec::new(),
             event_time_ms: None,
             of_state: false,
             tally,
@@ -196,6 +202,23 @@ impl<'a> Run<'a> {
         Ok(())
     }
 
+    /// Makes a letter of each entry that no call succeeded on: it has the entry's key and value, and the table's name as its
+    /// column. It is no message and has no offset, but a number below all of them, which no other letter of the lane's
+    /// generation has.
+    pub(super) fn set_entries_aside(&mut self, plugin: &Plugin, due: &[Due]) {
+        let tables = plugin.description().state.as_ref().map_or(&[][..], |state| &state.tables);
+        let most = i64::try_from(MAX_POISON).expect("a small number");
+        let below = i64::try_from(self.epoch.number).unwrap_or(i64::MAX).saturating_mul(-most) - 1;
+        for (number, poison) in (0..).zip(self.expired.iter().flat_map(|expired| &expired.poison)) {
+            let Some(batch) = due.get(poison.batch as usize) else { continue };
+            let Some((key, value, _)) = batch.entry(poison.entry as usize) else { continue };
+            let (offset, column) = (below - number, tables.get(batch.table).map(|table| table.name.clone()));
+            let message = Message::owned(offset, None, Some(key.to_vec()), Some(value.to_vec()), Vec::new());
+            let (code, reason) = (poison.code.clone(), poison.reason.clone());
+            self.entries.push((message, Reject { offset, stage: Stage::Expire, code, column, reason }));
+        }
+    }
+
     /// Ends the epoch: dead letters, digests, changes of the state, the intent.
     pub(super) fn seal(mut self, state: &mut State) -> Result<Transformed, TransformError> {
         self.rejects.extend(self.poison.iter().map(|poison| Reject {
@@ -206,7 +229,7 @@ impl<'a> Run<'a> {
             reason: poison.reason.clone(),
         }));
         self.rejects = one_for_each_message(std::mem::take(&mut self.rejects));
-        for reject in &self.rejects {
+        for reject in self.rejects.iter().chain(self.entries.iter().map(|(_, reject)| reject)) {
             *self.tally.dead.entry((reject.stage, reject.code.clone())).or_default() += 1;
         }
         let filling = std::mem::take(&mut self.filling);
@@ -228,17 +251,14 @@ impl<'a> Run<'a> {
         self.epoch.watermark_ms.max(self.event_time_ms.map(|greatest| greatest.saturating_sub_unsigned(delay_ms)))
     }
 
-    /// The epoch's rejects with their messages, in offset order, which makes the block independent of how they were found.
+    /// The epoch's rejects with their messages, in offset order, which makes the block independent of how they were found;
+    /// before them the entries.
     fn dead_letters(&self) -> Option<Block> {
-        if self.rejects.is_empty() {
-            return None;
-        }
-        let letters: Vec<_> = self
-            .rejects
-            .iter()
-            .filter_map(|reject| Some(DeadLetter { message: self.message_at(reject.offset)?, reject }))
-            .collect();
-        Some(dead_letter_block(&self.transform.dead_letters, self.provenance(), &letters))
+        let of_entries = self.entries.iter().map(|(message, reject)| DeadLetter { message, reject });
+        let of_messages =
+            self.rejects.iter().filter_map(|reject| Some(DeadLetter { message: self.message_at(reject.offset)?, reject }));
+        let letters: Vec<_> = of_entries.chain(of_messages).collect();
+        (!letters.is_empty()).then(|| dead_letter_block(&self.transform.dead_letters, self.provenance(), &letters))
     }
 
     fn message_at(&self, offset: i64) -> Option<&'a Message> {
@@ -266,6 +286,7 @@ impl<'a> Run<'a> {
             next_watermark_ms: self.next_watermark(),
             state_digest: None,
             state_version: None,
+            expired: self.expired.take(),
             calls: std::mem::take(&mut self.plan),
             poison: std::mem::take(&mut self.poison),
             blocks: blocks.iter().map(planned).collect(),

@@ -54,4 +54,4 @@ mod world;
 pub use guest::{passing_plugin, trapping_plugin};
 pub use oracle::Row;
 pub use random::{Outcome, run_seed};
-pub use world::{End, Other, World, partition, simulate};
+pub use world::{End, Other, WORLDS, World, partition, simulate};

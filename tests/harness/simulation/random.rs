@@ -1,8 +1,10 @@
 //! A run that a seed decides: messages come, processes start, change, fail, stop and crash; at the end everything must
 //! be there once.
 
+use std::sync::LazyLock;
 use std::time::Duration;
 
+use bytes::Bytes;
 use engine::engine::EngineError;
 use engine::journal::{Commit, JournalError};
 use engine::offsets::LaneId;
@@ -19,6 +21,10 @@ use super::{End, World, partition, simulate};
 
 /// Parts that tables remember: all of a run, hardly any, none.
 const WINDOWS: [usize; 3] = [10_000, 100, 0];
+
+/// The plugin that remembers, in versions that do the same.
+static VERSIONS: LazyLock<[Bytes; 3]> =
+    LazyLock::new(|| ["1.0.0", "1.0.1", "1.1.0"].map(|version| remembering_plugin(version, 1, &[])));
 
 /// What a run came to.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -115,7 +121,7 @@ fn feed(
 /// then far beyond the clock.
 fn event(chance: &Chance, place: usize) -> String {
     let id = i64::from(chance.below(12)) + if chance.per_mille(300) { FOREVER } else { 0 };
-    let k = if chance.per_mille(20) { POISON } else { i64::from(chance.below(5)) };
+    let k = if chance.per_mille(20) { POISON } else { i64::from(chance.below(6)) };
     let t = i64::try_from(place).unwrap_or(0) * 300 + i64::from(chance.below(3_000));
     let t = if chance.per_mille(5) { t + 1_000_000 } else { t };
     format!(r#"{{"before":null,"after":{{"id":{id},"k":{k},"t":{t}}},"op":"c"}}"#)
@@ -123,10 +129,11 @@ fn event(chance: &Chance, place: usize) -> String {
 
 /// A plugin that remembers, in one of its versions; the watermark of an idle partition may follow the clock.
 fn remember(world: &mut World) {
-    let version = ["1.0.0", "1.0.1", "1.1.0"][world.chance.below(3) as usize];
-    let idle_ms = world.chance.per_mille(300).then(|| 200 + u64::from(world.chance.below(1_000)));
+    let wasm = VERSIONS[world.chance.below(3) as usize].clone();
+    // Few of them: each is another transform, and to compile one takes longer than a run.
+    let idle_ms = world.chance.per_mille(300).then(|| [200, 500, 1_000][world.chance.below(3) as usize]);
     let event_time = EventTimeSettings { delay_ms: None, idle_ms };
-    world.deploy_plugin_with(remembering_plugin(version, 1, &[]), |settings| settings.event_time = event_time);
+    world.deploy_plugin_with(wasm, |settings| settings.event_time = event_time);
 }
 
 /// Another time of day, other settings, other faults.

@@ -4,7 +4,7 @@
 //! `fresh`, and counts those of each key. A key's count is shown as it grows in `counts`, and when no event of the key has
 //! come for a while, by the watermark, it is final: a row of `closed`, and the last one in `counts`, deleted where the key is
 //! even. Events of key 4 are counted and not shown, so that they change the state alone. A key of -1 makes it trap after it has
-//! written to its state. In `memory` it says how many rows its instance had
+//! written to its state; on the final count of key 5 it traps as well. In `memory` it says how many rows its instance had
 //! seen before the call.
 
 use std::collections::BTreeMap;
@@ -26,6 +26,8 @@ pub const DELAY: i64 = 1_000;
 pub const SILENT: i64 = 4;
 /// The key on which the plugin traps.
 pub const POISON: i64 = -1;
+/// The key whose count it traps on when it is final.
+pub const CURSED: i64 = 5;
 
 /// The plugin. Those of different versions do the same and are different files.
 ///
@@ -74,6 +76,8 @@ pub struct Model {
     pub open: BTreeMap<i64, (i64, i64)>,
     /// The last row of each key in `counts`: count, whether it is final.
     pub counts: BTreeMap<i64, (i64, bool)>,
+    /// Final counts on which the plugin trapped: dead letters.
+    pub lost: usize,
 }
 
 impl Model {
@@ -85,8 +89,11 @@ impl Model {
         let mut due: Vec<Closed> = due.map(|(&k, &(count, expiry))| [k, count, expiry]).collect();
         // Keys are compared as their bytes lie.
         due.sort_by_key(|[k, _, expiry]| (*expiry, k.to_le_bytes()));
+        self.open.retain(|_, (_, expiry)| *expiry > watermark);
+        let taken = due.len();
+        due.retain(|[k, ..]| *k != CURSED);
+        self.lost += taken - due.len();
         for [k, count, _] in &due {
-            self.open.remove(k);
             self.counts.insert(*k, (*count, true));
         }
         due
@@ -201,6 +208,8 @@ const EXPIRE: &str = r"
     (block $done (loop $next
         (br_if $done (i32.ge_u (local.get $i) (local.get $expired)))
         (i64.store (i32.add (local.get $finals) (i32.mul (local.get $i) (i32.const 8))) (i64.const 1))
+        (if (i64.eq (i64.const 5) (i64.load (i32.add (local.get $keys) (i32.mul (local.get $i) (i32.const 8)))))
+            (then (unreachable)))
         (local.set $at (i32.add (local.get $bits) (i32.shr_u (local.get $i) (i32.const 3))))
         (if (i64.eqz (i64.and (i64.const 1)
                 (i64.load (i32.add (local.get $keys) (i32.mul (local.get $i) (i32.const 8))))))

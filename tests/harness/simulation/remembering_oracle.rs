@@ -88,7 +88,7 @@ impl World {
         }
         self.check_tables(lane, &model, tables, wrong);
         self.check_state(lane, &model, wrong);
-        self.check_forever(lane, &messages, wrong);
+        self.check_forever(lane, (&messages, &model), wrong);
     }
 
     fn check_tables(&self, lane: &LaneId, model: &Model, expected: Expected, wrong: &mut Vec<String>) {
@@ -153,7 +153,12 @@ impl World {
     }
 
     /// Of ids that are never forgotten the first by offset is fresh, wherever epochs end.
-    fn check_forever(&self, lane: &LaneId, messages: &BTreeMap<i64, [i64; 3]>, wrong: &mut Vec<String>) {
+    fn check_forever(
+        &self,
+        lane: &LaneId,
+        (messages, model): (&BTreeMap<i64, [i64; 3]>, &Model),
+        wrong: &mut Vec<String>,
+    ) {
         let mut seen = BTreeSet::new();
         let first = messages.iter().filter(|(_, [id, k, _])| *id >= FOREVER && *k != POISON && seen.insert(*id));
         let shown = first.filter(|(_, [_, k, _])| *k != SILENT);
@@ -166,8 +171,8 @@ impl World {
         }
         let poisoned = messages.values().filter(|[_, k, _]| *k == POISON).count();
         let letters = self.rows_of_lane(lane, "dead_letters").iter().map(RecordBatch::num_rows).sum::<usize>();
-        if letters != poisoned {
-            wrong.push(format!("{lane}: {letters} dead letters of {poisoned}"));
+        if letters != poisoned + model.lost {
+            wrong.push(format!("{lane}: {letters} dead letters of {poisoned} and {}", model.lost));
         }
     }
 

@@ -30,9 +30,12 @@ use tokio::time::{sleep, timeout};
 /// No run takes longer, in its own time: what does is stuck.
 const LONGEST_RUN: Duration = Duration::from_secs(30 * 60);
 
+/// Most worlds that run at a time, each on a thread of its own.
+pub const WORLDS: usize = 16;
+
 /// One WebAssembly engine for all worlds: it has no state that a run could see.
 static HOST: LazyLock<Host> = LazyLock::new(|| {
-    let settings = HostSettings { instances: 4, ..HostSettings::default() };
+    let settings = HostSettings { instances: 4 * WORLDS as u32, ..HostSettings::default() };
     Host::new(settings).expect("this machine runs WebAssembly")
 });
 

@@ -32,6 +32,7 @@ pub(super) async fn export(args: &ExportArgs) -> Result<ExitCode, DlqError> {
             messages.insert(place, (index, letter));
         }
     }
+    messages.retain(|_, (_, letter)| letter.offset >= 0); // an entry of a plugin's state is no message
     let total = messages.len();
     let whole: Vec<_> = messages.into_values().filter(|(_, letter)| !letter.cut).collect();
     for run in whole.chunk_by(|(a, one), (b, other)| a == b && one.lane() == other.lane()) {

@@ -1,41 +1,40 @@
 //! A reader of one partition.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use futures::FutureExt;
 use futures::future::BoxFuture;
-use tokio::task::spawn_blocking;
-use tokio::time::{Instant, sleep, sleep_until};
+use tokio::time::{Instant, sleep_until};
 
-use super::catalog::{Catalog, refused};
+use super::catalog::Catalog;
 use super::fetcher::Fetcher;
-use super::inbox::{Failure, Inbox};
+use super::inbox::Inbox;
+use super::inquiry::Inquiry;
 use crate::batch::{Message, RawBatch};
 use crate::offsets::OffsetRange;
 use crate::source::{BatchLimits, Lag, Reader, SourceError, Start};
 
-/// How long to wait before a question is repeated that had no answer.
-const RETRY: Duration = Duration::from_secs(1);
-
 /// Reads one partition; closes it when dropped.
-#[derive(Debug)]
 pub(super) struct KafkaReader {
     inbox: Arc<Inbox>,
     fetcher: Arc<Fetcher>,
-    catalog: Arc<Catalog>,
+    inquiry: Inquiry,
     /// Where the next batch's range begins.
     position: i64,
-    // The batch that is being filled. Here and not in the future, so that a cancelled call loses nothing.
+    // What is under way is here and not in the future of a call, so that a cancelled call loses none of it.
+    /// The batch that is being filled.
     messages: Vec<Message>,
     bytes: usize,
     since: Option<Instant>,
+    /// Finds out what a failure means.
+    looking: Option<BoxFuture<'static, Result<(), SourceError>>>,
 }
 
 impl KafkaReader {
     /// A reader of a registered inbox. Nothing is fetched before `start`.
     pub(super) fn new(inbox: Arc<Inbox>, fetcher: Arc<Fetcher>, catalog: Arc<Catalog>) -> Self {
-        Self { inbox, fetcher, catalog, position: 0, messages: Vec::new(), bytes: 0, since: None }
+        let inquiry = Inquiry::new(inbox.clone(), fetcher.clone(), catalog);
+        Self { inbox, fetcher, inquiry, position: 0, messages: Vec::new(), bytes: 0, since: None, looking: None }
     }
 
     /// Checks that the topic is still the one that was found, finds the first offset, and begins to fetch.
@@ -43,7 +42,7 @@ impl KafkaReader {
         if let Start::Offset(offset) = start {
             self.position = offset;
         }
-        self.same_topic().await?;
+        self.inquiry.same_topic(self.position).await?;
         self.position = match start {
             Start::Offset(offset) if offset < 0 => {
                 return Err(SourceError::Refused {
@@ -51,8 +50,8 @@ impl KafkaReader {
                 });
             }
             Start::Offset(offset) => offset,
-            Start::Earliest => self.bounds().await?.0,
-            Start::Latest => self.bounds().await?.1,
+            Start::Earliest => self.inquiry.bounds().await?.0,
+            Start::Latest => self.inquiry.bounds().await?.1,
         };
         self.inbox.position(self.position);
         self.fetcher.open(&self.inbox);
@@ -61,6 +60,11 @@ impl KafkaReader {
 
     async fn next(&mut self, limits: BatchLimits) -> Result<RawBatch, SourceError> {
         loop {
+            if let Some(looking) = &mut self.looking {
+                let fetching_anew = looking.await;
+                self.looking = None;
+                fetching_anew?;
+            }
             let taken = self.inbox.take(limits, &mut self.messages, &mut self.bytes);
             self.since = self.since.or(taken.since);
             let deadline = self.since.map(|since| since + limits.linger);
@@ -73,7 +77,8 @@ impl KafkaReader {
                 return Ok(self.give_out());
             }
             if let Some(failure) = taken.failure {
-                self.look_into(failure).await?;
+                self.looking = Some(self.inquiry.clone().look_into(failure, self.position).boxed());
+                continue;
             }
             match deadline {
                 Some(deadline) => tokio::select! {
@@ -97,86 +102,6 @@ impl KafkaReader {
             bytes: std::mem::take(&mut self.bytes),
         }
     }
-
-    /// Finds out what a failure means. `Ok`: fetching has begun anew.
-    async fn look_into(&self, failure: Failure) -> Result<(), SourceError> {
-        match failure {
-            Failure::Refused(reason) => return Err(refused(&reason)),
-            Failure::Replaced(now) => return Err(self.replaced(now)),
-            Failure::Missing => self.insist(|| self.same_topic().boxed()).await?,
-            Failure::OutOfRange => {
-                self.insist(|| self.same_topic().boxed()).await?;
-                let (earliest, end) = self.insist(|| self.bounds().boxed()).await?;
-                self.in_range(earliest, end)?;
-            }
-        }
-        tracing::info!(partition = %self.inbox.partition(), position = self.position, ?failure, "fetching anew");
-        self.fetcher.restart(&self.inbox);
-        sleep(RETRY).await; // a broker that says so again and again is not asked more often
-        Ok(())
-    }
-
-    fn in_range(&self, earliest: i64, end: i64) -> Result<(), SourceError> {
-        let (partition, wanted) = (self.inbox.partition().clone(), self.position);
-        if wanted < earliest {
-            Err(SourceError::OffsetGone { partition, wanted, earliest, end, lost: earliest - wanted })
-        } else if wanted > end {
-            Err(SourceError::OffsetAhead { partition, wanted, end })
-        } else {
-            Ok(()) // a leader that was behind has caught up
-        }
-    }
-
-    /// Asks until there is an answer: a broker that is gone says nothing about the position.
-    async fn insist<'a, T>(
-        &self,
-        question: impl Fn() -> BoxFuture<'a, Result<T, SourceError>>,
-    ) -> Result<T, SourceError> {
-        loop {
-            match question().await {
-                Err(SourceError::Unavailable { message }) => {
-                    tracing::debug!(partition = %self.inbox.partition(), message, "no answer; asking again");
-                    sleep(RETRY).await;
-                }
-                answer => return answer,
-            }
-        }
-    }
-
-    async fn bounds(&self) -> Result<(i64, i64), SourceError> {
-        let (catalog, inbox) = (self.catalog.clone(), self.inbox.clone());
-        blocking(move || catalog.bounds(inbox.partition())).await
-    }
-
-    /// Is there a topic of this name, with the id that was found?
-    async fn same_topic(&self) -> Result<(), SourceError> {
-        let (catalog, inbox) = (self.catalog.clone(), self.inbox.clone());
-        let topics = blocking(move || catalog.describe(&[&inbox.partition().topic])).await?;
-        let had = &self.inbox.found.topic_id;
-        match topics.into_iter().next() {
-            None => Err(self.replaced(String::new())),
-            Some(topic) if !had.is_empty() && *topic.id != **had => Err(self.replaced(topic.id)),
-            Some(_) => Ok(()),
-        }
-    }
-
-    fn replaced(&self, now: String) -> SourceError {
-        let found = &self.inbox.found;
-        SourceError::TopicReplaced {
-            topic: found.partition.topic.clone(),
-            had: found.topic_id.clone(),
-            now,
-            position: self.position,
-        }
-    }
-}
-
-/// Runs a question that blocks where that harms nobody.
-pub(super) async fn blocking<T: Send + 'static>(
-    question: impl FnOnce() -> Result<T, SourceError> + Send + 'static,
-) -> Result<T, SourceError> {
-    let answer = spawn_blocking(question).await;
-    answer.unwrap_or_else(|_| Err(SourceError::Unavailable { message: "the engine is shutting down".into() }))
 }
 
 impl Drop for KafkaReader {

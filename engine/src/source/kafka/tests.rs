@@ -282,6 +282,25 @@ async fn another_topic_of_the_name_ends_the_reader() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_a_failure_means_is_found_out_also_by_calls_that_wait_less_long_than_the_broker_takes() {
+    let cluster = Cluster::new("orders", 1);
+    cluster.produce("orders", 0, 0..10, 100);
+    let source = cluster.source(64 << 20);
+    let found = found(&source, "orders", 1).await.remove(0);
+    let mut reader = source.open(&found, Start::Offset(1000)).await.unwrap();
+    cluster.0.broker_round_trip_time(1, Duration::from_millis(200)).unwrap();
+    let told = timeout(BOUND, async {
+        loop {
+            if let Ok(answer) = timeout(Duration::from_millis(50), reader.next_batch(ALL)).await {
+                return answer;
+            }
+        }
+    });
+    let error = told.await.expect("an answer in time").unwrap_err();
+    assert!(matches!(error, SourceError::OffsetAhead { wanted: 1000, end: 10, .. }), "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn positions_are_mirrored_to_a_group_for_each_plugin() {
     let cluster = Cluster::new("orders", 1);
     let source = cluster.source(64 << 20);

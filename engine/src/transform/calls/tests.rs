@@ -48,6 +48,7 @@ impl Caller for Trapping {
         assert!(self.alive, "a dead instance was called");
         if due.expiries.iter().any(|expiry| self.on.contains(expiry)) {
             self.alive = false;
+            self.faults += 1;
             return Err(Fault::Trap { message: "poison".into() });
         }
         self.calls.push(due.expiries.clone());
@@ -102,7 +103,7 @@ fn a_plan_is_followed_call_by_call() {
     let found = discover(&mut first, &chunks).unwrap();
     let mut again = Trapping::on([3, 4, 77, 150]);
     for (number, chunk) in (0..).zip(&chunks) {
-        follow(&mut again, &found.plan, number, chunk).unwrap();
+        Plan { expired: None, calls: &found.plan }.chunk(&mut again, number, chunk).unwrap();
     }
     assert_eq!(again.calls, first.calls);
     assert_eq!(again.faults, 0);
@@ -123,13 +124,17 @@ fn a_broken_plugin_is_not_blamed_on_the_rows() {
 fn a_replay_that_faults_is_not_bisected() {
     let mut caller = Trapping::on([5]);
     let plan = [Call { chunk: 0, start: 0, end: 10, fresh: true }];
-    let failed = follow(&mut caller, &plan, 0, &rows(0..10));
+    let failed = Plan { expired: None, calls: &plan }.chunk(&mut caller, 0, &rows(0..10));
     assert!(matches!(failed, Err(CallError::Replay(_))));
 }
 
-/// Entries that expired at these times.
-fn due(expiries: &[i64]) -> Vec<Due> {
-    expiries.iter().map(|expiry| Due { expiries: vec![*expiry], ..Due::default() }).collect()
+/// Batches of entries that expired at these times.
+fn due(batches: &[&[i64]]) -> Vec<Due> {
+    let batch = |expiries: &&[i64]| {
+        let offsets: Vec<u32> = vec![0; expiries.len() + 1];
+        Due { key_offsets: offsets.clone(), value_offsets: offsets, expiries: expiries.to_vec(), ..Due::default() }
+    };
+    batches.iter().map(batch).collect()
 }
 
 /// GIVEN entries that expired, THEN the plugin gets them before the rows, in the instance that the rows then use, also when the
@@ -138,25 +143,70 @@ fn due(expiries: &[i64]) -> Vec<Due> {
 fn what_expired_comes_before_the_rows_in_one_instance() {
     let (chunk, mut first) = (rows(1..=3), Trapping::default());
     let mut calls = Calls::Find(Discovery::default());
-    calls.expire(&mut first, &due(&[100, 200])).unwrap();
+    calls.expire(&mut first, &due(&[&[100], &[200]])).unwrap();
     calls.chunk(&mut first, 0, &chunk, |_| 0).unwrap();
     let Calls::Find(found) = calls else { unreachable!() };
-    assert!(!found.plan[0].fresh);
+    assert!(!found.plan[0].fresh && found.expired.is_none());
     let mut again = Trapping::default();
-    let mut calls = Calls::Follow(&found.plan);
-    calls.expire(&mut again, &due(&[100, 200])).unwrap();
+    let mut calls = Calls::Follow(Plan { expired: None, calls: &found.plan });
+    calls.expire(&mut again, &due(&[&[100], &[200]])).unwrap();
     calls.chunk(&mut again, 0, &chunk, |_| 0).unwrap();
     for caller in [first, again] {
         assert_eq!((caller.calls, caller.renewals), (vec![vec![100], vec![200], vec![1, 2, 3]], 1));
     }
 }
 
-/// GIVEN a plugin that traps on what expired, THEN no row is blamed: the lane stops.
+/// GIVEN entries that the plugin traps on among those that expired, THEN they alone are set aside, every other one is handed
+/// out once and in order, the rows follow, and the plan leads a replay through the same calls without a fault.
 #[test]
-fn a_fault_in_what_expired_stops_the_lane() {
+fn poison_entries_are_found_by_halving() {
+    let (chunk, mut first) = (rows(1..=3), Trapping::on([200, 501]));
+    let entries = due(&[&[100, 101, 102, 200, 300], &[500, 501]]);
     let mut calls = Calls::Find(Discovery::default());
-    let stopped = calls.expire(&mut Trapping::on([200]), &due(&[100, 200])).map(drop);
+    calls.expire(&mut first, &entries).unwrap();
+    calls.chunk(&mut first, 0, &chunk, |_| 0).unwrap();
+    let Calls::Find(found) = calls else { unreachable!() };
+    let expired = found.expired.unwrap();
+    let poison: Vec<_> = expired.poison.iter().map(|poison| (poison.batch, poison.entry, poison.code.as_str())).collect();
+    assert_eq!(poison, [(0, 3, "trap"), (1, 1, "trap")]);
+    assert_eq!(first.calls.concat(), [100, 101, 102, 300, 500, 1, 2, 3]);
+    assert!(found.plan[0].fresh, "the instance before died of an entry");
+    let mut again = Trapping::on([200, 501]);
+    let mut calls = Calls::Follow(Plan { expired: Some(&expired), calls: &found.plan });
+    calls.expire(&mut again, &entries).unwrap();
+    calls.chunk(&mut again, 0, &chunk, |_| 0).unwrap();
+    assert_eq!((again.calls, again.faults), (first.calls, 0));
+}
+
+/// GIVEN a call on entries that fails on all and on none alone, as one that takes too long, THEN its halves are the plan.
+#[test]
+fn entries_that_fail_only_together_are_all_handed_out() {
+    struct Slow(Trapping);
+    impl Caller for Slow {
+        fn renew(&mut self) -> Result<(), Fault> {
+            self.0.renew()
+        }
+        fn call(&mut self, rows: &RecordBatch) -> Result<Answer, Fault> {
+            self.0.call(rows)
+        }
+        fn expire(&mut self, due: &Due) -> Result<Answer, Fault> {
+            if due.len() > 2 { Err(Fault::Deadline { limit_ms: 1 }) } else { self.0.expire(due) }
+        }
+    }
+    let mut discovery = Discovery::default();
+    discovery.expire(&mut Slow(Trapping::default()), &due(&[&[1, 2, 3, 4]])).unwrap();
+    let expired = discovery.expired.unwrap();
+    let calls = [(0, 2, true), (2, 4, false)].map(|(start, end, fresh)| Call { chunk: 0, start, end, fresh });
+    assert_eq!((expired.calls, expired.poison), (calls.to_vec(), vec![]));
+}
+
+/// GIVEN a plugin that traps on all that expired, THEN the lane stops: a new version has to take it.
+#[test]
+fn a_plugin_that_takes_no_entry_stops_the_lane() {
+    let all: Vec<i64> = (0..1_000).collect();
+    let mut calls = Calls::Find(Discovery::default());
+    let stopped = calls.expire(&mut Trapping::on(0..1_000), &due(&[&all])).map(drop);
     assert!(matches!(stopped, Err(CallError::Expire(Fault::Trap { .. }))), "{stopped:?}");
-    let stopped = Calls::Follow(&[]).expire(&mut Trapping::on([200]), &due(&[200])).map(drop);
-    assert!(matches!(stopped, Err(CallError::Replay(Fault::Trap { .. }))), "{stopped:?}");
+    let stopped = Calls::Follow(Plan { expired: None, calls: &[] }).expire(&mut Trapping::on([200]), &due(&[&[200]]));
+    assert!(matches!(stopped.map(drop), Err(CallError::Replay(Fault::Trap { .. }))));
 }
