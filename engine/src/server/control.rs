@@ -3,7 +3,7 @@
 //! | request | |
 //! |---|---|
 //! | `GET /plugins` | each plugin's version, its newcomer with figures or differences, what was refused: [`PluginStatus`] |
-//! | `GET /plugins/NAME/history` | what ran when, oldest first: [`Entry`] |
+//! | `GET /plugins/NAME/history` | what ran when, oldest first: [`crate::deploy::Entry`] |
 //! | `POST /plugins/NAME/rollback`, `pin`, `unpin`, `promote` | `{"to": "DIGEST"}` says to which version, where there is a choice |
 //!
 //! **Who may.** Without a token, requests from this machine's own addresses alone: not such that come through a proxy, which
@@ -25,7 +25,7 @@ use sha2::{Digest, Sha256};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::deploy::status::PluginStatus;
-use crate::deploy::{Command, Entry, History, Order, OrderError, Plugins};
+use crate::deploy::{Command, History, Order, OrderError, Plugins};
 use crate::engine::Lanes;
 
 /// The environment variable with the token.
@@ -40,15 +40,6 @@ pub struct Control {
     pub history: History,
     /// To whom orders are given.
     pub orders: mpsc::Sender<Order>,
-}
-
-/// The body of a command.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct CommandBody {
-    /// The beginning of a version, as [`crate::deploy::VersionId`] is written.
-    #[serde(default)]
-    pub to: Option<String>,
 }
 
 async fn plugins(State((control, lanes)): State<(Control, Lanes)>) -> Response {
@@ -130,107 +121,6 @@ impl Control {
             let names: Vec<_> = all.iter().map(|versions| versions.name()).collect();
             refused(StatusCode::NOT_FOUND, &format!("no plugin {name} runs; those that run: {}", names.join(", ")))
         })
-    }
-}
-
-/// The body of a command.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct CommandBody {
-    /// The beginning of a version, as [`crate::deploy::VersionId`] is written.
-    #[serde(default)]
-    pub to: Option<String>,
-}
-
-async fn plugins(State((control, lanes)): State<(Control, Lanes)>) -> Response {
-    let mut all = Vec::new();
-    for versions in control.plugins.all() {
-        match control.history.of(versions.tenant(), versions.name()) {
-            Ok(history) => all.push(PluginStatus::of(&versions, &history, &lanes.all())),
-            Err(error) => return unreadable(&error),
-        }
-    }
-    Json(all).into_response()
-}
-
-async fn history(
-    State((control, _)): State<(Control, Lanes)>,
-    Path(name): Path<String>,
-) -> Response {
-    let tenant = match control.tenant(&name) {
-        Ok(tenant) => tenant,
-        Err(response) => return response,
-    };
-    match control.history.of(&tenant, &name) {
-        Ok(entries) => Json(entries).into_response(),
-        Err(error) => unreadable(&error),
-    }
-}
-
-fn unreadable(error: &std::io::Error) -> Response {
-    refused(StatusCode::INTERNAL_SERVER_ERROR, &format!("the history of plugins can't be read: {error}"))
-}
-
-async fn command(
-    State((control, _)): State<(Control, Lanes)>,
-    Path((name, verb)): Path<(String, String)>,
-    body: Option<Json<CommandBody>>,
-) -> Response {
-    let CommandBody { to } = body.map(|Json(body)| body).unwrap_or_default();
-    let command = match (verb.as_str(), to) {
-        ("rollback", to) => Command::Rollback { to },
-        ("pin", to) => Command::Pin { to },
-        ("unpin", None) => Command::Unpin,
-        ("promote", None) => Command::Promote,
-        ("unpin" | "promote", Some(_)) => {
-            return refused(StatusCode::BAD_REQUEST, &format!("{verb} has no choice of versions: leave \"to\" out"));
-        }
-        _ => {
-            let why = format!("there is no {verb}: one of rollback, pin, unpin, promote");
-            return refused(StatusCode::NOT_FOUND, &why);
-        }
-    };
-    let tenant = match control.tenant(&name) {
-        Ok(tenant) => tenant,
-        Err(response) => return response,
-    };
-    let (answer, answered) = oneshot::channel();
-    let order = Order { tenant, plugin: name, command, answer };
-    if control.orders.send(order).await.is_err() {
-        return stopping();
-    }
-    match answered.await {
-        Ok(Ok(done)) => Json(json!({ "done": done })).into_response(),
-        Ok(Err(error @ OrderError::UnknownPlugin { .. })) => refused(StatusCode::NOT_FOUND, &error.to_string()),
-        Ok(Err(error @ OrderError::Refused(_))) => refused(StatusCode::CONFLICT, &error.to_string()),
-        Err(_) => stopping(),
-    }
-}
-
-fn stopping() -> Response {
-    refused(StatusCode::SERVICE_UNAVAILABLE, "the engine is stopping")
-}
-
-impl Control {
-    /// The tenant of a plugin that runs.
-    #[expect(clippy::result_large_err, reason = "the answer to the request")]
-    fn tenant(&self, name: &str, given: Option<String>) -> Result<String, Response> {
-        let all = self.plugins.all();
-        let of_name = all.iter().filter(|versions| versions.name() == name);
-        let tenants: Vec<_> = of_name.map(|versions| versions.tenant().to_owned()).collect();
-        match (given, &tenants[..]) {
-            (Some(given), tenants) if tenants.contains(&given) => Ok(given),
-            (None, [only]) => Ok(only.clone()),
-            (None, [_, ..]) => {
-                let why = format!("several tenants have a plugin {name}: add ?tenant= with one of {}", tenants.join(", "));
-                Err(refused(StatusCode::BAD_REQUEST, &why))
-            }
-            (Some(_) | None, _) => {
-                let names: Vec<_> = all.iter().map(|versions| versions.name()).collect();
-                let why = format!("no plugin {name} runs; those that run: {}", names.join(", "));
-                Err(refused(StatusCode::NOT_FOUND, &why))
-            }
-        }
     }
 }
 
