@@ -30,7 +30,9 @@ fn main() -> ExitCode {
         }
     };
     // A run has one thread and nothing in common with another.
-    thread::scope(|scope| (0..WORLDS.min(available_parallelism().map_or(1, usize::from))).for_each(|_| drop(scope.spawn(run))));
+    thread::scope(|scope| {
+        (0..WORLDS.min(available_parallelism().map_or(1, usize::from))).for_each(|_| drop(scope.spawn(run)))
+    });
     let (faults, failed) = (faults.into_inner(), failed.into_inner());
     println!("{:.0} seeds/s", seeds as f64 / began.elapsed().as_secs_f64());
     println!("{seeds} seeds, {faults} faults, {failed} failed");

@@ -13,8 +13,8 @@ use super::plugin::project::{Project, host};
 use super::plugin::{Failure, ended};
 use super::run::engine_runtime;
 use super::status::details;
-use crate::deploy::shadow::ShadowView;
-use crate::deploy::status::{PluginStatus, Refusal};
+use crate::deploy::VersionId;
+use crate::deploy::status::{FolderState, PluginStatus};
 use crate::disposition::in_words;
 
 /// How often the engine is asked.
@@ -75,13 +75,11 @@ fn applied(args: &ApplyArgs) -> Result<ExitCode, Failure> {
     let digest = plugin.map_err(no_plugin)?.digest().to_owned();
     let runtime = engine_runtime().map_err(Failure::failed)?;
     runtime.block_on(async {
-        // The same bytes are not tried again: what was said of them holds.
-        let same = std::fs::read(project.artifact()).is_ok_and(|there| there == bytes);
-        let known = asked(&control, &args.name).await?.and_then(|status| refused_at(&status, &digest)).filter(|_| !same);
+        control.plugins().await?; // nothing is put where nobody would take it
         files::write(&project.artifact(), &bytes)?;
         println!("{}  {}", project.artifact().display(), &digest[..12]);
         let until = Instant::now() + Duration::from_secs(args.timeout);
-        let (fate, status) = fate(&control, args, (&digest, known), until).await?;
+        let (fate, status) = fate(&control, args, &digest, until).await?;
         status.iter().flat_map(|status| details(status, Paint::stdout())).for_each(|line| println!("  {line}"));
         Ok(said(&fate, &args.name))
     })
@@ -111,12 +109,12 @@ async fn asked(control: &Control, name: &str) -> Result<Option<PluginStatus>, Co
 async fn fate(
     control: &Control,
     args: &ApplyArgs,
-    (digest, known): (&str, Option<i64>),
+    digest: &str,
     until: Instant,
 ) -> Result<(Fate, Option<PluginStatus>), Failure> {
     loop {
         let status = asked(control, &args.name).await?;
-        let fate = status.as_ref().map_or(Fate::Unknown, |status| read(status, digest, known));
+        let fate = status.as_ref().map_or(Fate::Unknown, |status| read(status, digest));
         let last = Instant::now() >= until;
         let waits = fate == Fate::Unknown || fate == Fate::OnTrial && args.until_passed;
         if !waits || last {
@@ -126,34 +124,31 @@ async fn fate(
     }
 }
 
-/// What the engine says of these bytes; a refusal of them that is `known` is older.
-fn read(status: &PluginStatus, digest: &str, known: Option<i64>) -> Fate {
-    let PluginStatus { version, trial, shadow, pinned, refused, .. } = status;
-    if version.plugin_digest == digest {
-        return Fate::Runs;
+/// What the engine says of these bytes.
+fn read(status: &PluginStatus, digest: &str) -> Fate {
+    let PluginStatus { version, trial, shadow, folder, .. } = status;
+    let are_of = |version: &VersionId| version.plugin_digest == digest;
+    let ended = |why: &Option<String>| Fate::Refused(why.clone().unwrap_or_default());
+    match folder.state {
+        // What is wrong with plugin.toml is wrong with any version.
+        FolderState::Refused if folder.version.as_ref().is_none_or(are_of) => return ended(&folder.why),
+        FolderState::Withdrawn if folder.version.as_ref().is_some_and(are_of) => return ended(&folder.why),
+        FolderState::Waiting if folder.version.as_ref().is_some_and(are_of) => {
+            return Fate::Refused("another version is pinned: engine plugin unpin lets the folder decide again".to_owned());
+        }
+        FolderState::Preparing
+        | FolderState::Running
+        | FolderState::Refused
+        | FolderState::Withdrawn
+        | FolderState::Waiting => {}
     }
-    if trial.as_ref().is_some_and(|trial| trial.version.plugin_digest == digest) {
-        return Fate::OnTrial;
+    let on_trial = trial.as_ref().is_some_and(|trial| are_of(&trial.version));
+    let in_shadow = shadow.as_ref().is_some_and(|shadow| are_of(&shadow.version));
+    if version.as_ref().is_some_and(are_of) {
+        Fate::Runs
+    } else if on_trial || in_shadow {
+        Fate::OnTrial
+    } else {
+        Fate::Unknown
     }
-    if let Some(ShadowView { version, ended, .. }) = shadow
-        && version.plugin_digest == digest
-    {
-        return ended.as_ref().map_or(Fate::OnTrial, |reason| Fate::Refused(reason.clone()));
-    }
-    let of_these = |refusal: &&Refusal| refusal.version.plugin_digest == digest;
-    if refused_at(status, digest) > known
-        && let Some(Refusal { what, reason, .. }) = refused.iter().find(of_these)
-    {
-        return Fate::Refused(format!("it was {}: {reason}", what.as_str()));
-    }
-    match pinned {
-        Some(pinned) => Fate::Refused(format!("it stays with {pinned}, which is pinned: engine plugin unpin")),
-        None => Fate::Unknown,
-    }
-}
-
-/// When these bytes were refused last.
-fn refused_at(status: &PluginStatus, digest: &str) -> Option<i64> {
-    let refused = status.refused.iter().filter(|refusal| refusal.version.plugin_digest == digest);
-    refused.map(|refusal| refusal.at_ms).max()
 }

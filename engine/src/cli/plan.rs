@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -15,12 +16,12 @@ use super::plugin::messages::SchemaIds;
 use super::plugin::project::host;
 use super::plugin::{Failure, ended};
 use super::recent::Recent;
-use super::run::{engine_runtime, load, registry, source};
+use super::run::{engine_runtime, registry, source};
 use super::status::named;
 use super::{RunArgs, difference, overlay};
 use crate::artifacts::Artifacts;
 use crate::config::{Config, PluginFile, read_plugin_folder, read_plugins};
-use crate::deploy::{Compatibility, History, Standing, Version, compare};
+use crate::deploy::{Compatibility, History, Standing, Version, build, compare};
 use crate::plan::{Finding, Plan, Weight};
 use crate::plugin::Host;
 use crate::registry::Registry;
@@ -72,7 +73,7 @@ fn planned(args: &PlanArgs) -> Result<ExitCode, Failure> {
     for file in files {
         let name = file.settings.name.clone();
         println!("{}", Paint::stdout().bold(&name));
-        let newcomer = match newcomer(&host, file, args.artifact.as_deref())? {
+        let newcomer = match newcomer(&host, file, args.artifact.as_deref()) {
             Ok(newcomer) => newcomer,
             Err(why) => {
                 println!("  refused   {}", why.replace('\n', "\n            "));
@@ -112,10 +113,9 @@ impl World {
 }
 
 /// The version that would be deployed; in words why it is none.
-fn newcomer(host: &Host, file: PluginFile, artifact: Option<&Path>) -> Result<Result<Version, String>, Failure> {
+fn newcomer(host: &Host, file: PluginFile, artifact: Option<&Path>) -> Result<Version, String> {
     let artifact = artifact.map_or_else(|| file.artifact(), Path::to_owned);
-    let built = load(host, &file, &artifact);
-    Ok(built.map(|transform| Version::new(file, transform)).map_err(|problems| problems.to_string()))
+    build(host, file, &std::fs::read(artifact).map(Bytes::from)).map_err(|refusal| refusal.to_string())
 }
 
 /// The version that runs, as the data folder knows it.

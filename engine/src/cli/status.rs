@@ -10,7 +10,7 @@ use super::table::{harmless, table};
 use super::{difference, mistaken};
 use crate::cell;
 use crate::deploy::shadow::ShadowView;
-use crate::deploy::status::{FiguresStatus, PluginStatus, Refusal, TrialStatus};
+use crate::deploy::status::{FiguresStatus, FolderState, PluginStatus, Refusal, TrialStatus};
 use crate::disposition::in_words;
 
 /// Arguments of `status`.
@@ -79,7 +79,10 @@ fn row(plugin: &PluginStatus) -> [String; 4] {
         (None, None) => String::new(),
     };
     let pinned = if plugin.pinned.is_some() { ", pinned" } else { "" };
-    let version = format!("{}{pinned}", named(&plugin.says, &plugin.version.to_string()));
+    let version = match &plugin.version {
+        Some(version) => format!("{}{pinned}", named(&plugin.says, &version.to_string())),
+        None => "nothing runs".to_owned(),
+    };
     [plugin.plugin.clone(), version, plugin.lanes.len().to_string(), newcomer]
 }
 
@@ -89,7 +92,7 @@ pub(super) fn named(says: &str, id: &str) -> String {
 }
 
 fn has_news(plugin: &PluginStatus) -> bool {
-    plugin.trial.is_some() || plugin.shadow.is_some() || !plugin.refused.is_empty()
+    plugin.trial.is_some() || plugin.shadow.is_some() || plugin.folder.state != FolderState::Running
 }
 
 /// What there is to say of a plugin, in lines.
@@ -101,6 +104,14 @@ pub(super) fn details(plugin: &PluginStatus, paint: Paint) -> Vec<String> {
     if let Some(shadow) = &plugin.shadow {
         lines.extend(shadow_lines(shadow, paint));
     }
+    let why = plugin.folder.why.as_deref().map(harmless).unwrap_or_default();
+    lines.extend(match plugin.folder.state {
+        FolderState::Running => None,
+        FolderState::Preparing => Some("the version in its folder is being prepared".to_owned()),
+        FolderState::Waiting => Some("the version in its folder waits: another one is pinned".to_owned()),
+        FolderState::Refused => Some(paint.red(&format!("the version in its folder is refused: {why}"))),
+        FolderState::Withdrawn => Some(paint.red(&format!("the version in its folder was taken back: {why}"))),
+    });
     let refusal = |Refusal { at_ms, version, what, reason }: &Refusal| {
         format!("{}  {version} was {}: {}", cell::utc(*at_ms), what.as_str(), harmless(reason))
     };

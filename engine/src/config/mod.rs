@@ -10,7 +10,7 @@ mod rollout;
 
 pub use engine_file::{Config, Input, Overlay};
 pub use partitions::Partitions;
-pub use plugin_file::{PluginFile, parse_plugin, plugin_folders, read_plugin_folder, read_plugins};
+pub use plugin_file::{PluginFile, TENANT, parse_plugin, plugin_folders, read_plugin_folder, read_plugins};
 pub use problem::{Place, Problem, Problems};
 pub use rollout::{Mode, Promote, Rollout};
 

@@ -50,7 +50,7 @@ use crate::source::Start;
 use crate::transform::{EventTimeSettings, Kind, SandboxLimits, TransformSettings};
 
 /// All transforms are of one tenant as long as no folder says otherwise.
-const TENANT: &str = "default";
+pub const TENANT: &str = "default";
 /// 4 GiB is all that a 32-bit plugin can address.
 const MOST_MIB: usize = 4096;
 /// 1 TiB: more than any machine that this runs on.

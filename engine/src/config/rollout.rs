@@ -109,7 +109,8 @@ fn whole(given: &mut Settings, key: &str, of: &str, range: RangeInclusive<u64>) 
         return Some(value);
     }
     let most = range.end();
-    let wanted = if *most == u64::MAX { format!("at least {}", range.start()) } else { format!("between 0 and {most}") };
+    let wanted =
+        if *most == u64::MAX { format!("at least {}", range.start()) } else { format!("between 0 and {most}") };
     given.problems.add(place, format!("{key}: not {wanted}"), None);
     None
 }

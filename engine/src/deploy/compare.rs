@@ -76,7 +76,9 @@ fn unreadable(newcomer: &Version, kept: &[u32]) -> Compatibility {
     let list = |versions: &[u32]| versions.iter().map(u32::to_string).collect::<Vec<_>>().join(", ");
     let keeps = match state {
         None => "keeps none".to_owned(),
-        Some(StateDescription { version, reads, .. }) if reads.is_empty() => format!("keeps {version} and reads no other"),
+        Some(StateDescription { version, reads, .. }) if reads.is_empty() => {
+            format!("keeps {version} and reads no other")
+        }
         Some(StateDescription { version, reads, .. }) => format!("keeps {version} and reads {}", list(reads)),
     };
     let kept = list(kept);
@@ -133,8 +135,7 @@ fn listed(one: &BTreeSet<String>, other: &BTreeSet<String>) -> Option<String> {
 }
 
 /// Whether the newcomer reads its messages otherwise, so that they have to be looked at.
-#[must_use]
-pub fn reads_otherwise(newcomer: &Version, incumbent: &Version) -> bool {
+pub(super) fn reads_otherwise(newcomer: &Version, incumbent: &Version) -> bool {
     let reads = |version: &Version| {
         let plugin = version.transform.plugin()?;
         Some((plugin.description().format, plugin.description().columns.clone()))

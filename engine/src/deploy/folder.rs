@@ -33,22 +33,20 @@ const MOST_TEXT_BYTES: u64 = 4 << 20;
 
 /// The files of a plugin, read at a time when nobody changed them.
 #[derive(Debug)]
-pub struct Files {
+pub(super) struct Files {
     /// The plugin's folder, whose name is the plugin's.
-    pub folder: PathBuf,
+    pub(super) folder: PathBuf,
     /// What is in plugin.toml.
-    pub text: io::Result<String>,
+    pub(super) text: io::Result<String>,
     /// What is in plugin.wasm.
-    pub wasm: io::Result<Bytes>,
+    pub(super) wasm: io::Result<Bytes>,
     /// When they were first seen so.
-    pub seen: Instant,
-    /// How long they took to read.
-    pub read: Duration,
+    pub(super) seen: Instant,
 }
 
 /// What has become of a plugin's folder.
 #[derive(Debug)]
-pub enum Change {
+pub(super) enum Change {
     /// It is there with other files than before.
     Holds(Box<Files>),
     /// It is gone, or its plugin.toml is.
@@ -71,11 +69,11 @@ type Looks = [Option<Look>; 2];
 
 /// The plugins folder, as it was told of and as it changes.
 #[derive(Debug)]
-pub struct Folder {
+pub(super) struct Folder {
     path: PathBuf,
     plugins: BTreeMap<String, Seen>,
-    /// Why it can't be read, while it can't.
-    unreadable: Option<String>,
+    /// While it can't be read, plugins go on as they are: they may be on a disk that is about to come back.
+    unreadable: bool,
 }
 
 #[derive(Debug, Default)]
@@ -97,52 +95,46 @@ struct Changing {
 
 /// Looks that were taken.
 #[derive(Debug, Default)]
-pub struct Found {
+pub(super) struct Found {
     /// What has come to rest.
-    pub changes: Vec<Change>,
+    pub(super) changes: Vec<Change>,
     /// When to look again, unless something happens before.
-    pub look_again: Option<Instant>,
+    pub(super) look_again: Option<Instant>,
 }
 
 impl Folder {
     /// A folder of which nothing is known yet.
     #[must_use]
-    pub fn new(path: &Path) -> Self {
-        Self { path: path.to_owned(), plugins: BTreeMap::new(), unreadable: None }
+    pub(super) fn new(path: &Path) -> Self {
+        Self { path: path.to_owned(), plugins: BTreeMap::new(), unreadable: false }
     }
 
     /// Where it is.
     #[must_use]
-    pub fn path(&self) -> &Path {
+    pub(super) fn path(&self) -> &Path {
         &self.path
-    }
-
-    /// Why it can't be read now. Its plugins go on as they are: they may be on a disk that is about to come back.
-    #[must_use]
-    pub fn unreadable(&self) -> Option<&str> {
-        self.unreadable.as_deref()
     }
 
     /// Whether something is about to be told of.
     #[must_use]
-    pub fn is_changing(&self) -> bool {
+    pub(super) fn is_changing(&self) -> bool {
         self.plugins.values().any(|seen| seen.changing.is_some())
     }
 
     /// Looks at everything.
-    pub fn look(&mut self, now: Instant) -> Found {
+    pub(super) fn look(&mut self, now: Instant) -> Found {
         let mut found = Found::default();
         let folders = match plugin_folders(&self.path) {
             Ok(folders) => folders,
             Err(error) => {
-                if self.unreadable.is_none() {
+                if !self.unreadable {
                     tracing::warn!(folder = %self.path.display(), %error, "the plugins folder can't be read: plugins go on as they are");
                 }
-                self.unreadable = Some(error.to_string());
+                self.unreadable = true;
                 return found;
             }
         };
-        self.unreadable = None;
+        self.unreadable = false;
         let there = folders.iter().map(|folder| name_of(folder));
         let names: BTreeSet<_> = there.chain(self.plugins.keys().cloned()).collect();
         for name in names {
@@ -244,14 +236,13 @@ fn looks(folder: &Path) -> Looks {
 
 /// Reads both files, and what tells their content from another; none while somebody writes one of them.
 fn read(folder: &Path, seen: Instant) -> Option<(Files, [u8; 32])> {
-    let began = Instant::now();
     let [text, wasm] = paths(folder);
     let text = read_file(&text, MOST_TEXT_BYTES)?;
     let wasm = read_file(&wasm, MOST_WASM_BYTES)?;
     let content = content(&text, &wasm);
     let utf8 = |bytes| String::from_utf8(bytes).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error));
     let (text, wasm) = (text.and_then(utf8), wasm.map(Bytes::from));
-    Some((Files { folder: folder.to_owned(), text, wasm, seen, read: began.elapsed() }, content))
+    Some((Files { folder: folder.to_owned(), text, wasm, seen }, content))
 }
 
 fn read_file(path: &Path, most: u64) -> Option<io::Result<Vec<u8>>> {

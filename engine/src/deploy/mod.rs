@@ -7,20 +7,32 @@
 //! from the artifacts. What is decided here is policy.
 
 mod compare;
+mod deployer;
+mod deployments;
 pub mod difference;
+mod first;
+mod folder;
 mod history;
+mod operator;
 mod orders;
 mod plugins;
+mod prepare;
 pub mod shadow;
+mod shadowing;
 pub mod status;
 mod trial;
 mod version;
 mod versions;
+mod watch;
+mod writer;
 
 pub use compare::{Compatibility, compare};
+pub use deployer::Deployer;
+pub use deployments::{Deployment, Deployments, Holds};
 pub use history::{Entry, History, Standing, What};
 pub use orders::{Command, Order, OrderError};
 pub use plugins::Plugins;
+pub use prepare::{Cause, Refusal, build};
 pub use trial::{Figures, TrialView};
 pub use version::{Version, VersionId};
 pub use versions::{News, Verdict, Versions};

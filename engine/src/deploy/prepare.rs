@@ -89,6 +89,10 @@ impl Refusal {
         Self::new(cause, problems)
     }
 
+    pub(super) fn of_state(newcomer: &Version, why: String, statement: Option<String>) -> Self {
+        Self::of_folder(Cause::State, &newcomer.file.folder, why).of_version(newcomer.id()).to_be_run(statement)
+    }
+
     fn to_be_run(self, statement: Option<String>) -> Self {
         Self { statement, ..self }
     }
@@ -159,7 +163,9 @@ fn unreadable(file: &PluginFile, error: &io::Error) -> Refusal {
         io::ErrorKind::NotFound if file.folder.join("Cargo.toml").is_file() => {
             (Cause::Unbuilt, Some(format!("this project is not built: engine plugin build {name}")))
         }
-        io::ErrorKind::NotFound => (Cause::Unbuilt, Some("put the built plugin there: engine plugin build makes it".to_owned())),
+        io::ErrorKind::NotFound => {
+            (Cause::Unbuilt, Some("put the built plugin there: engine plugin build makes it".to_owned()))
+        }
         _ => (Cause::Plugin, None),
     };
     let mut problems = Problems::default();
@@ -194,7 +200,8 @@ pub(super) async fn fit(
     incumbent: Option<(&Version, &[u32])>,
 ) -> Result<(Vec<String>, Duration), Refusal> {
     let began = Instant::now();
-    let of_folder = |cause, why: String| Refusal::of_folder(cause, &newcomer.file.folder, why).of_version(newcomer.id());
+    let of_folder =
+        |cause, why: String| Refusal::of_folder(cause, &newcomer.file.folder, why).of_version(newcomer.id());
     let mut notes = Vec::new();
     if let Some((incumbent, kept)) = incumbent {
         match compare(newcomer, incumbent, kept) {
@@ -205,7 +212,7 @@ pub(super) async fn fit(
                 notes.extend(more);
             }
             Compatibility::Refused { why, statement } => {
-                return Err(of_folder(Cause::State, why).to_be_run(statement));
+                return Err(Refusal::of_state(newcomer, why, statement));
             }
         }
     }
@@ -231,6 +238,10 @@ pub(super) async fn fit(
 }
 
 fn migration(from: u32, to: u32, and_back: bool) -> String {
-    let back = if and_back { "which the version before reads as well" } else { "which the version before does not read: there is no way back to it once an epoch is committed" };
+    let back = if and_back {
+        "which the version before reads as well"
+    } else {
+        "which the version before does not read: there is no way back to it once an epoch is committed"
+    };
     format!("what it keeps goes from version {from} of the state to {to}, {back}")
 }

@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::history::{Entry, Standing, What};
+use super::deployments::{Deployment, Holds};
+use super::history::{Entry, What};
 use super::shadow::ShadowView;
 use super::trial::{Figures, TrialView};
 use super::{VersionId, Versions};
@@ -21,10 +22,12 @@ pub struct PluginStatus {
     pub tenant: String,
     /// Its name.
     pub plugin: String,
-    /// What runs; while there is a trial, the version before.
-    pub version: VersionId,
+    /// What runs; while there is a trial, the version before. None: nothing that could run is in its folder.
+    pub version: Option<VersionId>,
     /// The version that its author gave it; empty for messages as they are.
     pub says: String,
+    /// What has become of the version in its folder.
+    pub folder: FolderStatus,
     /// The version that stays, whatever is in the folder.
     pub pinned: Option<VersionId>,
     /// The newcomer on trial.
@@ -35,6 +38,33 @@ pub struct PluginStatus {
     pub lanes: Vec<LaneVersion>,
     /// The newest versions that were refused or taken back, the newest first.
     pub refused: Vec<Refusal>,
+}
+
+/// The version in a plugin's folder.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct FolderStatus {
+    /// What has become of it.
+    pub state: FolderState,
+    /// Which it is, where that is known and it does not run.
+    pub version: Option<VersionId>,
+    /// Why it does not run.
+    pub why: Option<String>,
+}
+
+/// What has become of a version in a folder.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FolderState {
+    /// It is compiled and compared.
+    Preparing,
+    /// It runs, is on trial or in the shadow.
+    Running,
+    /// Another one is pinned.
+    Waiting,
+    /// It is not let in.
+    Refused,
+    /// It was taken back.
+    Withdrawn,
 }
 
 /// A lane's version.
@@ -102,29 +132,51 @@ pub struct Refusal {
 }
 
 impl PluginStatus {
-    /// Of a plugin with its history, oldest first, and all lanes.
+    /// Of a plugin of this tenant and name with its history, oldest first, beside all lanes.
     #[must_use]
-    pub fn of(versions: &Versions, history: &[Entry], lanes: &[Arc<LaneStatus>]) -> Self {
-        let current = versions.current();
-        let of_plugin = |lane: &&Arc<LaneStatus>| {
-            lane.id.tenant == versions.tenant() && lane.id.plugin == versions.name()
-        };
-        let lanes: Vec<_> = lanes.iter().filter(of_plugin).map(|lane| LaneVersion::of(lane)).collect();
-        let trial = versions.trial().map(|view| {
+    pub fn of(
+        (tenant, plugin): (String, String),
+        versions: Option<&Versions>,
+        deployment: Option<&Deployment>,
+        history: &[Entry],
+        lanes: &[Arc<LaneStatus>],
+    ) -> Self {
+        let current = versions.map(Versions::current);
+        let own = lanes.iter().filter(|lane| lane.id.tenant == tenant && lane.id.plugin == plugin);
+        let lanes: Vec<_> = own.map(|lane| LaneVersion::of(lane)).collect();
+        let trial = versions.and_then(Versions::trial).map(|view| {
             let on_it = lanes.iter().filter(|lane| lane.version == view.version).count();
             TrialStatus::of(&view, on_it)
         });
         Self {
-            tenant: versions.tenant().to_owned(),
-            plugin: versions.name().to_owned(),
-            version: current.id().clone(),
-            says: current.says().to_owned(),
-            pinned: Standing::of(history).pinned,
+            tenant,
+            plugin,
+            version: current.as_ref().map(|version| version.id().clone()),
+            says: current.map(|version| version.says().to_owned()).unwrap_or_default(),
+            folder: FolderStatus::of(deployment.map(|deployment| &deployment.holds)),
+            pinned: deployment.and_then(|deployment| deployment.pinned.clone()),
             trial,
-            shadow: versions.shadow().map(|shadow| shadow.view()),
+            shadow: versions.and_then(Versions::shadow).map(|shadow| shadow.view()),
             lanes,
             refused: refused(history),
         }
+    }
+}
+
+impl FolderStatus {
+    fn of(holds: Option<&Holds>) -> Self {
+        let (state, version, why) = match holds {
+            None | Some(Holds::Preparing) => (FolderState::Preparing, None, None),
+            Some(Holds::Running) => (FolderState::Running, None, None),
+            Some(Holds::Waiting(version)) => (FolderState::Waiting, Some(version.clone()), None),
+            Some(Holds::Refused(refusal)) => {
+                (FolderState::Refused, refusal.version.clone(), Some(refusal.to_string()))
+            }
+            Some(Holds::Withdrawn { version, reason }) => {
+                (FolderState::Withdrawn, Some(version.clone()), Some(reason.clone()))
+            }
+        };
+        Self { state, version, why }
     }
 }
 

@@ -34,7 +34,7 @@ enum Wake {
 
 /// What a watched folder tells.
 #[derive(Debug)]
-pub struct Watch {
+pub(super) struct Watch {
     changes: tokio::sync::mpsc::Receiver<Change>,
     wake: mpsc::Sender<Wake>,
 }
@@ -44,7 +44,7 @@ impl Watch {
     ///
     /// # Errors
     /// There are no more threads.
-    pub fn start(folder: Folder) -> io::Result<Self> {
+    pub(super) fn start(folder: Folder) -> io::Result<Self> {
         let (passed_on, changes) = tokio::sync::mpsc::channel(16);
         let (wake, woken) = mpsc::channel();
         let notified = wake.clone();
@@ -56,12 +56,12 @@ impl Watch {
     }
 
     /// The next change.
-    pub async fn change(&mut self) -> Option<Change> {
+    pub(super) async fn change(&mut self) -> Option<Change> {
         self.changes.recv().await
     }
 
     /// Looks now.
-    pub fn look(&self) {
+    pub(super) fn look(&self) {
         self.wake.send(Wake::Look).ok(); // the thread ends with this
     }
 }
@@ -74,7 +74,7 @@ impl Drop for Watch {
 
 /// Everything that a folder holds, once it has come to rest: blocks for [`super::folder::SETTLE`], and for ten seconds if it
 /// does not.
-pub fn read_all(folder: &mut Folder) -> Vec<Change> {
+pub(super) fn read_all(folder: &mut Folder) -> Vec<Change> {
     let began = Instant::now();
     let mut all = Vec::new();
     loop {

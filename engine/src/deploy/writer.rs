@@ -3,6 +3,10 @@
 use std::fs::File;
 use std::os::fd::AsRawFd;
 
+/// `F_SETSIG` of Linux's `asm-generic/fcntl.h`, which the libc crate does not have.
+#[cfg(target_os = "linux")]
+const F_SETSIG: libc::c_int = 10;
+
 /// Whether a process has the file open for writing, as far as the system says: Linux does, of local files that are ours.
 /// Where it is not known, nobody is assumed to.
 ///
@@ -12,8 +16,8 @@ use std::os::fd::AsRawFd;
 pub(super) fn is_written(file: &File) -> bool {
     let fd = file.as_raw_fd();
     // SAFETY: these commands of `fcntl` take numbers alone, and the descriptor is open for as long as `file` lives.
-    let fcntl = |command, argument| unsafe { libc::fcntl(fd, command, argument) };
-    if fcntl(libc::F_SETSIG, libc::SIGURG) != 0 {
+    let fcntl = |command: libc::c_int, argument: libc::c_int| unsafe { libc::fcntl(fd, command, argument) };
+    if fcntl(F_SETSIG, libc::SIGURG) != 0 {
         return false;
     }
     if fcntl(libc::F_SETLEASE, libc::F_RDLCK) == 0 {

@@ -11,6 +11,7 @@
 //! `Authorization: Bearer`, from anywhere; nobody else. Samples in answers are rows: whoever may ask may read them.
 //! No answer holds a setting.
 
+use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
 
 use axum::extract::{ConnectInfo, Path, Request, State};
@@ -25,7 +26,7 @@ use sha2::{Digest, Sha256};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::deploy::status::PluginStatus;
-use crate::deploy::{Command, History, Order, OrderError, Plugins};
+use crate::deploy::{Command, Deployments, History, Order, OrderError, Plugins};
 use crate::engine::Lanes;
 
 /// The environment variable with the token.
@@ -36,6 +37,8 @@ pub const TOKEN: &str = "ENGINE_CONTROL_TOKEN";
 pub struct Control {
     /// What runs.
     pub plugins: Plugins,
+    /// What has become of what the folders hold.
+    pub deployments: Deployments,
     /// What ran.
     pub history: History,
     /// To whom orders are given.
@@ -43,14 +46,10 @@ pub struct Control {
 }
 
 async fn plugins(State((control, lanes)): State<(Control, Lanes)>) -> Response {
-    let mut all = Vec::new();
-    for versions in control.plugins.all() {
-        match control.history.of(versions.tenant(), versions.name()) {
-            Ok(history) => all.push(PluginStatus::of(&versions, &history, &lanes.all())),
-            Err(error) => return unreadable(&error),
-        }
+    match control.statuses(&lanes) {
+        Ok(all) => Json(all).into_response(),
+        Err(error) => unreadable(&error),
     }
-    Json(all).into_response()
 }
 
 async fn history(
@@ -112,6 +111,22 @@ fn stopping() -> Response {
 }
 
 impl Control {
+    /// All plugins: those that run, and those of which a folder holds nothing that could.
+    fn statuses(&self, lanes: &Lanes) -> std::io::Result<Vec<PluginStatus>> {
+        let lanes = lanes.all();
+        let deployed = self.deployments.all();
+        let mut names: BTreeSet<_> = deployed.iter().map(|(name, _)| name.clone()).collect();
+        let running = self.plugins.all();
+        names.extend(running.iter().map(|versions| (versions.tenant().to_owned(), versions.name().to_owned())));
+        let status = |name: (String, String)| {
+            let versions = self.plugins.get(&name.0, &name.1);
+            let history = self.history.of(&name.0, &name.1)?;
+            let deployment = deployed.iter().find(|(of, _)| *of == name).map(|(_, deployment)| deployment);
+            Ok(PluginStatus::of(name, versions.as_deref(), deployment, &history, &lanes))
+        };
+        names.into_iter().map(status).collect()
+    }
+
     /// The tenant of a plugin that runs.
     #[expect(clippy::result_large_err, reason = "the answer to the request")]
     fn tenant(&self, name: &str) -> Result<String, Response> {

@@ -149,5 +149,5 @@ fn warnings(shown: &Shown) -> Vec<String> {
         )
     };
     let warnings = shown.metrics.failing().into_iter().map(failing).chain(shown.metrics.wrong().into_iter().map(wrong));
-    warnings.chain(shown.lanes.warnings()).collect()
+    warnings.chain(shown.lanes.warnings()).chain(shown.control.deployments.warnings()).collect()
 }

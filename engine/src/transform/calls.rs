@@ -200,7 +200,9 @@ impl Discovery {
             let fresh = self.make_ready(caller)?;
             match call(caller, start..end) {
                 Ok(answer) => {
-                    found.answers.push(Answered { call: Call { chunk, start: row(start), end: row(end), fresh }, answer });
+                    found
+                        .answers
+                        .push(Answered { call: Call { chunk, start: row(start), end: row(end), fresh }, answer });
                 }
                 Err(fault) => {
                     let fault = guilty(fault)?;
@@ -234,7 +236,8 @@ impl Plan<'_> {
     /// Makes the calls on the entries that expired.
     fn expire(self, caller: &mut impl Caller, due: &[Due]) -> Result<Vec<Answer>, CallError> {
         let Some(expired) = self.expired else {
-            let whole = |(batch, due): (u32, &Due)| Call { chunk: batch, start: 0, end: row(due.len()), fresh: batch == 0 };
+            let whole =
+                |(batch, due): (u32, &Due)| Call { chunk: batch, start: 0, end: row(due.len()), fresh: batch == 0 };
             return (0..).zip(due).map(whole).map(|call| expire_again(caller, due, call)).collect();
         };
         expired.calls.iter().map(|call| expire_again(caller, due, *call)).collect()

@@ -255,8 +255,10 @@ impl<'a> Run<'a> {
     /// before them the entries.
     fn dead_letters(&self) -> Option<Block> {
         let of_entries = self.entries.iter().map(|(message, reject)| DeadLetter { message, reject });
-        let of_messages =
-            self.rejects.iter().filter_map(|reject| Some(DeadLetter { message: self.message_at(reject.offset)?, reject }));
+        let of_messages = self
+            .rejects
+            .iter()
+            .filter_map(|reject| Some(DeadLetter { message: self.message_at(reject.offset)?, reject }));
         let letters: Vec<_> = of_entries.chain(of_messages).collect();
         (!letters.is_empty()).then(|| dead_letter_block(&self.transform.dead_letters, self.provenance(), &letters))
     }

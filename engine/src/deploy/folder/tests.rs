@@ -66,9 +66,10 @@ fn said(change: &Change) -> String {
     match change {
         Change::Holds(files) => {
             let name = name_of(&files.folder);
-            let wasm = files.wasm.as_ref().map_or_else(|error| format!("({:?})", error.kind()), |wasm| {
-                String::from_utf8_lossy(wasm).into_owned()
-            });
+            let wasm = files.wasm.as_ref().map_or_else(
+                |error| format!("({:?})", error.kind()),
+                |wasm| String::from_utf8_lossy(wasm).into_owned(),
+            );
             match &files.text {
                 Ok(text) if text == TOML => format!("{name}: {wasm}"),
                 Ok(text) => format!("{name}: {wasm}, {}", text.trim_end()),
@@ -224,10 +225,10 @@ fn plugins_go_on_while_the_folder_of_all_can_not_be_read() {
     fs::rename(&folder, &aside).unwrap();
     assert!(world.look_after(ABSENCE * 2).0.is_empty());
     assert!(world.look_after(ABSENCE * 2).0.is_empty());
-    assert!(world.folder.unreadable().is_some());
+    assert!(world.folder.unreadable);
     fs::rename(&aside, &folder).unwrap();
     assert!(world.rest().is_empty());
-    assert!(world.folder.unreadable().is_none());
+    assert!(!world.folder.unreadable);
 }
 
 #[test]
