@@ -6,6 +6,7 @@ use clap::{ArgAction, Parser, Subcommand};
 
 use super::apply::ApplyArgs;
 use super::demo::DemoArgs;
+use super::dev::DevArgs;
 use super::dlq::DlqArgs;
 use super::plan::PlanArgs;
 use super::plugin::PluginCommand;
@@ -59,6 +60,8 @@ pub enum Command {
     /// Write plugins: make, build, test, inspect, measure and try them.
     #[command(subcommand)]
     Plugin(PluginCommand),
+    /// Save a plugin's source, and see at once what an engine makes of it: built, tested, taken over, compared.
+    Dev(DevArgs),
     /// What plugins remember: look at it, or write it out. The engine must not run on the data folder.
     #[command(subcommand)]
     State(StateCommand),

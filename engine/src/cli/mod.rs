@@ -5,6 +5,7 @@ mod args;
 mod check;
 mod control;
 mod demo;
+mod dev;
 mod difference;
 mod plugin;
 mod dlq;
@@ -28,6 +29,7 @@ pub use apply::ApplyArgs;
 pub use args::{Args, Command, RunArgs};
 pub use control::EngineAt;
 pub use demo::DemoArgs;
+pub use dev::DevArgs;
 pub use plugin::{
     BenchArgs, BuildArgs, HistoryArgs, InspectArgs, NewArgs, OfEngine, PluginCommand, PluginRunArgs, Template, TestArgs,
     ToVersion, Which,
@@ -54,6 +56,7 @@ pub fn main() -> ExitCode {
         Command::Recover(args) => recover::recover(&args),
         Command::State(command) => state::state(&command),
         Command::Status(args) => status::status(&args),
+        Command::Dev(args) => dev::dev(&args),
         Command::Plan(args) => plan::plan(&args),
         Command::Apply(args) => apply::apply(&args),
         Command::Replay(args) => replay::replay(&args),

@@ -142,7 +142,17 @@ impl Project {
         if settings.kind != Kind::Plugin {
             return Err(NotFound::Bronze(self.folder.clone()).into());
         }
-        Transform::build(host, settings, Some(self.wasm()?)).map_err(|error| {
+        self.transform_of(host, settings, self.wasm()?)
+    }
+
+    /// The same, of these bytes in place of the built plugin.
+    pub(in crate::cli) fn transform_of(
+        &self,
+        host: &Host,
+        settings: TransformSettings,
+        wasm: Bytes,
+    ) -> Result<Transform, Failure> {
+        Transform::build(host, settings, Some(wasm)).map_err(|error| {
             let place = match error {
                 BuildError::Settings(_) => self.folder.join("plugin.toml"),
                 BuildError::Load(_) | BuildError::Input(_) => self.artifact(),
