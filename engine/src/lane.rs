@@ -21,6 +21,7 @@ mod shadow;
 
 use std::collections::VecDeque;
 use std::ops::ControlFlow;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -165,6 +166,8 @@ struct Inserting {
     position: Position,
     /// What it changed of the state.
     state: Sealed,
+    /// Files of the state that nothing names any more when it is committed.
+    replaced: Vec<PathBuf>,
     tally: Tally,
     made_by: Transform,
     /// It has rows whose version is that of a message that may follow: see [`Lane::send`].
@@ -343,7 +346,7 @@ impl Lane {
         before: Option<&mut Inserting>,
         again: bool,
     ) -> Inserting {
-        let Transformed { blocks, intent, tally, state, of_state, .. } = made;
+        let Transformed { blocks, intent, tally, state, replaced, of_state, .. } = made;
         let epoch = Epoch::of(&intent);
         let marks = intent.marks.iter().copied().chain(std::iter::repeat(None));
         let sending = blocks.into_iter().zip(marks).map(|(block, mark)| Sending {
@@ -364,7 +367,8 @@ impl Lane {
             land.send(()).ok(); // nobody needs to know
             Ok(())
         };
-        Inserting { intent, position, state, tally, made_by, of_state, landed: Some(landed), task: tokio::spawn(task) }
+        let (landed, task) = (Some(landed), tokio::spawn(task));
+        Inserting { intent, position, state, replaced, tally, made_by, of_state, landed, task }
     }
 
     /// Ends an epoch whose rows are all in their tables.
@@ -373,6 +377,9 @@ impl Lane {
         let commit = Commit { epoch: number, position: epoch.position.clone(), state };
         self.around.journal.commit(&self.id, held.owner, commit).await?;
         CrashPoint::Committed.reached();
+        for file in &epoch.replaced {
+            std::fs::remove_file(file).ok(); // one that stays is removed when the lane is taken the next time
+        }
         self.around.source.mirror(&self.found.partition, &self.id.plugin, epoch.intent.range.end);
         self.versions.committed(&self.id, &epoch.intent, &epoch.tally);
         self.status.committed(&epoch.made_by, &epoch.intent, &epoch.tally);

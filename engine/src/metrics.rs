@@ -361,7 +361,7 @@ impl Metrics {
     #[must_use]
     pub fn stage_seconds(&self) -> Vec<(&'static str, f64)> {
         let seconds = |stage| (stage, self.stages.get_or_create(&StageLabels { stage }).get());
-        ["decode", "plugin", "assemble"].map(seconds).to_vec()
+        ["decode", "plugin", "assemble", "digest"].map(seconds).to_vec()
     }
 
     /// Everything together.
@@ -410,7 +410,8 @@ impl LaneMetrics {
         windows.entry(plugin).or_insert_with(|| Window::new(now)).add(now, tally.messages, dead);
         drop(windows);
         let times = &tally.times;
-        for (stage, time) in [("decode", times.decode), ("plugin", times.plugin), ("assemble", times.assemble)] {
+        let assembly = [("assemble", times.assemble), ("digest", times.digest)];
+        for (stage, time) in [("decode", times.decode), ("plugin", times.plugin)].into_iter().chain(assembly) {
             all.stages.get_or_create(&StageLabels { stage }).inc_by(time.0.as_secs_f64());
         }
         all.totals.lock().unwrap_or_else(PoisonError::into_inner).add(tally);

@@ -327,6 +327,15 @@ impl Engine {
         serde_json::from_str(line.unwrap_or_else(|| panic!("no totals in:\n{output}"))).expect("JSON")
     }
 
+    /// The most memory that it has had, in bytes.
+    ///
+    /// # Panics
+    /// When it does not run any more.
+    #[must_use]
+    pub fn most_memory(&self) -> usize {
+        self.process.most_memory()
+    }
+
     /// What it printed, in all its starts.
     #[must_use]
     pub fn output(&self) -> String {

@@ -114,7 +114,16 @@ impl Kafka {
     /// # Panics
     /// When the broker refuses.
     pub fn create_topic(&self, name: &str, partitions: i32) {
+        self.create_topic_with(name, partitions, &[]);
+    }
+
+    /// Creates a topic with settings of its own and waits until the broker has it.
+    ///
+    /// # Panics
+    /// When the broker refuses.
+    pub fn create_topic_with(&self, name: &str, partitions: i32, settings: &[(&str, &str)]) {
         let topic = NewTopic::new(name, partitions, TopicReplication::Fixed(1));
+        let topic = settings.iter().fold(topic, |topic, (key, value)| topic.set(key, value));
         let admin = self.admin();
         let created = block_on(admin.create_topics(&[topic], &AdminOptions::new())).expect("answer of the broker");
         for result in created {

@@ -132,6 +132,18 @@ impl Process {
         self.wait(PATIENCE);
     }
 
+    /// The most memory that it has had, in bytes.
+    ///
+    /// # Panics
+    /// When it does not run any more.
+    #[must_use]
+    pub fn most_memory(&self) -> usize {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.child.id())).expect("it runs");
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("it runs");
+        let kib: usize = line.trim().trim_end_matches(" kB").parse().expect("a number");
+        kib * 1024
+    }
+
     /// All that it has printed.
     #[must_use]
     pub fn output(&self) -> String {

@@ -24,7 +24,8 @@
 //! memory_mib = 256
 //! call_ms = 5000
 //! output_mib = 64
-//! state_mib = 1024                     # of what the plugin remembers, for each partition
+//! state_mib = 1024                     # memory for what the plugin remembers, for each partition
+//! state_disk_mib = 65536               # disk for what memory has no room for; 0: none
 //! [rollout]                            # how a new version takes over, while the engine runs
 //! mode = "replace"                     # or "shadow", "canary"
 //! share = 0.1                          # of the partitions, for a canary
@@ -221,6 +222,9 @@ fn limits(given: &mut Settings) -> SandboxLimits {
     }
     if let Some(bytes) = mebibytes(given, "limits.state_mib", MOST_STATE_MIB) {
         limits.state_bytes = bytes;
+    }
+    if let Some(mib) = given.value::<u64>("limits.state_disk_mib", "a number of MiB, or 0") {
+        limits.state_disk_bytes = mib.saturating_mul(1 << 20);
     }
     if let Some(ms) = given.value("limits.call_ms", "a number of ms") {
         limits.call_ms = ms;

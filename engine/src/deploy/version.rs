@@ -83,7 +83,7 @@ impl Version {
     /// # Errors
     /// A table does not fit.
     pub async fn prepare(&self, sink: &dyn Sink) -> Result<(), SinkError> {
-        self.prepared.get_or_try_init(|| self.prepare_tables(sink)).await.map(|()| ())
+        self.prepared.get_or_try_init(|| self.prepare_tables(sink)).await.copied()
     }
 
     /// Whether its tables are ready.

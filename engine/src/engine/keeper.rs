@@ -41,7 +41,10 @@ impl Keeper {
             }
             self.status.runs(&version);
             let error = match self.run_once(&version).await {
-                Ok(Left::Ended) => return Ok(self.status.set_state(LaneState::Ended)),
+                Ok(Left::Ended) => {
+                    self.status.set_state(LaneState::Ended);
+                    return Ok(());
+                }
                 Ok(Left::Changed | Left::Withdrawn) => continue,
                 Err(error) => error,
             };

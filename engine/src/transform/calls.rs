@@ -18,7 +18,7 @@ use arrow_array::RecordBatch;
 use super::CallLimits;
 use crate::journal::{Call, Expired, Poison, PoisonEntry};
 use crate::plugin::{Answer, Fault};
-use crate::state::Due;
+use crate::state::{Due, StateError};
 
 /// Most poison rows and entries in an epoch. A plugin that fails on more is broken, not the rows: its lane stops and the
 /// rows wait at the source.
@@ -72,6 +72,9 @@ pub enum CallError {
     /// plugin keeps less.
     #[error("the plugin keeps too much: raise limits.state_mib in plugin.toml, or let entries expire earlier")]
     State(#[source] Fault),
+    /// What it remembers can't be had: it lies on a disk that fails.
+    #[error("what the plugin remembers can't be read")]
+    Disk(#[source] Fault),
     /// It fails on too many of the entries that expired to set them aside.
     #[error(
         "the plugin fails on more than {MAX_POISON} entries of its state that expired: a new version has to take them; \
@@ -284,7 +287,11 @@ fn guilty(fault: Fault) -> Result<Fault, CallError> {
     if matches!(fault, Fault::Engine { .. }) {
         return Err(CallError::Engine(fault));
     }
-    if matches!(fault, Fault::State(_)) { Err(CallError::State(fault)) } else { Ok(fault) }
+    match fault {
+        Fault::State(StateError::Disk { .. }) => Err(CallError::Disk(fault)),
+        Fault::State(_) => Err(CallError::State(fault)),
+        _ => Ok(fault),
+    }
 }
 
 fn renew(caller: &mut impl Caller) -> Result<(), CallError> {

@@ -136,6 +136,7 @@ impl World {
             running: None,
             chance,
         };
+        world.disk.keep_below(world.data.path().join("state"));
         world.deploy(bronze("rows"));
         world.watch_inserts();
         world
@@ -192,9 +193,7 @@ impl World {
     fn watch_inserts(&self) {
         let (disk, violations) = (self.disk.clone(), self.violations.clone());
         self.tables.watch(move |block, token| {
-            let digest = format!("{:032x}", block.digest);
-            let named = |intent: &Intent| intent.blocks.iter().any(|planned| planned.digest == digest);
-            if !disk.intents().iter().any(|(_, intent)| named(intent)) {
+            if !disk.has_intended(&format!("{:032x}", block.digest)) {
                 let mut violations = violations.lock().unwrap_or_else(PoisonError::into_inner);
                 violations.push(format!("{token} was sent before its intent was durable"));
             }

@@ -46,17 +46,24 @@ const REFUSED: [(&str, &str); 9] = [
 ];
 
 /// The same for whole families of properties.
-const REFUSED_PREFIXES: [(&str, &str); 7] = [
+const REFUSED_PREFIXES: [(&str, &str); 8] = [
     ("group.", "the engine assigns its partitions itself; positions are in its journal"),
     ("enable.auto.", "positions are in the engine's journal and are mirrored to Kafka after the insert"),
     ("auto.commit.", "positions are in the engine's journal and are mirrored to Kafka after the insert"),
     ("offset.store.", "positions are in the engine's journal"),
     ("queued.", "follows from the byte budget `prefetch_bytes`"),
     ("fetch.", "follows from the byte budget `prefetch_bytes`"),
+    ("receive.message.", "a message that the client refuses would be fetched again for ever"),
     ("test.", "for tests of the client itself"),
 ];
 
 const MIB: usize = 1 << 20;
+
+/// The longest answer that the client takes from a broker, and the longest that it unpacks one to. A message that alone is
+/// longer than a fetch may be is sent nevertheless, and one that the client refused would be fetched again for ever: so it
+/// is more than the gigabyte that this client lets anybody write. What a message may have is for the topic to limit
+/// (`max.message.bytes`).
+const MOST_ANSWER_BYTES: usize = 1 << 30;
 
 impl KafkaSettings {
     /// What readers may hold. The rest of `prefetch_bytes` is the client's own (below).
@@ -102,6 +109,7 @@ impl KafkaSettings {
             .set("queued.min.messages", (self.queue_bytes() / 1024).to_string())
             .set("fetch.queue.backoff.ms", "5") // the default of 1 s would idle a queue that is emptied in 10 ms
             .set("fetch.max.bytes", fetch.to_string())
+            .set("receive.message.max.bytes", MOST_ANSWER_BYTES.to_string())
             .set("fetch.message.max.bytes", MIB.min(fetch / 2).to_string())
             .set("message.max.bytes", MIB.min(fetch).to_string()) // else it raises fetch.max.bytes
             .set("topic.metadata.refresh.interval.ms", "30000")
