@@ -290,8 +290,7 @@ impl Lane {
             clock_ms: self.around.clock.now_ms().max(at.clock_ms),
             watermark_ms: at.watermark_ms,
         };
-        let (transform, lane, mut state) =
-            (self.version.transform.clone(), self.id.clone(), std::mem::take(&mut ahead.state));
+        let (transform, lane, mut state) = (self.transform(), self.id.clone(), std::mem::take(&mut ahead.state));
         let batch = Arc::new(batch);
         let shared = beside.share(&batch);
         let run = move || transform.run(&lane, &batch.0, &batch.1, epoch, &mut state).map(|made| (made, state));

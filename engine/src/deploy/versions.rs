@@ -213,6 +213,14 @@ impl Versions {
         Verdict::Keep
     }
 
+    /// Whether one fault is enough to withdraw a version.
+    #[must_use]
+    pub fn takes_no_fault_of(&self, version: &VersionId) -> bool {
+        let state = self.lock();
+        let trial = state.trial.as_ref().filter(|trial| trial.newcomer.id() == version);
+        trial.is_some_and(|trial| !trial.no_way_back) && state.baseline.faults == 0
+    }
+
     /// Counts a committed epoch.
     pub fn committed(&self, lane: &LaneId, intent: &Intent, tally: &Tally) {
         let version = VersionId::of_intent(intent);

@@ -16,7 +16,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::cell;
 use crate::batch::Block;
-use crate::table::engine_columns;
+use crate::table::{engine_columns, plugin_column};
 
 /// One line.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -112,7 +112,7 @@ pub(super) fn outcomes(blocks: &[Block], dead_letters: &str) -> Vec<Outcome> {
 }
 
 fn rows_of(batch: &RecordBatch) -> Vec<Columns> {
-    let hidden: Vec<_> = engine_columns().into_iter().map(|field| field.name().clone()).collect();
+    let hidden: Vec<_> = engine_columns().into_iter().chain([plugin_column()]).map(|field| field.name().clone()).collect();
     let schema = batch.schema();
     let shown: Vec<(&String, &ArrayRef)> = schema
         .fields()
