@@ -145,3 +145,35 @@ impl RunArgs {
         set.chain(named).map(|(flag, key, value)| (flag.to_owned(), key.to_owned(), value.to_owned())).collect()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+
+    use std::path::Path;
+
+    use super::*;
+    use crate::config::parse_plugin;
+
+    const GUIDE: &str = include_str!("../../../plugin-sdk/guide/rollouts.md");
+
+    /// The blocks of the guide in one language.
+    fn blocks(language: &str) -> Vec<&'static str> {
+        let fence = format!("```{language}\n");
+        let blocks = GUIDE.split(&fence).skip(1);
+        blocks.map(|block| block.split("```").next().unwrap()).collect()
+    }
+
+    #[test]
+    fn the_commands_and_settings_of_the_guide_are_understood() {
+        let lines: Vec<_> = blocks("sh").into_iter().flat_map(str::lines).collect();
+        assert!(lines.len() > 10, "{lines:?}");
+        for line in lines {
+            let command = line.split('#').next().unwrap();
+            Args::try_parse_from(command.split_whitespace()).unwrap_or_else(|error| panic!("{line}\n{error}"));
+        }
+        for settings in blocks("toml") {
+            parse_plugin(Path::new("customers"), settings, "default").unwrap();
+        }
+    }
+}

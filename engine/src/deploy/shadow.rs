@@ -279,7 +279,9 @@ impl ShadowLane {
             own => own,
         };
         let epoch = Epoch { watermark_ms, ..epoch };
-        let made = version.transform.run(&self.lane, raw, schemas, epoch, &mut own.state);
+        // One call that takes too long is enough to say so.
+        let transform = version.transform.clone().impatient();
+        let made = transform.run(&self.lane, raw, schemas, epoch, &mut own.state);
         let made = made.map_err(|error| in_words(&error))?;
         own.watermark_ms = made.intent.next_watermark_ms;
         Ok(Made::of(&made))
