@@ -155,7 +155,7 @@ fn counted(number: usize, what: &str) -> String {
     format!("{number} {what}{}", if number == 1 { "" } else { "s" })
 }
 
-fn show_table(planned: &Result<TablePlan, NoTable>) {
+pub(super) fn show_table(planned: &Result<TablePlan, NoTable>) {
     match planned {
         Ok(TablePlan::Create { statements, .. }) => {
             println!("            not there yet; the first start runs:");
