@@ -5,6 +5,7 @@
 
 mod plugin_counts;
 mod totals;
+mod versions;
 mod window;
 
 use std::collections::BTreeMap;
@@ -26,6 +27,7 @@ use crate::verify::watch::Seen;
 
 use plugin_counts::PluginCounts;
 pub use totals::Totals;
+pub use versions::{RunningVersion, VersionMetrics};
 use window::Window;
 pub use window::{Counts, WINDOW};
 
@@ -129,6 +131,7 @@ pub struct Metrics {
     missing: Family<TransformLabels, Counter>,
     double: Family<TransformLabels, Counter>,
     wrong: Mutex<BTreeMap<PluginLabels, Seen>>,
+    versions: VersionMetrics,
     totals: Mutex<Totals>,
 }
 
@@ -191,6 +194,7 @@ impl Default for Metrics {
             missing: Family::default(),
             double: Family::default(),
             wrong: Mutex::default(),
+            versions: VersionMetrics::default(),
             totals: Mutex::default(),
         }
     }
@@ -203,6 +207,12 @@ impl Metrics {
         let labels =
             TransformLabels { tenant: lane.tenant.clone(), plugin: lane.plugin.clone(), topic: lane.topic.clone() };
         LaneMetrics { all: self.clone(), labels }
+    }
+
+    /// Those of plugins' versions.
+    #[must_use]
+    pub fn versions(&self) -> &VersionMetrics {
+        &self.versions
     }
 
     /// In the text form that Prometheus reads.
@@ -343,6 +353,7 @@ impl Metrics {
         registry.register_with_unit("insert_time", help, Unit::Seconds, self.insert_times.clone());
         registry.register("inserts_waiting", "Blocks that wait for the server now", self.inserts_waiting.clone());
         registry.register("insert_failures", "Failed attempts to insert, by cause", self.insert_failures.clone());
+        self.versions.register(&mut registry);
         registry
     }
 

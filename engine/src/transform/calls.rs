@@ -18,7 +18,7 @@ use arrow_array::RecordBatch;
 use super::CallLimits;
 use crate::journal::{Call, Expired, Poison, PoisonEntry};
 use crate::plugin::{Answer, Fault};
-use crate::state::Due;
+use crate::state::{Due, StateError};
 
 /// Most poison rows and entries in an epoch. A plugin that fails on more is broken, not the rows: its lane stops and the
 /// rows wait at the source.
@@ -72,12 +72,18 @@ pub enum CallError {
     /// plugin keeps less.
     #[error("the plugin keeps too much: raise limits.state_mib in plugin.toml, or let entries expire earlier")]
     State(#[source] Fault),
+    /// What it remembers can't be had: it lies on a disk that fails.
+    #[error("what the plugin remembers can't be read")]
+    Disk(#[source] Fault),
     /// It fails on too many of the entries that expired to set them aside.
     #[error(
         "the plugin fails on more than {MAX_POISON} entries of its state that expired: a new version has to take them; \
          the last fault"
     )]
     Expire(#[source] Fault),
+    /// A call takes longer than it may, and nobody waits to learn on which rows.
+    #[error("a call of the plugin takes too long")]
+    Slow(#[source] Fault),
     /// It fails on too many rows to blame the rows.
     #[error("the plugin fails on more than {MAX_POISON} rows of one batch; the last fault")]
     Broken(#[source] Fault),
@@ -125,6 +131,8 @@ pub(super) struct Discovery {
     pub poison: Vec<Poison>,
     /// None: each batch of entries was one call.
     pub expired: Option<Expired>,
+    /// Gives up at a call that takes too long: see [`super::Transform::impatient`].
+    impatient: bool,
     /// A fresh instance is needed before the next call.
     stale: bool,
     begun: bool,
@@ -138,6 +146,11 @@ struct Halved {
 }
 
 impl Discovery {
+    /// Nothing is found yet.
+    pub(super) fn new(impatient: bool) -> Self {
+        Self { impatient, ..Self::default() }
+    }
+
     /// Calls the plugin with the entries that expired.
     fn expire(&mut self, caller: &mut impl Caller, due: &[Due]) -> Result<Vec<Answer>, CallError> {
         let (mut answers, mut expired) = (Vec::new(), Expired::default());
@@ -200,10 +213,15 @@ impl Discovery {
             let fresh = self.make_ready(caller)?;
             match call(caller, start..end) {
                 Ok(answer) => {
-                    found.answers.push(Answered { call: Call { chunk, start: row(start), end: row(end), fresh }, answer });
+                    found
+                        .answers
+                        .push(Answered { call: Call { chunk, start: row(start), end: row(end), fresh }, answer });
                 }
                 Err(fault) => {
                     let fault = guilty(fault)?;
+                    if self.impatient && matches!(fault, Fault::Deadline { .. }) {
+                        return Err(CallError::Slow(fault));
+                    }
                     self.stale = true;
                     if end - start > 1 {
                         tracing::debug!(%fault, rows = end - start, "call failed, halving");
@@ -234,7 +252,8 @@ impl Plan<'_> {
     /// Makes the calls on the entries that expired.
     fn expire(self, caller: &mut impl Caller, due: &[Due]) -> Result<Vec<Answer>, CallError> {
         let Some(expired) = self.expired else {
-            let whole = |(batch, due): (u32, &Due)| Call { chunk: batch, start: 0, end: row(due.len()), fresh: batch == 0 };
+            let whole =
+                |(batch, due): (u32, &Due)| Call { chunk: batch, start: 0, end: row(due.len()), fresh: batch == 0 };
             return (0..).zip(due).map(whole).map(|call| expire_again(caller, due, call)).collect();
         };
         expired.calls.iter().map(|call| expire_again(caller, due, *call)).collect()
@@ -281,7 +300,11 @@ fn guilty(fault: Fault) -> Result<Fault, CallError> {
     if matches!(fault, Fault::Engine { .. }) {
         return Err(CallError::Engine(fault));
     }
-    if matches!(fault, Fault::State(_)) { Err(CallError::State(fault)) } else { Ok(fault) }
+    match fault {
+        Fault::State(StateError::Disk { .. }) => Err(CallError::Disk(fault)),
+        Fault::State(_) => Err(CallError::State(fault)),
+        _ => Ok(fault),
+    }
 }
 
 fn renew(caller: &mut impl Caller) -> Result<(), CallError> {

@@ -19,7 +19,7 @@ use crate::offsets::LaneId;
 use crate::plugin::{Answer, Output, Plugin, Rows};
 use crate::registry::Schemas;
 use crate::sink::{DeadLetter, OutOfRange, Provenance, bronze_block, dead_letter_block, out_of_range};
-use crate::state::{Due, State};
+use crate::state::{Due, Seal, State};
 use crate::table::Table;
 
 /// An epoch that is being made.
@@ -87,6 +87,7 @@ impl<'a> Run<'a> {
         Provenance {
             lane: self.lane,
             plugin_digest: self.transform.plugin_digest(),
+            made_by: self.transform.made_by.as_deref(),
             generation: self.epoch.generation,
             epoch: self.epoch.number,
             now_ms: self.epoch.clock_ms,
@@ -238,12 +239,12 @@ impl<'a> Run<'a> {
         self.tally.rows_out = blocks.iter().map(|block| block.rows).sum();
         blocks.extend(self.dead_letters());
         let mut intent = self.intent(&blocks);
-        let (changes, digest) = self.tally.times.digest.of(|| state.seal());
+        let Seal { changes, digest, replaced } = self.tally.times.digest.of(|| state.seal())?;
         if let Some(version) = self.transform.state_version() {
             (intent.state_version, intent.state_digest) = (Some(version), Some(format!("{digest:032x}")));
         }
         let (rejects, tally, of_state) = (self.rejects, self.tally, self.of_state);
-        Ok(Transformed { blocks, intent, state: changes, of_state, rejects, tally })
+        Ok(Transformed { blocks, intent, state: changes, replaced, of_state, rejects, tally })
     }
 
     /// What the next epoch sees: it never goes back, and it depends on this epoch and those before it alone.
@@ -256,8 +257,10 @@ impl<'a> Run<'a> {
     /// before them the entries.
     fn dead_letters(&self) -> Option<Block> {
         let of_entries = self.entries.iter().map(|(message, reject)| DeadLetter { message, reject });
-        let of_messages =
-            self.rejects.iter().filter_map(|reject| Some(DeadLetter { message: self.message_at(reject.offset)?, reject }));
+        let of_messages = self
+            .rejects
+            .iter()
+            .filter_map(|reject| Some(DeadLetter { message: self.message_at(reject.offset)?, reject }));
         let letters: Vec<_> = of_entries.chain(of_messages).collect();
         (!letters.is_empty()).then(|| dead_letter_block(&self.transform.dead_letters, self.provenance(), &letters))
     }

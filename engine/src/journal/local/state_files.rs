@@ -1,4 +1,5 @@
-//! The logs of lanes' state, as files: `state/<hash of the lane's key>-<number>.log` in the data folder.
+//! The logs of lanes' state, as files: `state/<hash of the lane's key>-<number>.log` in the data folder. Beside them, in
+//! `state/<hash>.runs`, lies what memory has no room for: the state's own business, of which a log has the names.
 //!
 //! **Promise.** What lies before a committed [`LogEnd`] is on the disk. A log is only appended to at its committed end, and
 //! only by the journal's thread.
@@ -7,6 +8,7 @@
 //! |---|---|---|
 //! | while a record is appended | bytes behind the end | cut off |
 //! | while a snapshot is written | the log of the next number, whole or not | removed |
+//! | while it is a draft, without its name yet | the draft | removed, when the folder is opened |
 //! | after the commit that names a snapshot, or a restart | the log of the number before | removed |
 
 use std::fs::{self, File};
@@ -34,12 +36,42 @@ impl StateFiles {
         if let Some(parent) = folder.parent() {
             File::open(parent)?.sync_all()?;
         }
+        for entry in fs::read_dir(&folder)? {
+            let path = entry?.path();
+            if path.extension().is_some_and(|extension| extension == "draft") {
+                fs::remove_file(path)?;
+            }
+        }
         Ok(Self { folder })
+    }
+
+    /// Writes and syncs a log under a name that no other owner writes to.
+    pub(super) fn draft(&self, lane: &[u8], append: &Append<'_>, owner: u64) -> io::Result<PathBuf> {
+        let path = self.path(lane, append.end.number).with_extension(format!("{owner}.draft"));
+        let write = || {
+            let file = File::create(&path)?;
+            file.write_all_at(&append.head, 0)?;
+            file.write_all_at(append.record, append.head.len() as u64)?;
+            file.sync_data()
+        };
+        write().map_err(|error| named(&path, &error))?;
+        Ok(path)
+    }
+
+    /// Gives a draft its name.
+    pub(super) fn name(&self, draft: &Path, lane: &[u8], number: u64) -> io::Result<()> {
+        fs::rename(draft, self.path(lane, number))?;
+        File::open(&self.folder)?.sync_all()
     }
 
     /// The log of a lane, by the lane's key.
     pub(super) fn path(&self, lane: &[u8], number: u64) -> PathBuf {
         self.folder.join(format!("{:032x}-{number}.log", XxHash3_128::oneshot(lane)))
+    }
+
+    /// The folder of a lane, for what memory has no room for.
+    pub(super) fn disk(&self, lane: &[u8]) -> PathBuf {
+        self.folder.join(format!("{:032x}.runs", XxHash3_128::oneshot(lane)))
     }
 
     /// Removes what nothing names: bytes behind the end, logs of other numbers. What stays does no harm: a record is written

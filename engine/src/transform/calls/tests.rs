@@ -167,7 +167,8 @@ fn poison_entries_are_found_by_halving() {
     calls.chunk(&mut first, 0, &chunk, |_| 0).unwrap();
     let Calls::Find(found) = calls else { unreachable!() };
     let expired = found.expired.unwrap();
-    let poison: Vec<_> = expired.poison.iter().map(|poison| (poison.batch, poison.entry, poison.code.as_str())).collect();
+    let poison: Vec<_> =
+        expired.poison.iter().map(|poison| (poison.batch, poison.entry, poison.code.as_str())).collect();
     assert_eq!(poison, [(0, 3, "trap"), (1, 1, "trap")]);
     assert_eq!(first.calls.concat(), [100, 101, 102, 300, 500, 1, 2, 3]);
     assert!(found.plan[0].fresh, "the instance before died of an entry");
@@ -198,6 +199,28 @@ fn entries_that_fail_only_together_are_all_handed_out() {
     let expired = discovery.expired.unwrap();
     let calls = [(0, 2, true), (2, 4, false)].map(|(start, end, fresh)| Call { chunk: 0, start, end, fresh });
     assert_eq!((expired.calls, expired.poison), (calls.to_vec(), vec![]));
+}
+
+/// GIVEN a plugin that never ends, WHEN nobody is to be patient with it, THEN it is called once.
+#[test]
+fn an_impatient_discovery_ends_with_the_first_call_that_takes_too_long() {
+    struct Endless(usize);
+    impl Caller for Endless {
+        fn renew(&mut self) -> Result<(), Fault> {
+            Ok(())
+        }
+        fn call(&mut self, _rows: &RecordBatch) -> Result<Answer, Fault> {
+            self.0 += 1;
+            Err(Fault::Deadline { limit_ms: 1 })
+        }
+        fn expire(&mut self, _due: &Due) -> Result<Answer, Fault> {
+            Err(Fault::Deadline { limit_ms: 1 })
+        }
+    }
+    let (mut endless, mut impatient) = (Endless(0), Discovery::new(true));
+    let given_up = impatient.chunk(&mut endless, 0, &rows(0..100), |_| 0);
+    assert!(matches!(given_up, Err(CallError::Slow(Fault::Deadline { .. }))));
+    assert_eq!(endless.0, 1);
 }
 
 /// GIVEN a plugin that traps on all that expired, THEN the lane stops: a new version has to take it.
