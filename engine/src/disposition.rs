@@ -36,6 +36,8 @@ pub fn disposition(error: &LaneError) -> (Disposition, &'static str) {
             TransformError::Call(CallError::Start(_)) => (Halt, "plugin_start"),
             TransformError::Call(CallError::Broken(_)) => (Halt, "plugin_broken"),
             TransformError::Call(CallError::Engine(_)) => (Retry, "plugin_unavailable"),
+            // Its version was no longer on trial by then.
+            TransformError::Call(CallError::Slow(_)) => (Retry, "plugin_slow"),
             TransformError::Call(CallError::Expire(_)) => (Halt, "plugin_expire"),
             TransformError::Call(CallError::State(_)) => (Halt, "state_limit"),
             // Space can be made on a disk, and a folder be mounted again.
@@ -82,6 +84,34 @@ pub fn disposition(error: &LaneError) -> (Disposition, &'static str) {
             RegistryError::Artifact(_) => (Retry, "artifact_io"),
         },
         LaneError::RangeGone { .. } => (Halt, "range_gone"),
+    }
+}
+
+/// Whether an error is the fault of the version of the plugin that the lane runs, so that another one may do without.
+#[must_use]
+pub fn is_the_plugins(error: &LaneError) -> bool {
+    match error {
+        LaneError::Transform(TransformError::Call(error)) => match error {
+            CallError::Start(_)
+            | CallError::Slow(_)
+            | CallError::Broken(_)
+            | CallError::Expire(_)
+            | CallError::State(_) => true,
+            CallError::Engine(_) | CallError::Disk(_) | CallError::Replay(_) => false,
+        },
+        LaneError::Transform(TransformError::State(error)) => {
+            matches!(error, StateError::Quota { .. } | StateError::DiskQuota { .. })
+        }
+        LaneError::Transform(TransformError::Unfit { .. })
+        | LaneError::OtherState(_)
+        | LaneError::Sink(SinkError::Table { .. }) => true,
+        LaneError::Transform(TransformError::Assemble(_) | TransformError::State(_) | TransformError::Replay { .. })
+        | LaneError::Source(_)
+        | LaneError::Journal(_)
+        | LaneError::Sink(_)
+        | LaneError::Artifact(_)
+        | LaneError::Registry(_)
+        | LaneError::RangeGone { .. } => false,
     }
 }
 

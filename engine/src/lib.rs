@@ -8,6 +8,7 @@ pub mod batch;
 pub mod digest;
 pub use debezium_decode::input;
 pub mod table;
+pub mod cell;
 
 pub mod source;
 pub mod registry;
@@ -23,6 +24,7 @@ pub mod lane;
 pub mod lane_status;
 pub mod disposition;
 pub mod engine;
+pub mod deploy;
 pub mod artifacts;
 pub mod dead_letters;
 pub mod verify;

@@ -12,6 +12,7 @@
 //! | [`row`], [`table`], [`batch`] | row style, output, batch style |
 //! | [`state`] | what is remembered: keyed state, event time, deduplication, sessions, versions |
 //! | [`description`], [`plugin`] | what the host is told, the entry |
+//! | [`mod@text`] | kernels for short text |
 //! | `testing` | the harness for `cargo test`, natively |
 //!
 //! **Promise.** Row style cannot emit columns of different lengths or rows that do not exist; what is not emitted or
@@ -35,6 +36,7 @@ pub mod state;
 pub mod table;
 #[cfg(not(target_family = "wasm"))]
 pub mod testing;
+pub mod text;
 pub mod time;
 pub mod uuid;
 pub mod view;
@@ -77,6 +79,8 @@ mod guide {
     struct Performance;
     #[doc = include_str!("../guide/rejects.md")]
     struct Rejects;
+    #[doc = include_str!("../guide/rollouts.md")]
+    struct Rollouts;
     #[doc = include_str!("../guide/state.md")]
     struct State;
     #[doc = include_str!("../guide/testing.md")]

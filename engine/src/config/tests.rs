@@ -98,7 +98,7 @@ fn a_plugin_has_its_settings_from_its_folder() {
     let folder = tempfile::tempdir().unwrap();
     fs::create_dir(folder.path().join("orders")).unwrap();
     fs::create_dir(folder.path().join(".git")).unwrap();
-    let text = "topics = ['a', '^b']\nstart = 'latest'\n[tables]\norders = 'o'\n[parameters]\nlimit = 7\n[limits]\nmemory_mib = 1";
+    let text = "topics = ['a', '^b']\nstart = 'latest'\nplugin_column = true\n[tables]\norders = 'o'\n[parameters]\nlimit = 7\n[limits]\nmemory_mib = 1";
     fs::write(folder.path().join("orders/plugin.toml"), text).unwrap();
     let [plugin] = <[PluginFile; 1]>::try_from(read_plugins(folder.path(), "db").unwrap()).unwrap();
     assert_eq!(plugin.topics, ["a", "^b"]);
@@ -108,9 +108,10 @@ fn a_plugin_has_its_settings_from_its_folder() {
     assert_eq!(plugin.settings.tables["orders"], "o");
     assert_eq!(plugin.settings.parameters["limit"], "7");
     // Only the plugin can judge it, so its place is kept.
-    assert!(plugin.place("parameters.limit").to_string().ends_with("plugin.toml:6:1"));
+    assert!(plugin.place("parameters.limit").to_string().ends_with("plugin.toml:7:1"));
     assert!(plugin.place("parameters.missing").to_string().ends_with("plugin.toml"));
     assert_eq!(plugin.settings.limits.memory_bytes, 1 << 20);
+    assert!(plugin.settings.plugin_column);
 }
 
 #[test]
@@ -120,7 +121,8 @@ fn mistakes_of_all_plugins_are_reported_at_once() {
         fs::create_dir(folder.path().join(name)).unwrap();
     }
     fs::write(folder.path().join("a/plugin.toml"), "topic = ['x']\n").unwrap();
-    fs::write(folder.path().join("b/plugin.toml"), "topics = ['x']\n[limits]\nmemory_mib = 5000\n").unwrap();
+    let text = "topics = ['x']\nbronze = 'x'\nplugin_column = true\n[limits]\nmemory_mib = 5000\n";
+    fs::write(folder.path().join("b/plugin.toml"), text).unwrap();
     let problems = read_plugins(folder.path(), "db").unwrap_err().to_string();
     let root = format!("{}/", folder.path().display());
     let expected = "\
@@ -128,7 +130,9 @@ a/plugin.toml: topics: not given
   hint: topics = [\"server.schema.table\"], or a regular expression that begins with ^
 a/plugin.toml:1:1: topic: there is no such key
   hint: did you mean topics?
-b/plugin.toml:3:1: limits.memory_mib: not between 1 and 4096
+b/plugin.toml:3:1: plugin_column: there is no plugin that could have made a row
+  hint: the rows of a bronze table are the messages as they came: leave it out
+b/plugin.toml:5:1: limits.memory_mib: not between 1 and 4096
 c: there is no plugin.toml
   hint: a plugin is a folder with plugin.toml and plugin.wasm";
     assert_eq!(problems.replace(&root, ""), expected);
@@ -194,4 +198,38 @@ fn policies_are_one_of_their_case_and_mistakes_have_their_place() {
     assert!(problems.contains("a/plugin.toml:3:1: policies.nan: not one of keep, reject, null"), "{problems}");
     assert!(problems.contains("a/plugin.toml:5:1: columns.c.infinit: there is no such key"), "{problems}");
     assert!(problems.contains("did you mean columns.c.infinity?"), "{problems}");
+}
+
+#[test]
+fn a_rollout_is_within_its_bounds_and_has_what_its_mode_knows() {
+    let folder = tempfile::tempdir().unwrap();
+    let parse = |text: &str| parse_plugin(folder.path(), &format!("topics = ['x']\n[rollout]\n{text}"), "db");
+    assert_eq!(parse("").unwrap().rollout, Rollout::default());
+    let text = "mode = 'canary'\nshare = 0.25\npromote = 'when-equal'\nprobation_s = 5\nprobation_rows = 1000\n\
+                max_dead_letters = 0\nmax_cost = 1.5";
+    let expected = Rollout {
+        mode: Mode::Canary,
+        share: 0.25,
+        probation: Duration::from_secs(5),
+        probation_rows: Some(1000),
+        max_dead_letters: 0.0,
+        max_cost: 1.5,
+        promote: Promote::WhenEqual,
+    };
+    assert_eq!(parse(text).unwrap().rollout, expected);
+
+    let text = "mode = 'shadow'\nshare = 2\nprobation_s = 90000\nprobation_rows = 0\nmax_dead_letters = -0.1\nmax_cost = 0.5\n\
+                promote = 'soon'";
+    let problems = parse(text).unwrap_err().to_string().replace(&format!("{}/", folder.path().display()), "");
+    let expected = "\
+plugin.toml:4:1: rollout.share: has a meaning for mode = \"canary\" alone
+plugin.toml:4:1: rollout.share: not between 0 and 1
+plugin.toml:9:1: rollout.promote: not one of by-hand, when-equal
+plugin.toml:5:1: rollout.probation_s: not between 0 and 86400
+plugin.toml:6:1: rollout.probation_rows: not at least 1
+plugin.toml:7:1: rollout.max_dead_letters: not between 0 and 1
+plugin.toml:8:1: rollout.max_cost: not between 1 and 1000";
+    assert_eq!(problems, expected);
+    assert!(parse("promote = 'by-hand'").unwrap_err().to_string().contains("has a meaning for mode = \"shadow\""));
+    assert!(parse("max_cost = nan").unwrap_err().to_string().contains("not between 1 and 1000"));
 }

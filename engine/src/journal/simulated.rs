@@ -205,6 +205,14 @@ impl SimulatedDisk {
         state.sync();
     }
 
+    /// Whether a durable intent names a block of this digest.
+    #[must_use]
+    pub fn has_intended(&self, digest: &str) -> bool {
+        let state = locked(&self.state);
+        // The latest are asked for most.
+        state.intents.iter().rev().any(|(_, intent)| intent.blocks.iter().any(|block| block.digest == digest))
+    }
+
     /// Every intent that was ever durable, in order.
     #[must_use]
     pub fn intents(&self) -> Vec<(LaneId, Intent)> {
@@ -264,14 +272,22 @@ impl State {
     }
 
     fn sync(&mut self) {
+        self.sync_writes();
+        self.synced = self.lanes.clone();
+    }
+
+    /// The same where all that differs was written by [`State::apply`].
+    fn sync_writes(&mut self) {
         for (lane, write) in std::mem::take(&mut self.unsynced) {
+            if let Some(written) = self.lanes.get(&lane) {
+                self.synced.insert(lane.clone(), written.clone());
+            }
             match write {
                 Write::Intend(_, intent) => self.intents.push((lane, intent)),
                 Write::Commit(_, commit) => self.commits.push((lane, commit)),
                 Write::Take | Write::Restart(_) => {}
             }
         }
-        self.synced = self.lanes.clone();
     }
 
     fn sync_fails(&mut self) -> bool {
@@ -318,7 +334,7 @@ impl SimulatedJournal {
             let source = fjall::Error::Io(std::io::Error::other("the simulated disk failed"));
             return Err(JournalError::Storage { action: "writing", source });
         }
-        state.sync();
+        state.sync_writes();
         Ok(())
     }
 }

@@ -76,10 +76,10 @@ impl Lane {
 
     /// Refuses a plugin that can't read what an earlier version of it has written here.
     pub(super) fn reads_what_is_kept(&self, position: &Position) -> Result<(), OtherState> {
-        let described = self.transform.plugin().and_then(|plugin| plugin.description().state.as_ref());
+        let described = self.version.transform.plugin().and_then(|plugin| plugin.description().state.as_ref());
         let (keeps, reads) = described.map_or((None, &[][..]), |state| (Some(state.version), &state.reads[..]));
         let written = &position.state_versions;
-        if written.iter().all(|version| keeps == Some(*version) || reads.contains(version)) {
+        if self.version.reads(written) {
             return Ok(());
         }
         Err(OtherState { lane: Box::new(self.id.clone()), written: written.clone(), keeps, reads: reads.to_vec() })

@@ -87,6 +87,7 @@ impl<'a> Run<'a> {
         Provenance {
             lane: self.lane,
             plugin_digest: self.transform.plugin_digest(),
+            made_by: self.transform.made_by.as_deref(),
             generation: self.epoch.generation,
             epoch: self.epoch.number,
             now_ms: self.epoch.clock_ms,
@@ -138,7 +139,7 @@ impl<'a> Run<'a> {
 
     fn account_for(&mut self, decoded: &Decoded) {
         let input = &mut self.input;
-        self.tally.times.assemble.of(|| {
+        self.tally.times.digest.of(|| {
             input.write(&digest(std::slice::from_ref(&decoded.rows)).to_le_bytes());
             input.write(decoded.changes.offset.values().inner().as_slice());
         });
@@ -233,11 +234,12 @@ impl<'a> Run<'a> {
             *self.tally.dead.entry((reject.stage, reject.code.clone())).or_default() += 1;
         }
         let filling = std::mem::take(&mut self.filling);
-        let mut blocks = self.tally.times.assemble.of(|| sealed(filling, &self.rejects))?;
+        let filling = self.tally.times.assemble.of(|| complete(filling, &self.rejects))?;
+        let mut blocks: Vec<_> = self.tally.times.digest.of(|| filling.into_iter().map(Filling::seal).collect());
         self.tally.rows_out = blocks.iter().map(|block| block.rows).sum();
         blocks.extend(self.dead_letters());
         let mut intent = self.intent(&blocks);
-        let Seal { changes, digest, replaced } = state.seal()?;
+        let Seal { changes, digest, replaced } = self.tally.times.digest.of(|| state.seal())?;
         if let Some(version) = self.transform.state_version() {
             (intent.state_version, intent.state_digest) = (Some(version), Some(format!("{digest:032x}")));
         }
@@ -299,25 +301,24 @@ impl<'a> Run<'a> {
 
 impl Filling {
     fn seal(self) -> Block {
-        let rows = self.batches.iter().map(RecordBatch::num_rows).sum();
-        Block { digest: digest(&self.batches), table: self.table, batches: self.batches, rows }
+        Block { digest: digest(&self.batches), table: self.table, batches: self.batches, rows: self.rows }
     }
 }
 
-/// The blocks that have rows, without those of messages that are set aside: a message takes effect as a whole or is a
+/// The tables that get rows, without those of messages that are set aside: a message takes effect as a whole or is a
 /// dead letter as a whole, so that replaying the letter repeats nothing.
-fn sealed(filling: Vec<Filling>, rejects: &[Reject]) -> Result<Vec<Block>, ArrowError> {
+fn complete(mut filling: Vec<Filling>, rejects: &[Reject]) -> Result<Vec<Filling>, ArrowError> {
     let set_aside: Vec<i64> = rejects.iter().map(|reject| reject.offset).collect();
-    let mut blocks = Vec::with_capacity(filling.len());
-    for mut filling in filling {
+    for filling in &mut filling {
         if !set_aside.is_empty() {
-            let batches = filling.batches.into_iter().map(|batch| without_messages(batch, &set_aside));
+            let batches = std::mem::take(&mut filling.batches).into_iter();
+            let batches = batches.map(|batch| without_messages(batch, &set_aside));
             filling.batches = batches.collect::<Result<_, _>>()?;
         }
-        blocks.push(filling.seal());
+        filling.rows = filling.batches.iter().map(RecordBatch::num_rows).sum();
     }
-    blocks.retain(|block| block.rows > 0);
-    Ok(blocks)
+    filling.retain(|filling| filling.rows > 0);
+    Ok(filling)
 }
 
 /// The rows that the table can't hold exactly.

@@ -1,18 +1,14 @@
 //! What keyed state costs in the host: CPU time per key of whole batches, bytes per key, and the time to read it again.
 
-#[path = "../figures.rs"]
-mod figures;
-
 use std::hint::black_box;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use clap::Parser;
+use clap::Args;
 use engine::state::{Cells, Disk, OnExpire, Sealed, State, StateTable};
 
-use figures::Figures;
-
-type Failure = Box<dyn std::error::Error + Send + Sync>;
+use crate::Failure;
+use crate::figures::Figures;
 
 /// Keys of a batch, as the engine makes them.
 const ROWS: u64 = 8_192;
@@ -23,8 +19,9 @@ const BATCHES: u64 = 32;
 /// Bytes of a value.
 const VALUE: usize = 40;
 
-#[derive(Parser)]
-struct Options {
+/// Its arguments.
+#[derive(Args)]
+pub(crate) struct Options {
     /// Live keys
     #[arg(long, default_value_t = 10_000_000)]
     keys: u64,
@@ -45,14 +42,14 @@ struct Options {
     out: PathBuf,
 }
 
-fn main() -> Result<(), Failure> {
-    let options = Options::parse();
+/// Runs it.
+pub(crate) fn run(options: &Options) -> Result<(), Failure> {
     if options.fill {
-        return fill(&options);
+        return fill(options);
     }
     let mut figures = Figures::default();
-    measure::<Number>(&options, &mut figures)?;
-    measure::<Text>(&options, &mut figures)?;
+    measure::<Number>(options, &mut figures)?;
+    measure::<Text>(options, &mut figures)?;
     figures.print();
     if let (Some(number), Some(text)) =
         (figures.median("state_u64_insert_ns_per_key"), figures.median("state_text_insert_ns_per_key"))
