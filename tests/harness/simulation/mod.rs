@@ -47,6 +47,7 @@ mod canonical;
 mod guest;
 mod oracle;
 mod random;
+mod reloading;
 pub mod remembering;
 mod remembering_oracle;
 mod world;
