@@ -116,6 +116,7 @@ struct Running {
     stopper: Stopper,
     engine: JoinHandle<Result<(), EngineError>>,
     lanes: Lanes,
+    versions: Arc<Versions>,
 }
 
 impl World {
@@ -233,11 +234,19 @@ impl World {
     pub fn start(&mut self, process: Process) {
         let (stopper, stopped) = stop();
         let lanes = Lanes::default();
-        let engine = self.engine(&process, lanes.clone(), stopped);
-        self.running = Some(Running { engine: tokio::spawn(engine.run()), process, stopper, lanes });
+        let versions = Arc::new(Versions::new(Arc::new(self.version())));
+        let engine = self.engine(&process, versions.clone(), lanes.clone(), stopped);
+        self.running = Some(Running { engine: tokio::spawn(engine.run()), process, stopper, lanes, versions });
     }
 
-    fn engine(&self, process: &Process, lanes: Lanes, stopped: engine::stop::Stop) -> Engine {
+    /// Makes the transform that was deployed last the running process's, from the next epoch of each lane on.
+    pub fn reload(&mut self) {
+        if let Some(running) = &self.running {
+            running.versions.replace(Arc::new(self.version()));
+        }
+    }
+
+    fn engine(&self, process: &Process, versions: Arc<Versions>, lanes: Lanes, stopped: engine::stop::Stop) -> Engine {
         let around = Surroundings {
             source: Arc::new(self.topics.open(process.clone())),
             sink: Arc::new(self.tables.open(process.clone())),
@@ -249,19 +258,22 @@ impl World {
             clock: Arc::new(self.clock.clone()),
             recoveries: Arc::new(Semaphore::new(MAX_RECOVERIES)),
         };
-        let settings = self.transform.settings().clone();
+        let plugins: Plugins = [versions].into_iter().collect();
+        Engine::new(Arc::new(self.config()), around, plugins, Arc::new(Metrics::default()), lanes, stopped)
+    }
+
+    /// The transform that was deployed last, on the topic.
+    fn version(&self) -> Version {
         let file = PluginFile {
             folder: "".into(),
             topics: vec!["^t$".into()],
             start: Start::Earliest,
             partitions: Partitions::default(),
-            settings,
+            settings: self.transform.settings().clone(),
             rollout: Rollout::default(),
             places: [].into(),
         };
-        let version = Arc::new(Version::new(file, self.transform.clone()));
-        let plugins: Plugins = [Arc::new(Versions::new(version))].into_iter().collect();
-        Engine::new(Arc::new(self.config()), around, plugins, Arc::new(Metrics::default()), lanes, stopped)
+        Version::new(file, self.transform.clone())
     }
 
     fn config(&self) -> Config {
