@@ -36,6 +36,8 @@ pub fn disposition(error: &LaneError) -> (Disposition, &'static str) {
             TransformError::Call(CallError::Start(_)) => (Halt, "plugin_start"),
             TransformError::Call(CallError::Broken(_)) => (Halt, "plugin_broken"),
             TransformError::Call(CallError::Engine(_)) => (Retry, "plugin_unavailable"),
+            // Its version was no longer on trial by then.
+            TransformError::Call(CallError::Slow(_)) => (Retry, "plugin_slow"),
             TransformError::Call(CallError::Expire(_)) => (Halt, "plugin_expire"),
             TransformError::Call(CallError::State(_)) => (Halt, "state_limit"),
             // Space can be made on a disk, and a folder be mounted again.
@@ -90,13 +92,20 @@ pub fn disposition(error: &LaneError) -> (Disposition, &'static str) {
 pub fn is_the_plugins(error: &LaneError) -> bool {
     match error {
         LaneError::Transform(TransformError::Call(error)) => match error {
-            CallError::Start(_) | CallError::Broken(_) | CallError::Expire(_) | CallError::State(_) => true,
-            CallError::Engine(_) | CallError::Replay(_) => false,
+            CallError::Start(_)
+            | CallError::Slow(_)
+            | CallError::Broken(_)
+            | CallError::Expire(_)
+            | CallError::State(_) => true,
+            CallError::Engine(_) | CallError::Disk(_) | CallError::Replay(_) => false,
         },
+        LaneError::Transform(TransformError::State(error)) => {
+            matches!(error, StateError::Quota { .. } | StateError::DiskQuota { .. })
+        }
         LaneError::Transform(TransformError::Unfit { .. })
         | LaneError::OtherState(_)
         | LaneError::Sink(SinkError::Table { .. }) => true,
-        LaneError::Transform(TransformError::Assemble(_) | TransformError::Replay { .. })
+        LaneError::Transform(TransformError::Assemble(_) | TransformError::State(_) | TransformError::Replay { .. })
         | LaneError::Source(_)
         | LaneError::Journal(_)
         | LaneError::Sink(_)

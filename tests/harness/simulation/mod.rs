@@ -12,7 +12,7 @@
 //! plugin's tables are compared with what plain Rust makes of the messages (`remembering_oracle.rs`).
 
 mod canonical;
-mod guest;
+pub(crate) mod guest;
 mod oracle;
 mod random;
 pub mod remembering;
