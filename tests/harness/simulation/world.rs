@@ -248,6 +248,13 @@ impl World {
         Arc::new(versions)
     }
 
+    /// Makes the transform that was deployed last the running process's, from the next epoch of each lane on.
+    pub fn reload(&mut self) {
+        for versions in self.running.iter().flat_map(|running| running.plugins.all()) {
+            versions.replace(version(&self.transform));
+        }
+    }
+
     /// The running process's plugins.
     ///
     /// # Panics
