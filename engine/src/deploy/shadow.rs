@@ -288,3 +288,6 @@ impl ShadowLane {
     }
 }
 
+
+#[cfg(test)]
+mod tests;
