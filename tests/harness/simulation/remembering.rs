@@ -30,7 +30,7 @@ pub const POISON: i64 = -1;
 pub const CURSED: i64 = 5;
 
 /// Memory that is too little for what the plugin remembers, so that most of it goes to the disk.
-pub const LITTLE: usize = 1_000;
+pub const LITTLE: usize = 500;
 
 /// The plugin. Those of different versions do the same and are different files.
 ///

@@ -112,7 +112,8 @@ pub(super) fn outcomes(blocks: &[Block], dead_letters: &str) -> Vec<Outcome> {
 }
 
 fn rows_of(batch: &RecordBatch) -> Vec<Columns> {
-    let hidden: Vec<_> = engine_columns().into_iter().chain([plugin_column()]).map(|field| field.name().clone()).collect();
+    let hidden: Vec<_> =
+        engine_columns().into_iter().chain([plugin_column()]).map(|field| field.name().clone()).collect();
     let schema = batch.schema();
     let shown: Vec<(&String, &ArrayRef)> = schema
         .fields()

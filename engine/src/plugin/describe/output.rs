@@ -6,7 +6,9 @@ use super::{check_doc, check_name, check_unique, quoted};
 use crate::input::InputColumn;
 use crate::plugin::contract::{self, described};
 use crate::plugin::{Origin, Output};
-use crate::table::{CLICKHOUSE_CODEC, CLICKHOUSE_TYPE, COMMENT, EXTENSION_NAME, Index, TableKind, engine_columns, plugin_column};
+use crate::table::{
+    CLICKHOUSE_CODEC, CLICKHOUSE_TYPE, COMMENT, EXTENSION_NAME, Index, TableKind, engine_columns, plugin_column,
+};
 
 pub(super) fn check(described: described::Output, input: &[InputColumn], problems: &mut Vec<String>) -> Output {
     check_name("table name", &described.table, problems);
