@@ -103,7 +103,13 @@ impl Default for SandboxLimits {
     /// 256 MiB and 64 MiB hold a batch of 8,192 rows of 8 KB; such a batch takes a plugin milliseconds, so 5 s are a
     /// loop without end. 1 GiB of state are ten million keys.
     fn default() -> Self {
-        Self { memory_bytes: 256 << 20, call_ms: 5_000, output_bytes: 64 << 20, state_bytes: state_bytes(), state_disk_bytes: state_disk_bytes() }
+        Self {
+            memory_bytes: 256 << 20,
+            call_ms: 5_000,
+            output_bytes: 64 << 20,
+            state_bytes: state_bytes(),
+            state_disk_bytes: state_disk_bytes(),
+        }
     }
 }
 
