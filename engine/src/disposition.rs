@@ -99,6 +99,9 @@ pub fn is_the_plugins(error: &LaneError) -> bool {
             | CallError::State(_) => true,
             CallError::Engine(_) | CallError::Disk(_) | CallError::Replay(_) => false,
         },
+        LaneError::Transform(TransformError::State(error)) => {
+            matches!(error, StateError::Quota { .. } | StateError::DiskQuota { .. })
+        }
         LaneError::Transform(TransformError::Unfit { .. })
         | LaneError::OtherState(_)
         | LaneError::Sink(SinkError::Table { .. }) => true,

@@ -28,6 +28,7 @@ use crate::plan::{Finding, Plan, Weight};
 use crate::plugin::{CompiledCode, Host, HostError, HostSettings};
 use crate::registry::{Registry, RegistryError};
 use crate::replay::{Pending, ReplayError};
+use crate::server::control::{Control, TOKEN};
 use crate::server::{Shown, listen};
 use crate::sink::{ClickHouse, SinkError};
 use crate::source::{FileSource, KafkaSource, Source, SourceError};
@@ -128,7 +129,13 @@ pub fn start(config: Config, stop: Stop) -> Result<Running, RunningError> {
     let metrics = Arc::new(Metrics::default());
     let deployer = Deployer::start(around.clone(), &config, metrics.clone())?;
     let plugins = deployer.plugins().clone();
-    let shown = Shown { lanes: Lanes::default(), metrics, clickhouse, deployments: deployer.deployments().clone() };
+    let control = Control {
+        plugins: plugins.clone(),
+        deployments: deployer.deployments().clone(),
+        history: deployer.history().clone(),
+        orders: deployer.orders(),
+    };
+    let shown = Shown { lanes: Lanes::default(), metrics, clickhouse, control };
     let plans = say_plans(around.source.clone(), shown.clickhouse.clone(), around.registry.clone(), plugins.clone());
     let watch = watch(shown.clickhouse.clone(), shown.lanes.clone(), shown.metrics.clone(), plugins.clone());
     // A run that ends with its source is over what the folder held when it began.
@@ -249,7 +256,8 @@ async fn run_until_stopped(config: Config) -> Result<(), Failure> {
     tokio::spawn(watch);
     tokio::spawn(deployer);
     if let Some(address) = address {
-        let bound = listen(address, shown.clone()).await.map_err(|source| Failure::Listen { address, source })?;
+        let token = std::env::var(TOKEN).ok();
+        let bound = listen(address, shown.clone(), token.as_deref()).await.map_err(|source| Failure::Listen { address, source })?;
         tracing::info!(address = %bound, "serving /metrics and /health");
     }
     tokio::spawn(stop_at_signal(stopper));

@@ -24,6 +24,7 @@ use super::orders::Order;
 use super::plugins::Plugins;
 use super::prepare::{Cause, Refusal, Took, World, build, fit, id, read};
 use super::version::{Version, VersionId};
+use super::shadowing::watch_over;
 use super::versions::{News, Versions};
 use super::watch::{Watch, read_all};
 use crate::config::{Config, PluginFile, Problems, TENANT, read_plugins};
@@ -42,7 +43,7 @@ pub struct Deployer {
     database: String,
     pub(super) plugins: Plugins,
     deployments: Deployments,
-    metrics: Arc<Metrics>,
+    pub(super) metrics: Arc<Metrics>,
     pub(super) history: History,
     /// Compiles newcomers.
     pub(super) loader: Cpu,
@@ -205,7 +206,7 @@ impl Deployer {
             }
             if let Some((newcomer, rules)) = newcomer {
                 tracing::info!(plugin = name, from = %current.id(), to = %newcomer.id(), "a new version is on trial");
-                versions.try_out(newcomer, rules);
+                watch_over(&versions, newcomer, rules);
             }
             self.plugins.insert(versions);
         } else if let Some((what, version)) = note {
@@ -252,8 +253,14 @@ impl Deployer {
             Err(refusal) => return self.refused(name, refusal),
         };
         let held = id(&file, &files.wasm);
+        let shadow = versions.shadow().map(|shadow| shadow.version.clone());
         let runs = versions.newcomer().unwrap_or_else(|| versions.current());
-        if *runs.id() == held && is_same_place(&runs.file, &file) {
+        let is_held = |version: &Version| *version.id() == held && is_same_place(&version.file, &file);
+        if shadow.is_some_and(|shadow| is_held(&shadow)) {
+            return self.holds(name, Holds::Running);
+        }
+        versions.set_shadow(None); // its files are gone
+        if is_held(&runs) {
             return self.holds(name, Holds::Running);
         }
         let Standing { pinned, banned, .. } = &self.known.entry(name.to_owned()).or_default().standing;
@@ -376,7 +383,7 @@ impl Deployer {
             );
             let reason = notes.join("; ");
             self.note(name, Entry { reason, before: Some(current.id().clone()), ..entry_of(version, What::Trial) });
-            versions.try_out(version.clone(), rules);
+            watch_over(&versions, version.clone(), rules);
             self.metrics.versions().swapped(TENANT, name);
         }
         self.holds(name, Holds::Running);
@@ -448,6 +455,7 @@ impl Deployer {
                     }
                 }
             }
+            self.look_at_shadow(&name, &versions);
         }
     }
 

@@ -555,7 +555,7 @@ fn random_epochs_equal_a_plain_map() {
         println!("SEED={seed}");
         epochs(seed, false);
         // Each run is synced.
-        if seed % 8 == 1 {
+        if seed % 16 == 1 {
             runs += epochs(seed, true);
         }
     }

@@ -14,7 +14,7 @@ use arrow_array::{ArrayRef, RecordBatch};
 use serde::ser::SerializeMap;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use super::cell;
+use crate::cell;
 use crate::batch::Block;
 use crate::table::{engine_columns, plugin_column};
 
