@@ -1,6 +1,8 @@
 //! Plugins that change under a running engine, on a real Kafka and a real ClickHouse: by what is done to their files, good
 //! and bad. Numbers are sent all the while; in the end each is in the table once, in the order in which it came.
 
+mod compare;
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::PathBuf;
@@ -336,6 +338,32 @@ fn a_version_that_was_taken_back_is_not_tried_again() {
     }
 }
 
+/// GIVEN a project that is not built, WHEN the engine starts, THEN the others run, and where there is none it says what to
+/// run and ends.
+#[test]
+fn a_plugin_that_is_not_built_does_not_stop_the_others() {
+    let recording = harness::place::folder("unbuilt");
+    let file = recording.path().join("none.jsonl");
+    fs::write(&file, "").expect("a recording");
+    let setup = Setup::new("http://127.0.0.1:9", "unbuilt")
+        .with(&["--source", &file.to_string_lossy(), "--until-idle"])
+        .with_plugins(&[Plugin { name: "customers", settings: "topics = [\"t\"]\n", artifact: None }]);
+    fs::write(setup.plugins.join("customers/Cargo.toml"), "").expect("Cargo.toml");
+    let (code, words) = setup.ask(&[], None);
+    assert_eq!(code, Some(2), "{words}");
+    assert!(words.contains("this project is not built: engine plugin build customers"), "{words}");
+
+    fs::create_dir(setup.plugins.join("raw")).expect("a folder");
+    fs::write(setup.plugins.join("raw/plugin.toml"), "topics = [\"t\"]\nbronze = \"raw\"\n").expect("plugin.toml");
+    let (code, words) = setup.ask(&[], None);
+    assert_eq!(code, Some(0), "{words}");
+    assert!(words.contains("engine plugin build customers"), "{words}");
+
+    fs::write(setup.plugins.join("raw/plugin.toml"), "topic = [\"t\"]\n").expect("plugin.toml");
+    let (code, words) = setup.ask(&[], None);
+    assert_eq!(code, Some(2), "mistakes in settings end a start: {words}");
+}
+
 /// Replaces a text by one of the same length, behind each of another.
 fn replaced(wasm: &Bytes, behind: &[u8], from: &[u8], to: &[u8]) -> Vec<u8> {
     assert_eq!(from.len(), to.len());
@@ -349,3 +377,4 @@ fn replaced(wasm: &Bytes, behind: &[u8], from: &[u8], to: &[u8]) -> Vec<u8> {
     }
     bytes
 }
+mod measure;
