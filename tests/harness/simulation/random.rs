@@ -16,6 +16,7 @@ use engine::transform::EventTimeSettings;
 use tokio::task::JoinHandle;
 use tokio::time::sleep;
 
+use super::reloading::reload;
 use super::remembering::{FOREVER, LITTLE, POISON, remembering_plugin};
 use super::{End, World, partition, simulate};
 
@@ -37,7 +38,8 @@ pub struct Outcome {
     pub commits: Vec<(LaneId, Commit)>,
 }
 
-/// Runs a seed: half of them messages as they are, half of them a plugin that remembers.
+/// Runs a seed: half of them messages as they are, half of them a plugin that remembers, and every second time changes under
+/// its lanes.
 ///
 /// # Panics
 /// If the run does not come to its end.
@@ -45,6 +47,9 @@ pub struct Outcome {
 pub fn run_seed(seed: u64) -> Outcome {
     let window = WINDOWS[Random::new(seed).index(WINDOWS.len())];
     simulate(seed, window, async |world| {
+        if seed % 4 == 3 {
+            return reload(world).await;
+        }
         let what = if seed.is_multiple_of(2) { What::Bronze } else { What::Remembering };
         let partitions = 1 + i32::try_from(world.chance.below(3)).unwrap_or(0);
         world.topics.create("t", partitions);
@@ -182,7 +187,7 @@ async fn reload(world: &mut World, round: u32, what: What) -> u64 {
 }
 
 /// Lets the process run until it ends, crashes, is stopped or is ended.
-async fn endure(world: &mut World) {
+pub(super) async fn endure(world: &mut World) {
     let patience = Duration::from_millis(world.chance.below(3_000).into());
     let end = match tokio::time::timeout(patience, world.ended()).await {
         Ok(end) => end,
