@@ -15,6 +15,7 @@ use clap::Args;
 use engine::cli::{Running, start_with};
 use engine::config::{Config, Overlay};
 use engine::lane::Surroundings;
+use engine::server::thread_stages;
 
 use crate::Failure;
 use without::{Forgetful, Unclaimed};
@@ -76,7 +77,7 @@ async fn run_engine(config: Config, without: bool) -> Result<(), Failure> {
     tokio::spawn(watch);
     tokio::spawn(deployer);
     engine.run().await?;
-    let mut stages: BTreeMap<_, _> = shown.thread_stages().into_iter().collect();
+    let mut stages: BTreeMap<_, _> = thread_stages(&shown.clickhouse).into_iter().collect();
     stages.extend(shown.metrics.stage_seconds());
     println!("{}", serde_json::json!({ "stage_cpu_seconds": stages }));
     Ok(())
