@@ -105,9 +105,7 @@ pub fn is_the_plugins(error: &LaneError) -> bool {
         LaneError::Transform(TransformError::Unfit { .. })
         | LaneError::OtherState(_)
         | LaneError::Sink(SinkError::Table { .. }) => true,
-        LaneError::Transform(
-            TransformError::Assemble(_) | TransformError::State(_) | TransformError::Replay { .. },
-        )
+        LaneError::Transform(TransformError::Assemble(_) | TransformError::Replay { .. })
         | LaneError::Source(_)
         | LaneError::Journal(_)
         | LaneError::Sink(_)
