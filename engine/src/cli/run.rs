@@ -121,8 +121,22 @@ pub(super) fn load_plugins(config: &Config, host: &Host) -> Result<Vec<Version>,
 /// # Errors
 /// What is missing or wrong.
 pub fn start(config: Config, stop: Stop) -> Result<Running, RunningError> {
+    start_with(config, stop, |around| around)
+}
+
+/// As [`start`], with another part in place of one of those that lanes share: a benchmark asks what a part costs, and
+/// measures the whole without it.
+///
+/// # Errors
+/// As [`start`].
+pub fn start_with(
+    config: Config,
+    stop: Stop,
+    exchange: impl FnOnce(Surroundings) -> Surroundings,
+) -> Result<Running, RunningError> {
     read_plugins(&config.plugins, &config.database)?; // mistakes are told before anything is touched
     let (around, clickhouse) = surroundings(&config, host(&config)?)?;
+    let around = exchange(around);
     if let Some(Pending { plugin, .. }) = Pending::read(&config.data_dir)? {
         return Err(RunningError::ReplayPending { plugin });
     }

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use engine::journal::{Commit, Intent, Journal, JournalError, Owner, Position, Raised, Taken};
 use engine::offsets::LaneId;
-use engine::sink::{Claim, ClickHouse, Guarantee, Inserted, Sending, Sink, SinkError};
+use engine::sink::{Claim, Guarantee, Inserted, Sending, Sink, SinkError};
 use engine::state::StateError;
 use engine::table::Table;
 use futures::FutureExt;
@@ -56,15 +56,15 @@ impl Journal for Forgetful {
 
 /// Plain inserts into tables without a window.
 pub(crate) struct Unclaimed {
-    clickhouse: Arc<ClickHouse>,
+    clickhouse: Arc<dyn Sink>,
     url: String,
     /// Tells requests apart.
     sent: AtomicU64,
 }
 
 impl Unclaimed {
-    pub(crate) fn new(clickhouse: Arc<ClickHouse>, url: &str) -> Self {
-        Self { clickhouse, url: url.to_owned(), sent: AtomicU64::new(0) }
+    pub(crate) fn new(clickhouse: Arc<dyn Sink>, url: String) -> Self {
+        Self { clickhouse, url, sent: AtomicU64::new(0) }
     }
 
     /// Makes the table forget tokens.
