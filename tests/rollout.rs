@@ -161,7 +161,10 @@ fn a_version_is_planned_applied_passed_rolled_back_and_pinned() {
     assert_eq!(code, Some(0), "{words}");
     world.wait("the folder to decide again", |status| !status["trial"].is_null());
     world.send(5);
-    assert_eq!(world.clickhouse.query("SELECT count() FROM applied.customers_masked FINAL").trim(), world.sent.to_string());
+    assert_eq!(
+        world.clickhouse.query("SELECT count() FROM applied.customers_masked FINAL").trim(),
+        world.sent.to_string()
+    );
 
     let junk = world.folder.path().join("junk.wasm");
     fs::write(&junk, "no plugin").expect("written");
@@ -196,7 +199,11 @@ fn a_shadow_is_compared_and_promoted_by_hand_and_by_rule() {
     assert_eq!(column["rows"], 10, "{status}");
     assert_eq!(column["samples"][0]["values"]["after"], "Ada20@example.org", "{status}");
     let kept_rows = |world: &World| {
-        world.clickhouse.query("SELECT count() FROM shaded.customers_masked FINAL WHERE email LIKE '%@%'").trim().to_owned()
+        world
+            .clickhouse
+            .query("SELECT count() FROM shaded.customers_masked FINAL WHERE email LIKE '%@%'")
+            .trim()
+            .to_owned()
     };
     assert_eq!(kept_rows(&world), "0");
     let (_, words) = world.control(&["status", NAME]);

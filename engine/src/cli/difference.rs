@@ -54,7 +54,9 @@ fn show_column(text: &mut String, name: &str, column: &ColumnDifference, paint: 
     let head = match (&types.before, &types.after) {
         (Some(before), None) => paint.red(&format!("- column {name} {before} is gone")),
         (None, Some(after)) => paint.green(&format!("+ column {name} {after} is new")),
-        (Some(before), Some(after)) if before != after => format!("~ {name}  {before} becomes {after}, differs in {rows}"),
+        (Some(before), Some(after)) if before != after => {
+            format!("~ {name}  {before} becomes {after}, differs in {rows}")
+        }
         (_, _) => format!("~ {name}  differs in {rows}"),
     };
     line(text, 1, &head);
@@ -84,7 +86,11 @@ fn show_letters(text: &mut String, letters: &LetterDifference, paint: Paint) {
         if codes.is_empty() { "0".to_owned() } else { codes.join(", ") }
     };
     let (head, new, gone) = (paint.bold("dead letters"), by_code(new), by_code(gone));
-    line(text, 0, &format!("{head}  {before} before, {after} after: new {new}; gone {gone}; for another reason {changed}"));
+    line(
+        text,
+        0,
+        &format!("{head}  {before} before, {after} after: new {new}; gone {gone}; for another reason {changed}"),
+    );
     for LetterSample { at, why: sides } in samples {
         line(text, 1, &place(at));
         let why_side = |why: &Option<String>| why.as_deref().map_or_else(|| "makes rows of it".to_owned(), harmless);

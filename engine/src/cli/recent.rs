@@ -87,7 +87,12 @@ impl Recent {
             let mut after_epochs = Epochs::new(after, found);
             for (raw, schemas) in batches {
                 let failed = |which: &str, error: TransformError| {
-                    Failure::in_words(format!("{which} can't be run over {} offsets {}: {}", found.partition, raw.range, in_words(&error)))
+                    Failure::in_words(format!(
+                        "{which} can't be run over {} offsets {}: {}",
+                        found.partition,
+                        raw.range,
+                        in_words(&error)
+                    ))
                 };
                 let old = match &mut before {
                     Some((transform, epochs)) => {

@@ -257,7 +257,9 @@ async fn run_until_stopped(config: Config) -> Result<(), Failure> {
     tokio::spawn(deployer);
     if let Some(address) = address {
         let token = std::env::var(TOKEN).ok();
-        let bound = listen(address, shown.clone(), token.as_deref()).await.map_err(|source| Failure::Listen { address, source })?;
+        let bound = listen(address, shown.clone(), token.as_deref())
+            .await
+            .map_err(|source| Failure::Listen { address, source })?;
         tracing::info!(address = %bound, "serving /metrics and /health");
     }
     tokio::spawn(stop_at_signal(stopper));

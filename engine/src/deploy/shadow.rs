@@ -235,7 +235,8 @@ impl Seen {
             match made {
                 Ok(Ok(after)) => self.note(version, Difference::between(&lane.lane, &before, &after)),
                 Ok(Err(words)) => self.end(version, format!("{words} (lane {}, offsets {})", lane.lane, batch.0.range)),
-                Err(_) => self.end(version, format!("a bug in the engine, at offsets {} of lane {}", batch.0.range, lane.lane)),
+                Err(_) => self
+                    .end(version, format!("a bug in the engine, at offsets {} of lane {}", batch.0.range, lane.lane)),
             }
         }
         self.held_bytes.fetch_sub(batch.0.bytes, Ordering::Relaxed);
@@ -287,4 +288,3 @@ impl ShadowLane {
         Ok(Made::of(&made))
     }
 }
-
