@@ -208,8 +208,11 @@ fn a_shadow_is_compared_and_promoted_by_hand_and_by_rule() {
     assert_eq!(kept_rows(&world), "0");
     let (_, words) = world.control(&["status", NAME]);
     assert!(words.contains("in the shadow") && words.contains("~ email  differs in 10"), "{words}");
-    let metrics = world.engine.metrics().expect("metrics");
-    assert!((metrics.sum("engine_plugin_shadow", &[("of", "messages")]) - 10.0).abs() < 0.5);
+    wait_for("the metrics", BOUND, || {
+        let metrics = world.engine.metrics().map_err(|error| error.to_string())?;
+        let seen = metrics.sum("engine_plugin_shadow", &[("of", "rows_changed")]);
+        if (seen - 10.0).abs() < 0.5 { Ok(()) } else { Err(seen.to_string()) }
+    });
 
     let (code, words) = world.control(&["plugin", "promote", NAME]);
     assert_eq!(code, Some(0), "{words}");

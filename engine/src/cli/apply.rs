@@ -88,7 +88,7 @@ fn applied(args: &ApplyArgs) -> Result<ExitCode, Failure> {
 fn said(fate: &Fate, name: &str) -> ExitCode {
     match fate {
         Fate::Runs => println!("{name}: the engine runs it"),
-        Fate::OnTrial => println!("{name}: on trial; engine status {name} shows how it goes"),
+        Fate::OnTrial => println!("{name}: on probation; engine status {name} shows how it goes"),
         Fate::Refused(reason) => eprintln!("engine: {name}: {reason}"),
         Fate::Unknown => {
             eprintln!("engine: {name}: the engine did not say in time what becomes of it: engine status {name}")

@@ -29,7 +29,7 @@ use crate::plugin::{CompiledCode, Host, HostError, HostSettings};
 use crate::registry::{Registry, RegistryError};
 use crate::replay::{Pending, ReplayError};
 use crate::server::control::{Control, TOKEN};
-use crate::server::{Shown, listen};
+use crate::server::{Shown, listen, thread_stages};
 use crate::sink::{ClickHouse, SinkError};
 use crate::source::{FileSource, KafkaSource, Source, SourceError};
 use crate::stop::{Stop, Stopper};
@@ -299,7 +299,7 @@ fn print_summary(shown: &Shown) {
         stage_cpu_seconds: BTreeMap<&'static str, f64>,
     }
     let totals = shown.metrics.totals();
-    let mut stages: BTreeMap<_, _> = shown.thread_stages().into_iter().collect();
+    let mut stages: BTreeMap<_, _> = thread_stages(&shown.clickhouse).into_iter().collect();
     stages.extend(shown.metrics.stage_seconds());
     let summary = Summary { totals, stage_cpu_seconds: stages };
     println!("{}", serde_json::to_string(&summary).expect("numbers under text keys"));

@@ -225,7 +225,11 @@ impl Shadow {
 }
 
 fn restored(state: &mut State, kept: &[u8]) -> Result<(), StateError> {
-    if state.tables().is_empty() { Ok(()) } else { state.restore(kept) }
+    if state.tables().is_empty() {
+        return Ok(());
+    }
+    state.restore(kept)?;
+    state.open_disk()
 }
 
 impl Seen {
@@ -288,3 +292,6 @@ impl ShadowLane {
         Ok(Made::of(&made))
     }
 }
+
+#[cfg(test)]
+mod tests;

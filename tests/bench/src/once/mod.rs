@@ -16,12 +16,13 @@ use engine::artifacts::Artifacts;
 use engine::clock::SystemClock;
 use engine::config::{Config, Input, Overlay, read_plugins};
 use engine::cpu::Cpu;
-use engine::engine::{Deployed, Engine, Lanes};
+use engine::deploy::{Plugins, Version, Versions};
+use engine::engine::{Engine, Lanes};
 use engine::journal::{Journal, LocalJournal};
 use engine::lane::{MAX_RECOVERIES, Surroundings};
 use engine::metrics::Metrics;
 use engine::plugin::{Host, HostSettings};
-use engine::server::Shown;
+use engine::server::thread_stages;
 use engine::sink::{ClickHouse, Sink};
 use engine::source::KafkaSource;
 use engine::transform::Transform;
@@ -76,10 +77,11 @@ fn config(options: &Options) -> Result<Config, Failure> {
 
 async fn run_engine(config: Config, without: bool, threads: usize) -> Result<(), Failure> {
     let host = Host::new(HostSettings::default())?;
-    let mut deployed = Vec::new();
+    let plugins = Plugins::default();
     for file in read_plugins(&config.plugins, &config.database).map_err(|problems| problems.to_string())? {
         let wasm = std::fs::read(file.artifact())?;
-        deployed.push(Deployed { transform: Transform::build(&host, file.settings.clone(), Some(wasm.into()))?, file });
+        let transform = Transform::build(&host, file.settings.clone(), Some(wasm.into()))?;
+        plugins.insert(Arc::new(Versions::new(Arc::new(Version::new(file, transform)))));
     }
     let Input::Kafka(kafka) = &config.input else { return Err("the source is Kafka".into()) };
     std::fs::create_dir_all(&config.data_dir)?;
@@ -100,11 +102,11 @@ async fn run_engine(config: Config, without: bool, threads: usize) -> Result<(),
         clock: Arc::new(SystemClock),
         recoveries: Arc::new(Semaphore::new(MAX_RECOVERIES)),
     };
-    let shown = Shown { lanes: Lanes::default(), metrics: Arc::new(Metrics::default()), clickhouse };
+    let metrics = Arc::new(Metrics::default());
     let (_never, stop) = engine::stop::stop();
-    Engine::new(Arc::new(config), around, deployed, shown.metrics.clone(), shown.lanes.clone(), stop).run().await?;
-    let mut stages: BTreeMap<_, _> = shown.thread_stages().into_iter().collect();
-    stages.extend(shown.metrics.stage_seconds());
+    Engine::new(Arc::new(config), around, plugins, metrics.clone(), Lanes::default(), stop).run().await?;
+    let mut stages: BTreeMap<_, _> = thread_stages(&clickhouse).into_iter().collect();
+    stages.extend(metrics.stage_seconds());
     println!("{}", serde_json::json!({ "stage_cpu_seconds": stages }));
     Ok(())
 }

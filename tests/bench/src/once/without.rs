@@ -1,5 +1,6 @@
 //! A journal that writes nothing down, and a sink that claims nothing and sends no token that a table would know.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -38,6 +39,10 @@ impl Journal for Forgetful {
         _: &mut dyn FnMut(&[u8]) -> Result<(), StateError>,
     ) -> Result<(), JournalError> {
         Ok(())
+    }
+
+    fn disk_of(&self, _: &LaneId) -> Option<PathBuf> {
+        None
     }
 
     fn restart<'a>(&'a self, _: &'a LaneId, _: Position) -> BoxFuture<'a, Result<(), JournalError>> {
