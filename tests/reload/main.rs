@@ -377,4 +377,3 @@ fn replaced(wasm: &Bytes, behind: &[u8], from: &[u8], to: &[u8]) -> Vec<u8> {
     }
     bytes
 }
-mod measure;
