@@ -67,7 +67,7 @@ pub fn run_seed(seed: u64) -> Outcome {
             };
             world.start(process);
             faults += 1;
-            faults += reload(world, round, what).await;
+            faults += exchange(world, round, what).await;
             endure(world).await;
         }
         for feeder in feeders {
@@ -175,7 +175,7 @@ fn deploy(world: &mut World, round: u32, what: What) {
 }
 
 /// Now and then gives the process other transforms while it runs, some of them in quick succession. Says how often.
-async fn reload(world: &mut World, round: u32, what: What) -> u64 {
+async fn exchange(world: &mut World, round: u32, what: What) -> u64 {
     let times = [0, 0, 1, 3][world.chance.below(4) as usize];
     for _ in 0..times {
         // Not longer than the process runs: whether it has ended is looked at behind this.
