@@ -41,7 +41,7 @@ pub(crate) struct Options {
     #[arg(long)]
     state_mib: Option<usize>,
     /// Epochs measured at that many keys
-    #[arg(long, default_value_t = 15)]
+    #[arg(long, default_value_t = 31)]
     rounds: u64,
     /// The file that the figures are added to
     #[arg(long, default_value = "target/bench.json")]
