@@ -369,10 +369,9 @@ impl Table {
         let numbers = self.texts.of_shard(shard).next().is_none();
         let taken = self.taken_ms();
         let stays = |expiry: i64| taken.is_some() && expiry != TOMBSTONE && !live(expiry, taken);
-        let (stay, mut go): (Vec<_>, Vec<_>) =
-            in_memory(&self.numbers, &self.texts, self.hasher, shard).into_iter().partition(|entry| stays(entry.3));
-        let owned = |(_, key, value, expiry): &MemoryEntry<'_>| (key.as_ref().to_vec(), (value.to_vec(), *expiry));
-        let stay: Vec<_> = stay.iter().map(owned).collect();
+        let owned = |(_, key, value, expiry): MemoryEntry<'_>| (key.as_ref().to_vec(), (value.to_vec(), expiry));
+        let mut go = in_memory(&self.numbers, &self.texts, self.hasher, shard);
+        let stay: Vec<_> = go.extract_if(.., |entry| stays(entry.3)).map(owned).collect();
         go.sort_unstable_by(|one, other| (one.0, one.1.as_ref()).cmp(&(other.0, other.1.as_ref())));
         self.runs.drop_expired(shard, writing);
         self.runs.spill(shard, go, numbers, writing)?;
