@@ -46,7 +46,9 @@ pub fn disposition(error: &LaneError) -> (Disposition, &'static str) {
             }
             TransformError::State(error) => match error {
                 StateError::Quota { .. } | StateError::DiskQuota { .. } => (Halt, "state_limit"),
-                _ => (Halt, "bug"),
+                StateError::Cells(_) | StateError::Answer { .. } | StateError::Damaged(_) | StateError::Disk { .. } => {
+                    (Halt, "bug")
+                }
             },
             TransformError::Unfit { .. } => (Halt, "state_row_unfit"),
             TransformError::Call(CallError::Replay(_)) | TransformError::Replay { .. } => (Halt, "replay_differs"),

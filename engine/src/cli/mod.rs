@@ -35,7 +35,7 @@ pub use plugin::{
     BenchArgs, BuildArgs, HistoryArgs, InspectArgs, NewArgs, OfEngine, PluginCommand, PluginRunArgs, Template,
     TestArgs, ToVersion, Which,
 };
-pub use run::{Running, RunningError, start};
+pub use run::{Running, RunningError, start, start_with};
 pub use state::{StateCommand, StateExportArgs, StateLanes};
 pub use status::StatusArgs;
 

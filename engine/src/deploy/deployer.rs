@@ -405,14 +405,14 @@ impl Deployer {
         self.note(name, Entry { reason: reason.to_owned(), before, ..entry_of(newcomer, What::Promoted) });
     }
 
-    /// Says why a version is not let in; what runs goes on.
+    /// Says why a version is not let in, once; what runs goes on.
     fn refused(&mut self, name: &str, refusal: Refusal) {
-        if self.known.get(name).is_some_and(|known| known.holds == Holds::Refused(refusal.clone())) {
-            return; // said before
-        }
-        self.say_refused(name, &refusal);
-        if let Some(version) = &refusal.version {
-            self.note(name, Entry { reason: refusal.to_string(), ..entry(version.clone(), What::Refused) });
+        let said = self.known.get(name).is_some_and(|known| known.holds == Holds::Refused(refusal.clone()));
+        if !said {
+            self.say_refused(name, &refusal);
+            if let Some(version) = &refusal.version {
+                self.note(name, Entry { reason: refusal.to_string(), ..entry(version.clone(), What::Refused) });
+            }
         }
         self.holds(name, Holds::Refused(refusal));
     }
@@ -467,8 +467,8 @@ impl Deployer {
         for name in names {
             let before = self.known.get(&name).map(|known| known.holds.clone());
             self.consider(&name);
-            if let (Some(known), Some(before)) = (self.known.get_mut(&name), before) {
-                known.holds = before; // until it is known better: what was said is not said again
+            if let Some(before) = before {
+                self.holds(&name, before); // until it is known better: what was said is not said again
             }
         }
     }
@@ -476,6 +476,10 @@ impl Deployer {
     /// Notes what happened to a version. Without the note, a restart decides by what was noted before: that is no reason to
     /// stop what runs.
     pub(super) fn note(&mut self, name: &str, mut entry: Entry) {
+        let again = |known: &Known| known.standing.last.as_ref() == Some(&(entry.what, entry.version.clone()));
+        if entry.what == What::Refused && self.known.get(name).is_some_and(again) {
+            return; // at another start
+        }
         entry.at_ms = self.around.clock.now_ms();
         if let Err(error) = self.history.note(TENANT, name, &entry) {
             tracing::error!(plugin = name, %error, "the history can't be written");

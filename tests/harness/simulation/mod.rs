@@ -15,6 +15,7 @@ mod canonical;
 pub(crate) mod guest;
 mod oracle;
 mod random;
+mod reloading;
 pub mod remembering;
 mod remembering_oracle;
 mod world;

@@ -41,6 +41,22 @@ pub fn remembering_plugin(version: &str, state_version: u32, reads: &[u32]) -> B
     plugin(&description(version, state_version, reads), PROCESS, EXPIRE, "(global $seen (mut i64) (i64.const 0))")
 }
 
+/// The plugin with a bug: it traps on a key on which it should not.
+///
+/// # Panics
+/// If it can't be made: the text is fixed.
+#[must_use]
+pub fn faulty_plugin(version: &str, state_version: u32, reads: &[u32], key: i64) -> Bytes {
+    let of_key = |key: i64| {
+        format!(
+            "(if (i64.eq (i64.load (i32.add (local.get $ks) (local.get $at))) (i64.const {key})) (then (unreachable)))"
+        )
+    };
+    let process = PROCESS.replace(&of_key(POISON), &format!("{} {}", of_key(POISON), of_key(key)));
+    assert_ne!(process, PROCESS, "the place of the bug is there");
+    plugin(&description(version, state_version, reads), &process, EXPIRE, "(global $seen (mut i64) (i64.const 0))")
+}
+
 fn description(version: &str, state_version: u32, reads: &[u32]) -> Value {
     let made = |name: &str| output_column(name, &json!("made"));
     let taken = |name: &str, index: u32| output_column(name, &json!({ "input": index }));
