@@ -10,6 +10,7 @@ use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use tokio::signal;
+use tokio::task::block_in_place;
 use tokio::time::{Instant, sleep};
 
 use super::control::Control;
@@ -143,10 +144,10 @@ impl Desk<'_> {
     async fn version(&mut self, saved: SystemTime) -> Result<(), Failure> {
         let began = Instant::now();
         let noticed = saved.elapsed().unwrap_or_default();
-        let built: Bytes = build::compiled(self.project)?.into();
+        let built: Bytes = block_in_place(|| build::compiled(self.project))?.into();
         let rustc = began.elapsed();
         let after = self.project.transform_of(&self.host, self.project.file()?.settings, built.clone())?;
-        let (cases, different) = test::cases(&self.host, self.project, &built)?;
+        let (cases, different) = block_in_place(|| test::cases(&self.host, self.project, &built))?;
         let checked = began.elapsed();
         let stands = self.status().await?;
         build::put(&self.host, self.project, &built)?;
