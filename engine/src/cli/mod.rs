@@ -5,6 +5,7 @@ mod check;
 mod demo;
 mod plugin;
 mod dlq;
+mod greeting;
 mod recover;
 mod replay;
 mod run;

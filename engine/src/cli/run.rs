@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -13,6 +13,7 @@ use tokio::runtime::Runtime;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::Semaphore;
 
+use super::greeting::{begins, greet};
 use crate::artifacts::{ArtifactError, Artifacts};
 use crate::clock::SystemClock;
 use crate::config::{Config, Input, PluginFile, Problems, read_plugins};
@@ -39,6 +40,8 @@ pub struct Running {
     pub engine: Engine,
     /// What it shows.
     pub shown: Shown,
+    /// Tells a person at a terminal what runs.
+    pub greeting: BoxFuture<'static, ()>,
     /// Says how the plugins fit, once.
     pub plans: BoxFuture<'static, ()>,
     /// Counts committed rows in their tables, for ever.
@@ -119,8 +122,7 @@ fn load(host: &Host, file: &PluginFile) -> Result<Transform, Problems> {
         Kind::Plugin => match std::fs::read(&artifact) {
             Ok(wasm) => Some(wasm.into()),
             Err(error) => {
-                let hint = (!artifact.exists())
-                    .then(|| "build it: make plugins, or cargo build for wasm32-unknown-unknown".to_owned());
+                let hint = (!artifact.exists()).then(|| not_built(&artifact, &file.settings.name));
                 problems.of_path(&artifact, format!("can't be read: {error}"), hint);
                 return Err(problems);
             }
@@ -139,6 +141,19 @@ fn load(host: &Host, file: &PluginFile) -> Result<Transform, Problems> {
     })
 }
 
+/// What to do about a folder without a built plugin.
+fn not_built(artifact: &Path, name: &str) -> String {
+    let folder = artifact.parent().unwrap_or(Path::new("."));
+    if !folder.join("Cargo.toml").exists() {
+        return "put the built file there, or take messages as they come: bronze = \"TABLE\" in plugin.toml".to_owned();
+    }
+    let plugins = match folder.parent() {
+        Some(plugins) if plugins != Path::new("plugins") => format!(" --plugins {}", plugins.display()),
+        Some(_) | None => String::new(),
+    };
+    format!("build it: engine plugin build {name}{plugins}")
+}
+
 /// Puts an engine together.
 ///
 /// # Errors
@@ -155,10 +170,12 @@ pub fn start(config: Config, stop: Stop) -> Result<Running, RunningError> {
     let tables = deployed.iter().flat_map(|deployed| deployed.transform.tables());
     let tables: BTreeMap<_, _> = tables.map(|table| (table.quoted(), table)).collect();
     let shown = Shown { lanes: Lanes::default(), metrics: Arc::new(Metrics::default()), clickhouse };
+    let files = deployed.iter().map(|deployed| deployed.file.clone()).collect();
+    let greeting = greet(begins(&config), files, shown.lanes.clone()).boxed();
     let engine = Engine::new(Arc::new(config), around, deployed, shown.metrics.clone(), shown.lanes.clone(), stop);
     let tables = tables.into_values().collect();
     let watch = watch(shown.clickhouse.clone(), shown.lanes.clone(), shown.metrics.clone(), tables).boxed();
-    Ok(Running { engine, shown, plans, watch })
+    Ok(Running { engine, shown, greeting, plans, watch })
 }
 
 /// What lanes share, made of the settings: from now on the journal is this process's.
@@ -261,9 +278,10 @@ async fn run_until_stopped(config: Config) -> Result<(), Failure> {
     let (stopper, stopped) = crate::stop::stop();
     let address = config.listen;
     let until_idle = config.until_idle;
-    let Running { engine, shown, plans, watch } = start(config, stopped)?;
+    let Running { engine, shown, greeting, plans, watch } = start(config, stopped)?;
     tokio::spawn(plans);
     tokio::spawn(watch);
+    tokio::spawn(greeting);
     if let Some(address) = address {
         let bound = listen(address, shown.clone()).await.map_err(|source| Failure::Listen { address, source })?;
         tracing::info!(address = %bound, "serving /metrics and /health");
