@@ -26,7 +26,7 @@ plugins: ## compiles the plugins to plugins/*/plugin.wasm
 fuzz: ## a fuzz target for a while: TARGET=border|state|messages|documents|decimals|avro SECONDS=600
 	@tests/fuzz.sh $(or $(TARGET),border) $(or $(SECONDS),600)
 
-bench: ## CPU time: decoding beside other readers of JSON, the border to plugins against native code, then events stage by stage beside a hand-written consumer
-	@tests/bench.sh
+bench: ## CPU time: decoding, the border to plugins, state, whole events, each beside others' ways; PART=decode|state|border|remember|events for one of them
+	@tests/bench.sh $(PART)
 
 .PHONY: help demo test test-quick simulate crash plugins fuzz bench

@@ -1,24 +1,16 @@
 #!/usr/bin/env bash
-# The benchmark, in release builds, on a real broker and a real ClickHouse. Arguments go to it (--help).
+# The benchmark, in release builds; figures are added to bench.json in the target folder.
+#   tests/bench.sh                      all parts, one after the other
+#   tests/bench.sh PART [ARGUMENT…]     one of decode, state, border, remember, events; arguments go to it (--help)
 set -euo pipefail
 cd "$(dirname "$0")/.."
+parts=(decode state border remember events)
+if [ $# -gt 0 ]; then parts=("$1"); shift; fi
+
 tests/stack/packages.sh build java
-tests/stack/fetch.sh kafka
-CLICKHOUSE_SERVE=$(tests/stack/clickhouse/fetch.sh); export CLICKHOUSE_SERVE
-plugin-sdk/toolchain/build-plugins.sh
-cargo build --release --locked -p engine -p bench
-cargo build --release --locked -p naive # by itself: built with the engine it would get the engine's slower serde_json features
-target=${CARGO_TARGET_DIR:-target}
-
-# Decoding, first: it needs neither plugins, broker nor database.
-mkdir -p "$target"; target=$(cd "$target" && pwd)
-(cd tests/bench/readers && CARGO_TARGET_DIR=$target/readers cargo build --release --locked)
-"$target/release/decode" --readers "$target/readers/release/readers" --out "$target/bench.json"
-
-# Keyed state in the host: it needs nothing either.
-"$target/release/state" --out "$target/bench.json"
-
-# The border to plugins: it needs neither broker nor database.
+mkdir -p "${CARGO_TARGET_DIR:-target}"; target=$(cd "${CARGO_TARGET_DIR:-target}" && pwd)
+bench=$target/release/bench out=$target/bench.json
+cargo build --release --locked -p bench
 toolchain=$(plugin-sdk/toolchain/wasm-target.sh)
 # wasm_build FOLDER PACKAGE…: as plugins are built, into a target folder of its own.
 wasm_build() {
@@ -26,18 +18,48 @@ wasm_build() {
   RUSTUP_TOOLCHAIN=$toolchain CARGO_TARGET_DIR=$wasm CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUSTFLAGS="-C target-feature=+simd128" \
     cargo build --quiet --locked --profile plugin --lib --target wasm32-unknown-unknown "${@/#/-p}")
 }
-wasm=$target/plugins wasm_build . bench-orders bench-echo bench-wide bench-dedup-number bench-dedup-text bench-clicks
-wasm=$target/arrow-udf wasm_build tests/bench/arrow-udf arrow-udf-guest
-(cd tests/bench/arrow-udf && CARGO_TARGET_DIR=$target/arrow-udf cargo build --release --locked -p arrow-udf-host)
-"$target/release/border" --plugins "$target/plugins/wasm32-unknown-unknown/plugin" --out "$target/bench.json" --arrow-udf \
-  "$target/arrow-udf/release/arrow-udf-host" "$target/arrow-udf/wasm32-unknown-unknown/plugin/arrow_udf_guest.wasm"
+plugins=$target/plugins/wasm32-unknown-unknown/plugin
 
-# Plugins that remember, at ten million keys.
-"$target/release/remember" --plugins "$target/plugins/wasm32-unknown-unknown/plugin" --out "$target/bench.json"
+decode() { # beside other readers of JSON, which are built by themselves: they want other features of shared crates
+  (cd tests/bench/readers && CARGO_TARGET_DIR=$target/readers cargo build --release --locked)
+  "$bench" decode --readers "$target/readers/release/readers" --out "$out" "$@"
+}
 
-export STACK_DIR KAFKA_PORT=${KAFKA_PORT:-19092}
-STACK_DIR=$(mktemp -d)
-trap 'tests/stack/down.sh --wipe; rmdir "$STACK_DIR"' EXIT
-tests/stack/up.sh kafka
-"$target/release/bench" --kafka "127.0.0.1:$KAFKA_PORT" --engine "$target/release/engine" --naive "$target/release/naive" \
-  --plugins plugins --out "$target/bench.json" "$@"
+state() {
+  "$bench" state --out "$out" "$@"
+}
+
+border() { # beside arrow-udf, which brings its own Arrow and wasmtime
+  wasm=$target/plugins wasm_build . bench-orders bench-echo bench-wide
+  wasm=$target/arrow-udf wasm_build tests/bench/arrow-udf arrow-udf-guest
+  (cd tests/bench/arrow-udf && CARGO_TARGET_DIR=$target/arrow-udf cargo build --release --locked -p arrow-udf-host)
+  "$bench" border --plugins "$plugins" --out "$out" --arrow-udf "$target/arrow-udf/release/arrow-udf-host" \
+    "$target/arrow-udf/wasm32-unknown-unknown/plugin/arrow_udf_guest.wasm" "$@"
+}
+
+remember() {
+  wasm=$target/plugins wasm_build . bench-dedup-number bench-dedup-text bench-clicks
+  "$bench" remember --plugins "$plugins" --out "$out" "$@"
+}
+
+events() ( # on a real broker and a real ClickHouse
+  tests/stack/fetch.sh kafka
+  CLICKHOUSE_SERVE=$(tests/stack/clickhouse/fetch.sh); export CLICKHOUSE_SERVE
+  plugin-sdk/toolchain/build-plugins.sh orders
+  cargo build --release --locked -p engine -p bench # both, so that they share what they are built of
+  cargo build --release --locked -p naive # by itself: built with the engine it would get the engine's slower serde_json features
+  export STACK_DIR KAFKA_PORT=${KAFKA_PORT:-19092}
+  STACK_DIR=$(mktemp -d)
+  trap 'tests/stack/down.sh --wipe; rmdir "$STACK_DIR"' EXIT
+  tests/stack/up.sh kafka
+  "$bench" events --kafka "127.0.0.1:$KAFKA_PORT" --engine "$target/release/engine" --naive "$target/release/naive" \
+    --plugins plugins --out "$out" "$@"
+)
+
+for part in "${parts[@]}"; do
+  case $part in
+    decode | state | border | remember | events) ;;
+    *) echo "bench: there is no part $part" >&2; exit 2 ;;
+  esac
+done
+for part in "${parts[@]}"; do "$part" "$@"; done

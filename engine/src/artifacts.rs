@@ -40,6 +40,12 @@ pub struct Maker {
     pub plugin_digest: String,
     /// Digest of the settings.
     pub settings_digest: String,
+    /// The first offset of that epoch; `None` where it was noted by an engine that did not say.
+    #[serde(default)]
+    pub offset: Option<i64>,
+    /// The clock of that epoch, ms since 1970-01-01 UTC.
+    #[serde(default)]
+    pub at_ms: Option<i64>,
 }
 
 /// An artifact can't be kept or had again.
@@ -125,6 +131,8 @@ impl Artifacts {
             epoch: epoch_column(intent.generation, intent.epoch),
             plugin_digest: intent.plugin_digest.clone(),
             settings_digest: intent.settings_digest.clone(),
+            offset: Some(intent.range.start),
+            at_ms: Some(intent.clock_ms),
         };
         let same = |known: &Maker| {
             known.plugin_digest == maker.plugin_digest && known.settings_digest == maker.settings_digest

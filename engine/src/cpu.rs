@@ -44,6 +44,22 @@ impl Cpu {
         Ok(Self { queue: Some(queue) })
     }
 
+    /// One thread, to which the system gives what the others leave: for work that nobody waits for, such as the compilation
+    /// of a plugin that comes while others run.
+    ///
+    /// # Errors
+    /// The system has no more threads.
+    pub fn background() -> std::io::Result<Self> {
+        let (queue, work) = mpsc::channel::<Work>();
+        thread::Builder::new().name("engine-load".into()).spawn(move || {
+            yield_to_others();
+            while let Ok(piece) = work.recv() {
+                piece();
+            }
+        })?;
+        Ok(Self { queue: Some(queue) })
+    }
+
     /// No threads: work is done where it is asked for. For simulations, in which nothing may depend on a second thread.
     #[must_use]
     pub fn in_place() -> Self {
@@ -72,6 +88,15 @@ impl Cpu {
 /// Waits for work; `None` when there will be none. The lock is held while waiting: the others wait for it instead.
 fn next(work: &Mutex<mpsc::Receiver<Work>>) -> Option<Work> {
     work.lock().unwrap_or_else(PoisonError::into_inner).recv().ok()
+}
+
+/// A tenth of the weight of other threads in Linux's scheduler (`nice` 10); elsewhere it would be the whole process's.
+fn yield_to_others() {
+    #[cfg(target_os = "linux")]
+    // SAFETY: `setpriority` takes numbers alone; process 0 is the calling thread on Linux. If it fails, nothing changes.
+    unsafe {
+        libc::setpriority(libc::PRIO_PROCESS, 0, 10);
+    }
 }
 
 /// CPU time of the calling thread: unlike the time of day it does not count what other threads did meanwhile.

@@ -10,8 +10,12 @@ pub enum CrashPoint {
     Claimed,
     /// An open epoch was made again, and not sent.
     MadeAgain,
+    /// The lane runs another version of its plugin from its next epoch on, and nothing of that is written down.
+    MovedOver,
     /// An epoch was transformed, and nothing written down.
     Transformed,
+    /// Its version was withdrawn for it: the epoch is forgotten.
+    Withdrawn,
     /// Its intent is durable, nothing sent.
     Intended,
     /// One of its tables has its rows.
@@ -23,7 +27,7 @@ pub enum CrashPoint {
 }
 
 impl CrashPoint {
-    /// All of them, in the order of an epoch.
+    /// Those that lanes come by without another version of their plugin, in the order of an epoch.
     pub const ALL: [Self; 7] = [
         Self::Claimed,
         Self::MadeAgain,
@@ -34,13 +38,18 @@ impl CrashPoint {
         Self::Committed,
     ];
 
+    /// Those where one version of a plugin gives way to another.
+    pub const OF_VERSIONS: [Self; 2] = [Self::MovedOver, Self::Withdrawn];
+
     /// Its name in `ENGINE_CRASH_AT`.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Claimed => "claimed",
             Self::MadeAgain => "made_again",
+            Self::MovedOver => "moved_over",
             Self::Transformed => "transformed",
+            Self::Withdrawn => "withdrawn",
             Self::Intended => "intended",
             Self::InsertedOne => "inserted_one",
             Self::InsertedAll => "inserted_all",

@@ -6,6 +6,7 @@ use crate::lane::LaneError;
 use crate::registry::RegistryError;
 use crate::sink::SinkError;
 use crate::source::SourceError;
+use crate::state::StateError;
 use crate::transform::{CallError, TransformError};
 
 /// What to do with a lane that stopped by an error.
@@ -37,6 +38,14 @@ pub fn disposition(error: &LaneError) -> (Disposition, &'static str) {
             TransformError::Call(CallError::Engine(_)) => (Retry, "plugin_unavailable"),
             TransformError::Call(CallError::Expire(_)) => (Halt, "plugin_expire"),
             TransformError::Call(CallError::State(_)) => (Halt, "state_limit"),
+            // Space can be made on a disk, and a folder be mounted again.
+            TransformError::Call(CallError::Disk(_)) | TransformError::State(StateError::Disk { .. }) => {
+                (Retry, "state_disk")
+            }
+            TransformError::State(error) => match error {
+                StateError::Quota { .. } | StateError::DiskQuota { .. } => (Halt, "state_limit"),
+                _ => (Halt, "bug"),
+            },
             TransformError::Unfit { .. } => (Halt, "state_row_unfit"),
             TransformError::Call(CallError::Replay(_)) | TransformError::Replay { .. } => (Halt, "replay_differs"),
             TransformError::Assemble(_) => (Halt, "bug"),
@@ -73,6 +82,27 @@ pub fn disposition(error: &LaneError) -> (Disposition, &'static str) {
             RegistryError::Artifact(_) => (Retry, "artifact_io"),
         },
         LaneError::RangeGone { .. } => (Halt, "range_gone"),
+    }
+}
+
+/// Whether an error is the fault of the version of the plugin that the lane runs, so that another one may do without.
+#[must_use]
+pub fn is_the_plugins(error: &LaneError) -> bool {
+    match error {
+        LaneError::Transform(TransformError::Call(error)) => match error {
+            CallError::Start(_) | CallError::Broken(_) | CallError::Expire(_) | CallError::State(_) => true,
+            CallError::Engine(_) | CallError::Replay(_) => false,
+        },
+        LaneError::Transform(TransformError::Unfit { .. })
+        | LaneError::OtherState(_)
+        | LaneError::Sink(SinkError::Table { .. }) => true,
+        LaneError::Transform(TransformError::Assemble(_) | TransformError::Replay { .. })
+        | LaneError::Source(_)
+        | LaneError::Journal(_)
+        | LaneError::Sink(_)
+        | LaneError::Artifact(_)
+        | LaneError::Registry(_)
+        | LaneError::RangeGone { .. } => false,
     }
 }
 

@@ -1,29 +1,31 @@
 //! The engine: which lanes there are, and what becomes of one that stops.
 //!
 //! **Promise.** Every partition that matches a plugin's topics has one lane, those that appear later too. A lane that
-//! stops by an error is run again or left stopped as [`crate::disposition`] says; it never takes another with it.
+//! stops by an error is run again or left stopped as [`crate::disposition`] says; it never takes another with it. Plugins
+//! come, go and change while it runs: lanes begin and end with them.
+
+mod keeper;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::OnceCell;
 use tokio::task::JoinSet;
-use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout};
+use tokio::time::{MissedTickBehavior, interval, timeout};
 
-use crate::config::{Config, PluginFile};
-use crate::disposition::{Disposition, disposition, in_words};
+use crate::config::Config;
+use crate::deploy::{Plugins, Version, Versions};
+use crate::disposition::in_words;
 use crate::journal::{JournalError, Raised};
-use crate::lane::{Lane, LaneError, Surroundings};
+use crate::lane::{LaneError, Surroundings};
 use crate::lane_status::{LaneState, LaneStatus};
 use crate::metrics::Metrics;
 use crate::offsets::LaneId;
 use crate::plan::drift::Drift;
-use crate::sink::{Guarantee, SinkError};
 use crate::source::Found;
-use crate::stop::Stop;
+use crate::stop::{Stop, Stopper, stop};
 use crate::table::TableKind;
-use crate::transform::Transform;
+use keeper::Keeper;
 
 /// How often new topics and partitions are looked for.
 const DISCOVERY_INTERVAL: Duration = Duration::from_secs(2);
@@ -31,19 +33,6 @@ const DISCOVERY_INTERVAL: Duration = Duration::from_secs(2);
 const IDLE_INTERVAL: Duration = Duration::from_millis(20);
 /// How long lanes may take to end their open epochs after a stop. What is open then is ended by the next start.
 const GRACE: Duration = Duration::from_secs(25);
-/// First and longest pause before a lane is run again.
-const PAUSES: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(30));
-/// A lane that ran this long before it stopped is given the first pause again.
-const STEADY: Duration = Duration::from_secs(60);
-
-/// A transform and where it reads.
-pub struct Deployed {
-    /// As configured.
-    pub file: PluginFile,
-    /// Ready to run.
-    pub transform: Transform,
-}
-
 /// The lanes, as those who look at the engine see them.
 #[derive(Clone, Debug, Default)]
 pub struct Lanes {
@@ -89,15 +78,33 @@ impl Lanes {
 pub struct Engine {
     config: Arc<Config>,
     around: Surroundings,
-    deployed: Vec<Arc<Deployed>>,
-    prepared: Vec<Arc<OnceCell<()>>>,
+    plugins: Plugins,
     lanes: Lanes,
     metrics: Arc<Metrics>,
     running: JoinSet<Result<(), LaneError>>,
-    names: BTreeMap<tokio::task::Id, Arc<LaneStatus>>,
+    kept: BTreeMap<LaneId, Kept>,
+    names: BTreeMap<tokio::task::Id, LaneId>,
     /// Partitions of each plugin's topics, by a lane of each (its partition is 0), as the journal knows them.
     partitions: BTreeMap<LaneId, i32>,
     stop: Stop,
+}
+
+/// A lane that was started, and has not been taken away.
+struct Kept {
+    versions: Arc<Versions>,
+    status: Arc<LaneStatus>,
+    stopper: Stopper,
+    /// Its task has ended, by itself.
+    ended: bool,
+    /// Its plugin, or its place in it, is gone: it ends what is open, and makes room for another.
+    unwanted: bool,
+}
+
+/// A partition for a plugin.
+struct Place {
+    id: LaneId,
+    found: Found,
+    versions: Arc<Versions>,
 }
 
 /// Why the engine ended before it was told to.
@@ -124,15 +131,13 @@ impl Engine {
     pub fn new(
         config: Arc<Config>,
         around: Surroundings,
-        deployed: Vec<Deployed>,
+        plugins: Plugins,
         metrics: Arc<Metrics>,
         lanes: Lanes,
         stop: Stop,
     ) -> Self {
-        let deployed: Vec<_> = deployed.into_iter().map(Arc::new).collect();
-        let prepared = deployed.iter().map(|_| Arc::default()).collect();
-        let (running, names, partitions) = (JoinSet::new(), BTreeMap::new(), BTreeMap::new());
-        Self { config, around, deployed, prepared, lanes, metrics, running, names, partitions, stop }
+        let (running, kept, names) = (JoinSet::new(), BTreeMap::new(), BTreeMap::new());
+        Self { config, around, plugins, lanes, metrics, running, kept, names, partitions: BTreeMap::new(), stop }
     }
 
     /// Runs until it is told to stop, or until everything is idle if so configured.
@@ -140,7 +145,7 @@ impl Engine {
     /// # Errors
     /// The journal failed, or lanes stopped that should have come to their end.
     pub async fn run(mut self) -> Result<(), EngineError> {
-        let mut stop = self.stop.clone();
+        let (mut stop, plugins) = (self.stop.clone(), self.plugins.clone());
         let mut discovery = interval(DISCOVERY_INTERVAL);
         discovery.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut idle = interval(IDLE_INTERVAL);
@@ -149,7 +154,15 @@ impl Engine {
             tokio::select! {
                 biased; // the same events in the same order: a simulated run can be repeated
                 () = stop.told() => return self.end_open_epochs().await,
-                Some(ended) = self.running.join_next_with_id() => self.lane_ended(ended)?,
+                Some(ended) = self.running.join_next_with_id() => {
+                    if self.lane_ended(ended)? {
+                        discovery.reset_immediately();
+                    }
+                }
+                () = plugins.changed() => {
+                    self.end_unwanted();
+                    discovery.reset_immediately();
+                }
                 _ = discovery.tick() => discovered |= self.discover().await,
                 _ = idle.tick(), if self.config.until_idle && discovered => {
                     if let Some(outcome) = self.outcome_if_idle() {
@@ -164,61 +177,66 @@ impl Engine {
     async fn discover(&mut self) -> bool {
         let mut complete = true;
         let mut new = Vec::new();
-        for (index, deployed) in self.deployed.iter().enumerate() {
-            match self.around.source.discover(&deployed.file.topics).await {
-                Ok(found) => new.extend(found.into_iter().map(|found| (index, found))),
+        for versions in self.plugins.all() {
+            match self.around.source.discover(&versions.topics()).await {
+                Ok(found) => new.extend(found.into_iter().map(|found| Place::new(&versions, found))),
                 Err(error) => {
                     complete = false;
-                    tracing::warn!(plugin = %deployed.file.settings.name, error = %in_words(&error), "topics can't be listed");
+                    tracing::warn!(plugin = versions.name(), error = %in_words(&error), "topics can't be listed");
                 }
             }
         }
         let unnoted = self.note_partitions(&new).await;
         complete &= unnoted.is_empty();
-        new.retain(|(index, found)| !unnoted.contains(&self.topic(*index, found)));
-        new.retain(|(index, found)| self.deployed[*index].file.partitions.contains(found.partition.partition));
-        let known = self.lanes.lock().len();
-        new.retain(|(index, found)| !self.lanes.lock().contains_key(&self.lane_id(*index, found)));
-        let lanes = known + new.len();
-        for (index, found) in new {
-            self.start_lane(index, found, lanes);
+        new.retain(|place| !unnoted.contains(&place.topic()));
+        new.retain(|place| !self.kept.contains_key(&place.id) && place.versions.of(&place.id).is_for(&place.id));
+        let lanes = self.kept.len() + new.len();
+        for place in new {
+            self.start_lane(place, lanes);
         }
         complete
     }
 
-    fn lane_id(&self, index: usize, found: &Found) -> LaneId {
-        let settings = &self.deployed[index].file.settings;
-        LaneId {
-            tenant: settings.tenant.clone(),
-            plugin: settings.name.clone(),
-            topic: found.partition.topic.to_string(),
-            topic_id: found.topic_id.to_string(),
-            partition: found.partition.partition,
+    /// Tells lanes to end whose plugin is gone, or no longer names their topic and partition.
+    fn end_unwanted(&mut self) {
+        for (id, kept) in &mut self.kept {
+            let there = self.plugins.get(&id.tenant, &id.plugin);
+            let wanted =
+                there.is_some_and(|versions| Arc::ptr_eq(&versions, &kept.versions)) && kept.versions.of(id).is_for(id);
+            if !wanted && !kept.unwanted {
+                tracing::info!(lane = %id, "the lane is no plugin's any more: it ends what is open");
+                kept.unwanted = true;
+                kept.stopper.tell();
+            }
         }
+        let gone: Vec<_> =
+            self.kept.iter().filter(|(_, kept)| kept.ended && kept.unwanted).map(|(id, _)| id.clone()).collect();
+        gone.iter().for_each(|id| self.forget(id));
     }
 
-    /// A topic of a plugin, as a lane of its first partition.
-    fn topic(&self, index: usize, found: &Found) -> LaneId {
-        LaneId { partition: 0, ..self.lane_id(index, found) }
+    /// There is no such lane any more.
+    fn forget(&mut self, id: &LaneId) {
+        self.kept.remove(id);
+        self.lanes.lock().remove(id);
     }
 
     /// Tells the journal how many partitions each topic has, before any of its lanes is taken. Gives back the topics for
     /// which that failed: their new lanes wait, as they would not know their generation.
-    async fn note_partitions(&mut self, found: &[(usize, Found)]) -> Vec<LaneId> {
-        let mut counts: BTreeMap<LaneId, (usize, i32)> = BTreeMap::new();
-        for (index, found) in found {
-            let count = &mut counts.entry(self.topic(*index, found)).or_insert((*index, 0)).1;
-            *count = (*count).max(found.partition.partition + 1);
+    async fn note_partitions(&mut self, found: &[Place]) -> Vec<LaneId> {
+        let mut counts: BTreeMap<LaneId, (&Arc<Versions>, i32)> = BTreeMap::new();
+        for place in found {
+            let count = &mut counts.entry(place.topic()).or_insert((&place.versions, 0)).1;
+            *count = (*count).max(place.found.partition.partition + 1);
         }
         let mut unnoted = Vec::new();
-        for (topic, (index, count)) in counts {
+        for (topic, (versions, count)) in counts {
             if self.partitions.get(&topic).is_some_and(|known| *known >= count) {
                 continue;
             }
             match self.around.journal.partitions(&topic, count).await {
                 Ok(raised) => {
                     if let Some(raised) = raised {
-                        self.partitions_raised(index, &topic, raised);
+                        self.partitions_raised(&versions.current(), &topic, raised);
                     }
                     self.partitions.insert(topic, count);
                 }
@@ -232,9 +250,9 @@ impl Engine {
     }
 
     /// Says what a raised number of partitions means for tables that are keyed.
-    fn partitions_raised(&self, index: usize, topic: &LaneId, raised: Raised) {
+    fn partitions_raised(&self, version: &Version, topic: &LaneId, raised: Raised) {
         let Raised { from, to, generation, waits } = raised;
-        let keyed = self.deployed[index].transform.tables().iter().any(|table| table.kind == TableKind::Current);
+        let keyed = version.transform.tables().iter().any(|table| table.kind == TableKind::Current);
         let waits = waits && keyed;
         self.metrics.partitions_raised(&topic.tenant, &topic.plugin, &topic.topic, waits);
         let (plugin, topic_name) = (&topic.plugin, &topic.topic);
@@ -252,54 +270,53 @@ impl Engine {
         self.lanes.warn(topic, words);
     }
 
-    fn start_lane(&mut self, index: usize, found: Found, lanes: usize) {
-        let id = self.lane_id(index, &found);
+    fn start_lane(&mut self, place: Place, lanes: usize) {
+        let Place { id, found, versions } = place;
         tracing::info!(lane = %id, "lane starts");
-        let status = Arc::new(LaneStatus::new(
-            id.clone(),
-            self.metrics.lane(&id),
-            self.lanes.drift.lane(&id, &self.deployed[index].transform),
-        ));
+        let (metrics, version) = (self.metrics.lane(&id), versions.of(&id));
+        let status = Arc::new(LaneStatus::new(id.clone(), metrics, &self.lanes.drift, &version));
         self.lanes.lock().insert(id.clone(), status.clone());
         let mut limits = self.config.batch;
         limits.linger = self.config.linger(lanes);
+        let (stopper, stop) = stop();
         let keeper = Keeper {
-            id,
+            id: id.clone(),
             found,
             limits,
-            deployed: self.deployed[index].clone(),
-            prepared: self.prepared[index].clone(),
+            versions: versions.clone(),
             around: self.around.clone(),
             status: status.clone(),
-            stop: self.stop.clone(),
+            stop,
         };
         let task = self.running.spawn(keeper.keep_running());
-        self.names.insert(task.id(), status);
+        self.names.insert(task.id(), id.clone());
+        self.kept.insert(id, Kept { versions, status, stopper, ended: false, unwanted: false });
     }
 
-    /// A lane's task ended: at its source's end, halted, or with an error that ends the engine.
+    /// A lane's task ended: at its source's end, told to, by a bug, or with an error that ends the engine. Says whether its
+    /// place is free again.
     fn lane_ended(
         &mut self,
         ended: Result<(tokio::task::Id, Result<(), LaneError>), tokio::task::JoinError>,
-    ) -> Result<(), EngineError> {
-        let (id, words) = match ended {
-            Ok((_, Ok(()))) => return Ok(()),
-            Ok((id, Err(error))) => {
-                let ends_engine = disposition(&error).0 == Disposition::EndEngine;
-                let words = in_words(&error);
-                if let (LaneError::Journal(error), true) = (error, ends_engine) {
-                    return Err(EngineError::Journal(error));
-                }
-                (id, words)
-            }
-            Err(error) => (error.id(), format!("a bug in the engine: {error}")),
+    ) -> Result<bool, EngineError> {
+        let (task, bug) = match ended {
+            Ok((task, Ok(()))) => (task, None),
+            Ok((_, Err(LaneError::Journal(error)))) => return Err(EngineError::Journal(error)),
+            Ok((task, Err(error))) => (task, Some(in_words(&error))),
+            Err(error) => (error.id(), Some(format!("a bug in the engine: {error}"))),
         };
-        if let Some(status) = self.names.get(&id) {
-            let committed = status.view().committed;
-            tracing::error!(lane = %status.id, committed, error = %words, "lane halted; the others go on");
-            status.set_state(LaneState::Halted { error: words });
+        let Some(id) = self.names.remove(&task) else { return Ok(false) };
+        let Some(kept) = self.kept.get_mut(&id) else { return Ok(false) };
+        kept.ended = true;
+        if let Some(error) = bug {
+            tracing::error!(lane = %id, error, "lane halted; the others go on");
+            kept.status.set_state(LaneState::Halted { error });
         }
-        Ok(())
+        let unwanted = kept.unwanted;
+        if unwanted {
+            self.forget(&id);
+        }
+        Ok(unwanted)
     }
 
     /// For `--until-idle`: the outcome, once each lane is idle or halted.
@@ -325,6 +342,7 @@ impl Engine {
 
     /// After a stop: lanes collect nothing more and end what is open.
     async fn end_open_epochs(mut self) -> Result<(), EngineError> {
+        self.kept.values().for_each(|kept| kept.stopper.tell());
         let ended = timeout(GRACE, async {
             while let Some(ended) = self.running.join_next_with_id().await {
                 self.lane_ended(ended)?;
@@ -338,79 +356,20 @@ impl Engine {
     }
 }
 
-/// Runs one lane again and again.
-struct Keeper {
-    id: LaneId,
-    found: Found,
-    limits: crate::source::BatchLimits,
-    deployed: Arc<Deployed>,
-    prepared: Arc<OnceCell<()>>,
-    around: Surroundings,
-    status: Arc<LaneStatus>,
-    stop: Stop,
-}
-
-impl Keeper {
-    /// Ends when the lane comes to its end, is told to stop, or stops by an error that running it again can't mend.
-    async fn keep_running(mut self) -> Result<(), LaneError> {
-        let mut pause = PAUSES.0;
-        loop {
-            let began = Instant::now();
-            let Err(error) = self.run_once().await else { return Ok(()) };
-            let (decision, kind) = disposition(&error);
-            self.status.restarted(kind);
-            if decision != Disposition::Retry {
-                return Err(error);
-            }
-            let words = in_words(&error);
-            if began.elapsed() > STEADY {
-                pause = PAUSES.0;
-            }
-            let pause_ms = pause.as_millis();
-            let committed = self.status.view().committed;
-            tracing::warn!(lane = %self.id, committed, error = %words, pause_ms, "lane stopped, will run again");
-            self.status.set_state(LaneState::Waiting { error: words });
-            tokio::select! {
-                biased;
-                () = self.stop.told() => return Ok(()),
-                () = sleep(pause) => pause = (pause * 2).min(PAUSES.1),
-            }
-        }
-    }
-
-    async fn run_once(&self) -> Result<(), LaneError> {
-        let mut stop = self.stop.clone();
-        // A server that is down is waited for inside; a stop must not wait with it.
-        tokio::select! {
-            biased;
-            () = stop.told() => return Ok(()),
-            prepared = self.prepared.get_or_try_init(|| prepare(&self.around, &self.deployed.transform)) => prepared?,
+impl Place {
+    fn new(versions: &Arc<Versions>, found: Found) -> Self {
+        let id = LaneId {
+            tenant: versions.tenant().to_owned(),
+            plugin: versions.name().to_owned(),
+            topic: found.partition.topic.to_string(),
+            topic_id: found.topic_id.to_string(),
+            partition: found.partition.partition,
         };
-        let lane = Lane {
-            id: self.id.clone(),
-            found: self.found.clone(),
-            start: self.deployed.file.start,
-            limits: self.limits,
-            transform: self.deployed.transform.clone(),
-            around: self.around.clone(),
-            status: self.status.clone(),
-            stop: self.stop.clone(),
-        };
-        lane.run().await
+        Self { id, found, versions: versions.clone() }
     }
-}
 
-/// Makes all tables of a transform ready, once for all its lanes.
-async fn prepare(around: &Surroundings, transform: &Transform) -> Result<(), SinkError> {
-    for table in transform.tables() {
-        if around.sink.prepare(&table).await? == Guarantee::None {
-            tracing::warn!(
-                table = %table.quoted(),
-                "the table has no deduplication window: a repeated insert can double rows. To have one: ALTER TABLE {} \
-                 MODIFY SETTING non_replicated_deduplication_window = 10000",
-                table.quoted()
-            );
-        }
+    /// Its topic, as a lane of its first partition.
+    fn topic(&self) -> LaneId {
+        LaneId { partition: 0, ..self.id.clone() }
     }
-    Ok(())
 }

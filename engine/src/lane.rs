@@ -13,11 +13,14 @@
 //! *Invariant:* a lane has one position, the journal's; each epoch begins where the one before it ended.
 //! *Invariant:* no intent is written before all earlier changes of the state are: in commits, or made again from intents.
 
+mod moving;
 mod quiet;
 mod recovery;
 mod remembered;
 
 use std::collections::VecDeque;
+use std::ops::ControlFlow;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -32,6 +35,7 @@ use crate::batch::RawBatch;
 use crate::clock::Clock;
 use crate::cpu::Cpu;
 use crate::crash_point::CrashPoint;
+use crate::deploy::{Version, Versions};
 use crate::journal::{Commit, Intent, Journal, JournalError, Owner, Position, Taken};
 use crate::lane_status::{LaneState, LaneStatus};
 use crate::offsets::{LaneId, OffsetRange};
@@ -45,6 +49,7 @@ use crate::token::token;
 use crate::transform::{Epoch, Tally, Transform, TransformError, Transformed};
 use quiet::Quiet;
 
+pub use moving::Left;
 pub use remembered::OtherState;
 
 /// Epochs of a lane that are being inserted while the next is made. Two keep the server busy; more would only be more
@@ -86,12 +91,12 @@ pub struct Lane {
     pub id: LaneId,
     /// Its partition at the source.
     pub found: Found,
-    /// Where to begin when the journal knows no position.
-    pub start: Start,
     /// When an epoch is collected.
     pub limits: BatchLimits,
-    /// What it does.
-    pub transform: Transform,
+    /// What its next epoch is made with.
+    pub version: Arc<Version>,
+    /// What it asks for that before each epoch.
+    pub versions: Arc<Versions>,
     /// What it shares.
     pub around: Surroundings,
     /// What it shows.
@@ -159,7 +164,10 @@ struct Inserting {
     position: Position,
     /// What it changed of the state.
     state: Sealed,
+    /// Files of the state that nothing names any more when it is committed.
+    replaced: Vec<PathBuf>,
     tally: Tally,
+    made_by: Transform,
     /// It has rows whose version is that of a message that may follow: see [`Lane::send`].
     of_state: bool,
     /// Told when all its blocks are in their tables.
@@ -175,22 +183,27 @@ impl Drop for Inserting {
 }
 
 impl Lane {
-    /// Runs the lane until it is told to stop or its source ends: the whole data path, in order.
+    /// Runs the lane until it is told to stop, its source ends, or another version has to begin anew: the whole data path,
+    /// in order.
     ///
     /// # Errors
     /// What stopped it. Everything committed stays; everything else is done again by the next run.
-    pub async fn run(self) -> Result<(), LaneError> {
+    pub async fn run(mut self) -> Result<Left, LaneError> {
         let mut stop = self.stop.clone();
         let Taken { owner, position, open } = self.around.journal.take(&self.id).await?;
         let held = self.hold(owner, &position, &open).await?;
-        let mut ahead = self.recover(&held, position, open).await?;
-        let start = ahead.position.next_offset.map_or(self.start, Start::Offset);
+        let mut ahead = match self.recover(&held, position, open).await? {
+            ControlFlow::Continue(ahead) => ahead,
+            ControlFlow::Break(left) => return Ok(left),
+        };
+        let start = ahead.position.next_offset.map_or(self.version.file.start, Start::Offset);
         let mut reader = self.around.source.open(&self.found, start).await?;
         let mut in_flight = VecDeque::new();
         let mut resolving: Option<Resolving> = None;
         let mut status_tick = interval(STATUS_INTERVAL);
         status_tick.set_missed_tick_behavior(MissedTickBehavior::Skip);
-        let (mut collecting, mut quiet) = (true, Quiet::new(self.transform.event_time(), self.limits.linger));
+        let mut quiet = Quiet::new(self.version.transform.event_time(), self.limits.linger);
+        let (mut collecting, mut left) = (true, Left::Ended);
         self.status.set_state(LaneState::Running);
 
         while collecting || resolving.is_some() || !in_flight.is_empty() {
@@ -207,8 +220,14 @@ impl Lane {
                 resolved = ready(&mut resolving) => {
                     resolving = None;
                     let (raw, schemas) = resolved?;
-                    let decided = self.decide(&held, &mut ahead, raw, schemas, in_flight.back_mut()).await?;
-                    in_flight.push_back(decided);
+                    let epoch = match self.move_over(&ahead, &mut quiet) {
+                        None => self.decide(&held, &mut ahead, raw, schemas, in_flight.back_mut()).await?,
+                        Some(why) => ControlFlow::Break(why),
+                    };
+                    match epoch {
+                        ControlFlow::Continue(epoch) => in_flight.push_back(epoch),
+                        ControlFlow::Break(why) => (collecting, left) = (false, why),
+                    }
                     quiet.decided();
                 }
                 raw = reader.next_batch(self.limits),
@@ -227,15 +246,14 @@ impl Lane {
             self.status.show_progress(&*reader, in_flight.len() + usize::from(waiting));
             self.status.remembers(&ahead.state);
         }
-        self.status.set_state(LaneState::Ended);
-        Ok(())
+        Ok(left)
     }
 
     /// Gets the schemas that a batch needs, beside the lane's other work: a registry that is away must not hold up the
     /// epochs in flight.
     fn with_schemas(&self, raw: RawBatch) -> Resolving {
         let (registry, status) = (self.around.registry.clone(), self.status.clone());
-        let registry = registry.filter(|_| self.transform.decodes());
+        let registry = registry.filter(|_| self.version.transform.decodes());
         async move {
             let schemas = match registry {
                 Some(registry) => registry.schemas_of(&raw, |why| status.waits_for_registry(why)).await?,
@@ -251,7 +269,8 @@ impl Lane {
         RawBatch { partition: self.found.partition.clone(), range, messages: Vec::new(), bytes: 0 }
     }
 
-    /// Transforms a batch and writes down what will be sent, then begins to send it.
+    /// Transforms a batch and writes down what will be sent, then begins to send it; breaks off if the version is withdrawn
+    /// for what came out.
     async fn decide(
         &self,
         held: &Held,
@@ -259,7 +278,7 @@ impl Lane {
         raw: RawBatch,
         schemas: Schemas,
         before: Option<&mut Inserting>,
-    ) -> Result<Inserting, LaneError> {
+    ) -> Result<ControlFlow<Left, Inserting>, LaneError> {
         let at = &ahead.position;
         assert!(at.next_offset.is_none_or(|next| next == raw.range.start), "an epoch begins where the last ended");
         let epoch = Epoch {
@@ -268,28 +287,37 @@ impl Lane {
             clock_ms: self.around.clock.now_ms().max(at.clock_ms),
             watermark_ms: at.watermark_ms,
         };
-        let (transform, lane, mut state) = (self.transform.clone(), self.id.clone(), std::mem::take(&mut ahead.state));
+        let (transform, lane, mut state) =
+            (self.version.transform.clone(), self.id.clone(), std::mem::take(&mut ahead.state));
+        let begin = raw.range.start;
         let run = move || transform.run(&lane, &raw, &schemas, epoch, &mut state).map(|made| (made, state));
-        let (mut made, state) = self.around.cpu.run(run).await?;
+        let (mut made, state) = match self.around.cpu.run(run).await {
+            Ok(made) => made,
+            Err(error) => return self.not_made(error, begin).map(ControlFlow::Break),
+        };
         CrashPoint::Transformed.reached();
+        if let Some(left) = self.judged(&made) {
+            return Ok(ControlFlow::Break(left));
+        }
         // An epoch that changes the state alone sends nothing, but the epochs behind it can't be made again without it.
         if !made.blocks.is_empty() || made.state != Sealed::Unchanged {
             for block in &made.blocks {
                 made.intent.marks.push(self.around.sink.mark(&block.table).await);
             }
-            self.around.artifacts.keep(&self.transform)?;
+            self.around.artifacts.keep(&self.version.transform)?;
             self.around.artifacts.note_maker(&self.id, &made.intent)?;
             self.around.journal.intend(&self.id, held.owner, &made.intent).await?;
             CrashPoint::Intended.reached();
         }
         *ahead = Ahead { position: after(&ahead.position, &made.intent), state };
-        Ok(self.send(held, made, ahead.position.clone(), before, false))
+        let made_by = self.version.transform.clone();
+        Ok(ControlFlow::Continue(self.send(held, (made, made_by), ahead.position.clone(), before, false)))
     }
 
     /// Makes the lane this process's alone: at the tables, as the journal has done for itself. A journal that knows less
     /// than the tables is an old copy, and would write again what they have.
     async fn hold(&self, owner: Owner, position: &Position, open: &[Intent]) -> Result<Held, LaneError> {
-        let tables = self.transform.tables();
+        let tables = self.version.transform.tables();
         let claim = Arc::new(self.around.sink.claim(&self.id, owner, &tables).await?);
         CrashPoint::Claimed.reached();
         let known = open.last().map_or((position.generation, position.epoch), |it| (it.generation, it.epoch));
@@ -308,12 +336,12 @@ impl Lane {
     fn send(
         &self,
         held: &Held,
-        made: Transformed,
+        (made, made_by): (Transformed, Transform),
         position: Position,
         before: Option<&mut Inserting>,
         again: bool,
     ) -> Inserting {
-        let Transformed { blocks, intent, tally, state, of_state, .. } = made;
+        let Transformed { blocks, intent, tally, state, replaced, of_state, .. } = made;
         let epoch = Epoch::of(&intent);
         let marks = intent.marks.iter().copied().chain(std::iter::repeat(None));
         let sending = blocks.into_iter().zip(marks).map(|(block, mark)| Sending {
@@ -334,7 +362,8 @@ impl Lane {
             land.send(()).ok(); // nobody needs to know
             Ok(())
         };
-        Inserting { intent, position, state, tally, of_state, landed: Some(landed), task: tokio::spawn(task) }
+        let (landed, task) = (Some(landed), tokio::spawn(task));
+        Inserting { intent, position, state, replaced, tally, made_by, of_state, landed, task }
     }
 
     /// Ends an epoch whose rows are all in their tables.
@@ -343,8 +372,12 @@ impl Lane {
         let commit = Commit { epoch: number, position: epoch.position.clone(), state };
         self.around.journal.commit(&self.id, held.owner, commit).await?;
         CrashPoint::Committed.reached();
+        for file in &epoch.replaced {
+            std::fs::remove_file(file).ok(); // one that stays is removed when the lane is taken the next time
+        }
         self.around.source.mirror(&self.found.partition, &self.id.plugin, epoch.intent.range.end);
-        self.status.committed(&epoch.intent, &epoch.tally);
+        self.versions.committed(&self.id, &epoch.intent, &epoch.tally);
+        self.status.committed(&epoch.made_by, &epoch.intent, &epoch.tally);
         tracing::debug!(lane = %self.id, epoch = number, range = %epoch.intent.range, "committed");
         Ok(())
     }

@@ -4,13 +4,14 @@ use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use crate::deploy::{Version, VersionId};
 use crate::journal::Intent;
 use crate::metrics::LaneMetrics;
 use crate::offsets::LaneId;
-use crate::plan::drift::LaneDrift;
+use crate::plan::drift::{Drift, LaneDrift};
 use crate::source::{Lag, Reader};
 use crate::state::State;
-use crate::transform::Tally;
+use crate::transform::{Tally, Transform};
 use crate::verify::watch::{Committed, EPOCHS};
 
 /// What a lane is doing.
@@ -79,6 +80,8 @@ pub struct LaneView {
     pub watermark_ms: Option<i64>,
     /// Bytes of what the plugin remembers, if it keeps state.
     pub state_bytes: Option<usize>,
+    /// What its next epoch is made with.
+    pub version: VersionId,
 }
 
 /// Shared by a lane and those who look at it.
@@ -87,7 +90,7 @@ pub struct LaneStatus {
     /// The lane's name.
     pub id: LaneId,
     metrics: LaneMetrics,
-    drift: LaneDrift,
+    drift: Mutex<Looking>,
     view: Mutex<LaneView>,
     /// Why the schema registry can't be asked, while the lane waits for it.
     registry: Mutex<Option<String>>,
@@ -95,10 +98,18 @@ pub struct LaneStatus {
     uncounted: Mutex<VecDeque<Committed>>,
 }
 
+/// What looks at a lane's rows, for one version of its plugin.
+#[derive(Debug)]
+struct Looking {
+    version: VersionId,
+    drift: LaneDrift,
+}
+
 impl LaneStatus {
     /// The status of a lane that has not begun.
     #[must_use]
-    pub fn new(id: LaneId, metrics: LaneMetrics, drift: LaneDrift) -> Self {
+    pub fn new(id: LaneId, metrics: LaneMetrics, drift: &Drift, version: &Version) -> Self {
+        let looking = Looking { version: version.id().clone(), drift: drift.lane(&id, &version.transform) };
         let view = LaneView {
             state: LaneState::Starting,
             committed: None,
@@ -108,9 +119,10 @@ impl LaneStatus {
             trouble: None,
             watermark_ms: None,
             state_bytes: None,
+            version: version.id().clone(),
         };
         let (registry, uncounted) = (Mutex::default(), Mutex::default());
-        Self { id, metrics, drift, view: Mutex::new(view), registry, uncounted }
+        Self { id, metrics, drift: Mutex::new(looking), view: Mutex::new(view), registry, uncounted }
     }
 
     /// A copy of what it shows.
@@ -156,9 +168,18 @@ impl LaneStatus {
         self.registry.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    pub(crate) fn committed(&self, intent: &Intent, tally: &Tally) {
+    /// Epochs from now on are made with this version.
+    pub(crate) fn runs(&self, version: &Version) {
+        let mut view = self.lock();
+        view.version = version.id().clone();
+        if version.transform.empty_state().tables().is_empty() {
+            view.state_bytes = None;
+        }
+    }
+
+    pub(crate) fn committed(&self, made_by: &Transform, intent: &Intent, tally: &Tally) {
         self.metrics.committed(tally);
-        self.metrics.rows_changed(self.drift.look(intent.range, &tally.rows));
+        self.metrics.rows_changed(self.look(made_by, intent, tally));
         let mut view = self.lock();
         (view.committed, view.epoch) = (Some(intent.range.end), intent.epoch);
         view.watermark_ms = intent.next_watermark_ms;
@@ -170,6 +191,16 @@ impl LaneStatus {
         if uncounted.len() > EPOCHS {
             uncounted.pop_front();
         }
+    }
+
+    /// Looks at the rows of an epoch, with the eyes of the version that made it. Says how many changes there are.
+    fn look(&self, made_by: &Transform, intent: &Intent, tally: &Tally) -> usize {
+        let mut looking = self.drift.lock().unwrap_or_else(PoisonError::into_inner);
+        let version = VersionId::of_intent(intent);
+        if looking.version != version {
+            *looking = Looking { version, drift: looking.drift.through(made_by) };
+        }
+        looking.drift.look(intent.range, &tally.rows)
     }
 
     /// The last committed epochs, each given out once.

@@ -23,6 +23,7 @@ pub mod lane;
 pub mod lane_status;
 pub mod disposition;
 pub mod engine;
+pub mod deploy;
 pub mod artifacts;
 pub mod dead_letters;
 pub mod verify;

@@ -5,6 +5,7 @@
 
 mod plugin_counts;
 mod totals;
+mod versions;
 mod window;
 
 use std::collections::BTreeMap;
@@ -26,6 +27,7 @@ use crate::verify::watch::Seen;
 
 use plugin_counts::PluginCounts;
 pub use totals::Totals;
+pub use versions::{RunningVersion, VersionMetrics};
 use window::Window;
 pub use window::{Counts, WINDOW};
 
@@ -129,6 +131,7 @@ pub struct Metrics {
     missing: Family<TransformLabels, Counter>,
     double: Family<TransformLabels, Counter>,
     wrong: Mutex<BTreeMap<PluginLabels, Seen>>,
+    versions: VersionMetrics,
     totals: Mutex<Totals>,
 }
 
@@ -191,6 +194,7 @@ impl Default for Metrics {
             missing: Family::default(),
             double: Family::default(),
             wrong: Mutex::default(),
+            versions: VersionMetrics::default(),
             totals: Mutex::default(),
         }
     }
@@ -203,6 +207,12 @@ impl Metrics {
         let labels =
             TransformLabels { tenant: lane.tenant.clone(), plugin: lane.plugin.clone(), topic: lane.topic.clone() };
         LaneMetrics { all: self.clone(), labels }
+    }
+
+    /// Those of plugins' versions.
+    #[must_use]
+    pub fn versions(&self) -> &VersionMetrics {
+        &self.versions
     }
 
     /// In the text form that Prometheus reads.
@@ -343,6 +353,7 @@ impl Metrics {
         registry.register_with_unit("insert_time", help, Unit::Seconds, self.insert_times.clone());
         registry.register("inserts_waiting", "Blocks that wait for the server now", self.inserts_waiting.clone());
         registry.register("insert_failures", "Failed attempts to insert, by cause", self.insert_failures.clone());
+        self.versions.register(&mut registry);
         registry
     }
 
@@ -350,7 +361,7 @@ impl Metrics {
     #[must_use]
     pub fn stage_seconds(&self) -> Vec<(&'static str, f64)> {
         let seconds = |stage| (stage, self.stages.get_or_create(&StageLabels { stage }).get());
-        ["decode", "plugin", "assemble"].map(seconds).to_vec()
+        ["decode", "plugin", "assemble", "digest"].map(seconds).to_vec()
     }
 
     /// Everything together.
@@ -400,7 +411,8 @@ impl LaneMetrics {
         windows.entry(plugin).or_insert_with(|| Window::new(now)).add(now, tally.messages, dead);
         drop(windows);
         let times = &tally.times;
-        for (stage, time) in [("decode", times.decode), ("plugin", times.plugin), ("assemble", times.assemble)] {
+        let assembly = [("assemble", times.assemble), ("digest", times.digest)];
+        for (stage, time) in [("decode", times.decode), ("plugin", times.plugin)].into_iter().chain(assembly) {
             all.stages.get_or_create(&StageLabels { stage }).inc_by(time.0.as_secs_f64());
         }
         all.totals.lock().unwrap_or_else(PoisonError::into_inner).add(tally);

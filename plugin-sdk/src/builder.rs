@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+use crate::text::flip_case;
 use crate::view::{Nullable, Plain, Variable, bit};
 
 /// A column as it is written.
@@ -264,18 +265,6 @@ fn append_flipped(to: &mut Vec<u8>, bytes: &[u8], flip: impl Fn(u64) -> u64) {
     let (eights, rest) = to[start..].as_chunks_mut::<8>();
     eights.iter_mut().for_each(|eight| *eight = flip(u64::from_le_bytes(*eight)).to_le_bytes());
     rest.iter_mut().for_each(|byte| *byte = flip(u64::from(*byte)).to_le_bytes()[0]);
-}
-
-/// Turns the case of the letters between `first` and `last` among eight bytes.
-#[inline(always)]
-const fn flip_case(eight: u64, first: u8, last: u8) -> u64 {
-    const ONES: u64 = 0x0101_0101_0101_0101;
-    let low = eight & (0x7f * ONES);
-    // The high bit of each byte: at or behind the first letter, behind the last one, ASCII at all.
-    let (from_first, behind_last) = (low + (0x80 - first) as u64 * ONES, low + (0x7f - last) as u64 * ONES);
-    let letters = (from_first ^ behind_last) & !eight & (0x80 * ONES);
-    // The cases are 0x20 apart.
-    eight ^ (letters >> 2)
 }
 
 /// Longest text that is copied by loads and stores. WebAssembly's `memory.copy` is a call into the host, which costs more

@@ -12,6 +12,7 @@
 //! | [`row`], [`table`], [`batch`] | row style, output, batch style |
 //! | [`state`] | what is remembered: keyed state, event time, deduplication, sessions, versions |
 //! | [`description`], [`plugin`] | what the host is told, the entry |
+//! | [`mod@text`] | kernels for short text |
 //! | `testing` | the harness for `cargo test`, natively |
 //!
 //! **Promise.** Row style cannot emit columns of different lengths or rows that do not exist; what is not emitted or
@@ -35,6 +36,7 @@ pub mod state;
 pub mod table;
 #[cfg(not(target_family = "wasm"))]
 pub mod testing;
+pub mod text;
 pub mod time;
 pub mod uuid;
 pub mod view;
@@ -59,6 +61,10 @@ pub use state::{
 pub use table::{Origin, Outputs, Table, Upsert, Writer};
 pub use time::{Date, Micros, Millis, Nanos, Seconds, Time, Timestamp, Utc, Wall, WallClock};
 pub use uuid::Uuid;
+
+/// What Debezium writes in place of a text that was not in the database's log (PostgreSQL's TOAST), as its connectors come.
+/// A plugin sees it where `plugin.toml` says `unavailable = "keep"` for the column.
+pub const UNAVAILABLE: &str = "__debezium_unavailable_value";
 
 /// The guide's code is compiled and run with the tests.
 #[cfg(doctest)]

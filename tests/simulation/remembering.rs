@@ -6,8 +6,8 @@ use engine::journal::Position;
 use engine::simulation::{Phase, Process, Step};
 use engine::sink::InsertFault;
 use engine::source::SimulatedTopics;
-use engine::transform::EventTimeSettings;
-use harness::simulation::remembering::{CURSED, DELAY, GAP, POISON, remembering_plugin};
+use engine::transform::{EventTimeSettings, TransformSettings};
+use harness::simulation::remembering::{CURSED, DELAY, GAP, LITTLE, POISON, remembering_plugin};
 use harness::simulation::{End, World, partition, simulate};
 
 /// A topic of one partition, and the plugin.
@@ -49,6 +49,36 @@ fn a_crash_at_any_step_changes_nothing() {
             });
             ran_through |= !crashed;
         }
+        if ran_through {
+            assert!(first > 30, "a run has more steps than {first}");
+            return;
+        }
+    }
+}
+
+/// GIVEN memory for hardly anything, so that most of what is remembered lies on the disk, WHEN the process crashes at its n-th
+/// step, THEN rows, state and watermark are those of one undisturbed run all the same.
+#[test]
+fn a_crash_changes_nothing_of_what_lies_on_the_disk() {
+    for first in (0..).step_by(3) {
+        let ran_through = simulate(u64::from(first), 100, async |world| {
+            remembers(world);
+            let little = |settings: &mut TransformSettings| settings.limits.state_bytes = LITTLE;
+            world.deploy_plugin_with(remembering_plugin("1.0.0", 1, &[]), little);
+            events(world);
+            world.batch.max_messages = 1 + world.chance.below(3) as usize;
+            world.start(Process::ending_at_count(first));
+            let crashed = matches!(world.ended().await, End::Crashed);
+            world.start(Process::ending_at_count(7));
+            drop(world.ended().await);
+            world.finish().await;
+            world.check_memories();
+            let folder = world.disk.disk_of(&world.lane(0)).expect("it was given one");
+            let files = std::fs::read_dir(folder).expect("the lane's").flatten();
+            let runs = files.filter(|file| file.path().extension().is_some_and(|it| it == "run")).count();
+            assert!(runs > 3, "{runs} runs are on the disk");
+            !crashed
+        });
         if ran_through {
             assert!(first > 30, "a run has more steps than {first}");
             return;
@@ -184,7 +214,10 @@ fn too_much_state_stops_the_lane_and_blames_no_row() {
     simulate(5, 100, async |world| {
         remembers(world);
         let wasm = remembering_plugin("1.0.0", 1, &[]);
-        world.deploy_plugin_with(wasm.clone(), |settings| settings.limits.state_bytes = 100);
+        world.deploy_plugin_with(wasm.clone(), |settings| {
+            settings.limits.state_bytes = 100;
+            settings.limits.state_disk_bytes = 0;
+        });
         events(world);
         let halted = world.halts().await;
         assert!(halted.contains("raise limits.state_mib"), "{halted}");

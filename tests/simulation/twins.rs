@@ -4,6 +4,7 @@ use engine::journal::{Commit, Intent, Journal, JournalError, LocalJournal, Owner
 use engine::offsets::{LaneId, OffsetRange};
 use engine::simulation::{Chance, Process};
 use engine::state::Sealed;
+use futures::FutureExt;
 use harness::simulation::run_seed;
 
 fn block_on<T>(future: impl Future<Output = T>) -> T {
@@ -79,6 +80,36 @@ fn the_local_journal_and_its_twin_keep_the_same_promises() {
     block_on(keeps_the_promises_of_a_journal(&local));
     let disk = SimulatedDisk::new(Chance::new(1));
     block_on(keeps_the_promises_of_a_journal(&disk.open(Process::default())));
+}
+
+/// A former owner commits while a new one takes the lane: the new one sees the commit, or it was refused.
+async fn a_take_sees_or_refuses(journal: &dyn Journal, turns: usize) {
+    let lane = LaneId { partition: i32::try_from(turns).expect("few"), ..lane() };
+    let former = journal.take(&lane).await.expect("a new lane").owner;
+    let commit = Commit { epoch: 1, position: position(1), state: Sealed::Unchanged };
+    let mut take = journal.take(&lane);
+    for _ in 0..turns {
+        if let Some(taken) = take.as_mut().now_or_never() {
+            taken.expect("taken over");
+            let late = journal.commit(&lane, former, commit).await;
+            return assert!(matches!(late, Err(JournalError::Fenced { .. })), "{late:?}");
+        }
+    }
+    let (committed, taken) = tokio::join!(journal.commit(&lane, former, commit), take);
+    let (committed, seen) = (committed.is_ok(), taken.expect("taken over").position.epoch == 1);
+    assert_eq!(committed, seen, "after {turns} turns of the take");
+}
+
+#[test]
+fn a_take_sees_all_that_was_not_refused() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let local = LocalJournal::open(folder.path()).expect("a journal");
+    let disk = SimulatedDisk::new(Chance::new(1));
+    let twin = disk.open(Process::default());
+    for turns in 0..4 {
+        block_on(a_take_sees_or_refuses(&local, turns));
+        block_on(a_take_sees_or_refuses(&twin, turns));
+    }
 }
 
 /// GIVEN writes of which the last was not synced, WHEN the process ends, THEN what was synced is there, and the last one

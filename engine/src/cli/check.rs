@@ -7,8 +7,8 @@ use std::process::ExitCode;
 use super::run::{engine_runtime, load_plugins, registry, source};
 use crate::artifacts::Artifacts;
 use crate::config::{Config, Input};
+use crate::deploy::Version;
 use crate::disposition::in_words;
-use crate::engine::Deployed;
 use crate::plan::{NoTable, Plan};
 use crate::plugin::{Description, EventTime, Host, HostSettings};
 use crate::sink::{ClickHouse, Guarantee, TablePlan};
@@ -52,14 +52,14 @@ fn failed(error: &(dyn std::error::Error + 'static)) -> ExitCode {
     ExitCode::FAILURE
 }
 
-async fn plans(config: &Config, deployed: &[Deployed]) -> Result<Vec<Plan>, String> {
+async fn plans(config: &Config, deployed: &[Version]) -> Result<Vec<Plan>, String> {
     let source = source(config).map_err(|error| in_words(&error))?;
     let sink = ClickHouse::new(config.clickhouse.clone()).map_err(|error| in_words(&error))?;
     // What the registry says is kept nowhere: a check leaves no trace.
     let folder = tempfile::tempdir().map_err(|error| in_words(&error))?;
     let artifacts = Artifacts::open(folder.path()).map_err(|error| in_words(&error))?;
     let registry = registry(config, &artifacts).map_err(|error| in_words(&error))?;
-    let plan = |one: &Deployed| {
+    let plan = |one: &Version| {
         let (topics, transform) = (one.file.topics.clone(), one.transform.clone());
         let (source, sink, registry) = (&source, &sink, registry.as_deref());
         async move { Plan::make(&**source, sink, registry, &topics, &transform).await }
@@ -82,7 +82,7 @@ fn show_settings(config: &Config) {
 }
 
 /// Shows a plugin; a table that is `shown` already, with the same plan, is named alone: all have their dead letters in one.
-fn show(deployed: &Deployed, plan: &Plan, shown: &mut BTreeSet<String>) {
+fn show(deployed: &Version, plan: &Plan, shown: &mut BTreeSet<String>) {
     let (file, transform) = (&deployed.file, &deployed.transform);
     println!("\n{}", file.settings.name);
     println!("  topics    {}: {}", file.topics.join(", "), partitions(plan));

@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
 
-use crate::config::{Config, Input, PluginFile};
+use crate::config::{Config, Input};
+use crate::deploy::Plugins;
 use crate::engine::Lanes;
 
 /// How often lanes are looked for.
@@ -35,26 +36,19 @@ pub(super) fn begins(config: &Config) -> String {
 }
 
 /// Tells what begins, then of each plugin what it reads, once it is known.
-pub(super) async fn greet(begins: String, plugins: Vec<PluginFile>, lanes: Lanes) {
+pub(super) async fn greet(begins: String, plugins: Plugins, lanes: Lanes) {
     tell(&begins);
-    if plugins.is_empty() {
-        return tell("no plugins: nothing to do");
-    }
     let began = Instant::now();
-    let mut waiting = plugins;
+    let mut waiting = plugins.all();
     while !waiting.is_empty() {
         sleep(LOOK).await;
         let patient = began.elapsed() < PATIENCE;
         waiting.retain(|plugin| {
-            let reads = reads(&plugin.settings.name, &lanes);
-            match reads {
-                Some(reads) => tell(&format!("{} reads {reads}", plugin.settings.name)),
+            let name = plugin.name();
+            match reads(name, &lanes) {
+                Some(reads) => tell(&format!("{name} reads {reads}")),
                 None if patient => return true,
-                None => tell(&format!(
-                    "{} waits for a topic: there is none yet of {}",
-                    plugin.settings.name,
-                    plugin.topics.join(", ")
-                )),
+                None => tell(&format!("{name} waits for a topic: there is none yet of {}", plugin.topics().join(", "))),
             }
             false
         });

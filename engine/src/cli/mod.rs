@@ -24,7 +24,7 @@ pub use run::{Running, RunningError, start};
 pub use state::{StateCommand, StateExportArgs, StateLanes};
 
 use crate::config::{Config, Overlay, Problems};
-use crate::engine::Deployed;
+use crate::deploy::Version;
 use crate::offsets::LaneId;
 use crate::source::Found;
 
@@ -67,7 +67,7 @@ fn overlay(args: &RunArgs) -> Overlay {
 }
 
 /// The lane of a plugin on a partition.
-fn lane_id(deployed: &Deployed, found: &Found) -> LaneId {
+fn lane_id(deployed: &Version, found: &Found) -> LaneId {
     let settings = &deployed.file.settings;
     LaneId {
         tenant: settings.tenant.clone(),

@@ -13,8 +13,9 @@ use super::run::{RunningError, engine_runtime, load_plugins, surroundings};
 use super::when::milliseconds;
 use crate::clock::{Clock, SystemClock};
 use crate::config::{Config, Problems};
+use crate::deploy::{Plugins, Version, Versions};
 use crate::disposition::in_words;
-use crate::engine::{Deployed, Engine, EngineError, Lanes};
+use crate::engine::{Engine, EngineError, Lanes};
 use crate::journal::{JournalError, Position};
 use crate::lane::Surroundings;
 use crate::lane_status::LaneState;
@@ -114,7 +115,7 @@ pub(super) fn replay(args: &ReplayArgs) -> ExitCode {
 /// What a replay works with.
 struct Work {
     config: Config,
-    deployed: Deployed,
+    deployed: Version,
     around: Surroundings,
     clickhouse: Arc<ClickHouse>,
 }
@@ -352,12 +353,12 @@ impl Work {
             ends.insert(self.lane_id(&found), self.around.source.bounds(&found.partition).await?.1);
         }
         let transform = pending.transform(&self.around.host, &self.deployed.transform)?;
-        let deployed = Deployed { file: self.deployed.file.clone(), transform };
+        let version = Arc::new(Version::new(self.deployed.file.clone(), transform));
+        let plugins: Plugins = [Arc::new(Versions::new(version))].into_iter().collect();
         let config = Config { until_idle: false, ..self.config.clone() };
         let ((stopper, stopped), lanes) = (stop(), Lanes::default());
         let metrics = Arc::new(Metrics::default());
-        let engine =
-            Engine::new(Arc::new(config), self.around.clone(), vec![deployed], metrics, lanes.clone(), stopped);
+        let engine = Engine::new(Arc::new(config), self.around.clone(), plugins, metrics, lanes.clone(), stopped);
         let mut running = tokio::spawn(engine.run());
         let mut look = interval(LOOK);
         look.set_missed_tick_behavior(MissedTickBehavior::Delay);

@@ -2,10 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use serde::Serialize;
@@ -16,22 +17,22 @@ use tokio::sync::Semaphore;
 use super::greeting::{begins, greet};
 use crate::artifacts::{ArtifactError, Artifacts};
 use crate::clock::SystemClock;
-use crate::config::{Config, Input, PluginFile, Problems, read_plugins};
+use crate::config::{Config, Input, Problems, read_plugins};
 use crate::cpu::Cpu;
+use crate::deploy::{Deployer, Plugins, Version, build};
 use crate::disposition::in_words;
-use crate::engine::{Deployed, Engine, EngineError, Lanes};
+use crate::engine::{Engine, EngineError, Lanes};
 use crate::journal::{JournalError, LocalJournal};
 use crate::lane::{MAX_RECOVERIES, Surroundings};
 use crate::metrics::{Metrics, Totals};
 use crate::plan::{Finding, Plan, Weight};
-use crate::plugin::{Host, HostError, HostSettings};
+use crate::plugin::{CompiledCode, Host, HostError, HostSettings};
 use crate::registry::{Registry, RegistryError};
 use crate::replay::{Pending, ReplayError};
 use crate::server::{Shown, listen};
 use crate::sink::{ClickHouse, SinkError};
 use crate::source::{FileSource, KafkaSource, Source, SourceError};
 use crate::stop::{Stop, Stopper};
-use crate::transform::{BuildError, Kind, SettingsError, Transform};
 use crate::verify::watch::watch;
 
 /// An engine put together, and what shows it from outside.
@@ -46,6 +47,8 @@ pub struct Running {
     pub plans: BoxFuture<'static, ()>,
     /// Counts committed rows in their tables, for ever.
     pub watch: BoxFuture<'static, ()>,
+    /// Decides which versions of plugins run, for ever.
+    pub deployer: BoxFuture<'static, ()>,
 }
 
 /// Why an engine can't be put together.
@@ -102,56 +105,17 @@ pub enum RunningError {
 ///
 /// # Errors
 /// Everything that is wrong with any of them.
-pub(super) fn load_plugins(config: &Config, host: &Host) -> Result<Vec<Deployed>, Problems> {
+pub(super) fn load_plugins(config: &Config, host: &Host) -> Result<Vec<Version>, Problems> {
     let mut problems = Problems::default();
-    let mut deployed = Vec::new();
+    let mut versions = Vec::new();
     for file in read_plugins(&config.plugins, &config.database)? {
-        match load(host, &file) {
-            Ok(transform) => deployed.push(Deployed { file, transform }),
-            Err(found) => problems.0.extend(found.0),
+        let wasm = std::fs::read(file.artifact()).map(Bytes::from);
+        match build(host, file, &wasm) {
+            Ok(version) => versions.push(version),
+            Err(refusal) => problems.0.extend(refusal.problems.0),
         }
     }
-    problems.none(deployed)
-}
-
-fn load(host: &Host, file: &PluginFile) -> Result<Transform, Problems> {
-    let artifact = file.artifact();
-    let mut problems = Problems::default();
-    let wasm = match file.settings.kind {
-        Kind::Bronze { .. } => None,
-        Kind::Plugin => match std::fs::read(&artifact) {
-            Ok(wasm) => Some(wasm.into()),
-            Err(error) => {
-                let hint = (!artifact.exists()).then(|| not_built(&artifact, &file.settings.name));
-                problems.of_path(&artifact, format!("can't be read: {error}"), hint);
-                return Err(problems);
-            }
-        },
-    };
-    Transform::build(host, file.settings.clone(), wasm).map_err(|error| {
-        match error {
-            BuildError::Settings(SettingsError::Misfit { problems: misfits }) => {
-                misfits.into_iter().for_each(|misfit| problems.add(file.place(&misfit.key), misfit.message, None));
-            }
-            BuildError::Settings(SettingsError::NoPlugin) | BuildError::Load(_) | BuildError::Input(_) => {
-                problems.of_path(&artifact, in_words(&error), None);
-            }
-        }
-        problems
-    })
-}
-
-/// What to do about a folder without a built plugin.
-fn not_built(artifact: &Path, name: &str) -> String {
-    let folder = artifact.parent().unwrap_or(Path::new("."));
-    if !folder.join("Cargo.toml").exists() {
-        return "put the built file there, or take messages as they come: bronze = \"TABLE\" in plugin.toml".to_owned();
-    }
-    let plugins = match folder.parent() {
-        Some(plugins) if plugins != Path::new("plugins") => format!(" --plugins {}", plugins.display()),
-        Some(_) | None => String::new(),
-    };
-    format!("build it: engine plugin build {name}{plugins}")
+    problems.none(versions)
 }
 
 /// Puts an engine together.
@@ -159,23 +123,33 @@ fn not_built(artifact: &Path, name: &str) -> String {
 /// # Errors
 /// What is missing or wrong.
 pub fn start(config: Config, stop: Stop) -> Result<Running, RunningError> {
-    let host = Host::new(HostSettings::default())?;
-    let deployed = load_plugins(&config, &host)?;
-    let (around, clickhouse) = surroundings(&config, host)?;
+    read_plugins(&config.plugins, &config.database)?; // mistakes are told before anything is touched
+    let (around, clickhouse) = surroundings(&config, host(&config)?)?;
     if let Some(Pending { plugin, .. }) = Pending::read(&config.data_dir)? {
         return Err(RunningError::ReplayPending { plugin });
     }
-    let plugins = deployed.iter().map(|deployed| (deployed.file.clone(), deployed.transform.clone())).collect();
-    let plans = say_plans(around.source.clone(), clickhouse.clone(), around.registry.clone(), plugins).boxed();
-    let tables = deployed.iter().flat_map(|deployed| deployed.transform.tables());
-    let tables: BTreeMap<_, _> = tables.map(|table| (table.quoted(), table)).collect();
-    let shown = Shown { lanes: Lanes::default(), metrics: Arc::new(Metrics::default()), clickhouse };
-    let files = deployed.iter().map(|deployed| deployed.file.clone()).collect();
-    let greeting = greet(begins(&config), files, shown.lanes.clone()).boxed();
-    let engine = Engine::new(Arc::new(config), around, deployed, shown.metrics.clone(), shown.lanes.clone(), stop);
-    let tables = tables.into_values().collect();
-    let watch = watch(shown.clickhouse.clone(), shown.lanes.clone(), shown.metrics.clone(), tables).boxed();
-    Ok(Running { engine, shown, greeting, plans, watch })
+    let metrics = Arc::new(Metrics::default());
+    let deployer = Deployer::start(around.clone(), &config, metrics.clone())?;
+    let plugins = deployer.plugins().clone();
+    let shown = Shown { lanes: Lanes::default(), metrics, clickhouse, deployments: deployer.deployments().clone() };
+    let plans = say_plans(around.source.clone(), shown.clickhouse.clone(), around.registry.clone(), plugins.clone());
+    let watch = watch(shown.clickhouse.clone(), shown.lanes.clone(), shown.metrics.clone(), plugins.clone());
+    let greeting = greet(begins(&config), plugins.clone(), shown.lanes.clone()).boxed();
+    // A run that ends with its source is over what the folder held when it began.
+    let deployer = deployer.run(!config.until_idle);
+    let engine = Engine::new(Arc::new(config), around, plugins, shown.metrics.clone(), shown.lanes.clone(), stop);
+    let (plans, watch, deployer) = (plans.boxed(), watch.boxed(), deployer.boxed());
+    Ok(Running { engine, shown, greeting, plans, watch, deployer })
+}
+
+/// Each plugin is compiled on one thread, so that one that comes while others run does not take their cores; what was
+/// compiled once is kept.
+fn host(config: &Config) -> Result<Host, HostError> {
+    let compiled = CompiledCode::open(&config.data_dir).inspect_err(|error| {
+        let folder = config.data_dir.display();
+        tracing::warn!(%folder, %error, "compiled code can't be kept: each start compiles all plugins");
+    });
+    Host::keeping(HostSettings { parallel: false, ..HostSettings::default() }, compiled.ok())
 }
 
 /// What lanes share, made of the settings: from now on the journal is this process's.
@@ -213,14 +187,11 @@ pub(super) fn source(config: &Config) -> Result<Arc<dyn Source>, SourceError> {
 
 /// Says in the log how each plugin fits its topics and tables, while the lanes begin: a lane refuses what it can't do
 /// by itself, but nobody should have to find out from its rows that a column is always null.
-async fn say_plans(
-    source: Arc<dyn Source>,
-    sink: Arc<ClickHouse>,
-    registry: Option<Arc<Registry>>,
-    deployed: Vec<(PluginFile, Transform)>,
-) {
-    for (file, transform) in deployed {
-        let plan = Plan::make(&*source, &sink, registry.as_deref(), &file.topics, &transform).await;
+async fn say_plans(source: Arc<dyn Source>, sink: Arc<ClickHouse>, registry: Option<Arc<Registry>>, plugins: Plugins) {
+    for versions in plugins.all() {
+        let version = versions.newcomer().unwrap_or_else(|| versions.current());
+        let (file, transform) = (&version.file, &version.transform);
+        let plan = Plan::make(&*source, &sink, registry.as_deref(), &file.topics, transform).await;
         for Finding { weight, message } in plan.findings {
             let plugin = &file.settings.name;
             match weight {
@@ -278,10 +249,11 @@ async fn run_until_stopped(config: Config) -> Result<(), Failure> {
     let (stopper, stopped) = crate::stop::stop();
     let address = config.listen;
     let until_idle = config.until_idle;
-    let Running { engine, shown, greeting, plans, watch } = start(config, stopped)?;
+    let Running { engine, shown, greeting, plans, watch, deployer } = start(config, stopped)?;
+    tokio::spawn(greeting);
     tokio::spawn(plans);
     tokio::spawn(watch);
-    tokio::spawn(greeting);
+    tokio::spawn(deployer);
     if let Some(address) = address {
         let bound = listen(address, shown.clone()).await.map_err(|source| Failure::Listen { address, source })?;
         tracing::info!(address = %bound, "serving /metrics and /health");

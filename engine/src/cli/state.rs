@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use crate::disposition::in_words;
 use crate::journal::{Journal, JournalError, LocalJournal, Position};
 use crate::offsets::LaneId;
-use crate::state::State;
+use crate::state::{Disk, State, StateError};
 
 /// What to do with state.
 #[derive(Clone, Debug, Subcommand)]
@@ -60,6 +60,8 @@ pub struct StateExportArgs {
 enum Failure {
     #[error(transparent)]
     Journal(#[from] JournalError),
+    #[error(transparent)]
+    State(#[from] StateError),
     #[error("writing failed")]
     Write(#[from] io::Error),
 }
@@ -111,7 +113,11 @@ fn read(journal: &LocalJournal, lane: &LaneId) -> Result<State, Failure> {
         state = State::of(record)?;
         Ok(())
     })?;
+    if let Some(folder) = journal.disk_of(lane).filter(|folder| folder.is_dir()) {
+        state.keep_on(Disk::open(&folder, 0, 0)?);
+    }
     journal.look(lane, &mut |record| state.restore(record))?;
+    state.open_disk()?;
     Ok(state)
 }
 
@@ -123,7 +129,7 @@ fn inspect(args: &StateLanes, out: &mut impl Write) -> Result<usize, Failure> {
             writeln!(out, "  remembers nothing")?;
         }
         for (index, table) in state.tables().iter().enumerate() {
-            let Found { entries, expired, bytes, expiries } = found(state, index, position.watermark_ms);
+            let Found { entries, expired, bytes, expiries } = found(state, index, position.watermark_ms)?;
             let between = expiries
                 .map_or_else(|| "none expires".to_owned(), |(first, last)| format!("expiries from {first} to {last}"));
             writeln!(out, "  {}: {entries} entries, {bytes} bytes, {expired} expired, {between}", table.name)?;
@@ -138,24 +144,24 @@ struct Found {
     entries: usize,
     /// Of them, those whose expiry the watermark of the next epoch has reached.
     expired: usize,
+    /// Of keys and values.
     bytes: usize,
     /// The earliest and the latest.
     expiries: Option<(i64, i64)>,
 }
 
-fn found(state: &State, table: usize, watermark_ms: Option<i64>) -> Found {
-    let bytes = state.size(table).map_or(0, |size| size.bytes);
-    let entries = state.entries(table).into_iter().flatten();
-    entries.fold(Found { bytes, ..Found::default() }, |found, (_, _, expiry)| Found {
-        entries: found.entries + 1,
-        expired: found.expired + usize::from(watermark_ms.is_some_and(|watermark| expiry <= watermark)),
-        expiries: match (expiry, found.expiries) {
-            (i64::MAX, expiries) => expiries,
-            (expiry, None) => Some((expiry, expiry)),
-            (expiry, Some((first, last))) => Some((first.min(expiry), last.max(expiry))),
-        },
-        ..found
-    })
+fn found(state: &State, table: usize, watermark_ms: Option<i64>) -> Result<Found, StateError> {
+    let mut found = Found::default();
+    state.each_entry(table, |key, value, expiry| {
+        found.entries += 1;
+        found.bytes += key.len() + value.len();
+        found.expired += usize::from(watermark_ms.is_some_and(|watermark| expiry <= watermark));
+        if expiry != i64::MAX {
+            let (first, last) = found.expiries.unwrap_or((expiry, expiry));
+            found.expiries = Some((first.min(expiry), last.max(expiry)));
+        }
+    })?;
+    Ok(found)
 }
 
 fn export(args: &StateExportArgs) -> Result<usize, Failure> {
@@ -168,14 +174,17 @@ fn export(args: &StateExportArgs) -> Result<usize, Failure> {
             if args.table.as_ref().is_some_and(|wanted| *wanted != table.name) {
                 continue;
             }
-            for (key, value, expiry) in state.entries(index).into_iter().flatten() {
+            let mut written = Ok(());
+            state.each_entry(index, |key, value, expiry| {
                 let line = json!({
                     "plugin": lane.plugin, "topic": lane.topic, "partition": lane.partition, "table": table.name,
-                    "key": cell(key.as_ref()), "value": cell(value),
-                    "expiry_ms": (expiry != i64::MAX).then_some(expiry),
+                    "key": cell(key), "value": cell(value), "expiry_ms": (expiry != i64::MAX).then_some(expiry),
                 });
-                writeln!(out, "{line}")?;
-            }
+                if written.is_ok() {
+                    written = writeln!(out, "{line}");
+                }
+            })?;
+            written?;
         }
         Ok(())
     })?;
@@ -215,7 +224,7 @@ mod tests {
             let journal = LocalJournal::open(folder.path()).expect("a new journal");
             let taken = journal.take(&lane).await.expect("nobody's");
             let position = Position { epoch: 1, next_offset: Some(9), watermark_ms: Some(10), ..Position::default() };
-            let commit = Commit { epoch: 1, position, state: state.seal().0 };
+            let commit = Commit { epoch: 1, position, state: state.seal().expect("in memory").changes };
             journal.commit(&lane, taken.owner, commit).await.expect("in order");
         });
         folder
@@ -233,7 +242,7 @@ mod tests {
         let mut shown = Vec::new();
         assert_eq!(inspect(&lanes("events"), &mut shown).expect("readable"), 1);
         let expected = "default/events/clicks/3: epoch 1, watermark 10\n  \
-                        seen: 2 entries, 70 bytes, 1 expired, expiries from 10 to 10\n";
+                        seen: 2 entries, 6 bytes, 1 expired, expiries from 10 to 10\n";
         assert_eq!(String::from_utf8(shown).expect("text"), expected);
         assert_eq!(inspect(&lanes("other"), &mut Vec::new()).expect("readable"), 0);
 
@@ -256,12 +265,12 @@ mod tests {
     #[test]
     fn tables_are_counted_with_their_expiries() {
         let mut state = State::new(vec![StateTable { name: "t".to_owned(), on_expire: OnExpire::Call }], 1 << 20);
-        assert_eq!(found(&state, 0, None), Found::default());
+        assert_eq!(found(&state, 0, None).expect("there"), Found::default());
         let keys = Cells::Variable { offsets: &[0, 1, 2, 3], bytes: b"abc" };
         let values = Cells::Fixed { width: 0, bytes: &[] };
         state.put_many(0, keys, values, &[10, 30, i64::MAX]).expect("good");
-        let expected = Found { entries: 3, expired: 1, bytes: 3 * 49, expiries: Some((10, 30)) };
-        assert_eq!(found(&state, 0, Some(20)), expected);
+        let expected = Found { entries: 3, expired: 1, bytes: 3, expiries: Some((10, 30)) };
+        assert_eq!(found(&state, 0, Some(20)).expect("there"), expected);
     }
 
     #[test]

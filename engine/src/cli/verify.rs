@@ -14,8 +14,8 @@ use crate::artifacts::{ArtifactError, Artifacts};
 use crate::clock::{Clock, SystemClock};
 use crate::config::{Config, Problems};
 use crate::cpu::Cpu;
+use crate::deploy::Version;
 use crate::disposition::in_words;
-use crate::engine::Deployed;
 use crate::journal::{Journal, JournalError, LocalJournal, Position};
 use crate::offsets::{LaneId, OffsetRange};
 use crate::plugin::{Host, HostSettings};
@@ -125,12 +125,12 @@ async fn run(args: &VerifyArgs) -> Result<bool, Failure> {
     let config = Config::read(&super::overlay(&args.at))?;
     let host = Host::new(HostSettings::default()).map_err(RunningError::from)?;
     let deployed = load_plugins(&config, &host)?;
-    let name = |deployed: &Deployed| deployed.file.settings.name.clone();
+    let name = |deployed: &Version| deployed.file.settings.name.clone();
     if let Some(unknown) = args.plugin.iter().find(|plugin| !deployed.iter().any(|it| name(it) == **plugin)) {
         let (folder, names) = (config.plugins.display(), deployed.iter().map(name).collect::<Vec<_>>().join(", "));
         return Err(Failure::Asked(format!("there is no plugin {unknown} in {folder}: {names}")));
     }
-    let meant = |it: &&Deployed| args.plugin.is_empty() || args.plugin.contains(&name(it));
+    let meant = |it: &&Version| args.plugin.is_empty() || args.plugin.contains(&name(it));
     // Where nothing was kept yet, nothing is kept now: an audit leaves no trace.
     let scratch = tempfile::tempdir().map_err(|error| Failure::Asked(in_words(&error)))?;
     let kept = if config.data_dir.exists() { config.data_dir.as_path() } else { scratch.path() };
@@ -189,7 +189,7 @@ fn positions(config: &Config) -> Result<Option<BTreeMap<LaneId, Position>>, Fail
 async fn lane(
     args: &VerifyArgs,
     audit: &Audit,
-    deployed: &Deployed,
+    deployed: &Version,
     found: &Found,
     journal: Option<&BTreeMap<LaneId, Position>>,
 ) -> Result<Report, Failure> {
@@ -222,7 +222,7 @@ async fn lane(
 async fn range(
     args: &VerifyArgs,
     audit: &Audit,
-    deployed: &Deployed,
+    deployed: &Version,
     found: &Found,
     journal: Option<&BTreeMap<LaneId, Position>>,
     notes: &mut Vec<String>,
@@ -261,7 +261,7 @@ async fn range(
     Ok(OffsetRange { start: begin.max(first), end: until.min(committed) })
 }
 
-async fn tables_there(audit: &Audit, deployed: &Deployed) -> Result<Vec<Arc<crate::table::Table>>, Failure> {
+async fn tables_there(audit: &Audit, deployed: &Version) -> Result<Vec<Arc<crate::table::Table>>, Failure> {
     let mut there = Vec::new();
     for table in deployed.transform.tables() {
         if in_time("ClickHouse", audit.clickhouse.comparable(&table)).await? == crate::sink::Comparable::Rows {
@@ -290,7 +290,7 @@ async fn in_time<T, E: Into<Failure>>(
 }
 
 /// Names rows of lanes that the plugin does not have: another plugin's, a former topic's, or nobody's.
-async fn strangers(args: &VerifyArgs, audit: &Audit, deployed: &Deployed, known: &[u64]) -> Result<(), Failure> {
+async fn strangers(args: &VerifyArgs, audit: &Audit, deployed: &Version, known: &[u64]) -> Result<(), Failure> {
     if args.json || known.is_empty() {
         return Ok(());
     }

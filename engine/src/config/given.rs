@@ -39,12 +39,16 @@ pub(super) struct Settings {
 impl Settings {
     /// Reads a TOML file. Syntax errors are noted; what stands on other lines is there all the same.
     pub(super) fn read_file(&mut self, path: &Path) {
-        let text = match fs::read_to_string(path) {
-            Ok(text) => text,
-            Err(error) => return self.problems.of_path(path, format!("can't be read: {error}"), None),
-        };
-        let mut file = File { path, text: &text, broken_lines: Vec::new() };
-        let (table, errors) = DeTable::parse_recoverable(&text);
+        match fs::read_to_string(path) {
+            Ok(text) => self.read_text(path, &text),
+            Err(error) => self.problems.of_path(path, format!("can't be read: {error}"), None),
+        }
+    }
+
+    /// Reads what is in a TOML file.
+    pub(super) fn read_text(&mut self, path: &Path, text: &str) {
+        let mut file = File { path, text, broken_lines: Vec::new() };
+        let (table, errors) = DeTable::parse_recoverable(text);
         for error in errors {
             let span = error.span().unwrap_or_default();
             file.broken_lines.push(file.line(&span));

@@ -6,11 +6,13 @@ mod given;
 mod partitions;
 mod plugin_file;
 mod problem;
+mod rollout;
 
 pub use engine_file::{Config, Input, Overlay};
 pub use partitions::Partitions;
-pub use plugin_file::{PluginFile, read_plugin_folder, read_plugins};
+pub use plugin_file::{PluginFile, TENANT, parse_plugin, plugin_folders, read_plugin_folder, read_plugins};
 pub use problem::{Place, Problem, Problems};
+pub use rollout::{Mode, Promote, Rollout};
 
 #[cfg(test)]
 mod tests;

@@ -24,23 +24,34 @@
 //! memory_mib = 256
 //! call_ms = 5000
 //! output_mib = 64
-//! state_mib = 1024                     # of what the plugin remembers, for each partition
+//! state_mib = 1024                     # memory for what the plugin remembers, for each partition
+//! state_disk_mib = 65536               # disk for what memory has no room for; 0: none
+//! [rollout]                            # how a new version takes over, while the engine runs
+//! mode = "replace"                     # or "shadow", "canary"
+//! share = 0.1                          # of the partitions, for a canary
+//! promote = "by-hand"                  # or "when-equal": who lets a shadow or canary take over
+//! probation_s = 60                     # how long it is watched
+//! probation_rows = 100000              # or after how many messages it no longer is
+//! max_dead_letters = 0.01              # how much larger the share of dead letters may be
+//! max_cost = 3.0                       # how many times as much CPU time a message may take
 //! ```
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use super::given::Settings;
 use super::partitions::Partitions;
 use super::problem::{Place, Problems};
+use super::rollout::{Rollout, rollout};
 use crate::decode::{Case, Encoding, Policy, Reading};
 use crate::input::{Decimals, Tombstone};
 use crate::source::Start;
 use crate::transform::{EventTimeSettings, Kind, SandboxLimits, TransformSettings};
 
 /// All transforms are of one tenant as long as no folder says otherwise.
-const TENANT: &str = "default";
+pub const TENANT: &str = "default";
 /// 4 GiB is all that a 32-bit plugin can address.
 const MOST_MIB: usize = 4096;
 /// 1 TiB: more than any machine that this runs on.
@@ -59,6 +70,8 @@ pub struct PluginFile {
     pub partitions: Partitions,
     /// What decides its output.
     pub settings: TransformSettings,
+    /// How a new version of it takes over.
+    pub rollout: Rollout,
     /// Where the settings stand that only the plugin can judge: by key, such as `parameters.rate`.
     pub places: BTreeMap<String, Place>,
 }
@@ -84,7 +97,12 @@ impl PluginFile {
 pub fn read_plugins(folder: &Path, database: &str) -> Result<Vec<PluginFile>, Problems> {
     let mut problems = Problems::default();
     let mut plugins = Vec::new();
-    for folder in folders(folder, &mut problems) {
+    let folders = plugin_folders(folder).unwrap_or_else(|error| {
+        let hint = "name the folder of plugins with --plugins".to_owned();
+        problems.of_path(folder, format!("can't be read: {error}"), Some(hint));
+        Vec::new()
+    });
+    for folder in folders {
         if folder.join("plugin.toml").is_file() {
             let (plugin, found) = read_plugin(&folder, database);
             plugins.push(plugin);
@@ -110,34 +128,42 @@ pub fn read_plugin_folder(folder: &Path, database: &str) -> Result<PluginFile, P
     problems.none(plugin)
 }
 
+/// Reads one plugin from what was in its plugin.toml.
+///
+/// # Errors
+/// Every mistake in it, with its place.
+pub fn parse_plugin(folder: &Path, text: &str, database: &str) -> Result<PluginFile, Problems> {
+    let mut given = Settings::default();
+    given.read_text(&folder.join("plugin.toml"), text);
+    let (plugin, problems) = plugin_of(folder, given, database);
+    problems.none(plugin)
+}
+
 /// The folders below a folder, in order of their names. Names that begin with a dot are left out: editors and mounted
 /// config maps use them.
-fn folders(folder: &Path, problems: &mut Problems) -> Vec<PathBuf> {
-    let entries = match fs::read_dir(folder) {
-        Ok(entries) => entries,
-        Err(error) => {
-            let hint = "name the folder of plugins with --plugins".to_owned();
-            problems.of_path(folder, format!("can't be read: {error}"), Some(hint));
-            return Vec::new();
-        }
-    };
+///
+/// # Errors
+/// It can't be read.
+pub fn plugin_folders(folder: &Path) -> io::Result<Vec<PathBuf>> {
     let hidden = |path: &Path| path.file_name().is_none_or(|name| name.to_string_lossy().starts_with('.'));
-    let mut folders: Vec<_> =
-        entries.flatten().map(|entry| entry.path()).filter(|path| path.is_dir() && !hidden(path)).collect();
+    let entries = fs::read_dir(folder)?.flatten().map(|entry| entry.path());
+    let mut folders: Vec<_> = entries.filter(|path| path.is_dir() && !hidden(path)).collect();
     folders.sort();
-    folders
+    Ok(folders)
 }
 
 fn read_plugin(folder: &Path, database: &str) -> (PluginFile, Problems) {
-    let path = folder.join("plugin.toml");
-    let name = folder.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned());
     let mut given = Settings::default();
-    given.read_file(&path);
+    given.read_file(&folder.join("plugin.toml"));
+    plugin_of(folder, given, database)
+}
 
+fn plugin_of(folder: &Path, mut given: Settings, database: &str) -> (PluginFile, Problems) {
+    let name = folder.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned());
     let topics = given.list("topics").unwrap_or_default();
     if topics.is_empty() {
         let hint = "topics = [\"server.schema.table\"], or a regular expression that begins with ^".to_owned();
-        given.problems.add(Place::Path(path), "topics: not given", Some(hint));
+        given.problems.add(Place::Path(folder.join("plugin.toml")), "topics: not given", Some(hint));
     }
     let kind = match given.text("bronze") {
         Some((table, _)) => Kind::Bronze { table },
@@ -172,8 +198,9 @@ fn read_plugin(folder: &Path, database: &str) -> (PluginFile, Problems) {
         idle_ms: given.value("event_time.idle_ms", "a number of ms"),
     };
     settings.limits = limits(&mut given);
+    let rollout = rollout(&mut given);
     let (folder, start) = (folder.to_owned(), start.unwrap_or(Start::Earliest));
-    (PluginFile { folder, topics, start, partitions, settings, places }, given.finish())
+    (PluginFile { folder, topics, start, partitions, settings, rollout, places }, given.finish())
 }
 
 /// The policies below a key, each one of those that its case has.
@@ -195,6 +222,9 @@ fn limits(given: &mut Settings) -> SandboxLimits {
     }
     if let Some(bytes) = mebibytes(given, "limits.state_mib", MOST_STATE_MIB) {
         limits.state_bytes = bytes;
+    }
+    if let Some(mib) = given.value::<u64>("limits.state_disk_mib", "a number of MiB, or 0") {
+        limits.state_disk_bytes = mib.saturating_mul(1 << 20);
     }
     if let Some(ms) = given.value("limits.call_ms", "a number of ms") {
         limits.call_ms = ms;

@@ -195,3 +195,37 @@ fn policies_are_one_of_their_case_and_mistakes_have_their_place() {
     assert!(problems.contains("a/plugin.toml:5:1: columns.c.infinit: there is no such key"), "{problems}");
     assert!(problems.contains("did you mean columns.c.infinity?"), "{problems}");
 }
+
+#[test]
+fn a_rollout_is_within_its_bounds_and_has_what_its_mode_knows() {
+    let folder = tempfile::tempdir().unwrap();
+    let parse = |text: &str| parse_plugin(folder.path(), &format!("topics = ['x']\n[rollout]\n{text}"), "db");
+    assert_eq!(parse("").unwrap().rollout, Rollout::default());
+    let text = "mode = 'canary'\nshare = 0.25\npromote = 'when-equal'\nprobation_s = 5\nprobation_rows = 1000\n\
+                max_dead_letters = 0\nmax_cost = 1.5";
+    let expected = Rollout {
+        mode: Mode::Canary,
+        share: 0.25,
+        probation: Duration::from_secs(5),
+        probation_rows: Some(1000),
+        max_dead_letters: 0.0,
+        max_cost: 1.5,
+        promote: Promote::WhenEqual,
+    };
+    assert_eq!(parse(text).unwrap().rollout, expected);
+
+    let text = "mode = 'shadow'\nshare = 2\nprobation_s = 90000\nprobation_rows = 0\nmax_dead_letters = -0.1\nmax_cost = 0.5\n\
+                promote = 'soon'";
+    let problems = parse(text).unwrap_err().to_string().replace(&format!("{}/", folder.path().display()), "");
+    let expected = "\
+plugin.toml:4:1: rollout.share: has a meaning for mode = \"canary\" alone
+plugin.toml:4:1: rollout.share: not between 0 and 1
+plugin.toml:9:1: rollout.promote: not one of by-hand, when-equal
+plugin.toml:5:1: rollout.probation_s: not between 0 and 86400
+plugin.toml:6:1: rollout.probation_rows: not at least 1
+plugin.toml:7:1: rollout.max_dead_letters: not between 0 and 1
+plugin.toml:8:1: rollout.max_cost: not between 1 and 1000";
+    assert_eq!(problems, expected);
+    assert!(parse("promote = 'by-hand'").unwrap_err().to_string().contains("has a meaning for mode = \"shadow\""));
+    assert!(parse("max_cost = nan").unwrap_err().to_string().contains("not between 1 and 1000"));
+}

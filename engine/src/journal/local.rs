@@ -13,7 +13,7 @@ mod state_files;
 mod writer;
 
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::mpsc;
 use std::thread;
 
@@ -151,6 +151,10 @@ impl Journal for LocalJournal {
 
     fn restart<'a>(&'a self, lane: &'a LaneId, position: Position) -> BoxFuture<'a, Result<(), JournalError>> {
         async move { self.write(lane, Write::Restart(position)).await.map(drop) }.boxed()
+    }
+
+    fn disk_of(&self, lane: &LaneId) -> Option<PathBuf> {
+        Some(self.store.files.disk(&lane_key(lane)))
     }
 
     fn lanes(&self) -> Result<Vec<(LaneId, Position, usize)>, JournalError> {

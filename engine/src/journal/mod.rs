@@ -21,6 +21,7 @@ mod simulated;
 mod state_log;
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 
 use futures::future::BoxFuture;
 use serde::{Deserialize, Serialize};
@@ -264,6 +265,9 @@ pub trait Journal: Send + Sync {
         owner: Owner,
         each: &mut dyn FnMut(&[u8]) -> Result<(), StateError>,
     ) -> Result<(), JournalError>;
+
+    /// The folder for what a lane remembers and memory has no room for; `None`: there is none.
+    fn disk_of(&self, lane: &LaneId) -> Option<PathBuf>;
 
     /// An operator's decision: the lane goes on from this position, in a new generation, its open epochs given up and its
     /// state forgotten.

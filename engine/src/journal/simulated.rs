@@ -5,6 +5,7 @@
 //! one would have written, a part may be there as well, behind the end of the lane's log: a torn write.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
@@ -22,6 +23,8 @@ use crate::state::StateError;
 pub struct SimulatedDisk {
     state: Arc<Mutex<State>>,
     chance: Chance,
+    /// Where lanes have folders, of a real disk: what is written there is synced at once.
+    folder: Option<PathBuf>,
 }
 
 #[derive(Debug, Default)]
@@ -113,7 +116,19 @@ impl SimulatedDisk {
     /// An empty disk.
     #[must_use]
     pub fn new(chance: Chance) -> Self {
-        Self { state: Arc::default(), chance }
+        Self { state: Arc::default(), chance, folder: None }
+    }
+
+    /// Gives lanes folders below this one for what memory has no room for. Copies of the disk have none.
+    pub fn keep_below(&mut self, folder: PathBuf) {
+        self.folder = Some(folder);
+    }
+
+    /// A lane's folder.
+    #[must_use]
+    pub fn disk_of(&self, lane: &LaneId) -> Option<PathBuf> {
+        let name = lane.to_string().replace('/', "-");
+        self.folder.as_ref().map(|folder| folder.join(name))
     }
 
     /// A copy of what is durable on it: a restored backup, a folder on two machines.
@@ -121,7 +136,7 @@ impl SimulatedDisk {
     pub fn copy(&self) -> Self {
         let synced = locked(&self.state).synced.clone();
         let state = State { lanes: synced.clone(), synced, ..State::default() };
-        Self { state: Arc::new(Mutex::new(state)), chance: self.chance.clone() }
+        Self { state: Arc::new(Mutex::new(state)), chance: self.chance.clone(), folder: None }
     }
 
     /// Opens the journal for a process. Whatever a former process left unsynced is decided now. The former one is not
@@ -190,6 +205,14 @@ impl SimulatedDisk {
         state.sync();
     }
 
+    /// Whether a durable intent names a block of this digest.
+    #[must_use]
+    pub fn has_intended(&self, digest: &str) -> bool {
+        let state = locked(&self.state);
+        // The latest are asked for most.
+        state.intents.iter().rev().any(|(_, intent)| intent.blocks.iter().any(|block| block.digest == digest))
+    }
+
     /// Every intent that was ever durable, in order.
     #[must_use]
     pub fn intents(&self) -> Vec<(LaneId, Intent)> {
@@ -249,14 +272,22 @@ impl State {
     }
 
     fn sync(&mut self) {
+        self.sync_writes();
+        self.synced = self.lanes.clone();
+    }
+
+    /// The same where all that differs was written by [`State::apply`].
+    fn sync_writes(&mut self) {
         for (lane, write) in std::mem::take(&mut self.unsynced) {
+            if let Some(written) = self.lanes.get(&lane) {
+                self.synced.insert(lane.clone(), written.clone());
+            }
             match write {
                 Write::Intend(_, intent) => self.intents.push((lane, intent)),
                 Write::Commit(_, commit) => self.commits.push((lane, commit)),
                 Write::Take | Write::Restart(_) => {}
             }
         }
-        self.synced = self.lanes.clone();
     }
 
     fn sync_fails(&mut self) -> bool {
@@ -303,7 +334,7 @@ impl SimulatedJournal {
             let source = fjall::Error::Io(std::io::Error::other("the simulated disk failed"));
             return Err(JournalError::Storage { action: "writing", source });
         }
-        state.sync();
+        state.sync_writes();
         Ok(())
     }
 }
@@ -350,6 +381,10 @@ impl Journal for SimulatedJournal {
         let path = format!("log {} of the simulated disk", taken.end.number);
         let read = taken.read(lane, each);
         read.map_err(|source| JournalError::State { lane: Box::new(lane.clone()), path, source })
+    }
+
+    fn disk_of(&self, lane: &LaneId) -> Option<PathBuf> {
+        self.disk.disk_of(lane)
     }
 
     fn restart<'a>(&'a self, lane: &'a LaneId, position: Position) -> BoxFuture<'a, Result<(), JournalError>> {

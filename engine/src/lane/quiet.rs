@@ -32,6 +32,11 @@ impl Quiet {
         Self { event_time, linger, decided: Instant::now(), at_end: None }
     }
 
+    /// Another version of the plugin goes on.
+    pub(super) fn by(&mut self, event_time: Option<EventTime>) {
+        self.event_time = event_time;
+    }
+
     pub(super) fn decided(&mut self) {
         self.decided = Instant::now();
     }

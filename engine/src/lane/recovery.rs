@@ -1,12 +1,14 @@
 //! Ending the epochs that a lane had decided before a crash, in order, as they were decided.
 
+use std::ops::ControlFlow;
 use std::time::Duration;
 
 use tokio::time::{Instant, interval};
 
-use super::{Ahead, Held, Lane, LaneError, STATUS_INTERVAL, after, finished};
+use super::{Ahead, Held, Lane, LaneError, Left, STATUS_INTERVAL, after, finished};
 use crate::batch::{Message, RawBatch};
 use crate::crash_point::CrashPoint;
+use crate::deploy::VersionId;
 use crate::journal::{Intent, Position};
 use crate::lane_status::LaneState;
 use crate::registry::Schemas;
@@ -20,13 +22,14 @@ const LEADER_CATCHES_UP: Duration = Duration::from_secs(30);
 
 impl Lane {
     /// Ends the open epochs. Each is made with the plugin that it was decided with, over the state that the epochs before it
-    /// left, and that plugin's tables of it: where the next one is of another plugin, the state is read anew.
+    /// left, and that plugin's tables of it: where the next one is of another plugin, the state is read anew. Breaks off if
+    /// what is kept then is for another version of the plugin.
     pub(super) async fn recover(
         &self,
         held: &Held,
         mut position: Position,
         open: Vec<Intent>,
-    ) -> Result<Ahead, LaneError> {
+    ) -> Result<ControlFlow<Left, Ahead>, LaneError> {
         let mut remembered: Option<(Transform, State)> = None;
         for intent in open {
             self.status.set_state(LaneState::Recovering);
@@ -35,15 +38,19 @@ impl Lane {
             let state = self.remembered(held, &transform, remembered).await?;
             let (made, state) = self.make_again(&intent, &transform, state).await?;
             CrashPoint::MadeAgain.reached();
-            remembered = Some((transform, state));
+            remembered = Some((transform.clone(), state));
             position = after(&position, &intent);
-            let mut epoch = self.send(held, Transformed { intent, ..made }, position.clone(), None, true);
+            let mut epoch = self.send(held, (Transformed { intent, ..made }, transform), position.clone(), None, true);
             finished(&mut epoch).await?;
             self.commit(held, epoch).await?;
         }
+        self.versions.keeps(&self.id, &position.state_versions);
+        if self.versions.of(&self.id).id() != self.version.id() {
+            return Ok(ControlFlow::Break(Left::Changed));
+        }
         self.reads_what_is_kept(&position)?;
-        let state = self.remembered(held, &self.transform, remembered).await?;
-        Ok(Ahead { position, state })
+        let state = self.remembered(held, &self.version.transform, remembered).await?;
+        Ok(ControlFlow::Continue(Ahead { position, state }))
     }
 
     /// An open epoch as it was decided, ready to be sent, and the state behind it. Its messages are in memory all at once,
@@ -65,10 +72,8 @@ impl Lane {
 
     /// The transform that an epoch was decided with: the present one, or one from the artifacts.
     async fn transform_of(&self, intent: &Intent) -> Result<Transform, LaneError> {
-        let same = intent.plugin_digest == self.transform.plugin_digest()
-            && intent.settings_digest == self.transform.settings_digest();
-        if same {
-            return Ok(self.transform.clone());
+        if VersionId::of_intent(intent) == *self.version.id() {
+            return Ok(self.version.transform.clone());
         }
         tracing::info!(lane = %self.id, epoch = intent.epoch, plugin = %intent.plugin_digest, "with the plugin it was decided with");
         let (artifacts, host, intent) = (self.around.artifacts.clone(), self.around.host.clone(), intent.clone());

@@ -5,8 +5,8 @@ use std::time::Instant;
 use super::{Held, Lane, LaneError};
 use crate::journal::Position;
 use crate::offsets::LaneId;
-use crate::state::State;
-use crate::transform::Transform;
+use crate::state::{Disk, State};
+use crate::transform::{Transform, TransformError};
 
 /// What a lane keeps was written by a version of the plugin's state that the plugin does not read.
 #[derive(Debug, thiserror::Error)]
@@ -59,19 +59,27 @@ impl Lane {
             return Ok(state);
         }
         let (journal, lane, owner, began) = (self.around.journal.clone(), self.id.clone(), held.owner, Instant::now());
-        let read = move || journal.state(&lane, owner, &mut |record| state.restore(record)).map(|()| state);
+        let disk_bytes = transform.settings().limits.state_disk_bytes;
+        let read = move || -> Result<State, LaneError> {
+            if let Some(folder) = journal.disk_of(&lane) {
+                state.keep_on(Disk::open(&folder, owner.0, disk_bytes).map_err(TransformError::from)?);
+            }
+            journal.state(&lane, owner, &mut |record| state.restore(record))?;
+            state.open_disk().and_then(|()| state.clean_disk()).map_err(TransformError::from)?;
+            Ok(state)
+        };
         let state = self.around.cpu.run(read).await?;
-        let (bytes, ms) = (state.bytes(), began.elapsed().as_millis());
-        tracing::info!(lane = %self.id, bytes, ms, "what the plugin remembers was read");
+        let (bytes, on_disk, ms) = (state.bytes(), state.disk_bytes(), began.elapsed().as_millis());
+        tracing::info!(lane = %self.id, bytes, on_disk, ms, "what the plugin remembers was read");
         Ok(state)
     }
 
     /// Refuses a plugin that can't read what an earlier version of it has written here.
     pub(super) fn reads_what_is_kept(&self, position: &Position) -> Result<(), OtherState> {
-        let described = self.transform.plugin().and_then(|plugin| plugin.description().state.as_ref());
+        let described = self.version.transform.plugin().and_then(|plugin| plugin.description().state.as_ref());
         let (keeps, reads) = described.map_or((None, &[][..]), |state| (Some(state.version), &state.reads[..]));
         let written = &position.state_versions;
-        if written.iter().all(|version| keeps == Some(*version) || reads.contains(version)) {
+        if self.version.reads(written) {
             return Ok(());
         }
         Err(OtherState { lane: Box::new(self.id.clone()), written: written.clone(), keeps, reads: reads.to_vec() })

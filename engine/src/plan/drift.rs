@@ -113,6 +113,13 @@ impl Drift {
 }
 
 impl LaneDrift {
+    /// The same eyes, through another version of the plugin: what the rows were before is known.
+    #[must_use]
+    pub fn through(&self, transform: &Transform) -> Self {
+        let last = self.last.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        Self { last: Mutex::new(last), ..self.drift.lane(&self.lane, transform) }
+    }
+
     /// Looks at an epoch, and says in the log what is new. Gives back how many changes that are.
     pub fn look(&self, range: OffsetRange, rows: &Observed) -> usize {
         let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);

@@ -67,6 +67,17 @@ impl Plan {
         topics: &[String],
         transform: &Transform,
     ) -> Self {
+        let plan = Self::of_topics(source, registry, topics, transform).await;
+        Self { tables: plan_tables(sink, transform).await, ..plan }
+    }
+
+    /// Compares a plugin with its topics alone.
+    pub async fn of_topics(
+        source: &dyn Source,
+        registry: Option<&Registry>,
+        topics: &[String],
+        transform: &Transform,
+    ) -> Self {
         let partitions = within("the source does not answer", source.discover(topics)).await;
         let mut sample = None;
         let mut findings = Vec::new();
@@ -84,8 +95,7 @@ impl Plan {
                 findings.extend(columns::compare(description.format, &wanted, sample));
             }
         }
-        let tables = plan_tables(sink, transform).await;
-        Self { partitions, sample, findings, tables }
+        Self { partitions, sample, findings, tables: Vec::new() }
     }
 
     /// Whether the plugin can do its work as things are: nothing is known that stops a lane or sets every message aside.

@@ -10,6 +10,7 @@ use wasmtime::{
     WasmBacktraceDetails,
 };
 
+use super::compiled::CompiledCode;
 use super::contract::{Level, Version};
 use super::fault::FRAMES_COLLECTED;
 use super::sandbox::{CORE_INSTANCES, GuestLog, MEMORIES, Sandbox, TABLE_ELEMENTS, TABLES};
@@ -31,11 +32,16 @@ pub struct HostSettings {
     pub instances: u32,
     /// Largest artifact that is loaded.
     pub artifact_bytes: usize,
+    /// Most code that is compiled: nothing stops a compiler that has begun. Each MiB takes it about a second of one core,
+    /// and some tens of MiB of memory.
+    pub code_bytes: usize,
+    /// Whether one plugin is compiled on all cores, or on the thread alone that loads it.
+    pub parallel: bool,
 }
 
 impl Default for HostSettings {
     fn default() -> Self {
-        Self { instances: 512, artifact_bytes: 64 << 20 }
+        Self { instances: 512, artifact_bytes: 64 << 20, code_bytes: 16 << 20, parallel: true }
     }
 }
 
@@ -49,6 +55,7 @@ pub(super) struct Shared {
     pub(super) engine: Engine,
     pub(super) linker: Linker<Sandbox>,
     pub(super) settings: HostSettings,
+    pub(super) compiled: Option<CompiledCode>,
     /// Instances that live.
     instances: AtomicU32,
     _ticker: Ticker,
@@ -72,12 +79,19 @@ impl Host {
     /// If this machine can't run it. Where only the pool of prepared memories is impossible (a limit of address
     /// space), it does without, which costs about half the speed, and the log says so.
     pub fn new(settings: HostSettings) -> Result<Self, HostError> {
+        Self::keeping(settings, None)
+    }
+
+    /// The same, and what it compiles is kept.
+    ///
+    /// # Errors
+    /// As [`Self::new`].
+    pub fn keeping(settings: HostSettings, compiled: Option<CompiledCode>) -> Result<Self, HostError> {
         let engine = engine(settings).map_err(HostError::Engine)?;
         let linker = linker(&engine).map_err(HostError::Engine)?;
         let ticker = Ticker::start(&engine).map_err(HostError::Ticker)?;
-        Ok(Self {
-            shared: Arc::new(Shared { engine, linker, settings, instances: AtomicU32::new(0), _ticker: ticker }),
-        })
+        let instances = AtomicU32::new(0);
+        Ok(Self { shared: Arc::new(Shared { engine, linker, settings, compiled, instances, _ticker: ticker }) })
     }
 }
 
@@ -105,6 +119,7 @@ impl Drop for Slot {
 
 fn engine(settings: HostSettings) -> wasmtime::Result<Engine> {
     let mut config = config();
+    config.parallel_compilation(settings.parallel);
     config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool(settings)));
     Engine::new(&config).or_else(|error| {
         tracing::warn!(

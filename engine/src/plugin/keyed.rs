@@ -118,7 +118,7 @@ impl Request {
                 Fault::Contract { message: format!("{}{of}: {error}", self.name) }
             }
             StateError::Answer { .. } => Fault::StateTraffic { limit_bytes: sandbox.limits.output_bytes },
-            StateError::Quota { .. } => Fault::State(error),
+            StateError::Quota { .. } | StateError::DiskQuota { .. } | StateError::Disk { .. } => Fault::State(error),
             StateError::Damaged(what) => {
                 Fault::Engine { message: format!("{} found a damaged state: {what}", self.name) }
             }

@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use sha2::{Digest, Sha256};
@@ -28,6 +29,17 @@ pub enum LoadError {
     #[error("the artifact has {bytes} bytes, at most {limit_bytes} are loaded")]
     TooLarge {
         /// Its size.
+        bytes: usize,
+        /// The limit.
+        limit_bytes: usize,
+    },
+    /// More code than [`super::HostSettings::code_bytes`].
+    #[error(
+        "it has {} MiB of code, at most {} MiB are compiled: is it built without optimisation, or data compiled as code?",
+        bytes >> 20, limit_bytes >> 20
+    )]
+    TooMuchCode {
+        /// Its bytes.
         bytes: usize,
         /// The limit.
         limit_bytes: usize,
@@ -87,7 +99,17 @@ pub struct Plugin {
     inner: Arc<Inner>,
 }
 
+/// How a plugin came to its code.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Compiling {
+    /// It was compiled before, and kept.
+    pub cached: bool,
+    /// How long it took to have it.
+    pub took: Duration,
+}
+
 struct Inner {
+    compiling: Compiling,
     bytes: Bytes,
     digest: String,
     description: Description,
@@ -121,19 +143,36 @@ impl Host {
         if bytes.len() > limit_bytes {
             return Err(LoadError::TooLarge { bytes: bytes.len(), limit_bytes });
         }
-        let (component, version) = compile(&self.shared.engine, &bytes)?;
-        let exports = Exports::new(self, &component, version)?;
         let digest = hex(&Sha256::digest(&bytes));
+        let began = Instant::now();
+        let (component, cached) = self.code(&bytes, &digest)?;
+        let compiling = Compiling { cached, took: began.elapsed() };
+        let version = contract_of(&self.shared.engine, &component)?;
+        let exports = Exports::new(self, &component, version)?;
         let description = exports.describe(&digest)?;
         let inner = Inner {
             log_name: description.name.as_str().into(),
             outputs: description.outputs.iter().map(OutputPlan::new).collect(),
+            compiling,
             bytes,
             digest,
             description,
             exports,
         };
         Ok(Plugin { inner: Arc::new(inner) })
+    }
+
+    /// The code of an artifact, and whether it was kept from an earlier time.
+    fn code(&self, bytes: &[u8], digest: &str) -> Result<(Component, bool), LoadError> {
+        let Shared { engine, settings, compiled, .. } = &*self.shared;
+        if let Some(component) = compiled.as_ref().and_then(|compiled| compiled.find(engine, digest)) {
+            return Ok((component, true));
+        }
+        let component = compile(engine, bytes, settings.code_bytes)?;
+        if let Some(compiled) = compiled {
+            compiled.keep(engine, digest, &component);
+        }
+        Ok((component, false))
     }
 }
 
@@ -142,6 +181,12 @@ impl Plugin {
     #[must_use]
     pub fn digest(&self) -> &str {
         &self.inner.digest
+    }
+
+    /// How it came to its code.
+    #[must_use]
+    pub fn compiling(&self) -> Compiling {
+        self.inner.compiling
     }
 
     /// What the plugin says of itself.
@@ -269,20 +314,42 @@ fn other_types(error: &wasmtime::Error) -> LoadError {
     LoadError::NotAPlugin { message: format!("its functions have other types than the contract's: {error:#}") }
 }
 
-/// A compiled component that imports nothing but the contract, and which version of it.
-fn compile(engine: &Engine, bytes: &[u8]) -> Result<(Component, Version), LoadError> {
+/// Compiles an artifact: a component, or a core module that is made one.
+fn compile(engine: &Engine, bytes: &[u8], most_code: usize) -> Result<Component, LoadError> {
+    let wrapped;
     let component = match bytes.get(..8) {
-        Some([0, b'a', b's', b'm', 1, 0, 0, 0]) => Component::from_binary(engine, &wrap(bytes)?),
-        Some([0, b'a', b's', b'm', _, 0, 1, 0]) => Component::from_binary(engine, bytes),
+        Some([0, b'a', b's', b'm', 1, 0, 0, 0]) => {
+            wrapped = wrap(bytes)?;
+            &wrapped[..]
+        }
+        Some([0, b'a', b's', b'm', _, 0, 1, 0]) => bytes,
         _ if bytes.starts_with(b"\0asm") => return Err(LoadError::Invalid { message: "unknown version".to_owned() }),
         _ => return Err(LoadError::NotWasm),
     };
-    let component = component.map_err(|error| LoadError::Invalid { message: format!("{error:#}") })?;
+    let code = code_bytes(component).map_err(|error| LoadError::Invalid { message: error.to_string() })?;
+    if code > most_code {
+        return Err(LoadError::TooMuchCode { bytes: code, limit_bytes: most_code });
+    }
+    Component::from_binary(engine, component).map_err(|error| LoadError::Invalid { message: format!("{error:#}") })
+}
+
+/// The version of the contract that a component is written for, if it imports nothing else.
+fn contract_of(engine: &Engine, component: &Component) -> Result<Version, LoadError> {
     let imports = component.component_type();
     let imports: Vec<String> = imports.imports(engine).map(|(name, _)| name.to_owned()).collect();
     let version = refuse_foreign(imports.iter().map(|name| (name.as_str(), name.clone())))?;
-    let no_plugin = || LoadError::NotAPlugin { message: "it knows nothing of engine:plugin".to_owned() };
-    Ok((component, version.ok_or_else(no_plugin)?))
+    version.ok_or_else(|| LoadError::NotAPlugin { message: "it knows nothing of engine:plugin".to_owned() })
+}
+
+/// Bytes of functions in all modules of a component.
+fn code_bytes(component: &[u8]) -> Result<usize, wasmparser::BinaryReaderError> {
+    let mut bytes = 0_usize;
+    for payload in Parser::new(0).parse_all(component) {
+        if let Payload::CodeSectionStart { size, .. } = payload? {
+            bytes = bytes.saturating_add(size as usize);
+        }
+    }
+    Ok(bytes)
 }
 
 /// Makes a component of a core module, by the metadata that the SDK's bindings leave in it.
@@ -339,7 +406,7 @@ fn other_version(found: &str) -> LoadError {
     LoadError::Version { found: found.to_owned(), supported: Version::ALL.map(Version::name).join(" and "), newer }
 }
 
-fn hex(bytes: &[u8]) -> String {
+pub(super) fn hex(bytes: &[u8]) -> String {
     bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut hex, byte| {
         // Writing to a string does not fail.
         let _ = write!(hex, "{byte:02x}");

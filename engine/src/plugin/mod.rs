@@ -9,6 +9,7 @@
 mod host;
 mod ticker;
 mod load;
+mod compiled;
 mod metadata;
 mod describe;
 mod contract;
@@ -30,9 +31,10 @@ use crate::input::{Format, InputColumn};
 use crate::state::{StateError, StateTable};
 use crate::table::{Index, TableKind};
 
+pub use compiled::CompiledCode;
 pub use host::{Host, HostError, HostSettings};
 pub use instance::Instance;
-pub use load::{LoadError, Plugin};
+pub use load::{Compiling, LoadError, Plugin};
 pub use rows::Rows;
 
 #[cfg(test)]

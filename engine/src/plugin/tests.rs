@@ -5,6 +5,7 @@ mod guest;
 mod border;
 mod evil;
 mod loading;
+mod compiled;
 mod described;
 mod keyed;
 

@@ -13,6 +13,7 @@ use axum::{Json, Router};
 use serde_json::json;
 use tokio::net::TcpListener;
 
+use crate::deploy::Deployments;
 use crate::engine::Lanes;
 use crate::lane_status::LaneState;
 use crate::metrics::{Counts, InsertTotals, Metrics, WINDOW};
@@ -31,6 +32,8 @@ pub struct Shown {
     pub metrics: Arc<Metrics>,
     /// The sink, for its counters.
     pub clickhouse: Arc<ClickHouse>,
+    /// What is known of plugins' versions.
+    pub deployments: Deployments,
 }
 
 /// Serves until the process ends.
@@ -143,5 +146,5 @@ fn warnings(shown: &Shown) -> Vec<String> {
         )
     };
     let warnings = shown.metrics.failing().into_iter().map(failing).chain(shown.metrics.wrong().into_iter().map(wrong));
-    warnings.chain(shown.lanes.warnings()).collect()
+    warnings.chain(shown.lanes.warnings()).chain(shown.deployments.warnings()).collect()
 }

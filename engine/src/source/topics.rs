@@ -20,6 +20,12 @@ pub(super) fn matching(
     Ok(names)
 }
 
+/// Whether a topic is one of those that are meant.
+#[must_use]
+pub fn names_topic(wanted: &[String], topic: &str) -> bool {
+    matching(wanted, || Ok(vec![topic.to_owned()])).is_ok_and(|names| names.iter().any(|name| name == topic))
+}
+
 fn compile(pattern: &str) -> Result<Regex, SourceError> {
     Regex::new(pattern).map_err(|error| SourceError::Refused { message: format!("topic pattern {pattern}: {error}") })
 }

@@ -29,6 +29,15 @@ impl Default for Hasher {
 }
 
 impl Hasher {
+    /// One that gives the same hashes as another of this seed.
+    pub(super) fn of_seed(seed: u64) -> Self {
+        Self { seed }
+    }
+
+    pub(super) fn seed(self) -> u64 {
+        self.seed
+    }
+
     pub(super) fn key(self, key: &[u8]) -> Hash {
         match key.try_into() {
             Ok(bytes) => self.number(u64::from_le_bytes(bytes)),

@@ -1,8 +1,9 @@
 //! Keyed state: what a plugin remembers of a lane from epoch to epoch.
 //!
 //! **Promise.** Answers depend on the changes of earlier epochs, those of this epoch's kept calls, and the epoch's
-//! watermark, and on nothing else: not on memory, on when entries were cleaned up or on how often the lane was restarted.
-//! An entry whose expiry the watermark has reached is not there. What is kept stays below the quota.
+//! watermark, and on nothing else: not on memory, on what lies on the disk, on when entries were cleaned up or on how often
+//! the lane was restarted. An entry whose expiry the watermark has reached is not there. What is kept stays below the
+//! quotas: of memory, where what it has no room for goes to the disk when an epoch is sealed, and of the disk.
 //! **Assumed.** One epoch at a time: [`State::begin`], calls (each kept or undone), [`State::seal`]. What `seal` gives is
 //! written with the epoch's commit, in order; a lane that fails drops the state and reads it again from the journal.
 //! **After a crash** [`State::restore`] folds what the journal has: the same entries as after the last commit. Epochs that
@@ -14,29 +15,38 @@
 //! | written with an expiry that the watermark has reached | as if it was deleted | not there for this epoch's reads; handed out by the next epoch |
 
 mod cells;
+mod disk;
 mod due;
+mod filter;
 mod hash;
 mod huge;
 mod numbers;
 mod record;
 mod requests;
+mod run;
+mod runs;
 mod table;
 mod texts;
 mod timers;
 mod undo;
 
+use std::path::PathBuf;
+
 use twox_hash::XxHash3_128;
 
-use hash::Hasher;
+use hash::{Hasher, SHARDS};
 use record::{Changes, Kind, Operation};
+use run::RunName;
+use runs::Writing;
 use table::Table;
 use texts::Entry;
 use undo::Undo;
 
 pub use cells::{Cells, CellsError};
+pub use disk::Disk;
 pub use due::Due;
 pub use requests::Found;
-pub use table::Key;
+use table::Key;
 
 /// A table of entries, as the plugin describes it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -80,9 +90,42 @@ pub enum StateError {
         /// The limit.
         limit_bytes: usize,
     },
+    /// The plugin keeps more than it may, on the disk.
+    #[error(
+        "the plugin's state would take {bytes} bytes on the disk, at most {limit_bytes} are allowed: raise `state_disk_mib` \
+         in `[limits]` of its plugin.toml, or let it keep less or for a shorter time"
+    )]
+    DiskQuota {
+        /// What it would take.
+        bytes: u64,
+        /// The limit.
+        limit_bytes: u64,
+    },
+    /// What memory had no room for can't be written or read.
+    #[error(
+        "{path}, where the plugin's state lies that memory has no room for, can't be used: {what}. Where it is damaged, restore \
+         the whole data folder from a backup, or give the state up: engine recover"
+    )]
+    Disk {
+        /// The file or folder.
+        path: String,
+        /// What is wrong.
+        what: String,
+    },
     /// A record of the journal is damaged.
     #[error("a record of state can't be read: {0}")]
     Damaged(&'static str),
+}
+
+/// An epoch's end.
+#[derive(Debug, Default)]
+pub struct Seal {
+    /// What it changed.
+    pub changes: Sealed,
+    /// Digest of the changes. That of an epoch that is made again is the same, whatever lies where.
+    pub digest: u128,
+    /// Files that nothing names any more once the changes are committed, and not before.
+    pub replaced: Vec<PathBuf>,
 }
 
 /// What an epoch changed, for the journal. The records are little-endian and begin with their format's version; see
@@ -103,16 +146,20 @@ pub enum Sealed {
 pub struct TableSize {
     /// Entries. Expired ones of a table that drops may still be among them.
     pub entries: usize,
-    /// Bytes, as the quota counts them.
+    /// Bytes of those in memory, as the quota counts them.
     pub bytes: usize,
     /// Bytes of memory that they take, with what is kept for the next ones.
     pub memory_bytes: usize,
+    /// Bytes of files.
+    pub disk_bytes: u64,
 }
 
 /// Entries are handed out at most so many at a time, where it is not said otherwise.
 pub const DUE_ROWS: usize = 8_192;
 /// Most keys of a request.
 pub const MOST_KEYS: usize = 1 << 20;
+/// The expiry of an entry in memory that says that there is none, whatever lies on the disk. No entry has it.
+const TOMBSTONE: i64 = i64::MIN + 1;
 /// Changes since the last snapshot that are not worth a new one yet.
 const SNAPSHOT_BYTES: usize = 64 << 20;
 
@@ -123,6 +170,8 @@ pub struct State {
     tables: Vec<Table>,
     hasher: Hasher,
     quota_bytes: usize,
+    /// Memory beyond which entries go to the disk, if there is one: some is left for the epoch after.
+    spill_bytes: usize,
     watermark_ms: Option<i64>,
     /// The epoch's so far.
     changes: Changes,
@@ -132,10 +181,14 @@ pub struct State {
     call_began: usize,
     /// What the journal holds since the last snapshot, and with it.
     written_bytes: usize,
+    /// Where entries go that memory has no room for.
+    disk: Option<Disk>,
+    /// Runs of tables that are not described now: the plugin before may come back.
+    others: Vec<RunName>,
 }
 
 impl State {
-    /// No entries. `quota_bytes` bounds keys, values and what the engine keeps beside them: 16 bytes for a key of 8 bytes
+    /// No entries. `quota_bytes` bounds the memory of them: keys, values and what the engine keeps beside them: 16 bytes for a key of 8 bytes
     /// without value in a table that drops; 32 for any other; 48 in a table that calls.
     #[must_use]
     pub fn new(tables: Vec<StateTable>, quota_bytes: usize) -> Self {
@@ -146,6 +199,7 @@ impl State {
             changes: Changes::new(Kind::Changes, &tables),
             described: tables,
             quota_bytes,
+            spill_bytes: quota_bytes - quota_bytes / 8,
             ..Self::default()
         }
     }
@@ -157,6 +211,15 @@ impl State {
     /// The record is damaged.
     pub fn of(record: &[u8]) -> Result<Self, StateError> {
         Ok(Self::new(record::tables(record)?, usize::MAX))
+    }
+
+    /// Has entries go to the disk, as soon as they take more memory than the quota. Said before anything is restored or
+    /// written: the disk says by which hash entries are ordered.
+    pub fn keep_on(&mut self, disk: Disk) {
+        let hasher = Hasher::of_seed(disk.seed());
+        self.tables = self.described.iter().map(|table| Table::new(table.on_expire, hasher)).collect();
+        self.hasher = hasher;
+        self.disk = Some(disk);
     }
 
     /// The tables, as they are described.
@@ -171,20 +234,31 @@ impl State {
     /// There is no such table.
     pub fn size(&self, table: usize) -> Result<TableSize, StateError> {
         let table = self.table(table)?;
-        Ok(TableSize { entries: table.len(), bytes: table.bytes(), memory_bytes: table.memory() })
+        Ok(TableSize {
+            entries: table.len(),
+            bytes: table.bytes(),
+            memory_bytes: table.memory(),
+            disk_bytes: table.disk_bytes(),
+        })
     }
 
-    /// Each entry of a table that is there: key, value, expiry (`i64::MAX`: never). In no order.
+    /// Gives each entry of a table that is there: key, value, expiry (`i64::MAX`: never). In no order.
     ///
     /// # Errors
-    /// There is no such table.
-    pub fn entries(&self, table: usize) -> Result<impl Iterator<Item = (Key<'_>, &[u8], i64)>, StateError> {
-        let watermark = self.watermark_ms;
-        let all = self.table(table)?.iter();
-        Ok(all.filter(move |(_, _, expiry)| live(*expiry, watermark)))
+    /// There is no such table, or the disk fails.
+    pub fn each_entry(
+        &self,
+        table: usize,
+        mut each: impl FnMut(&[u8], &[u8], i64),
+    ) -> Result<(), StateError> {
+        self.table(table)?.each(&mut |key, value, expiry| {
+            if live(expiry, self.watermark_ms) {
+                each(key, value, expiry);
+            }
+        })
     }
 
-    /// Folds a record of the journal over what there is.
+    /// Folds a record of the journal over what there is. Behind the last one, [`Self::open_disk`].
     ///
     /// # Errors
     /// It is damaged. The state is of no use then.
@@ -197,13 +271,35 @@ impl State {
         for operation in operations {
             self.fold(operation?)?;
         }
-        self.tables.iter_mut().for_each(Table::settle);
-        Ok(())
+        self.tables.iter_mut().try_for_each(Table::settle)
+    }
+
+    /// Opens what the records name on the disk.
+    ///
+    /// # Errors
+    /// It is not there, or damaged.
+    pub fn open_disk(&mut self) -> Result<(), StateError> {
+        match &self.disk {
+            Some(disk) => self.tables.iter_mut().try_for_each(|table| table.open_runs(disk)),
+            None if self.tables.iter().all(|table| table.run_names().next().is_none()) => Ok(()),
+            None => Err(StateError::Damaged("a part of the state lies on the disk, and it is not said where")),
+        }
+    }
+
+    /// Removes what the records do not name from the disk: what a crash left there. For the lane's owner alone.
+    ///
+    /// # Errors
+    /// The disk fails.
+    pub fn clean_disk(&self) -> Result<(), StateError> {
+        let own = self.tables.iter().flat_map(Table::run_names);
+        let named: Vec<RunName> = own.chain(self.others.iter().copied()).collect();
+        self.disk.as_ref().map_or(Ok(()), |disk| disk.keep_only(&named))
     }
 
     /// Makes room for a snapshot: to grow into it would move each entry two or three times.
     fn clear(&mut self, snapshot: &[u8]) -> Result<(), StateError> {
         self.written_bytes = 0;
+        self.others.clear();
         self.tables.iter_mut().for_each(Table::clear);
         let mut room = vec![(0, 0); self.tables.len()];
         for operation in record::read(snapshot, &self.described)?.1 {
@@ -237,18 +333,25 @@ impl State {
             }
             Operation::Expire { table, watermark_ms } => {
                 let Some(table) = table.and_then(|index| self.tables.get_mut(index)) else { return Ok(()) };
-                table.take_due(watermark_ms, |_, _, _| {});
+                table.take_due(watermark_ms, |_, _, _| {})?;
             }
+            Operation::Runs { table, shard, runs, all } => match table.and_then(|index| self.tables.get_mut(index)) {
+                Some(table) => table.name_runs(shard, runs, all),
+                None => self.others.extend(runs),
+            },
         }
         Ok(())
     }
 
     /// Begins an epoch: entries whose expiry is at or below its watermark are not there any more. Gives back those of
     /// tables that call, at most `rows` in each.
-    pub fn begin(&mut self, watermark_ms: Option<i64>, rows: usize) -> Vec<Due> {
+    ///
+    /// # Errors
+    /// The disk fails.
+    pub fn begin(&mut self, watermark_ms: Option<i64>, rows: usize) -> Result<Vec<Due>, StateError> {
         self.watermark_ms = self.watermark_ms.max(watermark_ms);
         let mut batches = Vec::new();
-        let Some(watermark) = self.watermark_ms else { return batches };
+        let Some(watermark) = self.watermark_ms else { return Ok(batches) };
         for (index, table) in self.tables.iter_mut().enumerate() {
             let before = batches.len();
             table.take_due(watermark, |key, value, expiry| {
@@ -262,13 +365,13 @@ impl State {
                         batches.push(batch);
                     }
                 }
-            });
+            })?;
             if batches.len() > before {
                 self.changes.expire(table_index(index), watermark);
             }
-            table.settle();
+            table.settle()?;
         }
-        batches
+        Ok(batches)
     }
 
     /// The earliest expiry of a table that calls: when an epoch without messages is worth while. Asked between epochs:
@@ -291,51 +394,153 @@ impl State {
         self.undo.take_back(|table, key, before| {
             let table = tables.get_mut(usize::from(table)).expect("only writes to tables that are there were noted");
             match before {
+                Some((_, TOMBSTONE)) => table.bury(hasher.key(key), key),
                 Some((value, expiry)) => table.put(hasher.key(key), Entry { key, value, expiry }, watermark),
-                None => table.remove(hasher.key(key), key),
+                None => table.forget(hasher.key(key), key),
             }
         });
     }
 
-    /// Ends the epoch: what it changed, and the digest of that. Where a snapshot is given, the digest is of the changes
-    /// all the same, so that an epoch that is made again has the same one.
-    pub fn seal(&mut self) -> (Sealed, u128) {
+    /// Ends the epoch: what it changed, and the digest of that. Where a snapshot is given, or entries go to the disk, the digest
+    /// is of the changes all the same, so that an epoch that is made again has the same one.
+    ///
+    /// # Errors
+    /// The disk fails, or is full.
+    pub fn seal(&mut self) -> Result<Seal, StateError> {
         self.undo.clear();
-        self.tables.iter_mut().for_each(Table::settle);
-        let changes = std::mem::replace(&mut self.changes, Changes::new(Kind::Changes, &self.described));
+        self.tables.iter_mut().try_for_each(Table::settle)?;
+        let mut changes = std::mem::replace(&mut self.changes, Changes::new(Kind::Changes, &self.described));
         self.call_began = self.changes.len();
-        let digest = XxHash3_128::oneshot(changes.bytes());
+        let mut seal = Seal { digest: XxHash3_128::oneshot(changes.bytes()), ..Seal::default() };
         if changes.is_empty() {
-            return (Sealed::Unchanged, digest);
+            return Ok(seal);
         }
+        let long = |written: usize, of: usize| written + changes.len() > SNAPSHOT_BYTES.max(of);
+        // Where a part is on the disk already, all goes there: what the journal has to read again is bounded by memory then.
+        let all = self.disk_bytes() > 0 && long(self.written_bytes, self.bytes());
+        let snapshot = all || long(self.written_bytes, self.bytes().saturating_mul(2));
+        self.spill(if all { 0 } else { self.spill_bytes }, &mut changes, &mut seal.replaced)?;
         self.written_bytes += changes.len();
-        if self.written_bytes <= SNAPSHOT_BYTES.max(self.bytes().saturating_mul(2)) {
-            return (Sealed::Changes(changes.into_bytes()), digest);
+        if !snapshot {
+            seal.changes = Sealed::Changes(changes.into_bytes());
+            return Ok(seal);
         }
         let snapshot = self.snapshot();
         self.written_bytes = snapshot.len();
-        (Sealed::Snapshot(snapshot), digest)
+        seal.changes = Sealed::Snapshot(snapshot);
+        Ok(seal)
     }
 
-    /// A record of all that is there.
+    /// Moves entries from memory to the disk until it has no more than this, a shard at a time, the largest first.
+    fn spill(
+        &mut self,
+        most_bytes: usize,
+        changes: &mut Changes,
+        replaced: &mut Vec<PathBuf>,
+    ) -> Result<(), StateError> {
+        let memory = |tables: &[Table]| tables.iter().map(Table::memory).sum::<usize>();
+        if !self.may_spill() || memory(&self.tables) <= most_bytes {
+            return Ok(());
+        }
+        if let Some(watermark) = self.watermark_ms {
+            self.tables.iter_mut().for_each(|table| table.clean(watermark));
+        }
+        let mut spilled = Vec::new();
+        while memory(&self.tables) > most_bytes {
+            let sizes = self.tables.iter().map(Table::largest_shard).enumerate();
+            let Some((index, (1.., shard))) = sizes.max_by_key(|(_, (bytes, _))| *bytes) else { break };
+            if spilled.contains(&(index, shard)) {
+                break; // what stays is to be handed out by the next epoch
+            }
+            let at = table_index(index);
+            let (table, mut writing) = self.writing(index, replaced)?;
+            let stay = table.spill(shard, &mut writing)?;
+            changes.runs(at, shard, &table.runs_of_shard(shard), true);
+            changes.put_all(at, stay.iter().map(|(key, (value, expiry))| (Key::Text(key), value.as_slice(), *expiry)));
+            spilled.push((index, shard));
+        }
+        self.check_disk(changes, replaced)
+    }
+
+    /// Where the disk is full, what has expired there is taken out before that is said.
+    fn check_disk(&mut self, changes: &mut Changes, replaced: &mut Vec<PathBuf>) -> Result<(), StateError> {
+        let limit_bytes = self.disk.as_ref().map_or(0, |disk| disk.limit_bytes);
+        if self.disk_bytes() > limit_bytes {
+            for (index, shard) in (0..self.tables.len()).flat_map(|index| (0..SHARDS).map(move |shard| (index, shard))) {
+                let (table, mut writing) = self.writing(index, replaced)?;
+                table.compact(shard, &mut writing)?;
+                changes.runs(table_index(index), shard, &table.runs_of_shard(shard), false);
+            }
+        }
+        self.disk.as_ref().map_or(Ok(()), Disk::sync)?;
+        let (bytes, stays) = (self.disk_bytes(), self.tables.iter().map(Table::resident_bytes).sum());
+        if bytes > limit_bytes {
+            return Err(StateError::DiskQuota { bytes, limit_bytes });
+        }
+        // Filters and timers stay in memory.
+        let limit_bytes = self.quota_bytes;
+        if stays > limit_bytes { Err(StateError::Quota { bytes: stays, limit_bytes }) } else { Ok(()) }
+    }
+
+    /// A table, and what it takes to write runs of it.
+    fn writing<'a>(
+        &'a mut self,
+        index: usize,
+        replaced: &'a mut Vec<PathBuf>,
+    ) -> Result<(&'a mut Table, Writing<'a>), StateError> {
+        let table = self.tables.get_mut(index).zip(self.described.get(index)).zip(self.disk.as_mut());
+        let ((table, described), disk) = table.ok_or(StateError::Damaged("there is no disk"))?;
+        let (hasher, on_expire, watermark_ms) = (self.hasher, described.on_expire, self.watermark_ms);
+        Ok((table, Writing { disk, hasher, on_expire, watermark_ms, replaced }))
+    }
+
+    fn may_spill(&self) -> bool {
+        self.disk.as_ref().is_some_and(|disk| disk.limit_bytes > 0)
+    }
+
+    /// A record of all that is there: what lies on the disk by its name.
     #[must_use]
     pub fn snapshot(&self) -> Vec<u8> {
         let mut snapshot = Changes::new(Kind::Snapshot, &self.described);
         for (index, table) in self.tables.iter().enumerate() {
-            let all = table.iter().filter(|(_, _, expiry)| table.keeps(*expiry, self.watermark_ms));
-            snapshot.put_all(table_index(index), all);
+            let at = table_index(index);
+            for shard in 0..SHARDS {
+                let runs = table.runs_of_shard(shard);
+                if !runs.is_empty() {
+                    snapshot.runs(at, shard, &runs, true);
+                }
+            }
+            if let Some(taken) = table.taken_ms().filter(|_| table.run_names().next().is_some()) {
+                snapshot.expire(at, taken);
+            }
+            let there = |expiry: i64| expiry != TOMBSTONE && table.keeps(expiry, self.watermark_ms);
+            snapshot.put_all(at, table.iter().filter(|(_, _, expiry)| there(*expiry)));
+            let hidden = table.iter().filter(|(_, _, expiry)| !there(*expiry)).map(|(key, ..)| key);
+            if table.run_names().next().is_some() {
+                snapshot.delete_all(at, hidden);
+            }
         }
         snapshot.into_bytes()
     }
 
-    /// Bytes of all entries, as the quota counts them.
+    /// Bytes of all entries in memory, as the quota counts them.
     #[must_use]
     pub fn bytes(&self) -> usize {
         self.tables.iter().map(Table::bytes).sum()
     }
 
-    /// Expired entries whose memory was not given back yet do not count.
+    /// Bytes of files.
+    #[must_use]
+    pub fn disk_bytes(&self) -> u64 {
+        self.tables.iter().map(Table::disk_bytes).sum()
+    }
+
+    /// Expired entries whose memory was not given back yet do not count. Where there is a disk, an epoch may go beyond the
+    /// quota, by what its calls may write, until it is sealed.
     fn check_quota(&mut self) -> Result<(), StateError> {
+        if self.may_spill() {
+            return Ok(());
+        }
         if self.bytes() > self.quota_bytes
             && let Some(watermark) = self.watermark_ms
         {
@@ -362,10 +567,10 @@ fn live(expiry: i64, watermark_ms: Option<i64>) -> bool {
     expiry == i64::MAX || watermark_ms.is_none_or(|watermark| expiry > watermark)
 }
 
-/// Of the entry of this index. The least number is not one that an entry has: the next one does as well.
+/// Of the entry of this index. The least numbers are not ones that an entry has: the next one does as well.
 #[inline]
 fn expiry(expiries: &[i64], index: usize) -> i64 {
-    expiries.get(index).map_or(i64::MAX, |expiry| (*expiry).max(i64::MIN + 1))
+    expiries.get(index).map_or(i64::MAX, |expiry| (*expiry).max(TOMBSTONE + 1))
 }
 
 #[cfg(test)]

@@ -99,6 +99,21 @@ impl Numbers {
         }
     }
 
+    pub(super) fn shard_bytes(&self, shard: usize) -> usize {
+        self.shards[shard].slots.len() * size_of::<Slot>()
+    }
+
+    /// Keys of a shard and their expiries.
+    pub(super) fn of_shard(&self, shard: usize) -> impl Iterator<Item = (u64, i64)> {
+        let slots = self.shards[shard].slots.iter();
+        slots.filter(|slot| slot.expiry != EMPTY).map(|slot| (slot.key, slot.expiry))
+    }
+
+    pub(super) fn clear_shard(&mut self, shard: usize) {
+        let before = std::mem::replace(&mut self.shards[shard], Shard { slots: Vec::new(), len: 0, earliest: i64::MAX });
+        self.len -= before.len;
+    }
+
     pub(super) fn iter(&self) -> impl Iterator<Item = (u64, i64)> {
         let slots = self.shards.iter().flat_map(|shard| &shard.slots);
         slots.filter(|slot| slot.expiry != EMPTY).map(|slot| (slot.key, slot.expiry))

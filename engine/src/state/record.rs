@@ -12,17 +12,23 @@
 //! | 1, table, count (32 bits), keys, expiries, values | writes entries, of keys that come twice the last |
 //! | 2, table, count (32 bits), keys | deletes entries |
 //! | 3, table, watermark (64 bits) | takes out all entries whose expiry it has reached |
+//! | 4, table, shard, count, runs | all that was written to this part of the table before lies in these runs, the older first: of each owner, number, bytes, place of its tail, checksum (64 bits each) |
+//! | 5, the same | the runs of this part of the table are these; what was written since the last 4 is not in them |
 //!
 //! Keys and values are columns: 0, width (32 bits), bytes; or 1, 2 or 4 (the bytes of a length), a length for each, bytes.
 //! Expiries are 0 (never), or 1 and 64 bits for each. All numbers are little-endian.
 
 use super::cells::{Cells, Checked};
+use super::hash::SHARDS;
+use super::run::RunName;
 use super::{Key, MOST_KEYS, OnExpire, StateError, StateTable};
 
 const VERSION: u8 = 1;
 const PUT: u8 = 1;
 const DELETE: u8 = 2;
 const EXPIRE: u8 = 3;
+const RUNS: u8 = 4;
+const MERGED: u8 = 5;
 /// Entries of one operation of a snapshot: read and applied at once.
 const SNAPSHOT_ROWS: usize = 8_192;
 
@@ -107,6 +113,26 @@ impl Changes {
         self.bytes.extend_from_slice(&watermark_ms.to_le_bytes());
     }
 
+    /// Where a shard lies; `all`: with all that memory had of it.
+    pub(super) fn runs(&mut self, table: u8, shard: usize, runs: &[RunName], all: bool) {
+        self.bytes.extend_from_slice(&[if all { RUNS } else { MERGED }, table, byte(shard), byte(runs.len())]);
+        for RunName { owner, number, bytes, tail, checksum } in runs {
+            for part in [owner, number, bytes, tail, checksum] {
+                self.bytes.extend_from_slice(&part.to_le_bytes());
+            }
+        }
+    }
+
+    /// Deletes keys, however many.
+    pub(super) fn delete_all<'a>(&mut self, table: u8, keys: impl Iterator<Item = Key<'a>>) {
+        let mut keys = keys.peekable();
+        while keys.peek().is_some() {
+            let some: Vec<_> = keys.by_ref().take(SNAPSHOT_ROWS).collect();
+            self.operation(DELETE, table, some.len());
+            self.column(some.iter().map(|key| key.as_ref()));
+        }
+    }
+
     /// Entries, however many.
     pub(super) fn put_all<'a>(&mut self, table: u8, entries: impl Iterator<Item = (Key<'a>, &'a [u8], i64)>) {
         let mut entries = entries.peekable();
@@ -164,6 +190,7 @@ pub(super) enum Operation<'a> {
     Put { table: Option<usize>, count: usize, keys: Column<'a>, expiries: Vec<i64>, values: Column<'a> },
     Delete { table: Option<usize>, count: usize, keys: Column<'a> },
     Expire { table: Option<usize>, watermark_ms: i64 },
+    Runs { table: Option<usize>, shard: usize, runs: Vec<RunName>, all: bool },
 }
 
 /// Cells as they lie in a record.
@@ -284,8 +311,21 @@ impl<'a> Reader<'a> {
                 Ok(Operation::Delete { table, count, keys: self.column(count)? })
             }
             EXPIRE => Ok(Operation::Expire { table, watermark_ms: i64::from_le_bytes(self.array()?) }),
-            _ => Err(StateError::Damaged("it has an unknown operation")),
+            RUNS | MERGED => {
+                let (shard, count) = (self.byte()?.into(), self.byte()?);
+                if shard >= SHARDS {
+                    return Err(StateError::Damaged("it names a part of a table that there is not"));
+                }
+                let runs = (0..count).map(|_| self.run()).collect::<Result<_, _>>()?;
+                Ok(Operation::Runs { table, shard, runs, all: operation == RUNS })
+            }
+            _ => Err(StateError::Damaged("it has an unknown operation: is this an older engine?")),
         }
+    }
+
+    fn run(&mut self) -> Result<RunName, StateError> {
+        let mut number = || self.array().map(u64::from_le_bytes);
+        Ok(RunName { owner: number()?, number: number()?, bytes: number()?, tail: number()?, checksum: number()? })
     }
 
     /// How many entries an operation is on. Bounded, or a few bytes could stand for four billion entries of no bytes.

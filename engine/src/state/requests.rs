@@ -4,7 +4,7 @@
 use super::cells::{Cells, CellsError, Checked, check_expiries};
 use super::table::Table;
 use super::texts::Entry;
-use super::{State, StateError, expiry, live, table_index};
+use super::{State, StateError, TOMBSTONE, expiry, live, table_index};
 
 /// Answers to a batch of keys.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -33,12 +33,12 @@ impl State {
         let hashes = self.hasher.all(keys);
         for (index, (key, hash)) in keys.iter().zip(&hashes).enumerate() {
             table.prefetch(&hashes, index);
-            if let Some((value, _)) = table.get(*hash, key).filter(|(_, expiry)| live(*expiry, self.watermark_ms)) {
+            if let Some((value, _)) = table.get(*hash, key)?.filter(|(_, expiry)| live(*expiry, self.watermark_ms)) {
                 if value.len() > limit_bytes.saturating_sub(found.bytes.len()) {
                     return Err(StateError::Answer { limit_bytes });
                 }
                 set_bit(&mut found.present, index);
-                found.bytes.extend_from_slice(value);
+                found.bytes.extend_from_slice(&value);
             }
             let end = u32::try_from(found.bytes.len()).map_err(|_| StateError::Answer { limit_bytes })?;
             found.offsets.push(end);
@@ -66,8 +66,7 @@ impl State {
         let hashes = self.hasher.all(keys);
         for (index, (key, hash)) in keys.iter().zip(&hashes).enumerate() {
             table.prefetch(&hashes, index);
-            let before = table.get(*hash, key).filter(|(_, expiry)| table.keeps(*expiry, watermark));
-            undo.note(at, key, before);
+            undo.note(at, key, table.in_memory(*hash, key));
             let entry = Entry { key, value: values.get(index), expiry: expiry(expiries, index) };
             table.put(*hash, entry, watermark);
         }
@@ -88,12 +87,11 @@ impl State {
         let mut deleted = Vec::new();
         for (index, (key, hash)) in keys.iter().zip(&hashes).enumerate() {
             table.prefetch(&hashes, index);
-            let before = table.get(*hash, key).filter(|(_, expiry)| table.keeps(*expiry, watermark));
-            if before.is_some() {
-                undo.note(at, key, before);
+            if table.get(*hash, key)?.is_some_and(|(_, expiry)| table.keeps(expiry, watermark)) {
+                undo.note(at, key, table.in_memory(*hash, key));
                 deleted.push(index);
+                table.remove(*hash, key);
             }
-            table.remove(*hash, key);
         }
         self.changes.delete(at, keys, &deleted);
         Ok(())
@@ -120,11 +118,15 @@ impl State {
         let hashes = self.hasher.all(keys);
         for (index, (key, hash)) in keys.iter().zip(&hashes).enumerate() {
             table.prefetch(&hashes, index);
-            let before = table.get(*hash, key);
-            if before.is_some_and(|(_, expiry)| live(expiry, watermark)) {
+            let before = table.in_memory(*hash, key);
+            let expiry_there = match before {
+                Some((_, expiry)) => Some(expiry).filter(|expiry| *expiry != TOMBSTONE),
+                None => table.on_disk(*hash, key)?.map(|(_, expiry)| expiry),
+            };
+            if expiry_there.is_some_and(|expiry| live(expiry, watermark)) {
                 continue;
             }
-            undo.note(at, key, before.filter(|(_, expiry)| table.keeps(*expiry, watermark)));
+            undo.note(at, key, before);
             table.put(*hash, Entry { key, value: &[], expiry: expiry(expiries, index) }, watermark);
             set_bit(&mut absent, index);
             inserted.push(index);

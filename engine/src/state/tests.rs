@@ -96,7 +96,7 @@ fn restored(records: &[Vec<u8>]) -> State {
 }
 
 fn record(state: &mut State) -> Vec<u8> {
-    match state.seal().0 {
+    match state.seal().expect("in memory").changes {
         Sealed::Changes(record) | Sealed::Snapshot(record) => record,
         Sealed::Unchanged => panic!("nothing has changed"),
     }
@@ -128,19 +128,19 @@ fn the_first_of_a_key_is_absent_once() {
 #[test]
 fn an_expired_entry_is_not_there() {
     let mut state = state();
-    assert!(state.begin(None, 10).is_empty());
+    assert!(state.begin(None, 10).expect("in memory").is_empty());
     put(&mut state, SEEN, "a", "1", i64::MIN);
     put(&mut state, SEEN, "b", "2", 100);
     put(&mut state, SEEN, "c", "3", i64::MAX);
     assert_eq!(got(&state, SEEN, &["a", "b", "c"]), [some("1"), some("2"), some("3")], "no watermark, nothing expires");
-    assert!(state.begin(Some(99), 10).is_empty());
+    assert!(state.begin(Some(99), 10).expect("in memory").is_empty());
     assert_eq!(got(&state, SEEN, &["a", "b", "c"]), [None, some("2"), some("3")]);
-    assert!(state.begin(Some(100), 10).is_empty());
+    assert!(state.begin(Some(100), 10).expect("in memory").is_empty());
     assert_eq!(got(&state, SEEN, &["a", "b", "c"]), [None, None, some("3")]);
     let keys = words(&["b", "c"]);
     let absent = state.insert_if_absent_many(SEEN, keys.cells(), &[500, 500]).expect("good");
     assert_eq!(absent, [0b01]);
-    assert!(state.begin(Some(i64::MAX), 10).is_empty());
+    assert!(state.begin(Some(i64::MAX), 10).expect("in memory").is_empty());
     assert_eq!(got(&state, SEEN, &["b", "c"]), [None, some("3")], "i64::MAX is never");
 }
 
@@ -152,13 +152,13 @@ fn entries_are_handed_out_once_in_order() {
     }
     put(&mut state, OPEN, "e", "later", 40);
     put(&mut state, OPEN, "d", "sooner", 15);
-    state.seal();
+    state.seal().expect("in memory");
     assert_eq!(state.next_expiry(), Some(10));
-    let due = state.begin(Some(20), 3);
+    let due = state.begin(Some(20), 3).expect("in memory");
     assert_eq!(due.iter().map(|batch| batch.expiries.len()).collect::<Vec<_>>(), [3, 1]);
     let row = |key: &str, value: &str, expiry| (OPEN, key.as_bytes().to_vec(), value.as_bytes().to_vec(), expiry);
     assert_eq!(handed_out(&due), [row("b", "B", 10), row("d", "sooner", 15), row("a", "A", 20), row("c", "C", 20)]);
-    assert!(state.begin(Some(20), 3).is_empty());
+    assert!(state.begin(Some(20), 3).expect("in memory").is_empty());
     assert_eq!(state.next_expiry(), Some(40));
     assert_eq!(got(&state, OPEN, &["a", "b", "e", "f"]), [None, None, some("later"), some("F")]);
 }
@@ -166,13 +166,13 @@ fn entries_are_handed_out_once_in_order() {
 #[test]
 fn an_entry_that_is_late_already_is_for_the_next_epoch() {
     let mut state = state();
-    state.begin(Some(100), 10);
+    state.begin(Some(100), 10).expect("in memory");
     put(&mut state, OPEN, "late", "1", 50);
     assert_eq!(got(&state, OPEN, &["late"]), [None]);
     let mut again = restored(&[record(&mut state)]);
     for state in [&mut state, &mut again] {
         assert_eq!(state.next_expiry(), Some(50));
-        assert_eq!(handed_out(&state.begin(Some(100), 10)).len(), 1);
+        assert_eq!(handed_out(&state.begin(Some(100), 10).expect("in memory")).len(), 1);
     }
 }
 
@@ -242,7 +242,7 @@ fn what_exceeds_the_quota_is_refused_but_expired_entries_do_not_count() {
     let size = state.size(SEEN).expect("there");
     assert_eq!((size.entries, size.bytes), (4, 96));
 
-    state.begin(Some(10), 10);
+    state.begin(Some(10), 10).expect("in memory");
     state.insert_if_absent_many(SEEN, of_numbers(&numbers(&[5, 6, 7])), &[]).expect("three have expired");
 }
 
@@ -259,7 +259,7 @@ fn a_snapshot_takes_the_place_of_what_was_written() {
         state
             .put_many(SEEN, of_numbers(&(round % 2).to_le_bytes()), texts([value.as_slice()]).cells(), &[])
             .expect("fits");
-        match state.seal().0 {
+        match state.seal().expect("in memory").changes {
             Sealed::Changes(record) => records.push(record),
             Sealed::Snapshot(record) => records = vec![record],
             Sealed::Unchanged => panic!("it has changed"),
@@ -274,10 +274,10 @@ fn a_snapshot_takes_the_place_of_what_was_written() {
 #[test]
 fn an_epoch_made_again_has_the_same_digest() {
     let epoch = |state: &mut State| {
-        state.begin(Some(50), 10);
+        state.begin(Some(50), 10).expect("in memory");
         put(state, OPEN, "a", "1", 60);
         state.delete_many(OPEN, words(&["b", "none"]).cells()).expect("good");
-        state.seal().1
+        state.seal().expect("in memory").digest
     };
     let mut first = state();
     put(&mut first, OPEN, "b", "2", 70);
@@ -287,7 +287,9 @@ fn an_epoch_made_again_has_the_same_digest() {
     let digest = epoch(&mut first);
     assert_eq!(digest, epoch(&mut again));
     assert_ne!(digest, epoch(&mut other), "nothing to hand out, nothing to delete");
-    assert_eq!(first.seal(), (Sealed::Unchanged, state().seal().1));
+    let unchanged = first.seal().expect("in memory");
+    let fresh = state().seal().expect("in memory");
+    assert_eq!((unchanged.changes, unchanged.digest), (Sealed::Unchanged, fresh.digest));
 }
 
 #[test]
@@ -320,9 +322,9 @@ fn a_record_says_which_tables_there_were() {
 fn a_damaged_record_is_refused_and_never_more() {
     let mut state = state();
     state.insert_if_absent_many(SEEN, words(&["a", "bb", "ccc"]).cells(), &[1, 2, 3]).expect("good");
-    state.begin(Some(2), 10);
+    state.begin(Some(2), 10).expect("in memory");
     put(&mut state, OPEN, "a", "open", 1);
-    state.begin(Some(3), 10);
+    state.begin(Some(3), 10).expect("in memory");
     state.delete_many(SEEN, words(&["ccc"]).cells()).expect("good");
     let record = record(&mut state);
     let mut random = Random::new(3);
@@ -393,7 +395,7 @@ fn step(state: &mut State, model: &mut Model, random: &mut Random) {
     let base = model.watermark.unwrap_or(0);
     let some_expiry = |random: &mut Random| match random.below(8) {
         0 => i64::MAX,
-        1 => i64::MIN + 1,
+        1 => i64::MIN,
         _ => base - 20 + i64::from(random.below(200)),
     };
     let expiries: Vec<i64> = match random.below(3) {
@@ -440,11 +442,9 @@ fn step(state: &mut State, model: &mut Model, random: &mut Random) {
 
 fn compare(state: &State, model: &Model) {
     for table in [SEEN, OPEN] {
-        let mut entries: Vec<_> = state
-            .entries(table)
-            .expect("there")
-            .map(|(key, value, expiry)| (key.as_ref().to_vec(), (value.to_vec(), expiry)))
-            .collect();
+        let mut entries: Vec<_> = Vec::new();
+        let each = |key: &[u8], value: &[u8], expiry| entries.push((key.to_vec(), (value.to_vec(), expiry)));
+        state.each_entry(table, each).expect("there");
         entries.sort();
         let there = model.tables[table].iter().filter(|(key, _)| model.get(table, key).is_some());
         let there: Vec<_> = there.map(|(key, entry)| (key.clone(), entry.clone())).collect();
@@ -457,19 +457,55 @@ fn compare_timers(state: &State, model: &Model) {
     assert_eq!(state.next_expiry(), timers.min());
 }
 
-/// Epochs of random calls, kept and undone, with restores at any time, equal a plain map.
-fn epochs(seed: u64) {
+/// What a journal has of a state, and the folder of what memory had no room for, if any.
+#[derive(Default)]
+struct Kept {
+    records: Vec<Vec<u8>>,
+    folder: Option<tempfile::TempDir>,
+    owners: u64,
+}
+
+impl Kept {
+    /// As the next owner reads it.
+    fn read(&mut self, watermark_ms: Option<i64>) -> State {
+        let mut state = State::new(tables(), 1 << 30);
+        if let Some(folder) = &self.folder {
+            self.owners += 1;
+            state.keep_on(Disk::open(folder.path(), self.owners, 1 << 30).expect("a folder"));
+        }
+        self.records.iter().for_each(|record| state.restore(record).expect("written by seal"));
+        state.open_disk().expect("what is named is there");
+        state.clean_disk().expect("a folder");
+        state.watermark_ms = watermark_ms;
+        state
+    }
+
+    fn commit(&mut self, seal: Seal) {
+        match seal.changes {
+            Sealed::Unchanged => {}
+            Sealed::Changes(record) => self.records.push(record),
+            Sealed::Snapshot(record) => self.records = vec![record],
+        }
+        seal.replaced.iter().for_each(|file| std::fs::remove_file(file).expect("it was there"));
+    }
+}
+
+/// Epochs of random calls, kept and undone, with restores at any time, equal a plain map; on a disk, more or less of it lies
+/// there. Gives the number of runs that there were.
+fn epochs(seed: u64, on_disk: bool) -> u64 {
     let mut random = Random::new(seed);
-    let (mut state, mut model) = (State::new(tables(), 1 << 30), Model::default());
-    let mut records: Vec<Vec<u8>> = Vec::new();
+    let folder = on_disk.then(|| tempfile::tempdir().expect("a folder"));
+    let mut kept = Kept { folder, ..Kept::default() };
+    let (mut state, mut model, mut runs) = (kept.read(None), Model::default(), 0);
     for epoch in 0..1 + random.below(30) {
         let before = model.clone();
         let calls = random.bits();
         let watermark = (random.below(4) > 0).then(|| model.watermark.unwrap_or(0) + i64::from(random.below(120)));
-        let make = |state: &mut State, model: &mut Model| {
+        let make = |state: &mut State, model: &mut Model, spill_bytes: usize| {
             let mut random = Random::new(calls);
-            let due = handed_out(&state.begin(watermark, 1 + random.index(5)));
-            assert_eq!(due, model.begin(watermark));
+            let due = handed_out(&state.begin(watermark, 1 + random.index(5)).expect("no fault"));
+            let expected = model.begin(watermark);
+            assert!(due == expected, "{} entries were handed out, {} expected", due.len(), expected.len());
             for _ in 0..random.below(12) {
                 state.begin_call();
                 let undone = (random.below(4) == 0).then(|| model.clone());
@@ -480,35 +516,32 @@ fn epochs(seed: u64) {
                 }
                 compare(state, model);
             }
-            state.seal()
+            state.spill_bytes = spill_bytes;
+            state.seal().expect("no fault")
         };
-        let (mut sealed, digest) = make(&mut state, &mut model);
+        let spill_bytes = |random: &mut Random| [0, 4_000, 20_000, usize::MAX][random.index(4)];
+        let mut sealed = make(&mut state, &mut model, spill_bytes(&mut random));
         // A crash: what was decided is made again on what was committed, or the epoch is committed and read again.
         if random.below(3) == 0 {
-            state = restored(&records);
             // As the journal's position says it.
-            state.watermark_ms = before.watermark;
+            state = kept.read(before.watermark);
             let mut again = before;
-            let (remade, same) = make(&mut state, &mut again);
-            assert_eq!(digest, same, "epoch {epoch} was made again");
+            let remade = make(&mut state, &mut again, spill_bytes(&mut random));
+            assert_eq!(sealed.digest, remade.digest, "epoch {epoch} was made again");
             sealed = remade;
         }
         if random.below(5) == 0 {
-            sealed = Sealed::Snapshot(state.snapshot());
+            sealed.changes = Sealed::Snapshot(state.snapshot());
         }
-        match sealed {
-            Sealed::Unchanged => {}
-            Sealed::Changes(record) => records.push(record),
-            Sealed::Snapshot(record) => records = vec![record],
-        }
+        kept.commit(sealed);
         if random.below(4) == 0 {
-            state = State::new(tables(), 1 << 30);
-            records.iter().for_each(|record| state.restore(record).expect("written by seal"));
-            state.watermark_ms = model.watermark;
+            state = kept.read(model.watermark);
         }
         compare(&state, &model);
         compare_timers(&state, &model);
+        runs = state.disk.as_ref().map_or(0, |disk| runs.max(disk.written()));
     }
+    runs
 }
 
 #[test]
@@ -517,8 +550,14 @@ fn random_epochs_equal_a_plain_map() {
         Ok(seed) => seed.parse().expect("a number"),
         Err(_) => 1,
     };
+    let mut runs = 0;
     for seed in seed..seed + 60 {
         println!("SEED={seed}");
-        epochs(seed);
+        epochs(seed, false);
+        // Each run is synced.
+        if seed % 8 == 1 {
+            runs += epochs(seed, true);
+        }
     }
+    assert!(runs > 100 || std::env::var("SEED").is_ok(), "{runs} runs were written");
 }

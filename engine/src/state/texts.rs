@@ -138,6 +138,23 @@ impl Texts {
         }
     }
 
+    /// Bytes of a shard, as they lie there.
+    pub(super) fn shard_bytes(&self, shard: usize) -> usize {
+        let shard = &self.shards[shard];
+        shard.bytes.len() - shard.free_units * UNIT + shard.slots.len() * size_of::<Slot>()
+    }
+
+    /// The entries of a shard, with the part of their hash that they are ordered by.
+    pub(super) fn of_shard(&self, shard: usize) -> impl Iterator<Item = (u32, Entry<'_>)> {
+        let shard = &self.shards[shard];
+        shard.iter().map(|slot| (slot.hash, shard.entry(slot.at)))
+    }
+
+    pub(super) fn clear_shard(&mut self, shard: usize) {
+        let before = std::mem::take(&mut self.shards[shard]);
+        self.len -= before.len;
+    }
+
     pub(super) fn iter(&self) -> impl Iterator<Item = Entry<'_>> {
         let of = |shard| Shard::iter(shard).map(|slot| shard.entry(slot.at));
         self.shards.iter().flat_map(of)
@@ -338,13 +355,27 @@ impl Shard {
 
 impl Entry<'_> {
     fn units(&self) -> usize {
-        (HEADER + self.key.len() + self.value.len()).div_ceil(UNIT)
+        self.bytes().div_ceil(UNIT)
+    }
+
+    /// Its bytes, without what rounds them up.
+    pub(super) fn bytes(&self) -> usize {
+        HEADER + self.key.len() + self.value.len()
+    }
+
+    /// Appends it as it lies in memory.
+    pub(super) fn write(&self, bytes: &mut Vec<u8>) {
+        bytes.extend_from_slice(&self.expiry.to_le_bytes());
+        bytes.extend_from_slice(&length(self.key).to_le_bytes());
+        bytes.extend_from_slice(&length(self.value).to_le_bytes());
+        bytes.extend_from_slice(self.key);
+        bytes.extend_from_slice(self.value);
     }
 }
 
 /// The entry at the beginning of these bytes.
 #[inline]
-fn read(bytes: &[u8]) -> Option<Entry<'_>> {
+pub(super) fn read(bytes: &[u8]) -> Option<Entry<'_>> {
     let (expiry, rest) = bytes.split_first_chunk()?;
     let (key_length, rest) = rest.split_first_chunk()?;
     let (value_length, rest) = rest.split_first_chunk()?;

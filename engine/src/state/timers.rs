@@ -5,7 +5,6 @@ use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
 use super::hash::Hash;
-use super::texts::Texts;
 
 /// The timers of a table that calls.
 #[derive(Debug, Default)]
@@ -22,9 +21,13 @@ impl Timers {
         }
     }
 
-    /// The earliest. An entry expires then, if they were settled since the last write.
-    pub(super) fn earliest(&self) -> Option<i64> {
-        self.heap.peek().map(|Reverse((expiry, _))| *expiry)
+    /// The earliest, and the hash of its key. An entry expires then, if they were settled since the last write.
+    pub(super) fn earliest(&self) -> Option<(i64, Hash)> {
+        self.heap.peek().map(|Reverse(earliest)| *earliest)
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.heap.len()
     }
 
     /// Takes the next timer that is due. All that are equal to it are one.
@@ -37,17 +40,6 @@ impl Timers {
             self.heap.pop();
         }
         Some(next.1)
-    }
-
-    /// Sets timers anew until the earliest is an entry's expiry.
-    pub(super) fn settle(&mut self, entries: &Texts) {
-        while let Some(Reverse((earliest, hash))) = self.heap.peek().copied() {
-            if entries.of_hash(hash).any(|entry| entry.expiry == earliest) {
-                break;
-            }
-            self.due(earliest);
-            entries.of_hash(hash).for_each(|entry| self.set(hash, entry.expiry, None));
-        }
     }
 
     /// Whether there are many more than entries: put and put again with earlier expiries leaves some behind.

@@ -18,7 +18,7 @@ use arrow_array::RecordBatch;
 use super::CallLimits;
 use crate::journal::{Call, Expired, Poison, PoisonEntry};
 use crate::plugin::{Answer, Fault};
-use crate::state::Due;
+use crate::state::{Due, StateError};
 
 /// Most poison rows and entries in an epoch. A plugin that fails on more is broken, not the rows: its lane stops and the
 /// rows wait at the source.
@@ -72,6 +72,9 @@ pub enum CallError {
     /// plugin keeps less.
     #[error("the plugin keeps too much: raise limits.state_mib in plugin.toml, or let entries expire earlier")]
     State(#[source] Fault),
+    /// What it remembers can't be had: it lies on a disk that fails.
+    #[error("what the plugin remembers can't be read")]
+    Disk(#[source] Fault),
     /// It fails on too many of the entries that expired to set them aside.
     #[error(
         "the plugin fails on more than {MAX_POISON} entries of its state that expired: a new version has to take them; \
@@ -200,7 +203,9 @@ impl Discovery {
             let fresh = self.make_ready(caller)?;
             match call(caller, start..end) {
                 Ok(answer) => {
-                    found.answers.push(Answered { call: Call { chunk, start: row(start), end: row(end), fresh }, answer });
+                    found
+                        .answers
+                        .push(Answered { call: Call { chunk, start: row(start), end: row(end), fresh }, answer });
                 }
                 Err(fault) => {
                     let fault = guilty(fault)?;
@@ -234,7 +239,8 @@ impl Plan<'_> {
     /// Makes the calls on the entries that expired.
     fn expire(self, caller: &mut impl Caller, due: &[Due]) -> Result<Vec<Answer>, CallError> {
         let Some(expired) = self.expired else {
-            let whole = |(batch, due): (u32, &Due)| Call { chunk: batch, start: 0, end: row(due.len()), fresh: batch == 0 };
+            let whole =
+                |(batch, due): (u32, &Due)| Call { chunk: batch, start: 0, end: row(due.len()), fresh: batch == 0 };
             return (0..).zip(due).map(whole).map(|call| expire_again(caller, due, call)).collect();
         };
         expired.calls.iter().map(|call| expire_again(caller, due, *call)).collect()
@@ -281,7 +287,11 @@ fn guilty(fault: Fault) -> Result<Fault, CallError> {
     if matches!(fault, Fault::Engine { .. }) {
         return Err(CallError::Engine(fault));
     }
-    if matches!(fault, Fault::State(_)) { Err(CallError::State(fault)) } else { Ok(fault) }
+    match fault {
+        Fault::State(StateError::Disk { .. }) => Err(CallError::Disk(fault)),
+        Fault::State(_) => Err(CallError::State(fault)),
+        _ => Ok(fault),
+    }
 }
 
 fn renew(caller: &mut impl Caller) -> Result<(), CallError> {

@@ -15,6 +15,7 @@ mod settings;
 mod stages;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use arrow_array::{Array, ArrayRef};
@@ -29,7 +30,7 @@ use crate::offsets::LaneId;
 use crate::plugin::{EventTime, Host, LoadError, Output, Plugin};
 use crate::registry::Schemas;
 use crate::sink::{bronze_table, dead_letter_table};
-use crate::state::{DUE_ROWS, Sealed, State};
+use crate::state::{DUE_ROWS, Sealed, State, StateError};
 use crate::table::Table;
 
 pub use calls::CallError;
@@ -142,6 +143,8 @@ pub struct Transformed {
     pub intent: Intent,
     /// What it changed of the state.
     pub state: Sealed,
+    /// Files that nothing names any more once that is committed.
+    pub replaced: Vec<PathBuf>,
     /// Some of its rows were made of state alone: their version is the one of a message that may follow.
     pub of_state: bool,
     /// Why messages were set aside: one for each, in offset order.
@@ -153,6 +156,9 @@ pub struct Transformed {
 /// Why an epoch can't be transformed, or made again.
 #[derive(Debug, thiserror::Error)]
 pub enum TransformError {
+    /// What the plugin remembers can't be had, or not be kept.
+    #[error(transparent)]
+    State(#[from] StateError),
     /// The plugin can't be called.
     #[error(transparent)]
     Call(#[from] CallError),
@@ -357,7 +363,7 @@ impl Transform {
         match &self.work {
             Work::Bronze { table } => run.bronze(table),
             Work::Plugin { plugin, outputs, tables, .. } => {
-                let due = state.begin(epoch.watermark_ms, DUE_ROWS);
+                let due = state.begin(epoch.watermark_ms, DUE_ROWS)?;
                 let mut sandbox = Sandboxed::new(plugin, &self.settings, epoch, calls.limits(), state);
                 run.plugin(plugin, outputs, tables, &mut sandbox, (&mut calls, &due))?;
                 match calls {

@@ -19,7 +19,7 @@ use crate::offsets::LaneId;
 use crate::plugin::{Answer, Output, Plugin, Rows};
 use crate::registry::Schemas;
 use crate::sink::{DeadLetter, OutOfRange, Provenance, bronze_block, dead_letter_block, out_of_range};
-use crate::state::{Due, State};
+use crate::state::{Due, Seal, State};
 use crate::table::Table;
 
 /// An epoch that is being made.
@@ -138,7 +138,7 @@ impl<'a> Run<'a> {
 
     fn account_for(&mut self, decoded: &Decoded) {
         let input = &mut self.input;
-        self.tally.times.assemble.of(|| {
+        self.tally.times.digest.of(|| {
             input.write(&digest(std::slice::from_ref(&decoded.rows)).to_le_bytes());
             input.write(decoded.changes.offset.values().inner().as_slice());
         });
@@ -233,16 +233,17 @@ impl<'a> Run<'a> {
             *self.tally.dead.entry((reject.stage, reject.code.clone())).or_default() += 1;
         }
         let filling = std::mem::take(&mut self.filling);
-        let mut blocks = self.tally.times.assemble.of(|| sealed(filling, &self.rejects))?;
+        let filling = self.tally.times.assemble.of(|| complete(filling, &self.rejects))?;
+        let mut blocks: Vec<_> = self.tally.times.digest.of(|| filling.into_iter().map(Filling::seal).collect());
         self.tally.rows_out = blocks.iter().map(|block| block.rows).sum();
         blocks.extend(self.dead_letters());
         let mut intent = self.intent(&blocks);
-        let (changes, digest) = state.seal();
+        let Seal { changes, digest, replaced } = self.tally.times.digest.of(|| state.seal())?;
         if let Some(version) = self.transform.state_version() {
             (intent.state_version, intent.state_digest) = (Some(version), Some(format!("{digest:032x}")));
         }
         let (rejects, tally, of_state) = (self.rejects, self.tally, self.of_state);
-        Ok(Transformed { blocks, intent, state: changes, of_state, rejects, tally })
+        Ok(Transformed { blocks, intent, state: changes, replaced, of_state, rejects, tally })
     }
 
     /// What the next epoch sees: it never goes back, and it depends on this epoch and those before it alone.
@@ -255,8 +256,10 @@ impl<'a> Run<'a> {
     /// before them the entries.
     fn dead_letters(&self) -> Option<Block> {
         let of_entries = self.entries.iter().map(|(message, reject)| DeadLetter { message, reject });
-        let of_messages =
-            self.rejects.iter().filter_map(|reject| Some(DeadLetter { message: self.message_at(reject.offset)?, reject }));
+        let of_messages = self
+            .rejects
+            .iter()
+            .filter_map(|reject| Some(DeadLetter { message: self.message_at(reject.offset)?, reject }));
         let letters: Vec<_> = of_entries.chain(of_messages).collect();
         (!letters.is_empty()).then(|| dead_letter_block(&self.transform.dead_letters, self.provenance(), &letters))
     }
@@ -297,25 +300,24 @@ impl<'a> Run<'a> {
 
 impl Filling {
     fn seal(self) -> Block {
-        let rows = self.batches.iter().map(RecordBatch::num_rows).sum();
-        Block { digest: digest(&self.batches), table: self.table, batches: self.batches, rows }
+        Block { digest: digest(&self.batches), table: self.table, batches: self.batches, rows: self.rows }
     }
 }
 
-/// The blocks that have rows, without those of messages that are set aside: a message takes effect as a whole or is a
+/// The tables that get rows, without those of messages that are set aside: a message takes effect as a whole or is a
 /// dead letter as a whole, so that replaying the letter repeats nothing.
-fn sealed(filling: Vec<Filling>, rejects: &[Reject]) -> Result<Vec<Block>, ArrowError> {
+fn complete(mut filling: Vec<Filling>, rejects: &[Reject]) -> Result<Vec<Filling>, ArrowError> {
     let set_aside: Vec<i64> = rejects.iter().map(|reject| reject.offset).collect();
-    let mut blocks = Vec::with_capacity(filling.len());
-    for mut filling in filling {
+    for filling in &mut filling {
         if !set_aside.is_empty() {
-            let batches = filling.batches.into_iter().map(|batch| without_messages(batch, &set_aside));
+            let batches = std::mem::take(&mut filling.batches).into_iter();
+            let batches = batches.map(|batch| without_messages(batch, &set_aside));
             filling.batches = batches.collect::<Result<_, _>>()?;
         }
-        blocks.push(filling.seal());
+        filling.rows = filling.batches.iter().map(RecordBatch::num_rows).sum();
     }
-    blocks.retain(|block| block.rows > 0);
-    Ok(blocks)
+    filling.retain(|filling| filling.rows > 0);
+    Ok(filling)
 }
 
 /// The rows that the table can't hold exactly.

@@ -87,16 +87,19 @@ pub struct SandboxLimits {
     pub call_ms: u64,
     /// Most bytes that one call may give out.
     pub output_bytes: usize,
-    /// Most bytes of state that a lane keeps.
+    /// Most bytes of memory for what a lane remembers.
     #[serde(default = "state_bytes")]
     pub state_bytes: usize,
+    /// Most bytes of what memory has no room for, on the disk; 0: nothing goes there.
+    #[serde(default = "state_disk_bytes")]
+    pub state_disk_bytes: u64,
 }
 
 impl Default for SandboxLimits {
     /// 256 MiB and 64 MiB hold a batch of 8,192 rows of 8 KB; such a batch takes a plugin milliseconds, so 5 s are a
     /// loop without end. 1 GiB of state are ten million keys.
     fn default() -> Self {
-        Self { memory_bytes: 256 << 20, call_ms: 5_000, output_bytes: 64 << 20, state_bytes: state_bytes() }
+        Self { memory_bytes: 256 << 20, call_ms: 5_000, output_bytes: 64 << 20, state_bytes: state_bytes(), state_disk_bytes: state_disk_bytes() }
     }
 }
 
@@ -281,6 +284,11 @@ fn unknown<'a>(given: impl Iterator<Item = &'a String>, known: &[&str], what: &s
 
 fn state_bytes() -> usize {
     1 << 30
+}
+
+/// 64 GiB: a disk is full long before by accident, and three billion keys are no accident.
+fn state_disk_bytes() -> u64 {
+    64 << 30
 }
 
 fn placeholder() -> String {

@@ -15,8 +15,10 @@ pub struct StageTimes {
     pub decode: StageTime,
     /// The plugin, its border and its instances.
     pub plugin: StageTime,
-    /// Columns to blocks, and their digests.
+    /// Columns to blocks.
     pub assemble: StageTime,
+    /// Digests of what came in, of the blocks and of the changes of the state, for the intent.
+    pub digest: StageTime,
 }
 
 impl StageTime {

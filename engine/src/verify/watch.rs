@@ -17,6 +17,7 @@ use std::time::{Duration, Instant};
 use serde::Deserialize;
 use tokio::time::{MissedTickBehavior, interval};
 
+use crate::deploy::Plugins;
 use crate::engine::Lanes;
 use crate::journal::Intent;
 use crate::metrics::Metrics;
@@ -79,13 +80,13 @@ impl Committed {
 }
 
 /// Looks for as long as the engine runs.
-pub async fn watch(clickhouse: Arc<ClickHouse>, lanes: Lanes, metrics: Arc<Metrics>, tables: Vec<Arc<Table>>) {
+pub async fn watch(clickhouse: Arc<ClickHouse>, lanes: Lanes, metrics: Arc<Metrics>, plugins: Plugins) {
     let mut look = interval(INTERVAL);
     look.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         look.tick().await;
         let committed = lanes.all().into_iter().map(|lane| (lane.id.clone(), lane.take_committed())).collect();
-        match seen(&clickhouse, &tables, committed).await {
+        match seen(&clickhouse, &tables(&plugins), committed).await {
             Ok(seen) => seen.iter().for_each(|(lane, seen)| metrics.verified(lane, *seen)),
             Err(error) => {
                 let error = crate::disposition::in_words(&error);
@@ -93,6 +94,14 @@ pub async fn watch(clickhouse: Arc<ClickHouse>, lanes: Lanes, metrics: Arc<Metri
             }
         }
     }
+}
+
+/// The tables of all versions that run, each once.
+fn tables(plugins: &Plugins) -> Vec<Arc<Table>> {
+    let versions = plugins.all().into_iter().flat_map(|versions| [Some(versions.current()), versions.newcomer()]);
+    let tables = versions.flatten().flat_map(|version| version.transform.tables());
+    let tables: BTreeMap<_, _> = tables.map(|table| (table.quoted(), table)).collect();
+    tables.into_values().collect()
 }
 
 /// Counts the rows of committed epochs in their tables.

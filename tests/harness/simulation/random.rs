@@ -16,7 +16,7 @@ use engine::transform::EventTimeSettings;
 use tokio::task::JoinHandle;
 use tokio::time::sleep;
 
-use super::remembering::{FOREVER, POISON, remembering_plugin};
+use super::remembering::{FOREVER, LITTLE, POISON, remembering_plugin};
 use super::{End, World, partition, simulate};
 
 /// Parts that tables remember: all of a run, hardly any, none.
@@ -133,7 +133,14 @@ fn remember(world: &mut World) {
     // Few of them: each is another transform, and to compile one takes longer than a run.
     let idle_ms = world.chance.per_mille(300).then(|| [200, 500, 1_000][world.chance.below(3) as usize]);
     let event_time = EventTimeSettings { delay_ms: None, idle_ms };
-    world.deploy_plugin_with(wasm, |settings| settings.event_time = event_time);
+    // Each run of entries on the disk is synced, really: seldom.
+    let little = world.chance.per_mille(50);
+    world.deploy_plugin_with(wasm, |settings| {
+        settings.event_time = event_time;
+        if little {
+            settings.limits.state_bytes = LITTLE;
+        }
+    });
 }
 
 /// Another time of day, other settings, other faults.

@@ -29,6 +29,9 @@ pub const POISON: i64 = -1;
 /// The key whose count it traps on when it is final.
 pub const CURSED: i64 = 5;
 
+/// Memory that is too little for what the plugin remembers, so that most of it goes to the disk.
+pub const LITTLE: usize = 1_000;
+
 /// The plugin. Those of different versions do the same and are different files.
 ///
 /// # Panics

@@ -11,7 +11,7 @@ use arrow_array::cast::AsArray;
 use arrow_array::types::{Int64Type, UInt8Type, UInt32Type, UInt64Type};
 use engine::journal::{Call, Intent, Position};
 use engine::offsets::{LaneId, OffsetRange};
-use engine::state::State;
+use engine::state::{Disk, State, StateError};
 
 use super::World;
 use super::remembering::{Closed, DELAY, FOREVER, Model, POISON, SILENT};
@@ -129,27 +129,37 @@ impl World {
 
     /// The journal's state is what the next epoch would see.
     fn check_state(&self, lane: &LaneId, model: &Model, wrong: &mut Vec<String>) {
-        let mut state: State = self.transform.empty_state();
-        let records = self.disk.state(lane);
-        if let Some(error) = records.iter().find_map(|record| state.restore(record).err()) {
+        let (mut ids, mut open) = (BTreeMap::new(), BTreeMap::new());
+        let number = |bytes: &[u8]| i64::from_le_bytes(bytes.try_into().unwrap_or_default());
+        let mut read = || {
+            let state = self.state(lane)?;
+            state.each_entry(0, |id, _, expiry| ids.extend([(number(id), expiry)]))?;
+            state.each_entry(1, |k, count, expiry| open.extend([(number(k), (number(count), expiry))]))
+        };
+        if let Err(error) = read() {
             wrong.push(format!("{lane}: its state can't be read: {error}"));
             return;
         }
-        // What expired at the last watermark may still be there, and is not seen.
-        state.begin(self.disk.lane(lane).0.watermark_ms, 1);
         let mut expected = model.clone();
         expected.expire(self.disk.lane(lane).0.watermark_ms);
-        let number = |bytes: &[u8]| i64::from_le_bytes(bytes.try_into().unwrap_or_default());
-        let entries = |table| state.entries(table).into_iter().flatten();
-        let ids: BTreeMap<_, _> = entries(0).map(|(id, _, expiry)| (number(id.as_ref()), expiry)).collect();
-        let open: BTreeMap<_, _> =
-            entries(1).map(|(k, count, expiry)| (number(k.as_ref()), (number(count), expiry))).collect();
         if ids != expected.ids || open != expected.open {
             wrong.push(format!(
                 "{lane}: the journal remembers {ids:?} {open:?}, not {:?} {:?}",
                 expected.ids, expected.open
             ));
         }
+    }
+
+    /// A lane's state as the next epoch would see it.
+    fn state(&self, lane: &LaneId) -> Result<State, StateError> {
+        let mut state = self.transform.empty_state();
+        if let Some(folder) = self.disk.disk_of(lane) {
+            state.keep_on(Disk::open(&folder, 0, 0)?);
+        }
+        self.disk.state(lane).iter().try_for_each(|record| state.restore(record))?;
+        state.open_disk()?;
+        state.begin(self.disk.lane(lane).0.watermark_ms, 1)?;
+        Ok(state)
     }
 
     /// Of ids that are never forgotten the first by offset is fresh, wherever epochs end.

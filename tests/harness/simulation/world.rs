@@ -8,9 +8,10 @@ use std::time::Duration;
 use bytes::Bytes;
 use engine::artifacts::Artifacts;
 use engine::clock::SimulatedClock;
-use engine::config::{Config, Input, Partitions, PluginFile};
+use engine::config::{Config, Input, Partitions, PluginFile, Rollout};
 use engine::cpu::Cpu;
-use engine::engine::{Deployed, Engine, EngineError, Lanes};
+use engine::deploy::{Plugins, Version, Versions};
+use engine::engine::{Engine, EngineError, Lanes};
 use engine::journal::{Intent, Position, SimulatedDisk};
 use engine::lane::{MAX_RECOVERIES, Surroundings};
 use engine::metrics::Metrics;
@@ -135,6 +136,7 @@ impl World {
             running: None,
             chance,
         };
+        world.disk.keep_below(world.data.path().join("state"));
         world.deploy(bronze("rows"));
         world.watch_inserts();
         world
@@ -191,9 +193,7 @@ impl World {
     fn watch_inserts(&self) {
         let (disk, violations) = (self.disk.clone(), self.violations.clone());
         self.tables.watch(move |block, token| {
-            let digest = format!("{:032x}", block.digest);
-            let named = |intent: &Intent| intent.blocks.iter().any(|planned| planned.digest == digest);
-            if !disk.intents().iter().any(|(_, intent)| named(intent)) {
+            if !disk.has_intended(&format!("{:032x}", block.digest)) {
                 let mut violations = violations.lock().unwrap_or_else(PoisonError::into_inner);
                 violations.push(format!("{token} was sent before its intent was durable"));
             }
@@ -256,10 +256,12 @@ impl World {
             start: Start::Earliest,
             partitions: Partitions::default(),
             settings,
+            rollout: Rollout::default(),
             places: [].into(),
         };
-        let deployed = vec![Deployed { file, transform: self.transform.clone() }];
-        Engine::new(Arc::new(self.config()), around, deployed, Arc::new(Metrics::default()), lanes, stopped)
+        let version = Arc::new(Version::new(file, self.transform.clone()));
+        let plugins: Plugins = [Arc::new(Versions::new(version))].into_iter().collect();
+        Engine::new(Arc::new(self.config()), around, plugins, Arc::new(Metrics::default()), lanes, stopped)
     }
 
     fn config(&self) -> Config {

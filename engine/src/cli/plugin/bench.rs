@@ -174,7 +174,7 @@ impl Stages {
             encode.push(nanoseconds(thread_time().saturating_sub(before)));
             decode.push(nanoseconds(made.tally.times.decode.0));
             plugin.push(nanoseconds(made.tally.times.plugin.0));
-            assemble.push(nanoseconds(made.tally.times.assemble.0));
+            assemble.push(nanoseconds(made.tally.times.assemble.0 + made.tally.times.digest.0));
             rows = made.tally.rows_in;
         }
         let middle = |costs| Samples { rows, costs }.median();

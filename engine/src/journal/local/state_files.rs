@@ -1,4 +1,5 @@
-//! The logs of lanes' state, as files: `state/<hash of the lane's key>-<number>.log` in the data folder.
+//! The logs of lanes' state, as files: `state/<hash of the lane's key>-<number>.log` in the data folder. Beside them, in
+//! `state/<hash>.runs`, lies what memory has no room for: the state's own business, of which a log has the names.
 //!
 //! **Promise.** What lies before a committed [`LogEnd`] is on the disk. A log is only appended to at its committed end, and
 //! only by the journal's thread.
@@ -40,6 +41,11 @@ impl StateFiles {
     /// The log of a lane, by the lane's key.
     pub(super) fn path(&self, lane: &[u8], number: u64) -> PathBuf {
         self.folder.join(format!("{:032x}-{number}.log", XxHash3_128::oneshot(lane)))
+    }
+
+    /// The folder of a lane, for what memory has no room for.
+    pub(super) fn disk(&self, lane: &[u8]) -> PathBuf {
+        self.folder.join(format!("{:032x}.runs", XxHash3_128::oneshot(lane)))
     }
 
     /// Removes what nothing names: bytes behind the end, logs of other numbers. What stays does no harm: a record is written

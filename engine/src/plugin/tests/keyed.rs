@@ -106,7 +106,7 @@ fn what_one_instance_has_seen_the_next_remembers() {
     assert_eq!(process(&[7, 8, 7, 9]), [0, 1, 3]);
     assert_eq!(process(&[10, 9, 8, 11, 11]), [0, 3]);
     assert_eq!(state.size(0).unwrap().entries, 5);
-    let (Sealed::Changes(record), _) = state.seal() else { panic!() };
+    let Sealed::Changes(record) = state.seal().unwrap().changes else { panic!() };
     let mut again = super::keyed::state();
     again.restore(&record).unwrap();
     assert_eq!(kept(&again), kept(&state));
@@ -144,7 +144,7 @@ fn an_expired_entry_is_not_found_and_expiries_are_per_key() {
     guest.process = format!("(call $put (i32.const 0) {NUMBERS} {NUMBERS} (i32.const {at}) (i32.const 3))");
     let mut state = state();
     run(guest, &mut state, LIMITS).unwrap();
-    state.begin(Some(150), 10);
+    state.begin(Some(150), 10).unwrap();
     assert_eq!(selected(&run(deduplicating(), &mut state, LIMITS).unwrap()), [0]);
 }
 
@@ -377,7 +377,7 @@ fn with_two_due() -> State {
 #[test]
 fn expire_gets_what_is_due_and_makes_rows_of_it() {
     let (plugin, mut state) = (load(expiring()), with_two_due());
-    let due = state.begin(Some(20), 100);
+    let due = state.begin(Some(20), 100).unwrap();
     let mut instance = instance(&plugin);
     let answer = instance.expire(&due[0], &mut state).unwrap();
     let [emitted] = &answer.emitted[..] else { panic!("{answer:?}") };
@@ -401,7 +401,7 @@ fn expire_has_no_input_rows_and_no_event_time() {
     let expire = |mut guest: Guest, body: &str| {
         body.clone_into(&mut guest.expire);
         let (plugin, mut state) = (load(guest), with_two_due());
-        let due = state.begin(Some(20), 100);
+        let due = state.begin(Some(20), 100).unwrap();
         let fault = instance(&plugin).expire(&due[0], &mut state).unwrap_err();
         assert_eq!(state.tables(), tables());
         fault.to_string()

@@ -66,7 +66,7 @@ fn a_truncated_or_damaged_artifact_is_refused_or_harmless() {
 
 #[test]
 fn an_artifact_may_not_be_larger_than_the_setting() {
-    let host = Host::new(HostSettings { artifact_bytes: 100, instances: 1 }).unwrap();
+    let host = Host::new(HostSettings { artifact_bytes: 100, instances: 1, ..HostSettings::default() }).unwrap();
     let error = host.load(Guest::new().module()).err().unwrap();
     assert!(matches!(error, LoadError::TooLarge { limit_bytes: 100, .. }), "{error}");
 }

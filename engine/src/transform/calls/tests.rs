@@ -167,7 +167,8 @@ fn poison_entries_are_found_by_halving() {
     calls.chunk(&mut first, 0, &chunk, |_| 0).unwrap();
     let Calls::Find(found) = calls else { unreachable!() };
     let expired = found.expired.unwrap();
-    let poison: Vec<_> = expired.poison.iter().map(|poison| (poison.batch, poison.entry, poison.code.as_str())).collect();
+    let poison: Vec<_> =
+        expired.poison.iter().map(|poison| (poison.batch, poison.entry, poison.code.as_str())).collect();
     assert_eq!(poison, [(0, 3, "trap"), (1, 1, "trap")]);
     assert_eq!(first.calls.concat(), [100, 101, 102, 300, 500, 1, 2, 3]);
     assert!(found.plan[0].fresh, "the instance before died of an entry");

@@ -9,8 +9,8 @@ use engine::decode::avro::{self, Registered};
 use engine::decode::input::{Format, Input};
 use engine::demo::{Mix, Orders};
 
+use super::avro::Written;
 use crate::Failure;
-use crate::avro::Written;
 use crate::messages::Shape;
 
 /// Nine of ten changes are updates, so that a message has about 1 KB.
@@ -58,7 +58,7 @@ pub(crate) fn topics(count: usize) -> Result<Vec<Topic>, Failure> {
         Topic::new("flat", Format::Flat, flat, &keys),
         Topic {
             is_json: false,
-            registry: Some(Arc::new(BTreeMap::from([(crate::avro::ID, schema)]))),
+            registry: Some(Arc::new(BTreeMap::from([(super::avro::ID, schema)]))),
             ..Topic::new("avro", Format::Envelope, avro, &keys)
         },
     ])

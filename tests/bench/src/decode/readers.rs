@@ -4,8 +4,8 @@ use std::io::{BufRead, BufReader, BufWriter, Write};
 use std::path::Path;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
+use super::data::Topic;
 use crate::Failure;
-use crate::data::Topic;
 
 /// Their names.
 pub(crate) const ALL: [&str; 3] = ["serde_json", "simd_json", "arrow_json"];

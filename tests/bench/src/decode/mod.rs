@@ -7,30 +7,26 @@
 
 mod avro;
 mod data;
-#[path = "../figures.rs"]
-mod figures;
-#[path = "../messages.rs"]
-mod messages;
 mod readers;
 
 use std::hint::black_box;
 use std::path::PathBuf;
 
-use clap::Parser;
+use clap::Args;
 use engine::cpu::thread_time;
 use engine::decode::{Decoder, TopicPartition};
 
+use crate::Failure;
+use crate::figures::Figures;
 use data::Topic;
-use figures::Figures;
 use readers::Readers;
-
-type Failure = Box<dyn std::error::Error + Send + Sync>;
 
 /// Messages of a call: what the engine decodes at once.
 const BATCH: usize = 8192;
 
-#[derive(Parser)]
-struct Options {
+/// Its arguments.
+#[derive(Args)]
+pub(crate) struct Options {
     /// The program that runs the other readers; without it, they are left out
     #[arg(long)]
     readers: Option<PathBuf>,
@@ -45,8 +41,8 @@ struct Options {
     out: PathBuf,
 }
 
-fn main() -> Result<(), Failure> {
-    let options = Options::parse();
+/// Runs it.
+pub(crate) fn run(options: &Options) -> Result<(), Failure> {
     let mut topics = data::topics(options.messages)?;
     let mut readers = options.readers.as_deref().map(|program| Readers::start(program, &topics)).transpose()?;
     let mut figures = Figures::default();

@@ -3,8 +3,6 @@
 //!
 //! Epochs of twelve batches, as the engine runs them: what expires, the batches, the sealing of the changes.
 
-#[path = "../figures.rs"]
-mod figures;
 mod native;
 
 use std::path::{Path, PathBuf};
@@ -12,15 +10,14 @@ use std::sync::Arc;
 
 use arrow_array::{ArrayRef, Int64Array, RecordBatch, StringArray, TimestampMillisecondArray, UInt64Array};
 use arrow_schema::SchemaRef;
-use clap::Parser;
+use clap::Args;
 use engine::cpu::thread_time;
 use engine::plugin::{Answer, Context, Host, HostSettings, Limits, Plugin};
 use engine::state::{DUE_ROWS, State};
 use engine::transform::SandboxLimits;
 
-use figures::Figures;
-
-type Failure = Box<dyn std::error::Error + Send + Sync>;
+use crate::Failure;
+use crate::figures::Figures;
 
 /// Rows of a batch, and batches of an epoch, as the engine makes them.
 const ROWS: u64 = 8_192;
@@ -30,8 +27,9 @@ const BEGIN_MS: i64 = 1_735_689_600_000;
 /// Later than all events.
 const NOW_MS: i64 = BEGIN_MS + 4_000_000_000;
 
-#[derive(Parser)]
-struct Options {
+/// Its arguments.
+#[derive(Args)]
+pub(crate) struct Options {
     /// Folder with `bench_dedup_number.wasm`, `bench_dedup_text.wasm` and `bench_clicks.wasm`
     #[arg(long)]
     plugins: PathBuf,
@@ -46,8 +44,8 @@ struct Options {
     out: PathBuf,
 }
 
-fn main() -> Result<(), Failure> {
-    let options = Options::parse();
+/// Runs it.
+pub(crate) fn run(options: &Options) -> Result<(), Failure> {
     let host = Host::new(HostSettings::default())?;
     let mut figures = Figures::default();
     for (name, file, batch) in [
@@ -55,9 +53,9 @@ fn main() -> Result<(), Failure> {
         ("dedup_text", "bench_dedup_text.wasm", texts),
     ] {
         let mut plugin = Remembering::load(&host, &options.plugins.join(file))?;
-        dedup(&options, name, &mut plugin, batch, &mut figures)?;
+        dedup(options, name, &mut plugin, batch, &mut figures)?;
     }
-    sessions(&options, &mut Remembering::load(&host, &options.plugins.join("bench_clicks.wasm"))?, &mut figures)?;
+    sessions(options, &mut Remembering::load(&host, &options.plugins.join("bench_clicks.wasm"))?, &mut figures)?;
     figures.print();
     for name in ["dedup_u64_ns_per_row", "dedup_text_ns_per_row", "sessions_ns_per_event"] {
         if let (Some(own), Some(plain)) = (figures.median(name), figures.median(&format!("native_{name}"))) {
@@ -100,7 +98,7 @@ impl Remembering {
         let start = cpu_ns();
         let context = Context { parameters: Arc::from([]), now_ms: NOW_MS, watermark_ms: self.watermark_ms };
         let mut instance = self.plugin.instance(&context, self.limits)?;
-        for due in self.state.begin(self.watermark_ms, DUE_ROWS) {
+        for due in self.state.begin(self.watermark_ms, DUE_ROWS)? {
             self.state.begin_call();
             drop(instance.expire(&due, &mut self.state)?);
         }
@@ -111,7 +109,7 @@ impl Remembering {
             greatest = greatest.max(answer.event_time_ms);
         }
         drop(instance);
-        drop(self.state.seal());
+        drop(self.state.seal()?);
         self.watermark_ms = self.watermark_ms.max(greatest.map(|greatest| greatest - self.delay_ms));
         Ok((rows, cpu_ns() - start))
     }

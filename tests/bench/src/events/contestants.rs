@@ -5,11 +5,12 @@ use std::process::Command;
 
 use serde::Deserialize;
 
-use crate::process::{Ended, run};
-use crate::{Failure, Options};
+use super::Options;
+use super::process::{Ended, run};
+use crate::Failure;
 
 /// The stages whose CPU time the engine reports.
-pub(crate) const STAGES: [&str; 6] = ["fetch", "decode", "plugin", "assemble", "encode", "insert"];
+pub(crate) const STAGES: [&str; 7] = ["fetch", "decode", "plugin", "assemble", "digest", "encode", "insert"];
 
 /// The engine's summary: the last line that it prints.
 #[derive(Debug, Default, Deserialize)]
@@ -36,6 +37,19 @@ pub(crate) fn engine(options: &Options, target: &Target<'_>) -> Result<(Ended, S
     let ended = run(&mut command)?;
     let last = ended.output.lines().last().unwrap_or_default();
     let summary = serde_json::from_str(last).unwrap_or_default();
+    Ok((ended, summary))
+}
+
+/// The engine put together with or without what makes it exactly once, over the same plugin.
+pub(crate) fn once(options: &Options, target: &Target<'_>, without: bool) -> Result<(Ended, Summary), Failure> {
+    let folder = tempfile::tempdir()?;
+    let plugins = plugin_for(&options.plugins, target.topic, folder.path())?;
+    let mut command = Command::new(std::env::current_exe()?);
+    command.arg("once").args(without.then_some("--without"));
+    command.arg("--plugins").arg(plugins).arg("--data-dir").arg(folder.path().join("data"));
+    command.args(["--kafka", &options.kafka, "--clickhouse", target.clickhouse, "--database", target.database]);
+    let ended = run(&mut command)?;
+    let summary = serde_json::from_str(&ended.output)?;
     Ok((ended, summary))
 }
 

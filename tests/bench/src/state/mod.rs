@@ -1,18 +1,14 @@
 //! What keyed state costs in the host: CPU time per key of whole batches, bytes per key, and the time to read it again.
 
-#[path = "../figures.rs"]
-mod figures;
-
 use std::hint::black_box;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use clap::Parser;
+use clap::Args;
 use engine::state::{Cells, OnExpire, Sealed, State, StateTable};
 
-use figures::Figures;
-
-type Failure = Box<dyn std::error::Error + Send + Sync>;
+use crate::Failure;
+use crate::figures::Figures;
 
 /// Keys of a batch, as the engine makes them.
 const ROWS: u64 = 8_192;
@@ -23,8 +19,9 @@ const BATCHES: u64 = 32;
 /// Bytes of a value.
 const VALUE: usize = 40;
 
-#[derive(Parser)]
-struct Options {
+/// Its arguments.
+#[derive(Args)]
+pub(crate) struct Options {
     /// Live keys
     #[arg(long, default_value_t = 10_000_000)]
     keys: u64,
@@ -39,14 +36,14 @@ struct Options {
     out: PathBuf,
 }
 
-fn main() -> Result<(), Failure> {
-    let options = Options::parse();
+/// Runs it.
+pub(crate) fn run(options: &Options) -> Result<(), Failure> {
     if options.fill {
         return fill(options.keys);
     }
     let mut figures = Figures::default();
-    measure::<Number>(&options, &mut figures)?;
-    measure::<Text>(&options, &mut figures)?;
+    measure::<Number>(options, &mut figures)?;
+    measure::<Text>(options, &mut figures)?;
     figures.print();
     if let (Some(number), Some(text)) =
         (figures.median("state_u64_insert_ns_per_key"), figures.median("state_text_insert_ns_per_key"))
@@ -132,7 +129,7 @@ fn measure<K: Kind>(options: &Options, figures: &mut Figures) -> Result<(), Fail
     while next < options.keys {
         insert::<K>(&mut state, next)?;
         next += ROWS;
-        keep(&mut state, &mut records);
+        keep(&mut state, &mut records)?;
     }
     let memory = state.size(0)?.memory_bytes;
     figures.add(name("bytes_per_key"), "B", memory as f64 / state.size(0)?.entries as f64);
@@ -141,7 +138,7 @@ fn measure<K: Kind>(options: &Options, figures: &mut Figures) -> Result<(), Fail
         let took = cpu(|| batches.iter().try_for_each(|batch| insert_batch(&mut state, batch)))?;
         figures.add(name("insert_ns_per_key"), "ns", per_key(took));
         next += ROWS * BATCHES;
-        keep(&mut state, &mut records);
+        keep(&mut state, &mut records)?;
         let again = batches_of::<K>(|index| scattered(index) % from);
         let took = cpu(|| again.iter().try_for_each(|batch| insert_batch(&mut state, batch)))?;
         figures.add(name("seen_ns_per_key"), "ns", per_key(took));
@@ -165,7 +162,7 @@ fn values<K: Kind>(options: &Options, figures: &mut Figures) -> Result<(), Failu
     let mut state = empty(OnExpire::Call);
     for from in (0..options.keys).step_by(8_192) {
         put(&mut state, &Keys::of::<K>(from..from + ROWS))?;
-        state.seal();
+        state.seal()?;
     }
     let memory = state.size(0)?.memory_bytes;
     figures.add(name("value_bytes_per_key"), "B", memory as f64 / state.size(0)?.entries as f64);
@@ -180,7 +177,7 @@ fn values<K: Kind>(options: &Options, figures: &mut Figures) -> Result<(), Failu
         figures.add(name("get_ns_per_key"), "ns", per_key(took));
         let took = cpu(|| batches.iter().try_for_each(|batch| put(&mut state, batch)))?;
         figures.add(name("put_ns_per_key"), "ns", per_key(took));
-        state.seal();
+        state.seal()?;
     }
     Ok(())
 }
@@ -211,12 +208,13 @@ fn put(state: &mut State, keys: &Keys) -> Result<(), Failure> {
 }
 
 /// As a journal does.
-fn keep(state: &mut State, records: &mut Vec<Vec<u8>>) {
-    match state.seal().0 {
+fn keep(state: &mut State, records: &mut Vec<Vec<u8>>) -> Result<(), Failure> {
+    match state.seal()?.changes {
         Sealed::Unchanged => {}
         Sealed::Changes(record) => records.push(record),
         Sealed::Snapshot(record) => *records = vec![record],
     }
+    Ok(())
 }
 
 /// Fills a table and says what it takes; nothing is kept beside it.
@@ -224,7 +222,7 @@ fn fill(keys: u64) -> Result<(), Failure> {
     let (mut state, began) = (empty(OnExpire::Drop), Instant::now());
     for from in (0..keys).step_by(8_192) {
         insert::<Number>(&mut state, from)?;
-        state.seal();
+        state.seal()?;
     }
     let size = state.size(0)?;
     let status = std::fs::read_to_string("/proc/self/status")?;

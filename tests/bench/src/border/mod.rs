@@ -10,8 +10,6 @@
 //! is compared first.
 
 mod data;
-#[path = "../figures.rs"]
-mod figures;
 mod foreign;
 
 use std::hint::black_box;
@@ -19,7 +17,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use arrow_array::RecordBatch;
-use clap::Parser;
+use clap::Args;
 use engine::cpu::thread_time;
 use engine::plugin::{Answer, Context, Host, HostSettings, Limits, Plugin, Rows};
 use engine::state::State;
@@ -28,11 +26,10 @@ use plugin_sdk::plugin::Epoch;
 use plugin_sdk::testing::NativeBatch;
 use plugin_sdk::{Plugin as _, RowsFrom};
 
+use crate::Failure;
+use crate::figures::Figures;
 use data::{Orders, any_batch, column_bytes};
-use figures::Figures;
 use foreign::Foreign;
-
-type Failure = Box<dyn std::error::Error + Send + Sync>;
 
 /// Rows of a batch, as the engine makes them.
 const ROWS: usize = 8192;
@@ -41,8 +38,9 @@ const CALLS: u32 = 12;
 /// Batch sizes of the linear model.
 const SIZES: [usize; 8] = [1, 4, 16, 64, 256, 1024, 4096, 8192];
 
-#[derive(Parser)]
-struct Options {
+/// Its arguments.
+#[derive(Args)]
+pub(crate) struct Options {
     /// Folder with the benchmark's plugins: bench_orders.wasm, bench_echo.wasm, bench_wide.wasm
     #[arg(long)]
     plugins: PathBuf,
@@ -57,8 +55,8 @@ struct Options {
     out: PathBuf,
 }
 
-fn main() -> Result<(), Failure> {
-    let options = Options::parse();
+/// Runs it.
+pub(crate) fn run(options: &Options) -> Result<(), Failure> {
     let host = Host::new(HostSettings::default())?;
     let load = |name: &str| Wasm::load(&host, &options.plugins.join(format!("bench_{name}.wasm")));
     let (orders, echo, wide) = (load("orders")?, load("echo")?, load("wide")?);

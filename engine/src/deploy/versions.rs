@@ -1,0 +1,321 @@
+//! What the lanes of a plugin run: one version, or a newcomer on trial beside it. Shared by its lanes, which ask before
+//! each epoch, and whoever publishes versions.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+
+use tokio::sync::Notify;
+
+use super::trial::{Figures, Trial, TrialView};
+use super::version::{Version, VersionId};
+use crate::config::Rollout;
+use crate::journal::Intent;
+use crate::offsets::LaneId;
+use crate::transform::{Tally, Transformed};
+
+/// Whether an epoch may be written down.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// It may.
+    Keep,
+    /// Its version is withdrawn: the epoch is to be forgotten, with what the plugin remembers of it.
+    Withdraw {
+        /// Why.
+        reason: String,
+    },
+}
+
+/// What happened to versions, each told once.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum News {
+    /// A newcomer is withdrawn; all lanes go back to the version before.
+    Withdrawn {
+        /// The newcomer.
+        version: VersionId,
+        /// Why.
+        reason: String,
+        /// The lane in which it showed, and the first offset of the epoch.
+        at: Option<(LaneId, i64)>,
+    },
+    /// A newcomer was watched for long enough: it is the current version.
+    Passed {
+        /// The newcomer.
+        version: VersionId,
+    },
+    /// A lane has committed its first epoch by a version since it ran another or began.
+    Moved {
+        /// The lane.
+        lane: LaneId,
+        /// What it runs now.
+        version: VersionId,
+        /// The first offset of that epoch.
+        offset: i64,
+    },
+}
+
+/// The versions of one plugin.
+#[derive(Debug)]
+pub struct Versions {
+    tenant: String,
+    name: String,
+    state: Mutex<State>,
+    /// Rung when another version runs.
+    changed: Notify,
+    /// Of [`super::Plugins`], once it is one of them.
+    bells: OnceLock<Arc<Bells>>,
+}
+
+/// Rung for any of the plugins.
+#[derive(Debug, Default)]
+pub(super) struct Bells {
+    pub changed: Notify,
+    pub news: Notify,
+}
+
+#[derive(Debug)]
+struct State {
+    current: Arc<Version>,
+    /// What the current version made since it began.
+    baseline: Figures,
+    trial: Option<Trial>,
+    withdrawn: Option<(VersionId, String)>,
+    /// By which version the last committed epoch of each lane is.
+    committed: BTreeMap<LaneId, VersionId>,
+    /// At most one of each lane for each change, where nobody takes them.
+    news: Vec<News>,
+}
+
+impl Versions {
+    /// One version, on all lanes.
+    #[must_use]
+    pub fn new(first: Arc<Version>) -> Self {
+        let settings = &first.file.settings;
+        let (tenant, name) = (settings.tenant.clone(), settings.name.clone());
+        let state = State {
+            current: first,
+            baseline: Figures::default(),
+            trial: None,
+            withdrawn: None,
+            committed: BTreeMap::new(),
+            news: Vec::new(),
+        };
+        Self { tenant, name, state: Mutex::new(state), changed: Notify::new(), bells: OnceLock::new() }
+    }
+
+    /// The plugin's tenant.
+    #[must_use]
+    pub fn tenant(&self) -> &str {
+        &self.tenant
+    }
+
+    /// The plugin's name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// What the next epoch of a lane is made with.
+    #[must_use]
+    pub fn of(&self, lane: &LaneId) -> Arc<Version> {
+        self.lock().of(lane)
+    }
+
+    /// The version that is not on trial: where there is a trial, the one before.
+    #[must_use]
+    pub fn current(&self) -> Arc<Version> {
+        self.lock().current.clone()
+    }
+
+    /// The version on trial.
+    #[must_use]
+    pub fn newcomer(&self) -> Option<Arc<Version>> {
+        self.lock().trial.as_ref().map(|trial| trial.newcomer.clone())
+    }
+
+    /// Topics of the versions that lanes may run.
+    #[must_use]
+    pub fn topics(&self) -> Vec<String> {
+        let state = self.lock();
+        let newcomer = state.trial.iter().flat_map(|trial| &trial.newcomer.file.topics);
+        let mut topics: Vec<_> = state.current.file.topics.iter().chain(newcomer).cloned().collect();
+        topics.sort_unstable();
+        topics.dedup();
+        topics
+    }
+
+    /// Begins a trial, in place of one that runs.
+    pub fn try_out(&self, newcomer: Arc<Version>, rules: Rollout) {
+        let mut state = self.lock();
+        match state.trial.take() {
+            Some(former) if former.no_way_back => (state.current, state.baseline) = (former.newcomer, former.made),
+            // A lane may be in the midst of an epoch with it, which nobody would judge any more.
+            Some(former) => {
+                state.withdrawn = Some((former.newcomer.id().clone(), "another version took its place".to_owned()));
+            }
+            None => {}
+        }
+        state.withdrawn.take_if(|(withdrawn, _)| withdrawn == newcomer.id());
+        state.trial = Some(newcomer).filter(|it| it.id() != state.current.id()).map(|it| Trial::new(it, rules));
+        drop(state);
+        self.ring();
+    }
+
+    /// Makes a version the current one, without a trial: by an operator's word.
+    pub fn replace(&self, version: Arc<Version>) {
+        let mut state = self.lock();
+        let trial = state.trial.take().filter(|trial| trial.newcomer.id() == version.id());
+        state.baseline = trial.map_or_else(Figures::default, |trial| trial.made);
+        state.withdrawn.take_if(|(withdrawn, _)| withdrawn == version.id());
+        state.current = version;
+        drop(state);
+        self.ring();
+    }
+
+    /// Judges an epoch before it is written down. A newcomer that is found wanting is withdrawn with this.
+    #[must_use]
+    pub fn judge(&self, lane: &LaneId, version: &VersionId, made: &Transformed) -> Verdict {
+        let mut state = self.lock();
+        if let Some((_, reason)) = state.withdrawn.as_ref().filter(|(withdrawn, _)| withdrawn == version) {
+            return Verdict::Withdraw { reason: reason.clone() };
+        }
+        let State { current, baseline, trial, .. } = &mut *state;
+        if current.id() == version {
+            *baseline = baseline.plus(Figures::of(made));
+            return Verdict::Keep;
+        }
+        let Some(trial) = trial.as_mut().filter(|trial| trial.newcomer.id() == version) else {
+            return Verdict::Keep;
+        };
+        if let Some(reason) = trial.complaint(baseline, made) {
+            let at = Some((lane.clone(), made.intent.range.start));
+            drop(state);
+            if self.withdraw(version, reason.clone(), at) {
+                return Verdict::Withdraw { reason };
+            }
+            return Verdict::Keep;
+        }
+        trial.made = trial.made.plus(Figures::of(made));
+        trial.no_way_back |= made.intent.state_version.is_some_and(|version| !current.reads(&[version]));
+        Verdict::Keep
+    }
+
+    /// Counts a committed epoch.
+    pub fn committed(&self, lane: &LaneId, intent: &Intent, tally: &Tally) {
+        let version = VersionId::of_intent(intent);
+        let mut state = self.lock();
+        if let Some(trial) = state.trial.as_mut().filter(|trial| *trial.newcomer.id() == version) {
+            trial.committed += tally.messages as u64;
+        }
+        let moved = state.committed.get(lane) != Some(&version);
+        if moved {
+            state.committed.insert(lane.clone(), version.clone());
+            state.news.push(News::Moved { lane: lane.clone(), version, offset: intent.range.start });
+        }
+        if state.pass() {
+            self.ring();
+        } else if moved {
+            self.tell();
+        }
+    }
+
+    /// Takes a newcomer back, in all lanes; says whether it was one that could be: it is on trial, and the version before
+    /// reads all that it keeps.
+    pub fn withdraw(&self, version: &VersionId, reason: String, at: Option<(LaneId, i64)>) -> bool {
+        let mut state = self.lock();
+        let Some(trial) = state.trial.as_ref().filter(|trial| trial.newcomer.id() == version) else {
+            return state.withdrawn.as_ref().is_some_and(|(withdrawn, _)| withdrawn == version);
+        };
+        if trial.no_way_back {
+            tracing::warn!(plugin = %self.name, %version, reason, "the version stays, as what it keeps can't be read by the one before");
+            return false;
+        }
+        tracing::error!(plugin = %self.name, %version, reason, current = %state.current.id(), "the new version is withdrawn");
+        state.trial = None;
+        state.withdrawn = Some((version.clone(), reason.clone()));
+        state.news.push(News::Withdrawn { version: version.clone(), reason, at });
+        self.ring();
+        true
+    }
+
+    /// A lane begins, with state that was written in these versions of it. Where only the newcomer reads it, the lane runs
+    /// the newcomer, and there is no way back: so it is after a restart in the midst of a trial.
+    pub fn keeps(&self, lane: &LaneId, written: &[u32]) {
+        let mut state = self.lock();
+        let State { current, trial, .. } = &mut *state;
+        if let Some(trial) = trial
+            && !current.reads(written)
+            && trial.newcomer.reads(written)
+        {
+            trial.must_have(lane);
+        }
+    }
+
+    /// Waits until a lane is to run another version than this one.
+    pub async fn other_than(&self, lane: &LaneId, version: &VersionId) {
+        loop {
+            let changed = self.changed.notified(); // before the look, so that nothing is missed between the two
+            if self.of(lane).id() != version {
+                return;
+            }
+            changed.await;
+        }
+    }
+
+    /// What has happened since the last time.
+    #[must_use]
+    pub fn take_news(&self) -> Vec<News> {
+        std::mem::take(&mut self.lock().news)
+    }
+
+    /// The trial that runs.
+    #[must_use]
+    pub fn trial(&self) -> Option<TrialView> {
+        let state = self.lock();
+        state.trial.as_ref().map(|trial| trial.view(&state.current, state.baseline))
+    }
+
+    pub(super) fn belongs_to(&self, bells: &Arc<Bells>) {
+        self.bells.set(bells.clone()).ok(); // once it is one of them, it stays so
+    }
+
+    /// Another version runs.
+    fn ring(&self) {
+        self.changed.notify_waiters();
+        if let Some(bells) = self.bells.get() {
+            bells.changed.notify_one();
+        }
+        self.tell();
+    }
+
+    /// There is news.
+    fn tell(&self) {
+        if let Some(bells) = self.bells.get() {
+            bells.news.notify_one();
+        }
+    }
+
+    /// As it is now: a trial whose time has come is over. Changes are made whole, so it is also after a panic.
+    fn lock(&self) -> MutexGuard<'_, State> {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        if state.pass() {
+            self.ring();
+        }
+        state
+    }
+}
+
+impl State {
+    fn of(&mut self, lane: &LaneId) -> Arc<Version> {
+        let newcomer = self.trial.as_mut().and_then(|trial| trial.has(lane).then(|| trial.newcomer.clone()));
+        newcomer.unwrap_or_else(|| self.current.clone())
+    }
+
+    /// Ends the trial if it is over; the newcomer is the current version then.
+    fn pass(&mut self) -> bool {
+        let Some(trial) = self.trial.take_if(|trial| trial.is_over()) else { return false };
+        tracing::info!(version = %trial.newcomer.id(), messages = trial.made.messages, "the new version has passed its trial");
+        self.news.push(News::Passed { version: trial.newcomer.id().clone() });
+        (self.current, self.baseline) = (trial.newcomer, trial.made);
+        true
+    }
+}

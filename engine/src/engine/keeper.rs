@@ -1,0 +1,106 @@
+//! Runs one lane again and again: after errors that pass, and when another version of its plugin has to begin anew.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep};
+
+use crate::deploy::{Version, Versions};
+use crate::disposition::{Disposition, disposition, in_words, is_the_plugins};
+use crate::lane::{Lane, LaneError, Left, Surroundings};
+use crate::lane_status::{LaneState, LaneStatus};
+use crate::offsets::LaneId;
+use crate::source::{BatchLimits, Found};
+use crate::stop::Stop;
+
+/// First and longest pause before a lane is run again.
+const PAUSES: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(30));
+/// A lane that ran this long before it stopped is given the first pause again.
+const STEADY: Duration = Duration::from_secs(60);
+
+/// Keeps one lane running.
+pub(super) struct Keeper {
+    pub id: LaneId,
+    pub found: Found,
+    pub limits: BatchLimits,
+    pub versions: Arc<Versions>,
+    pub around: Surroundings,
+    pub status: Arc<LaneStatus>,
+    pub stop: Stop,
+}
+
+impl Keeper {
+    /// Ends when the lane comes to its end, is told to stop, or by an error that ends the engine. One that has halted waits
+    /// for another version of its plugin.
+    pub(super) async fn keep_running(mut self) -> Result<(), LaneError> {
+        let mut pause = PAUSES.0;
+        loop {
+            let (began, version) = (Instant::now(), self.versions.of(&self.id));
+            if !version.is_for(&self.id) {
+                return Ok(()); // the engine is about to say so
+            }
+            self.status.runs(&version);
+            let error = match self.run_once(&version).await {
+                Ok(Left::Ended) => {
+                    self.status.set_state(LaneState::Ended);
+                    return Ok(());
+                }
+                Ok(Left::Changed | Left::Withdrawn) => continue,
+                Err(error) => error,
+            };
+            if is_the_plugins(&error) && self.versions.withdraw(version.id(), in_words(&error), None) {
+                continue;
+            }
+            let (decision, kind) = disposition(&error);
+            self.status.restarted(kind);
+            if decision == Disposition::EndEngine {
+                return Err(error);
+            }
+            if began.elapsed() > STEADY {
+                pause = PAUSES.0;
+            }
+            let retry = (decision == Disposition::Retry).then_some(pause);
+            self.say(&error, retry);
+            tokio::select! {
+                biased;
+                () = self.stop.told() => return Ok(()),
+                () = self.versions.other_than(&self.id, version.id()) => pause = PAUSES.0,
+                () = sleep(retry.unwrap_or_default()), if retry.is_some() => pause = (pause * 2).min(PAUSES.1),
+            }
+        }
+    }
+
+    /// Says why the lane has stopped; it is run again after a pause, or not.
+    fn say(&self, error: &LaneError, pause: Option<Duration>) {
+        let (words, committed) = (in_words(error), self.status.view().committed);
+        if let Some(pause) = pause {
+            let pause_ms = pause.as_millis();
+            tracing::warn!(lane = %self.id, committed, error = %words, pause_ms, "lane stopped, will run again");
+            self.status.set_state(LaneState::Waiting { error: words });
+        } else {
+            tracing::error!(lane = %self.id, committed, error = %words, "lane halted; the others go on");
+            self.status.set_state(LaneState::Halted { error: words });
+        }
+    }
+
+    async fn run_once(&self, version: &Arc<Version>) -> Result<Left, LaneError> {
+        let mut stop = self.stop.clone();
+        // A server that is down is waited for inside; a stop must not wait with it.
+        tokio::select! {
+            biased;
+            () = stop.told() => return Ok(Left::Ended),
+            prepared = version.prepare(&*self.around.sink) => prepared?,
+        };
+        let lane = Lane {
+            id: self.id.clone(),
+            found: self.found.clone(),
+            limits: self.limits,
+            version: version.clone(),
+            versions: self.versions.clone(),
+            around: self.around.clone(),
+            status: self.status.clone(),
+            stop: self.stop.clone(),
+        };
+        lane.run().await
+    }
+}
