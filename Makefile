@@ -17,6 +17,9 @@ test-quick: ## format, lints and unit tests: seconds once the dependencies are c
 simulate: ## lane and engine in a simulated world full of faults: SEEDS=n and START=n, or SEED=n to see one again
 	@cargo test --workspace --locked --quiet --test seeds
 
+planted: ## known bugs planted one at a time into a copy of the sources: the simulation has to find each
+	@tests/planted.sh $(BUGS)
+
 crash: ## the engine on real Kafka and ClickHouse dies RUNS=200 times, at every step and whenever
 	@CRASH_RUNS=$(or $(RUNS),200) cargo test --workspace --locked --test crash -- --test-threads=1 --nocapture
 
@@ -29,4 +32,4 @@ fuzz: ## a fuzz target for a while: TARGET=border|state|messages|documents|decim
 bench: ## CPU time: decoding, the border to plugins, state, whole events, each beside others' ways; PART=decode|state|border|remember|events for one of them
 	@tests/bench.sh $(PART)
 
-.PHONY: help demo test test-quick simulate crash plugins fuzz bench
+.PHONY: help demo test test-quick simulate planted crash plugins fuzz bench

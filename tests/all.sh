@@ -60,6 +60,7 @@ else
   meanwhile deny nice tests/stack/cargo-deny.sh
 fi
 stage "format" cargo fmt --all --check
+stage "planted bugs still fit (make planted)" tests/planted.sh --check
 stage "lints" cargo clippy --workspace --all-targets --locked -- -D warnings
 stage "unit tests" cargo test --workspace --locked --lib --bins
 if [ $quick ]; then summary "passed: all but the slow ones (make test)"; exit 0; fi

@@ -7,6 +7,7 @@ use std::process::{Command, Output};
 use std::sync::LazyLock;
 use std::time::Duration;
 
+use harness::wait::wait_for;
 use harness::{engine, place};
 use rdkafka::ClientConfig;
 use rdkafka::mocking::MockCluster;
@@ -240,6 +241,48 @@ fn run_shows_a_file_and_a_topic_and_what_can_not_be_shown_as_a_row() {
     assert_eq!(run(&["--from", "1", "--limit", "1"]), [expected.lines().nth(1).expect("a line")]);
     assert_eq!(run(&["--from", "-2"]), [expected.lines().nth(2).expect("a line")]);
     assert!(run(&["--from", "latest"]).is_empty());
+}
+
+/// GIVEN an author who works on a plugin with `engine dev`, WHEN its source is saved, THEN it is built, an engine takes it
+/// over, and the difference is shown with the seconds of each step; WHEN what is saved does not compile, THEN the compiler says
+/// why, and the next save is waited for.
+#[test]
+fn what_is_saved_is_built_taken_over_and_compared() {
+    succeeded(&DAY.engine(&["new", "letters"]));
+    succeeded(&DAY.engine(&["build", "letters"]));
+    let input = DAY.case("letters", "input.jsonl");
+    let log = DAY.folder.join("dev.log");
+    let out = fs::File::create(&log).expect("made");
+    let mut command = Command::new(engine::program());
+    command.current_dir(&DAY.folder).args(["dev", "letters", "--versions", "1", "--source"]).arg(&input);
+    command
+        .env("CARGO_TARGET_DIR", target())
+        .env("CLICKHOUSE_SERVE", place::script("tests/stack/clickhouse/fetch.sh", &[]));
+    command.stderr(out.try_clone().expect("a handle")).stdout(out).env_remove("ENGINE_PLUGINS");
+    let mut dev = command.spawn().expect("the engine runs");
+    let said = |part: &str| {
+        wait_for(&format!("{part:?} to be said"), Duration::from_secs(300), || {
+            let log = read(&log);
+            if log.contains(part) { Ok(log) } else { Err(log) }
+        })
+    };
+    said("save its source");
+    let source = DAY.project("letters").join("src/lib.rs");
+    let right = read(&source);
+    fs::write(&source, right.replace("Lowercase(email)", "Lowercased(email)")).expect("written");
+    said("error[E0425]");
+    // Names lose their first letter: every row that has one differs in that column.
+    fs::write(
+        &source,
+        right.replace(".map(str::trim)", ".map(|name| name.trim().trim_start_matches(char::is_uppercase))"),
+    )
+    .expect("written");
+    let log = said("from save to the first row");
+    assert!(dev.wait().expect("it ends by itself").success());
+    for part in ["~ name  differs in", "rustc", "compile and cases", "load", "swap", "cases differ"] {
+        assert!(log.contains(part), "{part:?} is not in\n{log}");
+    }
+    fs::remove_dir_all(DAY.project("letters")).expect("removed");
 }
 
 #[test]

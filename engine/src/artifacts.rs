@@ -15,6 +15,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use serde::{Deserialize, Serialize};
 use tempfile::NamedTempFile;
 
+use crate::deploy::VersionId;
 use crate::journal::Intent;
 use crate::offsets::LaneId;
 use crate::sink::epoch_column;
@@ -46,6 +47,14 @@ pub struct Maker {
     /// The clock of that epoch, ms since 1970-01-01 UTC.
     #[serde(default)]
     pub at_ms: Option<i64>,
+}
+
+impl Maker {
+    /// What it is.
+    #[must_use]
+    pub fn version(&self) -> VersionId {
+        VersionId { plugin_digest: self.plugin_digest.clone(), settings_digest: self.settings_digest.clone() }
+    }
 }
 
 /// An artifact can't be kept or had again.

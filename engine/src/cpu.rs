@@ -91,7 +91,7 @@ fn next(work: &Mutex<mpsc::Receiver<Work>>) -> Option<Work> {
 }
 
 /// A tenth of the weight of other threads in Linux's scheduler (`nice` 10); elsewhere it would be the whole process's.
-fn yield_to_others() {
+pub(crate) fn yield_to_others() {
     #[cfg(target_os = "linux")]
     // SAFETY: `setpriority` takes numbers alone; process 0 is the calling thread on Linux. If it fails, nothing changes.
     unsafe {

@@ -36,6 +36,8 @@ pub fn disposition(error: &LaneError) -> (Disposition, &'static str) {
             TransformError::Call(CallError::Start(_)) => (Halt, "plugin_start"),
             TransformError::Call(CallError::Broken(_)) => (Halt, "plugin_broken"),
             TransformError::Call(CallError::Engine(_)) => (Retry, "plugin_unavailable"),
+            // Its version was no longer on trial by then.
+            TransformError::Call(CallError::Slow(_)) => (Retry, "plugin_slow"),
             TransformError::Call(CallError::Expire(_)) => (Halt, "plugin_expire"),
             TransformError::Call(CallError::State(_)) => (Halt, "state_limit"),
             // Space can be made on a disk, and a folder be mounted again.
@@ -44,7 +46,9 @@ pub fn disposition(error: &LaneError) -> (Disposition, &'static str) {
             }
             TransformError::State(error) => match error {
                 StateError::Quota { .. } | StateError::DiskQuota { .. } => (Halt, "state_limit"),
-                _ => (Halt, "bug"),
+                StateError::Cells(_) | StateError::Answer { .. } | StateError::Damaged(_) | StateError::Disk { .. } => {
+                    (Halt, "bug")
+                }
             },
             TransformError::Unfit { .. } => (Halt, "state_row_unfit"),
             TransformError::Call(CallError::Replay(_)) | TransformError::Replay { .. } => (Halt, "replay_differs"),
@@ -90,9 +94,16 @@ pub fn disposition(error: &LaneError) -> (Disposition, &'static str) {
 pub fn is_the_plugins(error: &LaneError) -> bool {
     match error {
         LaneError::Transform(TransformError::Call(error)) => match error {
-            CallError::Start(_) | CallError::Broken(_) | CallError::Expire(_) | CallError::State(_) => true,
-            CallError::Engine(_) | CallError::Replay(_) => false,
+            CallError::Start(_)
+            | CallError::Slow(_)
+            | CallError::Broken(_)
+            | CallError::Expire(_)
+            | CallError::State(_) => true,
+            CallError::Engine(_) | CallError::Disk(_) | CallError::Replay(_) => false,
         },
+        LaneError::Transform(TransformError::State(error)) => {
+            matches!(error, StateError::Quota { .. } | StateError::DiskQuota { .. })
+        }
         LaneError::Transform(TransformError::Unfit { .. })
         | LaneError::OtherState(_)
         | LaneError::Sink(SinkError::Table { .. }) => true,

@@ -17,6 +17,7 @@ mod moving;
 mod quiet;
 mod recovery;
 mod remembered;
+mod shadow;
 
 use std::collections::VecDeque;
 use std::ops::ControlFlow;
@@ -48,6 +49,7 @@ use crate::stop::Stop;
 use crate::token::token;
 use crate::transform::{Epoch, Tally, Transform, TransformError, Transformed};
 use quiet::Quiet;
+use shadow::Beside;
 
 pub use moving::Left;
 pub use remembered::OtherState;
@@ -203,7 +205,7 @@ impl Lane {
         let mut status_tick = interval(STATUS_INTERVAL);
         status_tick.set_missed_tick_behavior(MissedTickBehavior::Skip);
         let mut quiet = Quiet::new(self.version.transform.event_time(), self.limits.linger);
-        let (mut collecting, mut left) = (true, Left::Ended);
+        let (mut collecting, mut left, mut beside) = (true, Left::Ended, Beside::default());
         self.status.set_state(LaneState::Running);
 
         while collecting || resolving.is_some() || !in_flight.is_empty() {
@@ -219,9 +221,9 @@ impl Lane {
                 () = stop.told(), if collecting || resolving.is_some() => (collecting, resolving) = (false, None),
                 resolved = ready(&mut resolving) => {
                     resolving = None;
-                    let (raw, schemas) = resolved?;
+                    let batch = resolved?;
                     let epoch = match self.move_over(&ahead, &mut quiet) {
-                        None => self.decide(&held, &mut ahead, raw, schemas, in_flight.back_mut()).await?,
+                        None => self.decide(&held, &mut ahead, batch, &mut beside, in_flight.back_mut()).await?,
                         Some(why) => ControlFlow::Break(why),
                     };
                     match epoch {
@@ -275,22 +277,23 @@ impl Lane {
         &self,
         held: &Held,
         ahead: &mut Ahead,
-        raw: RawBatch,
-        schemas: Schemas,
+        batch: (RawBatch, Schemas),
+        beside: &mut Beside,
         before: Option<&mut Inserting>,
     ) -> Result<ControlFlow<Left, Inserting>, LaneError> {
-        let at = &ahead.position;
-        assert!(at.next_offset.is_none_or(|next| next == raw.range.start), "an epoch begins where the last ended");
+        self.look_beside(beside, ahead).await;
+        let (at, begin) = (&ahead.position, batch.0.range.start);
+        assert!(at.next_offset.is_none_or(|next| next == begin), "an epoch begins where the last ended");
         let epoch = Epoch {
             generation: at.generation,
             number: at.epoch + 1,
             clock_ms: self.around.clock.now_ms().max(at.clock_ms),
             watermark_ms: at.watermark_ms,
         };
-        let (transform, lane, mut state) =
-            (self.version.transform.clone(), self.id.clone(), std::mem::take(&mut ahead.state));
-        let begin = raw.range.start;
-        let run = move || transform.run(&lane, &raw, &schemas, epoch, &mut state).map(|made| (made, state));
+        let (transform, lane, mut state) = (self.transform(), self.id.clone(), std::mem::take(&mut ahead.state));
+        let batch = Arc::new(batch);
+        let shared = beside.share(&batch);
+        let run = move || transform.run(&lane, &batch.0, &batch.1, epoch, &mut state).map(|made| (made, state));
         let (mut made, state) = match self.around.cpu.run(run).await {
             Ok(made) => made,
             Err(error) => return self.not_made(error, begin).map(ControlFlow::Break),
@@ -299,6 +302,7 @@ impl Lane {
         if let Some(left) = self.judged(&made) {
             return Ok(ControlFlow::Break(left));
         }
+        beside.follow(shared, epoch, &made);
         // An epoch that changes the state alone sends nothing, but the epochs behind it can't be made again without it.
         if !made.blocks.is_empty() || made.state != Sealed::Unchanged {
             for block in &made.blocks {

@@ -8,6 +8,7 @@ pub mod batch;
 pub mod digest;
 pub use debezium_decode::input;
 pub mod table;
+pub mod cell;
 
 pub mod source;
 pub mod registry;

@@ -85,10 +85,6 @@ pub fn quote(identifier: &str) -> String {
 /// | `_ingested_at` | the epoch's clock |
 #[must_use]
 pub fn engine_columns() -> Vec<Field> {
-    let low_cardinality = |name: &str| {
-        let metadata = HashMap::from([(CLICKHOUSE_TYPE.to_owned(), "LowCardinality(String)".to_owned())]);
-        Field::new(name, DataType::Utf8, false).with_metadata(metadata)
-    };
     let milliseconds = DataType::Timestamp(TimeUnit::Millisecond, Some("UTC".into()));
     vec![
         low_cardinality("_op"),
@@ -103,6 +99,18 @@ pub fn engine_columns() -> Vec<Field> {
         Field::new("_row", DataType::UInt32, false),
         Field::new("_ingested_at", milliseconds, false),
     ]
+}
+
+fn low_cardinality(name: &str) -> Field {
+    let metadata = HashMap::from([(CLICKHOUSE_TYPE.to_owned(), "LowCardinality(String)".to_owned())]);
+    Field::new(name, DataType::Utf8, false).with_metadata(metadata)
+}
+
+/// The column that says which plugin made a row, such as `1.2.0@5f2b8c0d9e1a`: the version that its author gave it, and the
+/// first digits of its digest. Behind all others of a plugin's tables, where plugin.toml asks for it.
+#[must_use]
+pub fn plugin_column() -> Field {
+    low_cardinality("_plugin")
 }
 
 /// Those of the engine's columns that say which epoch made a row and when: `_lane`, `_epoch`, `_row`, `_ingested_at`.

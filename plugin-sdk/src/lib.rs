@@ -83,6 +83,8 @@ mod guide {
     struct Performance;
     #[doc = include_str!("../guide/rejects.md")]
     struct Rejects;
+    #[doc = include_str!("../guide/rollouts.md")]
+    struct Rollouts;
     #[doc = include_str!("../guide/state.md")]
     struct State;
     #[doc = include_str!("../guide/testing.md")]

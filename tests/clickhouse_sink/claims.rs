@@ -9,7 +9,8 @@ use super::*;
 /// A block of a table with the engine's columns.
 fn rows(table: &Arc<Table>, epoch: u64, rows: i64) -> Block {
     let lane = lane();
-    let of = Provenance { lane: &lane, plugin_digest: "", generation: 1, epoch, now_ms: 1_700_000_000_000 };
+    let of =
+        Provenance { lane: &lane, plugin_digest: "", made_by: None, generation: 1, epoch, now_ms: 1_700_000_000_000 };
     let messages: Vec<_> = (0..rows)
         .map(|offset| engine::batch::Message::owned(offset, None, Some(b"k".to_vec()), Some(b"v".to_vec()), Vec::new()))
         .collect();

@@ -13,7 +13,7 @@ use engine::sink::{
 use crate::{database, lane, rows, run, send, sink};
 
 fn provenance(lane: &LaneId) -> Provenance<'_> {
-    Provenance { lane, plugin_digest: "ab12", generation: 2, epoch: 7, now_ms: 1_700_000_000_123 }
+    Provenance { lane, plugin_digest: "ab12", made_by: None, generation: 2, epoch: 7, now_ms: 1_700_000_000_123 }
 }
 
 fn messages() -> Vec<Message> {

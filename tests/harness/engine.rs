@@ -247,6 +247,12 @@ impl Engine {
         self.process.wait_until_up(START, || reqwest::blocking::get(&url).is_ok());
     }
 
+    /// Where it listens.
+    #[must_use]
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
     /// `GET /metrics`. An error where it does not listen (yet, or any more).
     ///
     /// # Errors

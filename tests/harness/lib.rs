@@ -23,4 +23,5 @@ pub mod process;
 pub mod registry;
 pub mod rows;
 pub mod simulation;
+pub mod versions;
 pub mod wait;

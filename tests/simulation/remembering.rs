@@ -76,7 +76,7 @@ fn a_crash_changes_nothing_of_what_lies_on_the_disk() {
             let folder = world.disk.disk_of(&world.lane(0)).expect("it was given one");
             let files = std::fs::read_dir(folder).expect("the lane's").flatten();
             let runs = files.filter(|file| file.path().extension().is_some_and(|it| it == "run")).count();
-            assert!(runs > 3, "{runs} runs are on the disk");
+            assert!(runs > 1, "{runs} runs are on the disk");
             !crashed
         });
         if ran_through {

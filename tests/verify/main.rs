@@ -1,6 +1,7 @@
 //! `engine verify` and `engine replay` against real servers: what is wrong is found and named, and read again rightly.
 
 mod audit;
+mod remembering;
 mod replay;
 mod watch;
 

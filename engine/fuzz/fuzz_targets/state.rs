@@ -88,8 +88,9 @@ fn request(state: &mut State, model: &mut [Model; 2], bytes: &mut Bytes<'_>) {
 
 fn compare(state: &State, model: &[Model; 2]) {
     for (table, model) in model.iter().enumerate() {
-        let entries = state.entries(table).expect("there");
-        let entries: Model = entries.map(|(key, value, at)| (key.as_ref().to_vec(), (value.to_vec(), at))).collect();
+        let mut entries = Model::new();
+        let each = |key: &[u8], value: &[u8], at| drop(entries.insert(key.to_vec(), (value.to_vec(), at)));
+        state.each_entry(table, each).expect("there");
         assert_eq!(&entries, model);
     }
 }

@@ -4,11 +4,15 @@ use std::path::PathBuf;
 
 use clap::{ArgAction, Parser, Subcommand};
 
+use super::apply::ApplyArgs;
 use super::demo::DemoArgs;
+use super::dev::DevArgs;
 use super::dlq::DlqArgs;
+use super::plan::PlanArgs;
 use super::plugin::PluginCommand;
 use super::replay::ReplayArgs;
 use super::state::StateCommand;
+use super::status::StatusArgs;
 use super::verify::VerifyArgs;
 
 /// Streaming transformation engine: Kafka CDC topics through WebAssembly plugins into ClickHouse, exactly once.
@@ -41,6 +45,12 @@ pub enum Command {
     Check(RunArgs),
     /// The whole path on this machine, with nothing installed, and a proof of the outcome.
     Demo(DemoArgs),
+    /// What the plugins in the folder would change, beside what runs; nothing is written.
+    Plan(PlanArgs),
+    /// Put a built plugin where the running engine takes it, and wait for what becomes of it.
+    Apply(ApplyArgs),
+    /// Which version of each plugin the running engine runs, what is on trial, and what was refused.
+    Status(StatusArgs),
     /// Let a lane that lost its place in a topic go on elsewhere: starts a new generation.
     Recover(RecoverArgs),
     /// Compare tables with their topics: no gap, no double, no other content.
@@ -50,6 +60,8 @@ pub enum Command {
     /// Write plugins: make, build, test, inspect, measure and try them.
     #[command(subcommand)]
     Plugin(PluginCommand),
+    /// Save a plugin's source, and see at once what an engine makes of it: built, tested, taken over, compared.
+    Dev(DevArgs),
     /// What plugins remember: look at it, or write it out. The engine must not run on the data folder.
     #[command(subcommand)]
     State(StateCommand),
@@ -131,5 +143,37 @@ impl RunArgs {
             .iter()
             .map(|pair| pair.split_once('=').map_or(("--set", pair.as_str(), ""), |(k, v)| ("--set", k, v)));
         set.chain(named).map(|(flag, key, value)| (flag.to_owned(), key.to_owned(), value.to_owned())).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+
+    use std::path::Path;
+
+    use super::*;
+    use crate::config::parse_plugin;
+
+    const GUIDE: &str = include_str!("../../../plugin-sdk/guide/rollouts.md");
+
+    /// The blocks of the guide in one language.
+    fn blocks(language: &str) -> Vec<&'static str> {
+        let fence = format!("```{language}\n");
+        let blocks = GUIDE.split(&fence).skip(1);
+        blocks.map(|block| block.split("```").next().unwrap()).collect()
+    }
+
+    #[test]
+    fn the_commands_and_settings_of_the_guide_are_understood() {
+        let lines: Vec<_> = blocks("sh").into_iter().flat_map(str::lines).collect();
+        assert!(lines.len() > 10, "{lines:?}");
+        for line in lines {
+            let command = line.split('#').next().unwrap();
+            Args::try_parse_from(command.split_whitespace()).unwrap_or_else(|error| panic!("{line}\n{error}"));
+        }
+        for settings in blocks("toml") {
+            parse_plugin(Path::new("customers"), settings, "default").unwrap();
+        }
     }
 }

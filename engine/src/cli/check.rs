@@ -132,7 +132,10 @@ fn show_state(description: &Description, transform: &Transform) {
         };
         let most = transform.settings().limits.state_bytes >> 20;
         let version = state.version;
-        println!("  keeps     {}: version {version}{reads}, at most {most} MiB a partition", tables.join(", "));
+        println!(
+            "  keeps     {}: version {version}{reads}, at most {most} MiB a partition in memory",
+            tables.join(", ")
+        );
     }
     if let Some(EventTime { delay_ms, idle_ms }) = transform.event_time() {
         let idle = idle_ms.map_or_else(
@@ -159,7 +162,7 @@ fn counted(number: usize, what: &str) -> String {
     format!("{number} {what}{}", if number == 1 { "" } else { "s" })
 }
 
-fn show_table(planned: &Result<TablePlan, NoTable>) {
+pub(super) fn show_table(planned: &Result<TablePlan, NoTable>) {
     match planned {
         Ok(TablePlan::Create { statements, .. }) => {
             println!("            not there yet; the first start runs:");

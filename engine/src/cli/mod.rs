@@ -1,15 +1,24 @@
 //! The command line: arguments → settings → run → exit code.
 
+mod apply;
 mod args;
 mod check;
+mod control;
 mod demo;
+mod dev;
+mod difference;
 mod plugin;
 mod dlq;
 mod greeting;
+mod paint;
+mod plan;
+mod recent;
 mod recover;
 mod replay;
 mod run;
 mod state;
+mod status;
+mod table;
 mod verify;
 mod when;
 
@@ -17,11 +26,19 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
+pub use apply::ApplyArgs;
 pub use args::{Args, Command, RunArgs};
+pub use control::EngineAt;
 pub use demo::DemoArgs;
-pub use plugin::{BenchArgs, BuildArgs, InspectArgs, NewArgs, PluginCommand, PluginRunArgs, Template, TestArgs, Which};
-pub use run::{Running, RunningError, start};
+pub use dev::DevArgs;
+pub use plan::PlanArgs;
+pub use plugin::{
+    BenchArgs, BuildArgs, HistoryArgs, InspectArgs, NewArgs, OfEngine, PluginCommand, PluginRunArgs, Template,
+    TestArgs, ToVersion, Which,
+};
+pub use run::{Running, RunningError, start, start_with};
 pub use state::{StateCommand, StateExportArgs, StateLanes};
+pub use status::StatusArgs;
 
 use crate::config::{Config, Overlay, Problems};
 use crate::deploy::Version;
@@ -39,6 +56,10 @@ pub fn main() -> ExitCode {
         Command::Demo(args) => demo::demo(&args),
         Command::Recover(args) => recover::recover(&args),
         Command::State(command) => state::state(&command),
+        Command::Status(args) => status::status(&args),
+        Command::Dev(args) => dev::dev(&args),
+        Command::Plan(args) => plan::plan(&args),
+        Command::Apply(args) => apply::apply(&args),
         Command::Replay(args) => replay::replay(&args),
         Command::Verify(args) => verify::verify(&args),
         Command::Plugin(command) => plugin::plugin(&command),

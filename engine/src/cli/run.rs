@@ -29,7 +29,8 @@ use crate::plan::{Finding, Plan, Weight};
 use crate::plugin::{CompiledCode, Host, HostError, HostSettings};
 use crate::registry::{Registry, RegistryError};
 use crate::replay::{Pending, ReplayError};
-use crate::server::{Shown, listen};
+use crate::server::control::{Control, TOKEN};
+use crate::server::{Shown, listen, thread_stages};
 use crate::sink::{ClickHouse, SinkError};
 use crate::source::{FileSource, KafkaSource, Source, SourceError};
 use crate::stop::{Stop, Stopper};
@@ -123,15 +124,35 @@ pub(super) fn load_plugins(config: &Config, host: &Host) -> Result<Vec<Version>,
 /// # Errors
 /// What is missing or wrong.
 pub fn start(config: Config, stop: Stop) -> Result<Running, RunningError> {
+    start_with(config, stop, |around| around)
+}
+
+/// As [`start`], with another part in place of one of those that lanes share: a benchmark asks what a part costs, and
+/// measures the whole without it.
+///
+/// # Errors
+/// As [`start`].
+pub fn start_with(
+    config: Config,
+    stop: Stop,
+    exchange: impl FnOnce(Surroundings) -> Surroundings,
+) -> Result<Running, RunningError> {
     read_plugins(&config.plugins, &config.database)?; // mistakes are told before anything is touched
     let (around, clickhouse) = surroundings(&config, host(&config)?)?;
+    let around = exchange(around);
     if let Some(Pending { plugin, .. }) = Pending::read(&config.data_dir)? {
         return Err(RunningError::ReplayPending { plugin });
     }
     let metrics = Arc::new(Metrics::default());
     let deployer = Deployer::start(around.clone(), &config, metrics.clone())?;
     let plugins = deployer.plugins().clone();
-    let shown = Shown { lanes: Lanes::default(), metrics, clickhouse, deployments: deployer.deployments().clone() };
+    let control = Control {
+        plugins: plugins.clone(),
+        deployments: deployer.deployments().clone(),
+        history: deployer.history().clone(),
+        orders: deployer.orders(),
+    };
+    let shown = Shown { lanes: Lanes::default(), metrics, clickhouse, control };
     let plans = say_plans(around.source.clone(), shown.clickhouse.clone(), around.registry.clone(), plugins.clone());
     let watch = watch(shown.clickhouse.clone(), shown.lanes.clone(), shown.metrics.clone(), plugins.clone());
     let greeting = greet(begins(&config), plugins.clone(), shown.lanes.clone()).boxed();
@@ -255,7 +276,10 @@ async fn run_until_stopped(config: Config) -> Result<(), Failure> {
     tokio::spawn(watch);
     tokio::spawn(deployer);
     if let Some(address) = address {
-        let bound = listen(address, shown.clone()).await.map_err(|source| Failure::Listen { address, source })?;
+        let token = std::env::var(TOKEN).ok();
+        let bound = listen(address, shown.clone(), token.as_deref())
+            .await
+            .map_err(|source| Failure::Listen { address, source })?;
         tracing::info!(address = %bound, "serving /metrics and /health");
     }
     tokio::spawn(stop_at_signal(stopper));
@@ -295,7 +319,7 @@ fn print_summary(shown: &Shown) {
         stage_cpu_seconds: BTreeMap<&'static str, f64>,
     }
     let totals = shown.metrics.totals();
-    let mut stages: BTreeMap<_, _> = shown.thread_stages().into_iter().collect();
+    let mut stages: BTreeMap<_, _> = thread_stages(&shown.clickhouse).into_iter().collect();
     stages.extend(shown.metrics.stage_seconds());
     let summary = Summary { totals, stage_cpu_seconds: stages };
     println!("{}", serde_json::to_string(&summary).expect("numbers under text keys"));

@@ -9,6 +9,7 @@
 //! decimals = "precise"                 # or "string": decimal.handling.mode, for messages without schema
 //! placeholder = "__debezium_unavailable_value"  # the connector's unavailable.value.placeholder
 //! dead_letters = "dead_letters"        # the table for messages that were set aside
+//! plugin_column = true                 # each row says which plugin made it, in a column _plugin; by default none does
 //! [tables]                             # other names for the plugin's tables
 //! orders = "silver_orders"
 //! [parameters]                         # the plugin's own
@@ -179,6 +180,7 @@ fn plugin_of(folder: &Path, mut given: Settings, database: &str) -> (PluginFile,
     if let Some((table, _)) = given.text("dead_letters") {
         settings.dead_letters = table;
     }
+    plugin_column(&mut given, &mut settings);
     let places =
         ["tables.", "parameters.", "event_time."].into_iter().flat_map(|prefix| given.places(prefix)).collect();
     settings.tables = given.table("tables");
@@ -210,6 +212,16 @@ fn policies(given: &mut Settings, key: &str) -> BTreeMap<Case, Policy> {
         Some((case, given.choice(&format!("{key}.{}", case.as_str()), &choices)?))
     };
     Case::ALL.into_iter().filter_map(policy).collect()
+}
+
+/// Whether rows say which plugin made them, where there is one.
+fn plugin_column(given: &mut Settings, settings: &mut TransformSettings) {
+    let place = given.place("plugin_column");
+    settings.plugin_column = given.choice("plugin_column", &[("true", true), ("false", false)]).unwrap_or(false);
+    if settings.plugin_column && settings.kind != Kind::Plugin {
+        let hint = Some("the rows of a bronze table are the messages as they came: leave it out".to_owned());
+        given.problems.add(place, "plugin_column: there is no plugin that could have made a row", hint);
+    }
 }
 
 fn limits(given: &mut Settings) -> SandboxLimits {

@@ -98,7 +98,7 @@ fn a_plugin_has_its_settings_from_its_folder() {
     let folder = tempfile::tempdir().unwrap();
     fs::create_dir(folder.path().join("orders")).unwrap();
     fs::create_dir(folder.path().join(".git")).unwrap();
-    let text = "topics = ['a', '^b']\nstart = 'latest'\n[tables]\norders = 'o'\n[parameters]\nlimit = 7\n[limits]\nmemory_mib = 1";
+    let text = "topics = ['a', '^b']\nstart = 'latest'\nplugin_column = true\n[tables]\norders = 'o'\n[parameters]\nlimit = 7\n[limits]\nmemory_mib = 1";
     fs::write(folder.path().join("orders/plugin.toml"), text).unwrap();
     let [plugin] = <[PluginFile; 1]>::try_from(read_plugins(folder.path(), "db").unwrap()).unwrap();
     assert_eq!(plugin.topics, ["a", "^b"]);
@@ -108,9 +108,10 @@ fn a_plugin_has_its_settings_from_its_folder() {
     assert_eq!(plugin.settings.tables["orders"], "o");
     assert_eq!(plugin.settings.parameters["limit"], "7");
     // Only the plugin can judge it, so its place is kept.
-    assert!(plugin.place("parameters.limit").to_string().ends_with("plugin.toml:6:1"));
+    assert!(plugin.place("parameters.limit").to_string().ends_with("plugin.toml:7:1"));
     assert!(plugin.place("parameters.missing").to_string().ends_with("plugin.toml"));
     assert_eq!(plugin.settings.limits.memory_bytes, 1 << 20);
+    assert!(plugin.settings.plugin_column);
 }
 
 #[test]
@@ -120,7 +121,8 @@ fn mistakes_of_all_plugins_are_reported_at_once() {
         fs::create_dir(folder.path().join(name)).unwrap();
     }
     fs::write(folder.path().join("a/plugin.toml"), "topic = ['x']\n").unwrap();
-    fs::write(folder.path().join("b/plugin.toml"), "topics = ['x']\n[limits]\nmemory_mib = 5000\n").unwrap();
+    let text = "topics = ['x']\nbronze = 'x'\nplugin_column = true\n[limits]\nmemory_mib = 5000\n";
+    fs::write(folder.path().join("b/plugin.toml"), text).unwrap();
     let problems = read_plugins(folder.path(), "db").unwrap_err().to_string();
     let root = format!("{}/", folder.path().display());
     let expected = "\
@@ -128,7 +130,9 @@ a/plugin.toml: topics: not given
   hint: topics = [\"server.schema.table\"], or a regular expression that begins with ^
 a/plugin.toml:1:1: topic: there is no such key
   hint: did you mean topics?
-b/plugin.toml:3:1: limits.memory_mib: not between 1 and 4096
+b/plugin.toml:3:1: plugin_column: there is no plugin that could have made a row
+  hint: the rows of a bronze table are the messages as they came: leave it out
+b/plugin.toml:5:1: limits.memory_mib: not between 1 and 4096
 c: there is no plugin.toml
   hint: a plugin is a folder with plugin.toml and plugin.wasm";
     assert_eq!(problems.replace(&root, ""), expected);

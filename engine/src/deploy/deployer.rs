@@ -23,6 +23,7 @@ use super::history::{Entry, History, Standing, What};
 use super::orders::Order;
 use super::plugins::Plugins;
 use super::prepare::{Cause, Refusal, Took, World, build, fit, id, read};
+use super::shadowing::watch_over;
 use super::version::{Version, VersionId};
 use super::versions::{News, Versions};
 use super::watch::{Watch, read_all};
@@ -42,7 +43,7 @@ pub struct Deployer {
     database: String,
     pub(super) plugins: Plugins,
     deployments: Deployments,
-    metrics: Arc<Metrics>,
+    pub(super) metrics: Arc<Metrics>,
     pub(super) history: History,
     /// Compiles newcomers.
     pub(super) loader: Cpu,
@@ -205,7 +206,7 @@ impl Deployer {
             }
             if let Some((newcomer, rules)) = newcomer {
                 tracing::info!(plugin = name, from = %current.id(), to = %newcomer.id(), "a new version is on trial");
-                versions.try_out(newcomer, rules);
+                watch_over(&versions, newcomer, rules);
             }
             self.plugins.insert(versions);
         } else if let Some((what, version)) = note {
@@ -252,8 +253,14 @@ impl Deployer {
             Err(refusal) => return self.refused(name, refusal),
         };
         let held = id(&file, &files.wasm);
+        let shadow = versions.shadow().map(|shadow| shadow.version.clone());
         let runs = versions.newcomer().unwrap_or_else(|| versions.current());
-        if *runs.id() == held && is_same_place(&runs.file, &file) {
+        let is_held = |version: &Version| *version.id() == held && is_same_place(&version.file, &file);
+        if shadow.is_some_and(|shadow| is_held(&shadow)) {
+            return self.holds(name, Holds::Running);
+        }
+        versions.set_shadow(None); // its files are gone
+        if is_held(&runs) {
             return self.holds(name, Holds::Running);
         }
         let Standing { pinned, banned, .. } = &self.known.entry(name.to_owned()).or_default().standing;
@@ -376,7 +383,7 @@ impl Deployer {
             );
             let reason = notes.join("; ");
             self.note(name, Entry { reason, before: Some(current.id().clone()), ..entry_of(version, What::Trial) });
-            versions.try_out(version.clone(), rules);
+            watch_over(&versions, version.clone(), rules);
             self.metrics.versions().swapped(TENANT, name);
         }
         self.holds(name, Holds::Running);
@@ -398,14 +405,14 @@ impl Deployer {
         self.note(name, Entry { reason: reason.to_owned(), before, ..entry_of(newcomer, What::Promoted) });
     }
 
-    /// Says why a version is not let in; what runs goes on.
+    /// Says why a version is not let in, once; what runs goes on.
     fn refused(&mut self, name: &str, refusal: Refusal) {
-        if self.known.get(name).is_some_and(|known| known.holds == Holds::Refused(refusal.clone())) {
-            return; // said before
-        }
-        self.say_refused(name, &refusal);
-        if let Some(version) = &refusal.version {
-            self.note(name, Entry { reason: refusal.to_string(), ..entry(version.clone(), What::Refused) });
+        let said = self.known.get(name).is_some_and(|known| known.holds == Holds::Refused(refusal.clone()));
+        if !said {
+            self.say_refused(name, &refusal);
+            if let Some(version) = &refusal.version {
+                self.note(name, Entry { reason: refusal.to_string(), ..entry(version.clone(), What::Refused) });
+            }
         }
         self.holds(name, Holds::Refused(refusal));
     }
@@ -448,6 +455,7 @@ impl Deployer {
                     }
                 }
             }
+            self.look_at_shadow(&name, &versions);
         }
     }
 
@@ -459,8 +467,8 @@ impl Deployer {
         for name in names {
             let before = self.known.get(&name).map(|known| known.holds.clone());
             self.consider(&name);
-            if let (Some(known), Some(before)) = (self.known.get_mut(&name), before) {
-                known.holds = before; // until it is known better: what was said is not said again
+            if let Some(before) = before {
+                self.holds(&name, before); // until it is known better: what was said is not said again
             }
         }
     }
@@ -468,6 +476,10 @@ impl Deployer {
     /// Notes what happened to a version. Without the note, a restart decides by what was noted before: that is no reason to
     /// stop what runs.
     pub(super) fn note(&mut self, name: &str, mut entry: Entry) {
+        let again = |known: &Known| known.standing.last.as_ref() == Some(&(entry.what, entry.version.clone()));
+        if entry.what == What::Refused && self.known.get(name).is_some_and(again) {
+            return; // at another start
+        }
         entry.at_ms = self.around.clock.now_ms();
         if let Err(error) = self.history.note(TENANT, name, &entry) {
             tracing::error!(plugin = name, %error, "the history can't be written");

@@ -140,6 +140,8 @@ pub struct Standing {
     pub banned: Option<(VersionId, String)>,
     /// The version that an operator has pinned.
     pub pinned: Option<VersionId>,
+    /// The last note.
+    pub last: Option<(What, VersionId)>,
 }
 
 impl Standing {
@@ -163,6 +165,7 @@ impl Standing {
     /// | unpinned, removed | | | nothing |
     pub fn follow(&mut self, entry: &Entry) {
         let Entry { version, what, reason, before, .. } = entry;
+        self.last = Some((*what, version.clone()));
         match what {
             What::Started | What::Passed | What::Promoted => {
                 self.runs(version);

@@ -9,6 +9,7 @@
 mod compare;
 mod deployer;
 mod deployments;
+pub mod difference;
 mod first;
 mod folder;
 mod history;
@@ -16,6 +17,9 @@ mod operator;
 mod orders;
 mod plugins;
 mod prepare;
+pub mod shadow;
+mod shadowing;
+pub mod status;
 mod trial;
 mod version;
 mod versions;

@@ -34,6 +34,7 @@ impl Deployer {
             return;
         };
         let done = match command {
+            Command::Rollback { to: None } if versions.shadow().is_some() => self.end_shadow(&plugin, &versions),
             Command::Rollback { to } => return self.go_to(&plugin, &versions, What::RolledBack, to, answer),
             Command::Pin { to: to @ Some(_) } => return self.go_to(&plugin, &versions, What::Pinned, to, answer),
             Command::Pin { to: None } => Ok(self.pin(&plugin, &versions)),
@@ -44,7 +45,9 @@ impl Deployer {
                     self.holds(&plugin, Holds::Running);
                     Ok(format!("version {} of plugin {plugin} runs on all lanes", newcomer.id()))
                 }
-                None => Err(OrderError::Refused(format!("no version of plugin {plugin} is on trial"))),
+                None => self.promote_shadow(&plugin, &versions, "promoted by an operator").ok_or_else(|| {
+                    OrderError::Refused(format!("no version of plugin {plugin} is on trial or in the shadow"))
+                }),
             },
             Command::Rescan => {
                 if let Some(watch) = watch {
@@ -171,6 +174,7 @@ impl Deployer {
     fn publish(&mut self, plugin: &str, versions: &Versions, version: &Arc<Version>, what: What) -> String {
         let before = versions.newcomer().unwrap_or_else(|| versions.current());
         let left = (before.id() != version.id()).then(|| before.id().clone());
+        versions.set_shadow(None);
         versions.replace(version.clone());
         let reason = "by an operator".to_owned();
         self.note(plugin, Entry { reason: reason.clone(), before: left.clone(), ..entry_of(version, what) });

@@ -119,7 +119,8 @@ impl Version {
         let kept = |version: &Self| {
             let plugin = version.transform.plugin()?;
             let tables = plugin.description().state.as_ref()?.tables.clone();
-            Some((tables, version.transform.settings().limits.state_bytes))
+            let limits = version.transform.settings().limits;
+            Some((tables, limits.state_bytes, limits.state_disk_bytes))
         };
         self.transform.decodes() == other.transform.decodes()
             && self.tables() == other.tables()

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use tokio::sync::Notify;
 
+use super::shadow::Shadow;
 use super::trial::{Figures, Trial, TrialView};
 use super::version::{Version, VersionId};
 use crate::config::Rollout;
@@ -78,6 +79,7 @@ struct State {
     /// What the current version made since it began.
     baseline: Figures,
     trial: Option<Trial>,
+    shadow: Option<Arc<Shadow>>,
     withdrawn: Option<(VersionId, String)>,
     /// By which version the last committed epoch of each lane is.
     committed: BTreeMap<LaneId, VersionId>,
@@ -95,6 +97,7 @@ impl Versions {
             current: first,
             baseline: Figures::default(),
             trial: None,
+            shadow: None,
             withdrawn: None,
             committed: BTreeMap::new(),
             news: Vec::new(),
@@ -130,6 +133,17 @@ impl Versions {
     #[must_use]
     pub fn newcomer(&self) -> Option<Arc<Version>> {
         self.lock().trial.as_ref().map(|trial| trial.newcomer.clone())
+    }
+
+    /// The newcomer that is given copies of the lanes' batches.
+    #[must_use]
+    pub fn shadow(&self) -> Option<Arc<Shadow>> {
+        self.lock().shadow.clone()
+    }
+
+    /// Lets a newcomer follow the lanes from their next epochs on, in place of the one that did; none: nobody.
+    pub fn set_shadow(&self, shadow: Option<Arc<Shadow>>) {
+        self.lock().shadow = shadow;
     }
 
     /// Topics of the versions that lanes may run.
@@ -197,6 +211,14 @@ impl Versions {
         trial.made = trial.made.plus(Figures::of(made));
         trial.no_way_back |= made.intent.state_version.is_some_and(|version| !current.reads(&[version]));
         Verdict::Keep
+    }
+
+    /// Whether one fault is enough to withdraw a version.
+    #[must_use]
+    pub fn takes_no_fault_of(&self, version: &VersionId) -> bool {
+        let state = self.lock();
+        let trial = state.trial.as_ref().filter(|trial| trial.newcomer.id() == version);
+        trial.is_some_and(|trial| !trial.no_way_back) && state.baseline.faults == 0
     }
 
     /// Counts a committed epoch.

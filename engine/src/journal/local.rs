@@ -4,7 +4,7 @@
 //! the disk once: group commit. A thousand lanes cost as many syncs as one.
 //!
 //! What lanes remember lies beside the store, in logs: a group's records are written and synced first, then the batch that
-//! says where each log ends now.
+//! says where each log ends now. A snapshot, which may be large, is on the disk before its commit comes to the thread.
 //!
 //! The store's own lock keeps a second process out of the folder. Offsets in Kafka are for lag tools alone: a position
 //! is read from here and from nowhere else.
@@ -26,9 +26,9 @@ use tokio::sync::oneshot;
 use super::state_log::LogEnd;
 use super::{Commit, Intent, Journal, JournalError, Owner, Position, Raised, Taken};
 use crate::offsets::LaneId;
-use crate::state::StateError;
+use crate::state::{Sealed, StateError};
 use state_files::StateFiles;
-use writer::{MAX_GROUP, Request, Write, Writer};
+use writer::{Draft, MAX_GROUP, Request, Write, Writer};
 
 /// The journal in a data folder.
 #[derive(Debug)]
@@ -104,6 +104,25 @@ impl LocalJournal {
         self.requests.send(request).map_err(|_| JournalError::Closed)?;
         answer.await.map_err(|_| JournalError::Closed)?
     }
+
+    /// Writes and syncs the log that a snapshot begins, on a thread of its own, so that the commits of other lanes do not
+    /// wait for it. It gets its name with the commit. None: the lane has another owner, as the commit will say.
+    async fn draft(&self, lane: &LaneId, owner: Owner, snapshot: Sealed) -> Result<Option<Draft>, JournalError> {
+        let (files, key) = (self.store.files.clone(), lane_key(lane));
+        let Some(record) = self.store.lane(lane)?.filter(|record| record.owner == owner) else { return Ok(None) };
+        let (done, answer) = oneshot::channel();
+        let write = move || {
+            let before = record.state;
+            let append = before.append(&key, &snapshot);
+            let draft = append.map(|append| {
+                let path = files.draft(&key, &append, owner.0)?;
+                Ok(Draft { path, before, end: append.end })
+            });
+            done.send(draft.transpose()).ok(); // the lane may be gone
+        };
+        thread::Builder::new().name("snapshot".into()).spawn(write).map_err(disk("starting a thread"))?;
+        answer.await.map_err(|_| JournalError::Closed)?.map_err(disk("writing a snapshot"))
+    }
 }
 
 impl Journal for LocalJournal {
@@ -134,8 +153,23 @@ impl Journal for LocalJournal {
         async move { self.write(lane, Write::Intend(owner, Box::new(intent.clone()))).await.map(drop) }.boxed()
     }
 
-    fn commit<'a>(&'a self, lane: &'a LaneId, owner: Owner, commit: Commit) -> BoxFuture<'a, Result<(), JournalError>> {
-        async move { self.write(lane, Write::Commit(owner, commit)).await.map(drop) }.boxed()
+    fn commit<'a>(
+        &'a self,
+        lane: &'a LaneId,
+        owner: Owner,
+        mut commit: Commit,
+    ) -> BoxFuture<'a, Result<(), JournalError>> {
+        async move {
+            let draft = match std::mem::take(&mut commit.state) {
+                snapshot @ Sealed::Snapshot(_) => self.draft(lane, owner, snapshot).await?,
+                state @ (Sealed::Changes(_) | Sealed::Unchanged) => {
+                    commit.state = state;
+                    None
+                }
+            };
+            self.write(lane, Write::Commit(owner, commit, draft)).await.map(drop)
+        }
+        .boxed()
     }
 
     fn state(

@@ -12,7 +12,7 @@ use super::{Ahead, Lane, LaneError};
 use crate::crash_point::CrashPoint;
 use crate::deploy::Verdict;
 use crate::disposition::{in_words, is_the_plugins};
-use crate::transform::{TransformError, Transformed};
+use crate::transform::{Transform, TransformError, Transformed};
 
 /// Why a lane left its path without an error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,6 +46,12 @@ impl Lane {
         self.version = next;
         CrashPoint::MovedOver.reached();
         None
+    }
+
+    /// What the next epoch is made with. One fault is enough to withdraw a newcomer, so it is not tried again and again.
+    pub(super) fn transform(&self) -> Transform {
+        let transform = self.version.transform.clone();
+        if self.versions.takes_no_fault_of(self.version.id()) { transform.impatient() } else { transform }
     }
 
     /// Has an epoch judged that was made, before anything of it is written down. Says so if its version is withdrawn.

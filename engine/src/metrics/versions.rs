@@ -12,6 +12,8 @@ use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::{Registry, Unit};
 
 use super::PluginLabels;
+use crate::deploy::difference::TableDifference;
+use crate::deploy::shadow::ShadowView;
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 struct CauseLabels {
@@ -37,6 +39,13 @@ struct InfoLabels {
     role: &'static str,
 }
 
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct ShadowLabels {
+    tenant: String,
+    plugin: String,
+    of: &'static str,
+}
+
 /// A version that runs, as `engine_plugin_info` shows it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RunningVersion {
@@ -58,6 +67,7 @@ pub struct VersionMetrics {
     refusals: Family<CauseLabels, Counter>,
     loads: Family<StepLabels, Histogram>,
     info: Family<InfoLabels, Gauge>,
+    shadow: Family<ShadowLabels, Gauge>,
     shown: Mutex<BTreeMap<PluginLabels, Vec<InfoLabels>>>,
 }
 
@@ -74,6 +84,7 @@ impl Default for VersionMetrics {
             refusals: Family::default(),
             loads: Family::new_with_constructor(load_times),
             info: Family::default(),
+            shadow: Family::default(),
             shown: Mutex::default(),
         }
     }
@@ -126,7 +137,30 @@ impl VersionMetrics {
         shown.insert(key, infos);
     }
 
+    /// Shows how the newcomer in the shadow differs; none: there is none any more.
+    pub fn shadowed(&self, tenant: &str, plugin: &str, shadow: Option<&ShadowView>) {
+        let difference = shadow.map(|shadow| &shadow.difference);
+        let rows = |of: fn(&TableDifference) -> u64| difference.map(|it| it.tables.values().map(of).sum());
+        let figures = [
+            ("messages", difference.map(|it| it.messages)),
+            ("messages_left_out", shadow.map(|shadow| shadow.skipped_messages)),
+            ("rows_changed", rows(|table| table.changed)),
+            ("rows_gone", rows(|table| table.gone)),
+            ("rows_new", rows(|table| table.new)),
+            ("dead_letters_differing", difference.map(|it| it.letters.differing())),
+        ];
+        for (of, figure) in figures {
+            let labels = ShadowLabels { tenant: tenant.to_owned(), plugin: plugin.to_owned(), of };
+            match figure {
+                Some(figure) => drop(self.shadow.get_or_create(&labels).set(i64::try_from(figure).unwrap_or(i64::MAX))),
+                None => drop(self.shadow.remove(&labels)),
+            }
+        }
+    }
+
     pub(super) fn register(&self, registry: &mut Registry) {
+        let help = "What the newcomer in the shadow was given, and how what it makes differs from what the running version makes";
+        registry.register("plugin_shadow", help, self.shadow.clone());
         let help = "Versions of plugins that run, with the digests of their bytes and settings";
         registry.register("plugin_info", help, self.info.clone());
         let help = "Versions of plugins that were given to lanes while the engine runs";

@@ -1,5 +1,6 @@
 //! From bytes to a plugin: refuse what is not one, compile, ask what it is.
 
+use std::borrow::Cow;
 use std::fmt::Write as _;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -316,21 +317,18 @@ fn other_types(error: &wasmtime::Error) -> LoadError {
 
 /// Compiles an artifact: a component, or a core module that is made one.
 fn compile(engine: &Engine, bytes: &[u8], most_code: usize) -> Result<Component, LoadError> {
-    let wrapped;
-    let component = match bytes.get(..8) {
-        Some([0, b'a', b's', b'm', 1, 0, 0, 0]) => {
-            wrapped = wrap(bytes)?;
-            &wrapped[..]
-        }
-        Some([0, b'a', b's', b'm', _, 0, 1, 0]) => bytes,
+    let is_module = match bytes.get(..8) {
+        Some([0, b'a', b's', b'm', 1, 0, 0, 0]) => true,
+        Some([0, b'a', b's', b'm', _, 0, 1, 0]) => false,
         _ if bytes.starts_with(b"\0asm") => return Err(LoadError::Invalid { message: "unknown version".to_owned() }),
         _ => return Err(LoadError::NotWasm),
     };
-    let code = code_bytes(component).map_err(|error| LoadError::Invalid { message: error.to_string() })?;
+    let code = code_bytes(bytes).map_err(|error| LoadError::Invalid { message: error.to_string() })?;
     if code > most_code {
         return Err(LoadError::TooMuchCode { bytes: code, limit_bytes: most_code });
     }
-    Component::from_binary(engine, component).map_err(|error| LoadError::Invalid { message: format!("{error:#}") })
+    let component = if is_module { Cow::Owned(wrap(bytes)?) } else { Cow::Borrowed(bytes) };
+    Component::from_binary(engine, &component).map_err(|error| LoadError::Invalid { message: format!("{error:#}") })
 }
 
 /// The version of the contract that a component is written for, if it imports nothing else.

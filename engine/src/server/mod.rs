@@ -1,5 +1,6 @@
-//! HTTP: metrics and health. Read only.
+//! HTTP: metrics and health, to be read; and the control API, which listens to an operator.
 
+pub mod control;
 mod threads;
 
 use std::net::SocketAddr;
@@ -13,7 +14,6 @@ use axum::{Json, Router};
 use serde_json::json;
 use tokio::net::TcpListener;
 
-use crate::deploy::Deployments;
 use crate::engine::Lanes;
 use crate::lane_status::LaneState;
 use crate::metrics::{Counts, InsertTotals, Metrics, WINDOW};
@@ -21,6 +21,7 @@ use crate::plan::drift::Change;
 use crate::sink::ClickHouse;
 use crate::verify::watch::Seen;
 
+use control::Control;
 use threads::cpu_seconds;
 
 /// What the server shows.
@@ -32,18 +33,20 @@ pub struct Shown {
     pub metrics: Arc<Metrics>,
     /// The sink, for its counters.
     pub clickhouse: Arc<ClickHouse>,
-    /// What is known of plugins' versions.
-    pub deployments: Deployments,
+    /// What an operator works on.
+    pub control: Control,
 }
 
-/// Serves until the process ends.
+/// Serves until the process ends. With a token the control API asks for it.
 ///
 /// # Errors
 /// The address can't be bound.
-pub async fn listen(address: SocketAddr, shown: Shown) -> std::io::Result<SocketAddr> {
+pub async fn listen(address: SocketAddr, shown: Shown, token: Option<&str>) -> std::io::Result<SocketAddr> {
     let listener = TcpListener::bind(address).await?;
     let bound = listener.local_addr()?;
+    let control = control::routes(shown.control.clone(), shown.lanes.clone(), token);
     let routes = Router::new().route("/metrics", get(metrics)).route("/health", get(health)).with_state(shown);
+    let routes = routes.merge(control).into_make_service_with_connect_info::<SocketAddr>();
     tokio::spawn(async move {
         if let Err(error) = axum::serve(listener, routes).await {
             tracing::error!(%error, "the HTTP server ended");
@@ -52,23 +55,22 @@ pub async fn listen(address: SocketAddr, shown: Shown) -> std::io::Result<Socket
     Ok(bound)
 }
 
-impl Shown {
-    /// CPU seconds of the stages that run on threads of their own: fetch, encode and insert. Encoding is done by the
-    /// threads that insert.
-    #[must_use]
-    pub fn thread_stages(&self) -> Vec<(&'static str, f64)> {
-        let encode = self.clickhouse.stats().encode_time().as_secs_f64();
-        let mut stages = cpu_seconds();
-        if let Some((_, insert)) = stages.iter_mut().find(|(stage, _)| *stage == "insert") {
-            *insert = (*insert - encode).max(0.0);
-        }
-        stages.push(("encode", encode));
-        stages
+/// CPU seconds of the stages that run on threads of their own: fetch, encode and insert. Encoding is done by the
+/// threads that insert.
+#[must_use]
+pub fn thread_stages(clickhouse: &ClickHouse) -> Vec<(&'static str, f64)> {
+    let encode = clickhouse.stats().encode_time().as_secs_f64();
+    let mut stages = cpu_seconds();
+    if let Some((_, insert)) = stages.iter_mut().find(|(stage, _)| *stage == "insert") {
+        *insert = (*insert - encode).max(0.0);
     }
+    stages.push(("encode", encode));
+    stages
 }
 
 async fn metrics(State(shown): State<Shown>) -> Response {
-    let text = shown.metrics.render(&shown.lanes.all(), &insert_totals(&shown.clickhouse), &shown.thread_stages());
+    let text =
+        shown.metrics.render(&shown.lanes.all(), &insert_totals(&shown.clickhouse), &thread_stages(&shown.clickhouse));
     let content_type = "application/openmetrics-text; version=1.0.0; charset=utf-8";
     ([(header::CONTENT_TYPE, content_type)], text).into_response()
 }
@@ -146,5 +148,5 @@ fn warnings(shown: &Shown) -> Vec<String> {
         )
     };
     let warnings = shown.metrics.failing().into_iter().map(failing).chain(shown.metrics.wrong().into_iter().map(wrong));
-    warnings.chain(shown.lanes.warnings()).chain(shown.deployments.warnings()).collect()
+    warnings.chain(shown.lanes.warnings()).chain(shown.control.deployments.warnings()).collect()
 }

@@ -188,7 +188,7 @@ mod tests {
     fn row_of(message: &Message) -> RecordBatch {
         let lane =
             LaneId { tenant: "t".into(), plugin: "p".into(), topic: "o".into(), topic_id: String::new(), partition: 0 };
-        let of = Provenance { lane: &lane, plugin_digest: "", generation: 1, epoch: 1, now_ms: 0 };
+        let of = Provenance { lane: &lane, plugin_digest: "", made_by: None, generation: 1, epoch: 1, now_ms: 0 };
         let table = Arc::new(dead_letter_table("d", "dead_letters"));
         let block = dead_letter_block(&table, of, &[DeadLetter { message, reject: &reject() }]);
         assert_eq!(block.rows, 1);

@@ -20,6 +20,8 @@ pub struct Provenance<'a> {
     pub lane: &'a LaneId,
     /// Hex digest of the plugin's artifact; empty where no plugin is involved.
     pub plugin_digest: &'a str,
+    /// The value of `_plugin`, where the tables have that column.
+    pub made_by: Option<&'a str>,
     /// The lane's generation.
     pub generation: u16,
     /// The epoch's number.

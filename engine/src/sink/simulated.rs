@@ -16,7 +16,7 @@ use arrow_select::filter::filter_record_batch;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use tokio::sync::{Notify, oneshot};
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 
 use super::claim::Fence;
 use super::settle::{self, Memory, Names, Present, Server, names};
@@ -31,8 +31,10 @@ use crate::table::{Table, TableKind};
 const LATENCY_MS: u32 = 50;
 /// Pause before an attempt is repeated.
 const PAUSE: Duration = Duration::from_millis(100);
-/// A request that sleeps somewhere on its way lands within this.
-const DELAY_MS: u32 = 20_000;
+/// The longest that an attempt waits for its answer.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// A request that sleeps somewhere on its way lands within one of these: while its process lives, or long after.
+const DELAYS_MS: [u32; 3] = [500, 4_000, 20_000];
 
 /// What goes wrong with one attempt of an insert.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,7 +47,7 @@ pub enum InsertFault {
     Late,
     /// One of the two table partitions was written; then the connection broke.
     HalfWritten,
-    /// No answer, nothing written, until [`SimulatedTables::release`].
+    /// No answer, nothing written, until [`SimulatedTables::release`] or the client loses patience.
     Hang,
     /// Refused for good.
     Refused,
@@ -163,12 +165,13 @@ impl SimulatedTables {
         }
         let fault = match state.script.pop_front() {
             Some(scripted) => scripted,
-            None if self.chance.per_mille(state.trouble) => Some(match self.chance.below(10) {
-                0..3 => InsertFault::FailAfterWrite,
-                3 => InsertFault::HalfWritten,
-                4..6 => InsertFault::FailBefore,
-                6..9 => InsertFault::Late,
-                _ => InsertFault::Refused,
+            None if self.chance.per_mille(state.trouble) => Some(match self.chance.below(40) {
+                0..12 => InsertFault::FailAfterWrite,
+                12..16 => InsertFault::HalfWritten,
+                16..24 => InsertFault::FailBefore,
+                24..35 => InsertFault::Late,
+                35..39 => InsertFault::Refused,
+                _ => InsertFault::Hang,
             }),
             None => None,
         };
@@ -364,12 +367,13 @@ impl Server for SimulatedSink {
                 answered.unwrap_or(Told::Nothing { may_land: true })
             }
             Some(InsertFault::Late) => {
-                let (delay, work) = (self.tables.within(DELAY_MS), self.tables.within(DELAY_MS));
+                let longest = DELAYS_MS[self.tables.chance.below(3) as usize];
+                let (delay, work) = (self.tables.within(longest), self.tables.within(longest));
                 drop(self.tables.send(request(BOTH), delay, work));
                 Told::Nothing { may_land: true }
             }
             Some(InsertFault::Hang) => {
-                self.tables.released.notified().await;
+                drop(timeout(PATIENCE, self.tables.released.notified()).await);
                 Told::Nothing { may_land: false }
             }
             Some(InsertFault::Refused) => return Err(Trouble::Refused(refusal(block))),

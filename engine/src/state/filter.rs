@@ -9,16 +9,8 @@ use super::hash::{Hash, prefetch};
 /// Bytes of the filter for each key.
 const BITS_PER_KEY: usize = 12;
 /// Multipliers that choose a bit in each word of a block.
-const SALT: [u32; 8] = [
-    0x47b6_137b,
-    0x4497_4d91,
-    0x8824_ad5b,
-    0xa2b7_289d,
-    0x7054_95c7,
-    0x2df1_424b,
-    0x9efc_4947,
-    0x5c6b_fb31,
-];
+const SALT: [u32; 8] =
+    [0x47b6_137b, 0x4497_4d91, 0x8824_ad5b, 0xa2b7_289d, 0x7054_95c7, 0x2df1_424b, 0x9efc_4947, 0x5c6b_fb31];
 
 type Block = [u32; 8];
 

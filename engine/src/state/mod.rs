@@ -246,11 +246,7 @@ impl State {
     ///
     /// # Errors
     /// There is no such table, or the disk fails.
-    pub fn each_entry(
-        &self,
-        table: usize,
-        mut each: impl FnMut(&[u8], &[u8], i64),
-    ) -> Result<(), StateError> {
+    pub fn each_entry(&self, table: usize, mut each: impl FnMut(&[u8], &[u8], i64)) -> Result<(), StateError> {
         self.table(table)?.each(&mut |key, value, expiry| {
             if live(expiry, self.watermark_ms) {
                 each(key, value, expiry);
@@ -466,7 +462,8 @@ impl State {
     fn check_disk(&mut self, changes: &mut Changes, replaced: &mut Vec<PathBuf>) -> Result<(), StateError> {
         let limit_bytes = self.disk.as_ref().map_or(0, |disk| disk.limit_bytes);
         if self.disk_bytes() > limit_bytes {
-            for (index, shard) in (0..self.tables.len()).flat_map(|index| (0..SHARDS).map(move |shard| (index, shard))) {
+            for (index, shard) in (0..self.tables.len()).flat_map(|index| (0..SHARDS).map(move |shard| (index, shard)))
+            {
                 let (table, mut writing) = self.writing(index, replaced)?;
                 table.compact(shard, &mut writing)?;
                 changes.runs(table_index(index), shard, &table.runs_of_shard(shard), false);

@@ -110,7 +110,8 @@ impl Numbers {
     }
 
     pub(super) fn clear_shard(&mut self, shard: usize) {
-        let before = std::mem::replace(&mut self.shards[shard], Shard { slots: Vec::new(), len: 0, earliest: i64::MAX });
+        let before =
+            std::mem::replace(&mut self.shards[shard], Shard { slots: Vec::new(), len: 0, earliest: i64::MAX });
         self.len -= before.len;
     }
 

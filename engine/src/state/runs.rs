@@ -171,7 +171,12 @@ impl Runs {
     }
 
     /// Merges a shard's runs from this one on into one.
-    pub(super) fn merge_from(&mut self, shard: usize, from: usize, writing: &mut Writing<'_>) -> Result<(), StateError> {
+    pub(super) fn merge_from(
+        &mut self,
+        shard: usize,
+        from: usize,
+        writing: &mut Writing<'_>,
+    ) -> Result<(), StateError> {
         let runs = &self.shards[shard][from..];
         let (most, numbers) = (runs.iter().map(|run| run.entries).sum(), runs.iter().all(|run| run.numbers));
         let streams = runs.iter().rev().map(|run| Cursor::new(run).map(Stream::Run)).collect::<Result<_, _>>()?;

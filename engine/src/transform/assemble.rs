@@ -122,7 +122,8 @@ impl Rows {
     }
 }
 
-/// Adds the columns of [`crate::table::engine_columns`], in that order.
+/// Adds the columns of [`crate::table::engine_columns`], in that order, and that of [`crate::table::plugin_column`] where
+/// it is asked for.
 fn engine_columns(columns: &mut Vec<ArrayRef>, marks: Marks, of: Provenance<'_>, first_row: usize) {
     let Marks { letters, deleted, versions, source_ts, offsets } = marks;
     let rows = offsets.len();
@@ -140,6 +141,7 @@ fn engine_columns(columns: &mut Vec<ArrayRef>, marks: Marks, of: Provenance<'_>,
         Arc::new(ordinals),
         Arc::new(TimestampMillisecondArray::from(vec![of.now_ms; rows]).with_timezone("UTC")),
     ]);
+    columns.extend(of.made_by.map(|made_by| Arc::new(repeated(made_by, rows)) as ArrayRef));
 }
 
 fn letter(op: u8) -> &'static str {

@@ -81,6 +81,9 @@ pub enum CallError {
          the last fault"
     )]
     Expire(#[source] Fault),
+    /// A call takes longer than it may, and nobody waits to learn on which rows.
+    #[error("a call of the plugin takes too long")]
+    Slow(#[source] Fault),
     /// It fails on too many rows to blame the rows.
     #[error("the plugin fails on more than {MAX_POISON} rows of one batch; the last fault")]
     Broken(#[source] Fault),
@@ -128,6 +131,8 @@ pub(super) struct Discovery {
     pub poison: Vec<Poison>,
     /// None: each batch of entries was one call.
     pub expired: Option<Expired>,
+    /// Gives up at a call that takes too long: see [`super::Transform::impatient`].
+    impatient: bool,
     /// A fresh instance is needed before the next call.
     stale: bool,
     begun: bool,
@@ -141,6 +146,11 @@ struct Halved {
 }
 
 impl Discovery {
+    /// Nothing is found yet.
+    pub(super) fn new(impatient: bool) -> Self {
+        Self { impatient, ..Self::default() }
+    }
+
     /// Calls the plugin with the entries that expired.
     fn expire(&mut self, caller: &mut impl Caller, due: &[Due]) -> Result<Vec<Answer>, CallError> {
         let (mut answers, mut expired) = (Vec::new(), Expired::default());
@@ -209,6 +219,9 @@ impl Discovery {
                 }
                 Err(fault) => {
                     let fault = guilty(fault)?;
+                    if self.impatient && matches!(fault, Fault::Deadline { .. }) {
+                        return Err(CallError::Slow(fault));
+                    }
                     self.stale = true;
                     if end - start > 1 {
                         tracing::debug!(%fault, rows = end - start, "call failed, halving");

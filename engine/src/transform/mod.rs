@@ -51,8 +51,11 @@ pub const CHUNK_MESSAGES: usize = 8192;
 pub struct Transform {
     settings: Arc<TransformSettings>,
     settings_digest: Arc<str>,
+    /// The value of `_plugin`, where it is asked for.
+    made_by: Option<Arc<str>>,
     work: Work,
     dead_letters: Arc<Table>,
+    impatient: bool,
 }
 
 #[derive(Clone)]
@@ -61,6 +64,19 @@ enum Work {
     Plugin { plugin: Plugin, outputs: Arc<[Output]>, tables: Arc<[Arc<Table>]>, event_time: Option<EventTime> },
     /// Messages as they are.
     Bronze { table: Arc<Table> },
+}
+
+impl Work {
+    /// Which plugin it is: the version that its author gave it, and the first digits of its digest.
+    fn name(&self) -> Option<String> {
+        match self {
+            Self::Plugin { plugin, .. } => {
+                let digest = plugin.digest();
+                Some(format!("{}@{}", plugin.description().version, digest.get(..12).unwrap_or(digest)))
+            }
+            Self::Bronze { .. } => None,
+        }
+    }
 }
 
 /// What an epoch is made with, beside its messages.
@@ -227,7 +243,8 @@ impl Transform {
             (Kind::Plugin, None) => return Err(SettingsError::NoPlugin.into()),
         };
         let settings_digest = settings.digest().into();
-        Ok(Self { settings: Arc::new(settings), settings_digest, work, dead_letters })
+        let made_by = work.name().filter(|_| settings.plugin_column).map(Into::into);
+        Ok(Self { settings: Arc::new(settings), settings_digest, made_by, work, dead_letters, impatient: false })
     }
 
     /// The settings that it was made with.
@@ -317,6 +334,13 @@ impl Transform {
         kept.map_or_else(State::default, |kept| State::new(kept.tables.clone(), self.settings.limits.state_bytes))
     }
 
+    /// The same transform, which gives up at the first call that takes too long. To find the rows that are to blame takes up
+    /// to 13 such calls for each, and a version on trial is withdrawn for any of them.
+    #[must_use]
+    pub fn impatient(self) -> Self {
+        Self { impatient: true, ..self }
+    }
+
     /// Transforms an epoch for the first time, over the state that the epoch before left: finds its plan.
     ///
     /// # Errors
@@ -329,7 +353,8 @@ impl Transform {
         epoch: Epoch,
         state: &mut State,
     ) -> Result<Transformed, TransformError> {
-        self.epoch(Run::new(self, lane, raw, schemas, epoch), epoch, Calls::Find(Discovery::default()), state)
+        let calls = Calls::Find(Discovery::new(self.impatient));
+        self.epoch(Run::new(self, lane, raw, schemas, epoch), epoch, calls, state)
     }
 
     /// Makes an epoch again as its intent says, over the same state, and checks that it is the same.

@@ -87,6 +87,7 @@ impl<'a> Run<'a> {
         Provenance {
             lane: self.lane,
             plugin_digest: self.transform.plugin_digest(),
+            made_by: self.transform.made_by.as_deref(),
             generation: self.epoch.generation,
             epoch: self.epoch.number,
             now_ms: self.epoch.clock_ms,

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use arrow_schema::{Field, Schema, SchemaRef};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
@@ -11,7 +12,7 @@ use crate::decode::{Case, Policy, Reading};
 use crate::input::{Decimals, Input, PLACEHOLDER, Tombstone};
 use crate::offsets::TopicPartition;
 use crate::plugin::{Description, EventTime, Parameter};
-use crate::table::{Table, with_engine_columns};
+use crate::table::{Table, plugin_column, with_engine_columns};
 
 /// The version of everything here that shapes rows: decoder, assembly, engine's columns, digests. Raised when a new
 /// engine would make other rows of the same input; open epochs of the old one must then be ended by the old one.
@@ -50,6 +51,9 @@ pub struct TransformSettings {
     /// What is said otherwise than in the plugin's description of its event time.
     #[serde(default)]
     pub event_time: EventTimeSettings,
+    /// Whether each row says which plugin made it, in a column `_plugin`.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub plugin_column: bool,
     /// Limits of the sandbox.
     pub limits: SandboxLimits,
     /// [`ROWS_VERSION`] of the engine that wrote this.
@@ -99,7 +103,13 @@ impl Default for SandboxLimits {
     /// 256 MiB and 64 MiB hold a batch of 8,192 rows of 8 KB; such a batch takes a plugin milliseconds, so 5 s are a
     /// loop without end. 1 GiB of state are ten million keys.
     fn default() -> Self {
-        Self { memory_bytes: 256 << 20, call_ms: 5_000, output_bytes: 64 << 20, state_bytes: state_bytes(), state_disk_bytes: state_disk_bytes() }
+        Self {
+            memory_bytes: 256 << 20,
+            call_ms: 5_000,
+            output_bytes: 64 << 20,
+            state_bytes: state_bytes(),
+            state_disk_bytes: state_disk_bytes(),
+        }
     }
 }
 
@@ -144,6 +154,7 @@ impl TransformSettings {
             policies: BTreeMap::new(),
             columns: BTreeMap::new(),
             event_time: EventTimeSettings::default(),
+            plugin_column: false,
             limits: SandboxLimits::default(),
             rows_version: ROWS_VERSION,
         }
@@ -247,6 +258,15 @@ impl TransformSettings {
         }
     }
 
+    fn with_engine_columns(&self, own: impl IntoIterator<Item = Field>) -> SchemaRef {
+        let schema = with_engine_columns(own);
+        if !self.plugin_column {
+            return schema;
+        }
+        let columns = schema.fields().iter().cloned().chain([Arc::new(plugin_column())]);
+        Arc::new(Schema::new(columns.collect::<Vec<_>>()))
+    }
+
     /// The plugin's output tables, by the names that these settings give them.
     pub(crate) fn tables(&self, description: &Description) -> Result<Arc<[Arc<Table>]>, SettingsError> {
         let known: Vec<_> = description.outputs.iter().map(|output| output.table.as_str()).collect();
@@ -260,7 +280,7 @@ impl TransformSettings {
                 database: self.database.as_str().into(),
                 name: name.as_str().into(),
                 kind: output.kind,
-                schema: with_engine_columns(output.columns.iter().map(|(field, _)| field.clone())),
+                schema: self.with_engine_columns(output.columns.iter().map(|(field, _)| field.clone())),
                 sort_key: output.sort_key.clone(),
                 partition_by: output.partition_by.clone(),
                 indexes: output.indexes.clone(),
@@ -286,6 +306,11 @@ fn state_bytes() -> usize {
     1 << 30
 }
 
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+fn is_false(set: &bool) -> bool {
+    !set
+}
+
 /// 64 GiB: a disk is full long before by accident, and three billion keys are no accident.
 fn state_disk_bytes() -> u64 {
     64 << 30
@@ -302,8 +327,6 @@ pub(super) fn any_partition() -> TopicPartition {
 
 #[cfg(test)]
 mod tests {
-    use arrow_schema::Schema;
-
     use super::*;
     use crate::input::Format;
     use crate::plugin::ParameterType;

@@ -2,7 +2,7 @@
 //!
 //! Of twelve columns four cross into the plugin; the others go from the message to the tables as they are.
 
-use plugin_sdk::{Change, Ctx, Date, Decimal, Micros, Pass, Reject, Row, Table, WallClock};
+use plugin_sdk::{Change, Ctx, Date, Decimal, Micros, Pass, Reject, Row, Table, WallClock, text};
 
 /// What is looked at.
 #[derive(Clone, Copy, Debug, Default, Row)]
@@ -108,9 +108,9 @@ fn amount(order: &OrderIn<'_>) -> Option<Decimal<12, 2>> {
     order.unit_price?.checked_mul(i64::from(order.quantity))
 }
 
-fn known_status(text: &str) -> Option<&'static str> {
-    let text = text.trim();
-    STATUSES.into_iter().find(|status| status.eq_ignore_ascii_case(text))
+fn known_status(status: &str) -> Option<&'static str> {
+    let status = text::trim(status);
+    STATUSES.into_iter().find(|known| text::eq_ignore_ascii_case(known, status))
 }
 
 plugin_sdk::export! {

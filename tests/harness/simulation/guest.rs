@@ -56,16 +56,16 @@ fn passing_description() -> Value {
 }
 
 /// An input column of 64-bit integers.
-pub(super) fn input_column(name: &str, crosses: bool) -> Value {
+pub(crate) fn input_column(name: &str, crosses: bool) -> Value {
     json!({ "column": column(name), "source": { "row": name }, "required": true, "crosses": crosses })
 }
 
 /// An output column of 64-bit integers.
-pub(super) fn output_column(name: &str, origin: &Value) -> Value {
+pub(crate) fn output_column(name: &str, origin: &Value) -> Value {
     json!({ "column": column(name), "origin": origin, "clickhouse-type": null, "codec": null, "doc": null })
 }
 
-pub(super) fn output(table: &str, kind: &str, columns: &[Value], sort_key: &[&str]) -> Value {
+pub(crate) fn output(table: &str, kind: &str, columns: &[Value], sort_key: &[&str]) -> Value {
     json!({ "table": table, "kind": kind, "columns": columns, "sort-key": sort_key, "partition-by": null, "indexes": [] })
 }
 
@@ -75,7 +75,7 @@ fn column(name: &str) -> Value {
 
 /// A plugin of this description. `process` has the parameters `$rows`, `$buffers` (an address) and `$count`; `expire` has
 /// `$table`, `$key_offsets`, `$keys`, … as pairs of address and length; both end with the address of their result.
-pub(super) fn plugin(description: &Value, process: &str, expire: &str, more: &str) -> Bytes {
+pub(crate) fn plugin(description: &Value, process: &str, expire: &str, more: &str) -> Bytes {
     let mut resolve = Resolve::default();
     let package = resolve.push_str("transform.wit", WIT).expect("the contract");
     let mut memory = Memory::new(&resolve, DATA);

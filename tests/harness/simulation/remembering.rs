@@ -30,7 +30,7 @@ pub const POISON: i64 = -1;
 pub const CURSED: i64 = 5;
 
 /// Memory that is too little for what the plugin remembers, so that most of it goes to the disk.
-pub const LITTLE: usize = 1_000;
+pub const LITTLE: usize = 500;
 
 /// The plugin. Those of different versions do the same and are different files.
 ///
@@ -39,6 +39,22 @@ pub const LITTLE: usize = 1_000;
 #[must_use]
 pub fn remembering_plugin(version: &str, state_version: u32, reads: &[u32]) -> Bytes {
     plugin(&description(version, state_version, reads), PROCESS, EXPIRE, "(global $seen (mut i64) (i64.const 0))")
+}
+
+/// The plugin with a bug: it traps on a key on which it should not.
+///
+/// # Panics
+/// If it can't be made: the text is fixed.
+#[must_use]
+pub fn faulty_plugin(version: &str, state_version: u32, reads: &[u32], key: i64) -> Bytes {
+    let of_key = |key: i64| {
+        format!(
+            "(if (i64.eq (i64.load (i32.add (local.get $ks) (local.get $at))) (i64.const {key})) (then (unreachable)))"
+        )
+    };
+    let process = PROCESS.replace(&of_key(POISON), &format!("{} {}", of_key(POISON), of_key(key)));
+    assert_ne!(process, PROCESS, "the place of the bug is there");
+    plugin(&description(version, state_version, reads), &process, EXPIRE, "(global $seen (mut i64) (i64.const 0))")
 }
 
 fn description(version: &str, state_version: u32, reads: &[u32]) -> Value {

@@ -200,7 +200,9 @@ impl World {
     }
 
     fn rows_of_lane(&self, lane: &LaneId, table: &str) -> Vec<RecordBatch> {
-        let mut batches: Vec<_> = self.tables.blocks(&format!("`db`.`{table}`")).into_iter().flatten().collect();
+        // A version of the plugin may have another name for it.
+        let (name, other) = (format!("`db`.`{table}`"), format!("`db`.`{table}_too`"));
+        let mut batches: Vec<_> = [name, other].iter().flat_map(|table| self.tables.blocks(table)).flatten().collect();
         batches.retain(|batch| {
             let lanes = batch.column_by_name("_lane").expect("every table has the engine's columns");
             lanes.as_primitive::<UInt64Type>().values().iter().all(|it| *it == lane.number())

@@ -88,6 +88,8 @@ pub struct World {
     pub until_idle: bool,
     pub(super) violations: Arc<Mutex<Vec<String>>>,
     pub(super) transform: Transform,
+    /// A newcomer that the next start has on trial.
+    pub(super) on_trial: Option<(Transform, Rollout)>,
     /// Every table that rows were sent to, quoted.
     pub(super) used: Vec<String>,
     data: TempDir,
@@ -116,6 +118,7 @@ struct Running {
     stopper: Stopper,
     engine: JoinHandle<Result<(), EngineError>>,
     lanes: Lanes,
+    plugins: Plugins,
 }
 
 impl World {
@@ -131,6 +134,7 @@ impl World {
             until_idle: true,
             violations: Arc::default(),
             transform: bronze("rows"),
+            on_trial: None,
             used: Vec::new(),
             data,
             running: None,
@@ -144,12 +148,17 @@ impl World {
 
     /// Replaces the transform: the next start runs this one.
     pub fn deploy(&mut self, transform: Transform) {
+        self.uses(&transform);
+        self.transform = transform;
+    }
+
+    /// Rows may be sent to the tables of this transform.
+    pub(super) fn uses(&mut self, transform: &Transform) {
         for table in transform.tables() {
             if !self.used.contains(&table.quoted()) {
                 self.used.push(table.quoted());
             }
         }
-        self.transform = transform;
     }
 
     /// Messages as they are, into this table.
@@ -167,15 +176,7 @@ impl World {
     /// # Panics
     /// If it is none, or the settings do not fit it.
     pub fn deploy_plugin_with(&mut self, wasm: Bytes, set: impl FnOnce(&mut TransformSettings)) {
-        let mut settings = TransformSettings::new("default", "plugin", Kind::Plugin, "db");
-        set(&mut settings);
-        let mut built = BUILT.lock().unwrap_or_else(PoisonError::into_inner);
-        let build = |(wasm, _): &(Bytes, String)| {
-            Transform::build(&HOST, settings.clone(), Some(wasm.clone())).expect("a plugin")
-        };
-        let transform = built.entry((wasm, settings.digest())).or_insert_with_key(build).clone();
-        drop(built);
-        self.deploy(transform);
+        self.deploy(built(wasm, set));
     }
 
     /// Appends an event for the remembering plugin.
@@ -232,12 +233,38 @@ impl World {
     /// Starts a process.
     pub fn start(&mut self, process: Process) {
         let (stopper, stopped) = stop();
-        let lanes = Lanes::default();
-        let engine = self.engine(&process, lanes.clone(), stopped);
-        self.running = Some(Running { engine: tokio::spawn(engine.run()), process, stopper, lanes });
+        let (lanes, plugins) = (Lanes::default(), Plugins::default());
+        plugins.insert(self.versions());
+        let engine = self.engine(&process, plugins.clone(), lanes.clone(), stopped);
+        self.running = Some(Running { engine: tokio::spawn(engine.run()), process, stopper, lanes, plugins });
     }
 
-    fn engine(&self, process: &Process, lanes: Lanes, stopped: engine::stop::Stop) -> Engine {
+    /// What runs, with the newcomer that is on trial.
+    fn versions(&self) -> Arc<Versions> {
+        let versions = Versions::new(version(&self.transform));
+        if let Some((newcomer, rules)) = &self.on_trial {
+            versions.try_out(version(newcomer), rules.clone());
+        }
+        Arc::new(versions)
+    }
+
+    /// Makes the transform that was deployed last the running process's, from the next epoch of each lane on.
+    pub fn reload(&mut self) {
+        for versions in self.running.iter().flat_map(|running| running.plugins.all()) {
+            versions.replace(version(&self.transform));
+        }
+    }
+
+    /// The running process's plugins.
+    ///
+    /// # Panics
+    /// If there is no process.
+    #[must_use]
+    pub fn plugins(&self) -> Plugins {
+        self.running.as_ref().expect("a process").plugins.clone()
+    }
+
+    fn engine(&self, process: &Process, plugins: Plugins, lanes: Lanes, stopped: engine::stop::Stop) -> Engine {
         let around = Surroundings {
             source: Arc::new(self.topics.open(process.clone())),
             sink: Arc::new(self.tables.open(process.clone())),
@@ -249,18 +276,6 @@ impl World {
             clock: Arc::new(self.clock.clone()),
             recoveries: Arc::new(Semaphore::new(MAX_RECOVERIES)),
         };
-        let settings = self.transform.settings().clone();
-        let file = PluginFile {
-            folder: "".into(),
-            topics: vec!["^t$".into()],
-            start: Start::Earliest,
-            partitions: Partitions::default(),
-            settings,
-            rollout: Rollout::default(),
-            places: [].into(),
-        };
-        let version = Arc::new(Version::new(file, self.transform.clone()));
-        let plugins: Plugins = [Arc::new(Versions::new(version))].into_iter().collect();
         Engine::new(Arc::new(self.config()), around, plugins, Arc::new(Metrics::default()), lanes, stopped)
     }
 
@@ -369,6 +384,30 @@ impl World {
             end @ (End::Crashed | End::Itself(Ok(()))) => panic!("the lane did not halt: {end:?}"),
         }
     }
+}
+
+/// A plugin with settings of its own, ready to run; to compile one takes longer than a run.
+pub(super) fn built(wasm: Bytes, set: impl FnOnce(&mut TransformSettings)) -> Transform {
+    let mut settings = TransformSettings::new("default", "plugin", Kind::Plugin, "db");
+    set(&mut settings);
+    let mut built = BUILT.lock().unwrap_or_else(PoisonError::into_inner);
+    let build =
+        |(wasm, _): &(Bytes, String)| Transform::build(&HOST, settings.clone(), Some(wasm.clone())).expect("a plugin");
+    built.entry((wasm, settings.digest())).or_insert_with_key(build).clone()
+}
+
+/// A version of the plugin, whose tables are not made ready yet.
+pub(super) fn version(transform: &Transform) -> Arc<Version> {
+    let file = PluginFile {
+        folder: "".into(),
+        topics: vec!["^t$".into()],
+        start: Start::Earliest,
+        partitions: Partitions::default(),
+        settings: transform.settings().clone(),
+        rollout: Rollout::default(),
+        places: [].into(),
+    };
+    Arc::new(Version::new(file, transform.clone()))
 }
 
 fn bronze(table: &str) -> Transform {

@@ -44,7 +44,7 @@ const PROFILE: &str = "plugin";
 
 /// Why a plugin is not built.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum BuildError {
+pub(in crate::cli) enum BuildError {
     #[error("{program} can't be run: install Rust with rustup, and have its bin folder (~/.cargo/bin) in PATH")]
     Missing {
         program: &'static str,
@@ -90,11 +90,16 @@ pub(super) fn build(args: &BuildArgs) -> Result<ExitCode, Failure> {
     let projects = args.which.projects()?;
     let host = host()?;
     for project in &projects {
-        refresh_sdk(project)?;
-        let built = compile(project)?;
-        install(&host, project, &built)?;
+        put(&host, project, &compiled(project)?)?;
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// A plugin's bytes, built now; progress and the compiler's words go to standard error as they are.
+pub(in crate::cli) fn compiled(project: &Project) -> Result<Vec<u8>, BuildError> {
+    refresh_sdk(project)?;
+    let built = compile(project)?;
+    fs::read(&built).map_err(|source| BuildError::File { path: built, source })
 }
 
 /// Brings the SDK's source up to date for a project that is built with it.
@@ -238,20 +243,19 @@ impl Artifact {
 }
 
 /// Puts a built plugin in its place, if it is one and not there already, and says what is new.
-fn install(host: &Host, project: &Project, built: &Path) -> Result<(), BuildError> {
+pub(in crate::cli) fn put(host: &Host, project: &Project, bytes: &[u8]) -> Result<(), BuildError> {
     let file = |path: &Path, source| BuildError::File { path: path.to_owned(), source };
-    let bytes = fs::read(built).map_err(|source| file(built, source))?;
     let place = project.artifact();
     let before = fs::read(&place).ok();
     let plugin = host
-        .load(bytes.clone())
+        .load(bytes.to_vec())
         .map_err(|source| BuildError::NotAPlugin { name: project.name.clone(), source: Box::new(source) })?;
     let line = format!("{}  {}  {}", place.display(), size(bytes.len()), short(plugin.digest()));
-    if before.as_ref() == Some(&bytes) {
+    if before.as_deref() == Some(bytes) {
         println!("{line}  unchanged");
         return Ok(());
     }
-    files::write(&place, &bytes).map_err(|source| file(&place, source))?;
+    files::write(&place, bytes).map_err(|source| file(&place, source))?;
     match before {
         None => println!("{line}  new"),
         Some(before) => {

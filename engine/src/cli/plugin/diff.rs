@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use super::outcome::{Columns, Dead, Outcome, Row};
-use super::paint::Paint;
+use crate::cli::paint::Paint;
 
 /// Pairs of lines that are compared at most; beyond that rows are paired by their place.
 const MOST_PAIRS: usize = 16_000_000;

@@ -5,7 +5,7 @@ use std::io;
 use std::path::Path;
 
 /// Writes a file in one step, and the folders that lead to it: who reads meanwhile sees the old bytes or the new ones.
-pub(super) fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
+pub(in crate::cli) fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let folder = path.parent().unwrap_or(Path::new("."));
     fs::create_dir_all(folder)?;
     let mut name = path.file_name().unwrap_or_default().to_owned();

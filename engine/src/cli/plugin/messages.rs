@@ -15,7 +15,7 @@ use crate::state::State;
 use crate::transform::{Epoch, Transform, TransformError, Transformed};
 
 /// As large as an epoch of a lane is by default.
-pub(super) const EPOCH: BatchLimits =
+pub(in crate::cli) const EPOCH: BatchLimits =
     BatchLimits { max_messages: 100_000, max_bytes: 32 << 20, linger: Duration::from_millis(200) };
 
 /// How long a schema registry that can't be asked is waited for.
@@ -24,7 +24,7 @@ const REGISTRY_PATIENCE: Duration = Duration::from_secs(10);
 const SCHEMAS: &str = "schemas.json";
 
 /// What schema ids stand for, for as long as a command runs: nothing is kept.
-pub(super) struct SchemaIds {
+pub(in crate::cli) struct SchemaIds {
     registry: Option<Registry>,
     /// Where the registry keeps what it says.
     _folder: TempDir,
@@ -37,7 +37,7 @@ struct TwoRegistries(PathBuf, PathBuf);
 
 impl SchemaIds {
     /// As the file beside the recordings says, or the registry of the settings where there is none.
-    pub(super) fn of(recordings: &[PathBuf], settings: Option<&RegistrySettings>) -> Result<Self, Failure> {
+    pub(in crate::cli) fn of(recordings: &[PathBuf], settings: Option<&RegistrySettings>) -> Result<Self, Failure> {
         let mut files: Vec<_> = recordings.iter().map(|file| file.with_file_name(SCHEMAS)).collect();
         files.sort();
         files.dedup();
@@ -53,7 +53,7 @@ impl SchemaIds {
     }
 
     /// The schemas of a batch.
-    pub(super) async fn schemas(&self, batch: &RawBatch) -> Result<Schemas, Failure> {
+    pub(in crate::cli) async fn schemas(&self, batch: &RawBatch) -> Result<Schemas, Failure> {
         match &self.registry {
             Some(registry) => registry.schemas_within(batch, REGISTRY_PATIENCE).await.map_err(Failure::failed),
             None => Ok(Schemas::default()),
@@ -62,23 +62,27 @@ impl SchemaIds {
 }
 
 /// Recorded messages of one partition, as a lane would get them.
-pub(super) struct RecordedBatch {
-    pub(super) found: Found,
-    pub(super) raw: RawBatch,
-    pub(super) schemas: Schemas,
+pub(in crate::cli) struct RecordedBatch {
+    pub(in crate::cli) found: Found,
+    pub(in crate::cli) raw: RawBatch,
+    pub(in crate::cli) schemas: Schemas,
 }
 
 /// Recorded messages that are of none of the plugin's topics.
 #[derive(Debug, thiserror::Error)]
 #[error("{}: no message is of the topics of plugin.toml, {}", file.display(), topics.join(", "))]
-pub(super) struct OtherTopics {
+pub(in crate::cli) struct OtherTopics {
     file: PathBuf,
     topics: Vec<String>,
 }
 
 /// All messages of a recording that are of these topics, each partition from its begin to its end, in batches of at most so
 /// many.
-pub(super) fn recorded(file: &Path, topics: &[String], epoch: BatchLimits) -> Result<Vec<RecordedBatch>, Failure> {
+pub(in crate::cli) fn recorded(
+    file: &Path,
+    topics: &[String],
+    epoch: BatchLimits,
+) -> Result<Vec<RecordedBatch>, Failure> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().map_err(Failure::failed)?;
     let source = FileSource::new(vec![file.to_owned()]);
     let refused = |error: SourceError| Failure::mistake(error);
@@ -106,7 +110,7 @@ pub(super) fn recorded(file: &Path, topics: &[String], epoch: BatchLimits) -> Re
 }
 
 /// The lane that such a batch would be of.
-pub(super) fn lane(transform: &Transform, found: &Found) -> LaneId {
+pub(in crate::cli) fn lane(transform: &Transform, found: &Found) -> LaneId {
     LaneId {
         tenant: transform.settings().tenant.clone(),
         plugin: transform.settings().name.clone(),
@@ -117,7 +121,7 @@ pub(super) fn lane(transform: &Transform, found: &Found) -> LaneId {
 }
 
 /// The epochs of a lane, one after the other; nothing of them is written anywhere.
-pub(super) struct Epochs {
+pub(in crate::cli) struct Epochs {
     lane: LaneId,
     partition: TopicPartition,
     state: State,
@@ -129,18 +133,18 @@ pub(super) struct Epochs {
 
 impl Epochs {
     /// A lane that has not begun.
-    pub(super) fn new(transform: &Transform, found: &Found) -> Self {
+    pub(in crate::cli) fn new(transform: &Transform, found: &Found) -> Self {
         let (lane, partition) = (lane(transform, found), found.partition.clone());
         Self { lane, partition, state: transform.empty_state(), watermark_ms: None, number: 0, next: 0 }
     }
 
     /// Whether it is of this partition.
-    pub(super) fn are_of(&self, found: &Found) -> bool {
+    pub(in crate::cli) fn are_of(&self, found: &Found) -> bool {
         self.partition == found.partition
     }
 
     /// The next epoch, over what those before it left, as a lane makes it for the first time.
-    pub(super) fn epoch(
+    pub(in crate::cli) fn epoch(
         &mut self,
         transform: &Transform,
         batch: &RawBatch,
@@ -155,7 +159,7 @@ impl Epochs {
     }
 
     /// An epoch without messages, which sees at least this watermark: what is due by then expires.
-    pub(super) fn pass(
+    pub(in crate::cli) fn pass(
         &mut self,
         transform: &Transform,
         watermark_ms: i64,

@@ -7,25 +7,23 @@
 //! transform that a lane runs, in the same sandbox.
 
 mod bench;
-mod build;
-mod cases;
-mod cell;
+pub(super) mod build;
+pub(super) mod cases;
 mod describe;
 mod diff;
-mod files;
+pub(super) mod files;
 mod fit;
 mod inspect;
 mod lock;
-mod messages;
+pub(super) mod messages;
 mod new;
 mod outcome;
-mod paint;
-mod project;
+pub(super) mod project;
+mod rollout;
 mod run;
 mod sdk;
 mod sections;
-mod table;
-mod test;
+pub(super) mod test;
 
 use std::error::Error;
 use std::io;
@@ -38,6 +36,7 @@ pub use build::BuildArgs;
 pub use inspect::InspectArgs;
 pub use new::{NewArgs, Template};
 pub use project::Which;
+pub use rollout::{HistoryArgs, OfEngine, ToVersion};
 pub use run::PluginRunArgs;
 pub use test::TestArgs;
 
@@ -58,6 +57,16 @@ pub enum PluginCommand {
     Bench(BenchArgs),
     /// Show what a built plugin makes of a topic or a file; nothing is written anywhere.
     Run(PluginRunArgs),
+    /// Which version ran when, and why it changed.
+    History(HistoryArgs),
+    /// Go back to a version that ran before, at once; the one that runs now is not tried again until its files change.
+    Rollback(ToVersion),
+    /// Stay with a version, whatever is in the folder.
+    Pin(ToVersion),
+    /// Follow the folder again.
+    Unpin(OfEngine),
+    /// Let the newcomer on trial, or in the shadow, take over.
+    Promote(OfEngine),
 }
 
 /// Why a command ends without success.
@@ -70,15 +79,15 @@ pub(super) enum Failure {
 }
 
 impl Failure {
-    fn mistake(error: impl Error + 'static) -> Self {
+    pub(super) fn mistake(error: impl Error + 'static) -> Self {
         Self::Mistake(Box::new(error))
     }
 
-    fn failed(error: impl Error + 'static) -> Self {
+    pub(super) fn failed(error: impl Error + 'static) -> Self {
         Self::Failed(Box::new(error))
     }
 
-    fn in_words(message: String) -> Self {
+    pub(super) fn in_words(message: String) -> Self {
         Self::Failed(message.into())
     }
 }
@@ -99,7 +108,17 @@ pub(super) fn plugin(command: &PluginCommand) -> ExitCode {
         PluginCommand::Inspect(args) => inspect::inspect(args),
         PluginCommand::Bench(args) => bench::bench(args),
         PluginCommand::Run(args) => run::run(args),
+        PluginCommand::History(args) => rollout::history(args),
+        PluginCommand::Rollback(args) => rollout::order(&args.of, "rollback", args.to.as_deref()),
+        PluginCommand::Pin(args) => rollout::order(&args.of, "pin", args.to.as_deref()),
+        PluginCommand::Unpin(of) => rollout::order(of, "unpin", None),
+        PluginCommand::Promote(of) => rollout::order(of, "promote", None),
     };
+    ended(outcome)
+}
+
+/// How a command ended, as an exit code; what went wrong is said.
+pub(super) fn ended(outcome: Result<ExitCode, Failure>) -> ExitCode {
     let (error, code) = match outcome {
         Ok(code) => return code,
         Err(Failure::Failed(error)) if is_broken_pipe(&*error) => return ExitCode::SUCCESS,

@@ -14,9 +14,9 @@ use arrow_array::{ArrayRef, RecordBatch};
 use serde::ser::SerializeMap;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use super::cell;
 use crate::batch::Block;
-use crate::table::engine_columns;
+use crate::cell;
+use crate::table::{engine_columns, plugin_column};
 
 /// One line.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -112,7 +112,8 @@ pub(super) fn outcomes(blocks: &[Block], dead_letters: &str) -> Vec<Outcome> {
 }
 
 fn rows_of(batch: &RecordBatch) -> Vec<Columns> {
-    let hidden: Vec<_> = engine_columns().into_iter().map(|field| field.name().clone()).collect();
+    let hidden: Vec<_> =
+        engine_columns().into_iter().chain([plugin_column()]).map(|field| field.name().clone()).collect();
     let schema = batch.schema();
     let shown: Vec<(&String, &ArrayRef)> = schema
         .fields()

@@ -28,7 +28,7 @@ pub struct Which {
 
 /// There is no such plugin.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum NotFound {
+pub(in crate::cli) enum NotFound {
     #[error(
         "there is no plugin {name}: neither {} nor {name} is a folder with a plugin.toml. Name one of {there}, or the \
          folder of plugins with --plugins", expected.display()
@@ -65,7 +65,7 @@ impl From<Problems> for Failure {
 
 /// A plugin's folder.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Project {
+pub(in crate::cli) struct Project {
     /// Its folder, as it was named.
     pub folder: PathBuf,
     /// The folder's name, which is the plugin's.
@@ -74,7 +74,7 @@ pub(super) struct Project {
 
 impl Which {
     /// The folders that are meant.
-    pub(super) fn projects(&self) -> Result<Vec<Project>, NotFound> {
+    pub(in crate::cli) fn projects(&self) -> Result<Vec<Project>, NotFound> {
         if !self.names.is_empty() {
             return self.names.iter().map(|name| Project::find(&self.plugins, name)).collect();
         }
@@ -92,7 +92,7 @@ impl Which {
 
 impl Project {
     /// The plugin of this name, or in this folder; by its name also where its folder is the working directory.
-    pub(super) fn find(plugins: &Path, name: &str) -> Result<Self, NotFound> {
+    pub(in crate::cli) fn find(plugins: &Path, name: &str) -> Result<Self, NotFound> {
         let expected = plugins.join(name);
         let mut places = vec![expected.clone(), PathBuf::from(name)];
         if Self::at(Path::new(".")).name == name {
@@ -115,22 +115,22 @@ impl Project {
     }
 
     /// The folder of plugins that it lies in.
-    pub(super) fn plugins(&self) -> &Path {
+    pub(in crate::cli) fn plugins(&self) -> &Path {
         self.folder.parent().unwrap_or(Path::new("."))
     }
 
     /// Where the built plugin lies.
-    pub(super) fn artifact(&self) -> PathBuf {
+    pub(in crate::cli) fn artifact(&self) -> PathBuf {
         self.folder.join("plugin.wasm")
     }
 
     /// What its plugin.toml says.
-    pub(super) fn file(&self) -> Result<PluginFile, Problems> {
+    pub(in crate::cli) fn file(&self) -> Result<PluginFile, Problems> {
         read_plugin_folder(&self.folder, DATABASE)
     }
 
     /// The built plugin's bytes.
-    pub(super) fn wasm(&self) -> Result<Bytes, NotFound> {
+    pub(in crate::cli) fn wasm(&self) -> Result<Bytes, NotFound> {
         let path = self.artifact();
         match fs::read(&path) {
             Ok(bytes) => Ok(bytes.into()),
@@ -142,11 +142,21 @@ impl Project {
     }
 
     /// A transform as a lane would run it, with these settings.
-    pub(super) fn transform(&self, host: &Host, settings: TransformSettings) -> Result<Transform, Failure> {
+    pub(in crate::cli) fn transform(&self, host: &Host, settings: TransformSettings) -> Result<Transform, Failure> {
         if settings.kind != Kind::Plugin {
             return Err(NotFound::Bronze(self.folder.clone()).into());
         }
-        Transform::build(host, settings, Some(self.wasm()?)).map_err(|error| {
+        self.transform_of(host, settings, self.wasm()?)
+    }
+
+    /// The same, of these bytes in place of the built plugin.
+    pub(in crate::cli) fn transform_of(
+        &self,
+        host: &Host,
+        settings: TransformSettings,
+        wasm: Bytes,
+    ) -> Result<Transform, Failure> {
+        Transform::build(host, settings, Some(wasm)).map_err(|error| {
             let place = match error {
                 BuildError::Settings(_) => self.folder.join("plugin.toml"),
                 BuildError::Load(_) | BuildError::Input(_) => self.artifact(),
@@ -156,7 +166,7 @@ impl Project {
     }
 
     /// A file of the source that is younger than the built plugin: what is tested is then not what is written.
-    pub(super) fn stale(&self) -> Option<PathBuf> {
+    pub(in crate::cli) fn stale(&self) -> Option<PathBuf> {
         let built = fs::metadata(self.artifact()).and_then(|it| it.modified()).ok()?;
         let mut waiting = vec![self.folder.join("Cargo.toml"), self.folder.join("src")];
         while let Some(path) = waiting.pop() {
@@ -172,7 +182,7 @@ impl Project {
 }
 
 /// A host for a command: a few instances, so little address space.
-pub(super) fn host() -> Result<Host, Failure> {
+pub(in crate::cli) fn host() -> Result<Host, Failure> {
     Host::new(HostSettings { instances: 4, ..HostSettings::default() }).map_err(Failure::failed)
 }
 

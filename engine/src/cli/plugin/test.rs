@@ -4,13 +4,15 @@ use std::io::{self, Write};
 use std::num::NonZeroUsize;
 use std::process::ExitCode;
 
+use bytes::Bytes;
+
 use super::Failure;
 use super::cases::{Case, CaseError};
 use super::diff::{differences, line};
 use super::messages::{EPOCH, Epochs, RecordedBatch, recorded};
 use super::outcome::{Outcome, outcomes};
-use super::paint::Paint;
 use super::project::{Project, Which, host};
+use crate::cli::paint::Paint;
 use crate::disposition::in_words;
 use crate::plugin::Host;
 use crate::source::BatchLimits;
@@ -65,9 +67,11 @@ pub(super) fn test(args: &TestArgs) -> Result<ExitCode, Failure> {
     let paint = Paint::stdout();
     let (mut cases, mut different) = (0, 0);
     for project in &projects {
-        for case in Case::of(&project.folder)? {
+        let all = Case::of(&project.folder)?;
+        let wasm = project.wasm()?;
+        for case in all {
             cases += 1;
-            let verdict = one(&host, project, &case, args.update, paint)?;
+            let verdict = one(&host, project, (&case, &wasm), args.update, paint)?;
             different += usize::from(verdict == Verdict::Different);
         }
         if let Some(source) = project.stale() {
@@ -80,10 +84,31 @@ pub(super) fn test(args: &TestArgs) -> Result<ExitCode, Failure> {
     Ok(if different == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-fn one(host: &Host, project: &Project, case: &Case, update: bool, paint: Paint) -> Result<Verdict, Failure> {
+/// Runs all cases of a project with these bytes: how many there are, and how many of them differ, which is shown.
+pub(in crate::cli) fn cases(host: &Host, project: &Project, wasm: &Bytes) -> Result<(usize, usize), Failure> {
+    let cases = match Case::of(&project.folder) {
+        Ok(cases) => cases,
+        Err(CaseError::None(_)) => return Ok((0, 0)),
+        Err(error) => return Err(error.into()),
+    };
+    let mut different = 0;
+    for case in &cases {
+        let verdict = one(host, project, (case, wasm), false, Paint::stdout())?;
+        different += usize::from(verdict == Verdict::Different);
+    }
+    Ok((cases.len(), different))
+}
+
+fn one(
+    host: &Host,
+    project: &Project,
+    (case, wasm): (&Case, &Bytes),
+    update: bool,
+    paint: Paint,
+) -> Result<Verdict, Failure> {
     print!("{}/{} … ", project.name, case.name);
     let _ = io::stdout().flush(); // progress: a plugin may take its time
-    let found = match run(host, project, case) {
+    let found = match run(host, project, case, wasm) {
         Ok(found) => found,
         Err(failure) => {
             println!("{}", paint.red("can't be run"));
@@ -112,13 +137,13 @@ fn one(host: &Host, project: &Project, case: &Case, update: bool, paint: Paint) 
 }
 
 /// What becomes of a case's messages. Tables have the names that the plugin gives them, wherever it is deployed.
-fn run(host: &Host, project: &Project, case: &Case) -> Result<Vec<Outcome>, Failure> {
+fn run(host: &Host, project: &Project, case: &Case, wasm: &Bytes) -> Result<Vec<Outcome>, Failure> {
     let file = project.file()?;
     let mut settings = file.settings;
     settings.tables.clear();
     settings.parameters.extend(case.settings.parameters.clone());
     let dead_letters = settings.dead_letters.clone();
-    let transform = project.transform(host, settings)?;
+    let transform = project.transform_of(host, settings, wasm.clone())?;
     let input = case.input();
     let case = &case.settings;
     let clock_ms = case.clock_ms;

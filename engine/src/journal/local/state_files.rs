@@ -8,6 +8,7 @@
 //! |---|---|---|
 //! | while a record is appended | bytes behind the end | cut off |
 //! | while a snapshot is written | the log of the next number, whole or not | removed |
+//! | while it is a draft, without its name yet | the draft | removed, when the folder is opened |
 //! | after the commit that names a snapshot, or a restart | the log of the number before | removed |
 
 use std::fs::{self, File};
@@ -35,7 +36,32 @@ impl StateFiles {
         if let Some(parent) = folder.parent() {
             File::open(parent)?.sync_all()?;
         }
+        for entry in fs::read_dir(&folder)? {
+            let path = entry?.path();
+            if path.extension().is_some_and(|extension| extension == "draft") {
+                fs::remove_file(path)?;
+            }
+        }
         Ok(Self { folder })
+    }
+
+    /// Writes and syncs a log under a name that no other owner writes to.
+    pub(super) fn draft(&self, lane: &[u8], append: &Append<'_>, owner: u64) -> io::Result<PathBuf> {
+        let path = self.path(lane, append.end.number).with_extension(format!("{owner}.draft"));
+        let write = || {
+            let file = File::create(&path)?;
+            file.write_all_at(&append.head, 0)?;
+            file.write_all_at(append.record, append.head.len() as u64)?;
+            file.sync_data()
+        };
+        write().map_err(|error| named(&path, &error))?;
+        Ok(path)
+    }
+
+    /// Gives a draft its name.
+    pub(super) fn name(&self, draft: &Path, lane: &[u8], number: u64) -> io::Result<()> {
+        fs::rename(draft, self.path(lane, number))?;
+        File::open(&self.folder)?.sync_all()
     }
 
     /// The log of a lane, by the lane's key.

@@ -138,6 +138,23 @@ fn a_crash_at_any_step_of_a_snapshot_leaves_one_log() {
     assert_eq!(logs(after.path()), [new]);
 }
 
+/// GIVEN a snapshot that was on its way when the process ended, or whose lane was taken meanwhile, THEN its draft is removed by the
+/// next process, and what was committed stays.
+#[test]
+fn a_snapshot_without_a_commit_leaves_nothing() {
+    let folder = folder_with(&[changes("one")]);
+    let journal = reopen(folder.path());
+    let former = block_on(journal.take(&lane("a"))).unwrap().owner;
+    let owner = block_on(journal.take(&lane("a"))).unwrap().owner;
+    let refused = block_on(journal.commit(&lane("a"), former, remembers(2, snapshot("two"))));
+    assert!(matches!(refused, Err(JournalError::Fenced { .. })), "{refused:?}");
+    assert_eq!(records(&journal, &lane("a"), owner).unwrap(), ["one"]);
+    drop(journal);
+    fs::write(logs(folder.path())[0].with_extension("7.draft"), "half").unwrap();
+    assert_eq!(taken(folder.path(), &lane("a")).unwrap(), ["one"]);
+    assert_eq!(logs(folder.path()).len(), 1);
+}
+
 #[test]
 fn a_log_that_is_gone_or_short_is_told() {
     let folder = folder_with(&[changes("one"), changes("two")]);

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::fs::File;
 use std::io;
+use std::path::PathBuf;
 use std::sync::mpsc;
 
 use fjall::{OwnedWriteBatch, PersistMode};
@@ -28,9 +29,18 @@ pub(super) struct Request {
 pub(super) enum Write {
     Take,
     Intend(Owner, Box<Intent>),
-    Commit(Owner, Commit),
+    Commit(Owner, Commit, Option<Draft>),
     Restart(Position),
     Partitions(i32),
+}
+
+/// A log that a snapshot begins, on the disk already, and not under its name.
+pub(super) struct Draft {
+    pub path: PathBuf,
+    /// Where the lane's log ended when it was written.
+    pub before: LogEnd,
+    /// Where the new one ends.
+    pub end: LogEnd,
 }
 
 /// The thread that writes.
@@ -94,13 +104,14 @@ impl Writer {
                 staged.batch.insert(&store.intents, intent_key(lane, intent.epoch), json(intent)?);
                 return Ok(record);
             }
-            Write::Commit(owner, commit) => {
+            Write::Commit(owner, commit, draft) => {
                 fence(&record, *owner)?;
-                if commit.epoch <= record.position.epoch || commit.position.epoch != commit.epoch {
+                let of_another = draft.as_ref().is_some_and(|draft| draft.before != record.state);
+                if of_another || commit.epoch <= record.position.epoch || commit.position.epoch != commit.epoch {
                     return Err(JournalError::OutOfOrder { lane: Box::new(lane.clone()), epoch: commit.epoch });
                 }
                 record.position = commit.position.clone();
-                record.state = staged.remember(&store.files, lane, record.state, commit);
+                record.state = staged.remember(&store.files, lane, record.state, commit, draft.as_ref());
                 staged.batch.remove(&store.intents, intent_key(lane, commit.epoch));
             }
             Write::Partitions(count) => {
@@ -152,8 +163,20 @@ impl Staged {
     }
 
     /// Writes what a commit changed of the lane's state; gives its new end.
-    fn remember(&mut self, files: &StateFiles, lane: &LaneId, end: LogEnd, commit: &Commit) -> LogEnd {
+    fn remember(
+        &mut self,
+        files: &StateFiles,
+        lane: &LaneId,
+        end: LogEnd,
+        commit: &Commit,
+        draft: Option<&Draft>,
+    ) -> LogEnd {
         let key = lane_key(lane);
+        if let Some(draft) = draft {
+            self.try_io(|| files.name(&draft.path, &key, draft.end.number));
+            self.unclean.insert(key, draft.end);
+            return draft.end;
+        }
         let Some(append) = end.append(&key, &commit.state) else { return end };
         if let Some(file) = self.try_io(|| files.append(&key, &append)) {
             self.unsynced.insert(key.clone(), file);

@@ -6,7 +6,9 @@ use super::{check_doc, check_name, check_unique, quoted};
 use crate::input::InputColumn;
 use crate::plugin::contract::{self, described};
 use crate::plugin::{Origin, Output};
-use crate::table::{CLICKHOUSE_CODEC, CLICKHOUSE_TYPE, COMMENT, EXTENSION_NAME, Index, TableKind, engine_columns};
+use crate::table::{
+    CLICKHOUSE_CODEC, CLICKHOUSE_TYPE, COMMENT, EXTENSION_NAME, Index, TableKind, engine_columns, plugin_column,
+};
 
 pub(super) fn check(described: described::Output, input: &[InputColumn], problems: &mut Vec<String>) -> Output {
     check_name("table name", &described.table, problems);
@@ -99,7 +101,8 @@ fn check_columns(of: &str, output: &Output, problems: &mut Vec<String>) {
     }
     let names = || output.columns.iter().map(|(field, _)| field.name().as_str());
     check_unique(&format!("{of} column"), names(), problems);
-    let reserved = engine_columns();
+    let mut reserved = engine_columns();
+    reserved.push(plugin_column());
     for name in names().filter(|name| reserved.iter().any(|reserved| reserved.name() == name)) {
         problems.push(format!("{of} column {name} is reserved: the engine adds it to every table"));
     }

@@ -23,7 +23,9 @@ fn load(data: &Path, wasm: &Bytes) -> Plugin {
 }
 
 fn named(name: &str) -> Bytes {
-    Guest { name: name.to_owned(), ..Guest::new() }.module()
+    let mut guest = Guest::new();
+    name.clone_into(&mut guest.name);
+    guest.module()
 }
 
 /// The files of compiled code, without the key.
@@ -189,7 +191,8 @@ fn what_was_not_used_for_the_longest_goes_first() {
 fn more_code_than_is_compiled_is_refused_before_it_is() {
     let host = Host::new(HostSettings { code_bytes: 64 << 10, ..FEW }).unwrap();
     let function = "(func (result i64) (i64.const 1)".to_owned() + &"(i64.const 7) (i64.add)".repeat(4000) + ")";
-    let guest = Guest { more: function.repeat(8), ..Guest::new() };
+    let mut guest = Guest::new();
+    guest.more = function.repeat(8);
     let error = host.load(guest.module()).err().unwrap();
     assert!(matches!(error, LoadError::TooMuchCode { limit_bytes: 65536, .. }), "{error}");
 }

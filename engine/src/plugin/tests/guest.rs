@@ -81,7 +81,7 @@ pub(super) struct Guest {
     pub(super) more: String,
     pub(super) pages: u32,
     pub(super) wit: String,
-    data: Vec<u8>,
+    pub(super) data: Vec<u8>,
 }
 
 impl Guest {

@@ -24,7 +24,7 @@ use std::sync::Arc;
 
 /// Columns that say which run of which plugin made a row, and so differ when it is made again; `reason` is for people, and
 /// a newer engine may word it otherwise.
-const NOT_COMPARED: [&str; 6] = ["_lane", "_epoch", "_row", "_ingested_at", "plugin_digest", "reason"];
+const NOT_COMPARED: [&str; 7] = ["_lane", "_epoch", "_row", "_ingested_at", "_plugin", "plugin_digest", "reason"];
 
 /// Offsets of a group that are named.
 const NAMED: usize = 8;

@@ -8,7 +8,7 @@ use crate::sink::{Provenance, bronze_block, bronze_table};
 fn block(rows: i64) -> Block {
     let lane =
         LaneId { tenant: "t".into(), plugin: "p".into(), topic: "topic".into(), topic_id: String::new(), partition: 0 };
-    let of = Provenance { lane: &lane, plugin_digest: "", generation: 1, epoch: 7, now_ms: 0 };
+    let of = Provenance { lane: &lane, plugin_digest: "", made_by: None, generation: 1, epoch: 7, now_ms: 0 };
     let messages: Vec<_> = (0..rows).map(|offset| Message::owned(offset, None, None, None, Vec::new())).collect();
     bronze_block(&bronze_table("d", "b").into(), of, &messages)
 }

@@ -201,6 +201,28 @@ fn entries_that_fail_only_together_are_all_handed_out() {
     assert_eq!((expired.calls, expired.poison), (calls.to_vec(), vec![]));
 }
 
+/// GIVEN a plugin that never ends, WHEN nobody is to be patient with it, THEN it is called once.
+#[test]
+fn an_impatient_discovery_ends_with_the_first_call_that_takes_too_long() {
+    struct Endless(usize);
+    impl Caller for Endless {
+        fn renew(&mut self) -> Result<(), Fault> {
+            Ok(())
+        }
+        fn call(&mut self, _rows: &RecordBatch) -> Result<Answer, Fault> {
+            self.0 += 1;
+            Err(Fault::Deadline { limit_ms: 1 })
+        }
+        fn expire(&mut self, _due: &Due) -> Result<Answer, Fault> {
+            Err(Fault::Deadline { limit_ms: 1 })
+        }
+    }
+    let (mut endless, mut impatient) = (Endless(0), Discovery::new(true));
+    let given_up = impatient.chunk(&mut endless, 0, &rows(0..100), |_| 0);
+    assert!(matches!(given_up, Err(CallError::Slow(Fault::Deadline { .. }))));
+    assert_eq!(endless.0, 1);
+}
+
 /// GIVEN a plugin that traps on all that expired, THEN the lane stops: a new version has to take it.
 #[test]
 fn a_plugin_that_takes_no_entry_stops_the_lane() {

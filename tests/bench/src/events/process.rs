@@ -2,6 +2,7 @@
 
 use std::io::Read;
 use std::process::{Command, Stdio};
+use std::sync::mpsc;
 use std::time::Duration;
 
 use crate::Failure;
@@ -10,7 +11,7 @@ use crate::Failure;
 pub(crate) struct Ended {
     /// User and system time of all its threads.
     pub(crate) cpu: Duration,
-    /// The most memory that it had resident, in bytes.
+    /// The most memory that it had resident, in bytes: as of a fiftieth of a second before its end.
     pub(crate) peak_bytes: u64,
     /// Its standard output.
     pub(crate) output: String,
@@ -20,15 +21,37 @@ pub(crate) struct Ended {
 pub(crate) fn run(command: &mut Command) -> Result<Ended, Failure> {
     let shown = format!("{command:?}");
     let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().map_err(|e| format!("{shown}: {e}"))?;
-    let mut output = String::new();
-    child.stdout.take().ok_or("no standard output")?.read_to_string(&mut output)?;
-    let pid = i32::try_from(child.id())?;
-    let (status, usage) = wait4(pid)?;
+    let (mut output, mut stdout) = (String::new(), child.stdout.take().ok_or("no standard output")?);
+    let (ended, watched) = mpsc::channel::<()>();
+    let status = format!("/proc/{}/status", child.id());
+    let watching = std::thread::spawn(move || peak_until(&watched, &status));
+    stdout.read_to_string(&mut output)?;
+    drop(ended);
+    let peak_bytes = watching.join().map_err(|_| "the thread that watches memory panicked")?;
+    let (status, usage) = wait4(i32::try_from(child.id())?)?;
     if status != 0 {
         return Err(format!("{shown} ended with status {status:#x}:\n{output}").into());
     }
     let cpu = duration(usage.ru_utime)? + duration(usage.ru_stime)?;
-    Ok(Ended { cpu, peak_bytes: u64::try_from(usage.ru_maxrss)? * 1024, output })
+    Ok(Ended { cpu, peak_bytes, output })
+}
+
+/// How often a process is asked for its greatest memory, which only grows.
+const WATCH: Duration = Duration::from_millis(20);
+
+/// The most memory that a process has had, until it closes its output. Not by `ru_maxrss`, which begins at what the process
+/// had that started it.
+fn peak_until(ended: &mpsc::Receiver<()>, status: &str) -> u64 {
+    let mut peak = 0;
+    loop {
+        let text = std::fs::read_to_string(status).unwrap_or_default();
+        let kib =
+            text.lines().find_map(|line| line.strip_prefix("VmHWM:")?.trim().strip_suffix("kB")?.trim().parse().ok());
+        peak = kib.map_or(peak, |kib: u64| peak.max(kib * 1024));
+        if ended.recv_timeout(WATCH) != Err(mpsc::RecvTimeoutError::Timeout) {
+            return peak;
+        }
+    }
 }
 
 /// The wait status of a child and what it used. `std` waits without asking for the latter.

@@ -13,8 +13,9 @@ use arrow_schema::SchemaRef;
 use clap::Args;
 use engine::cpu::thread_time;
 use engine::plugin::{Answer, Context, Host, HostSettings, Limits, Plugin};
-use engine::state::{DUE_ROWS, State};
+use engine::state::{DUE_ROWS, Disk, State};
 use engine::transform::SandboxLimits;
+use tempfile::TempDir;
 
 use crate::Failure;
 use crate::figures::Figures;
@@ -36,6 +37,9 @@ pub(crate) struct Options {
     /// Live keys of the deduplication, and clicks of the sessions
     #[arg(long, default_value_t = 10_000_000)]
     keys: u64,
+    /// Memory for what the plugin remembers, MiB; the rest goes to the disk. Nothing said: all stays in memory
+    #[arg(long)]
+    state_mib: Option<usize>,
     /// Epochs measured at that many keys
     #[arg(long, default_value_t = 15)]
     rounds: u64,
@@ -52,10 +56,11 @@ pub(crate) fn run(options: &Options) -> Result<(), Failure> {
         ("dedup_u64", "bench_dedup_number.wasm", numbers as fn(&SchemaRef, u64) -> _),
         ("dedup_text", "bench_dedup_text.wasm", texts),
     ] {
-        let mut plugin = Remembering::load(&host, &options.plugins.join(file))?;
+        let mut plugin = Remembering::load(&host, &options.plugins.join(file), options.state_mib)?;
         dedup(options, name, &mut plugin, batch, &mut figures)?;
     }
-    sessions(options, &mut Remembering::load(&host, &options.plugins.join("bench_clicks.wasm"))?, &mut figures)?;
+    let clicks = options.plugins.join("bench_clicks.wasm");
+    sessions(options, &mut Remembering::load(&host, &clicks, options.state_mib)?, &mut figures)?;
     figures.print();
     for name in ["dedup_u64_ns_per_row", "dedup_text_ns_per_row", "sessions_ns_per_event"] {
         if let (Some(own), Some(plain)) = (figures.median(name), figures.median(&format!("native_{name}"))) {
@@ -74,10 +79,12 @@ struct Remembering {
     limits: Limits,
     watermark_ms: Option<i64>,
     delay_ms: i64,
+    /// Of what memory has no room for.
+    _folder: Option<TempDir>,
 }
 
 impl Remembering {
-    fn load(host: &Host, file: &Path) -> Result<Self, Failure> {
+    fn load(host: &Host, file: &Path, state_mib: Option<usize>) -> Result<Self, Failure> {
         let bytes = std::fs::read(file).map_err(|error| format!("{}: {error}", file.display()))?;
         let plugin = host.load(bytes)?;
         let SandboxLimits { memory_bytes, call_ms, output_bytes, .. } = SandboxLimits::default();
@@ -85,7 +92,12 @@ impl Remembering {
         let tables = described.state.as_ref().ok_or("the plugin keeps nothing")?.tables.clone();
         let delay_ms = i64::try_from(described.event_time.as_ref().ok_or("the plugin has no event time")?.delay_ms)?;
         let limits = Limits { memory_bytes, call_ms, output_bytes };
-        Ok(Self { state: State::new(tables, usize::MAX), plugin, limits, watermark_ms: None, delay_ms })
+        let mut state = State::new(tables, state_mib.map_or(usize::MAX, |mib| mib << 20));
+        let folder = state_mib.map(|_| TempDir::new()).transpose()?;
+        if let Some(folder) = &folder {
+            state.keep_on(Disk::open(folder.path(), 1, u64::MAX)?);
+        }
+        Ok(Self { state, plugin, limits, watermark_ms: None, delay_ms, _folder: folder })
     }
 
     fn schema(&self) -> SchemaRef {
@@ -109,7 +121,9 @@ impl Remembering {
             greatest = greatest.max(answer.event_time_ms);
         }
         drop(instance);
-        drop(self.state.seal()?);
+        for file in self.state.seal()?.replaced {
+            std::fs::remove_file(file)?;
+        }
         self.watermark_ms = self.watermark_ms.max(greatest.map(|greatest| greatest - self.delay_ms));
         Ok((rows, cpu_ns() - start))
     }

@@ -39,7 +39,7 @@ pub unsafe extern "C" fn echo_batch(input: *const u8, len: usize, out: *mut CSli
     unsafe { scalar_wrapper(|batch| Ok(batch.clone()), input, len, out) }
 }
 
-pub(crate) const CONTEXT: Ctx = Ctx { parameters: (), now: Timestamp::new(0) };
+pub(crate) const CONTEXT: Ctx = Ctx { parameters: (), now: Timestamp::new(0), watermark: None };
 
 fn cleaned(batch: &RecordBatch) -> Result<RecordBatch, ArrowError> {
     let number = |column: usize| batch.column(column).as_primitive::<Int64Type>();

@@ -29,7 +29,7 @@ const DAY_SECONDS: i64 = 86_400;
     clippy::wildcard_enum_match_arm,
     reason = "no table has a column of another type: `types::declared` refuses it"
 )]
-pub(super) fn text(column: &ArrayRef, row: usize) -> Option<String> {
+pub fn text(column: &ArrayRef, row: usize) -> Option<String> {
     if column.is_null(row) {
         return None;
     }
@@ -65,6 +65,13 @@ pub(super) fn text(column: &ArrayRef, row: usize) -> Option<String> {
         }
         other => format!("a value of type {other}"),
     })
+}
+
+/// A time in ms since 1970-01-01 UTC, to the second: `2025-01-31T23:59:59Z`.
+#[must_use]
+pub fn utc(ms: i64) -> String {
+    let seconds = ms.div_euclid(1_000);
+    format!("{}T{}Z", date(seconds.div_euclid(DAY_SECONDS)), time(seconds.rem_euclid(DAY_SECONDS), 0))
 }
 
 fn number<T: ArrowPrimitiveType>(column: &ArrayRef, row: usize) -> T::Native {
@@ -170,6 +177,7 @@ mod tests {
     #[test]
     fn values_are_written_as_the_sdk_writes_them() {
         assert_eq!(first(BooleanArray::from(vec![true])), "true");
+        assert_eq!(utc(1_735_689_599_999), "2024-12-31T23:59:59Z");
         assert_eq!(first(Float64Array::from(vec![1.0])), "1");
         assert_eq!(first(BinaryArray::from(vec![&b"\x00\xff"[..]])), "00ff");
         assert_eq!(first(Int32Array::from(vec![None::<i32>])), "null");

@@ -1,0 +1,319 @@
+//! A run in which the plugin changes under its lanes: versions that do the same, with other settings, tables or state, and
+//! versions with a bug, come at any moment, on trial or at once, and the process crashes, fails and stops in between.
+//!
+//! All versions do what the model of [`super::remembering`] does, so the tables must hold what it says, whichever ran. One
+//! with a bug faults on some rows: none of what it did with them may be seen, as the one before made them again.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use arrow_array::RecordBatch;
+use arrow_array::cast::AsArray;
+use arrow_array::types::{Int64Type, UInt64Type};
+use engine::artifacts::Artifacts;
+use engine::config::{Mode, Promote, Rollout};
+use engine::deploy::{News, Plugins, VersionId, Versions};
+use engine::journal::{Intent, SimulatedDisk};
+use engine::offsets::LaneId;
+use engine::simulation::{Chance, Process};
+use engine::sink::{SimulatedTables, epoch_column};
+use engine::source::SimulatedTopics;
+use engine::transform::Transform;
+use tokio::task::JoinHandle;
+use tokio::time::sleep;
+
+use super::random::{Outcome, endure};
+use super::remembering::{FOREVER, SILENT, faulty_plugin, remembering_plugin};
+use super::world::{built, version};
+use super::{World, partition};
+
+/// The key on which versions with a bug trap.
+const BAD: i64 = 3;
+
+/// A version of the plugin.
+#[derive(Clone)]
+struct Variant {
+    transform: Transform,
+    faulty: bool,
+    /// What a lane keeps that has anything, it does not read.
+    blind: bool,
+}
+
+static VARIANTS: LazyLock<Vec<Variant>> = LazyLock::new(|| {
+    let of = |wasm, idle_ms: Option<u64>, fresh: Option<&str>| {
+        let transform = built(wasm, |settings| {
+            settings.plugin_column = true;
+            settings.event_time.idle_ms = idle_ms;
+            settings.tables.extend(fresh.map(|table| ("fresh".to_owned(), table.to_owned())));
+        });
+        Variant { transform, faulty: false, blind: false }
+    };
+    let plain = |version: &str| remembering_plugin(version, 1, &[2]);
+    vec![
+        of(plain("1.0.0"), None, None),
+        of(plain("1.0.1"), None, None),
+        of(plain("1.0.0"), Some(500), None),
+        of(plain("1.0.0"), None, Some("fresh_too")),
+        // The first three read the state of this one, and not that of the next two.
+        of(remembering_plugin("2.0.0", 2, &[1]), None, None),
+        of(remembering_plugin("3.0.0", 3, &[1, 2]), None, None),
+        of(remembering_plugin("3.0.1", 3, &[1, 2]), Some(200), None),
+        Variant { blind: true, ..of(remembering_plugin("4.0.0", 4, &[]), None, None) },
+        Variant { faulty: true, ..of(faulty_plugin("1.9.0", 1, &[2], BAD), None, None) },
+        Variant { faulty: true, ..of(faulty_plugin("2.9.0", 2, &[1], BAD), None, Some("fresh_too")) },
+    ]
+});
+
+/// What outlives a process: which version is current, and which is on trial.
+#[derive(Clone)]
+struct Published {
+    current: Transform,
+    on_trial: Option<(Transform, Rollout)>,
+    /// Versions came that lanes can't go back from.
+    beyond: bool,
+}
+
+/// Publishes versions into a running process.
+struct Publisher {
+    published: Arc<Mutex<Published>>,
+    plugins: Plugins,
+    versions: Arc<Versions>,
+    chance: Chance,
+    tables: SimulatedTables,
+    disk: SimulatedDisk,
+    lanes: Vec<LaneId>,
+}
+
+/// Runs a world in which the plugin changes.
+///
+/// # Panics
+/// If the run does not come to its end.
+pub(super) async fn reload(world: &mut World) -> Outcome {
+    let partitions = 1 + i32::try_from(world.chance.below(3)).unwrap_or(0);
+    world.topics.create("t", partitions);
+    world.batch.max_messages = 1 + world.chance.below(10) as usize;
+    for variant in &*VARIANTS {
+        world.uses(&variant.transform);
+    }
+    world.deploy(VARIANTS[0].transform.clone());
+    let published = Published { current: VARIANTS[0].transform.clone(), on_trial: None, beyond: false };
+    let published = Arc::new(Mutex::new(published));
+    let (mut faults, mut feeders) = (0, Vec::new());
+    for round in 0..1 + world.chance.below(6) {
+        feeders.push(feed(world.topics.clone(), world.chance.clone(), partitions));
+        vary(world, round);
+        world.runs(&published);
+        let process = match world.chance.below(3) {
+            0 => Process::default(),
+            _ => Process::ending_at_count(world.chance.below(150)),
+        };
+        world.start(process);
+        let publisher = tokio::spawn(Publisher::new(world, &published, partitions).publish());
+        faults += 1;
+        endure(world).await;
+        publisher.abort();
+        drop(publisher.await);
+    }
+    for feeder in feeders {
+        drop(feeder.await);
+    }
+    world.runs(&published);
+    world.finish().await;
+    let mut wrong = world.wrong_memories();
+    world.check_versions(&mut wrong);
+    let faults = faults + world.tables.faults() + world.disk.torn();
+    Outcome { faults, wrong, commits: world.disk.commits() }
+}
+
+impl World {
+    /// Each row says which version made it: the one that its epoch was written down with, and that was noted as the maker of
+    /// that epoch. No version with a bug made a row of what it fails on.
+    fn check_versions(&self, wrong: &mut Vec<String>) {
+        let artifacts = Artifacts::open(self.data()).expect("a temporary folder");
+        let intents: BTreeMap<_, _> =
+            self.disk.intents().into_iter().map(|(lane, it)| ((lane.number(), it.epoch), it)).collect();
+        for found in self.topics.partitions() {
+            let lane = self.lane(found.partition.partition);
+            let makers = artifacts.makers(&lane).expect("they can be read");
+            for intent in intents.iter().filter(|((of, _), _)| *of == lane.number()).map(|(_, intent)| intent) {
+                let epoch = epoch_column(intent.generation, intent.epoch);
+                let maker = makers.iter().rev().find(|maker| maker.epoch <= epoch);
+                if maker.is_none_or(|maker| VersionId::of_intent(intent) != maker.version()) {
+                    wrong.push(format!("{lane}: epoch {} was made by another than {maker:?}", intent.epoch));
+                }
+            }
+        }
+        for table in self.used.iter().filter(|table| !table.contains("dead_letters")) {
+            for batch in self.tables.blocks(table).iter().flatten() {
+                check_rows(table, batch, &intents, wrong);
+            }
+        }
+    }
+
+    fn runs(&mut self, published: &Mutex<Published>) {
+        let Published { current, on_trial, .. } = locked(published).clone();
+        (self.transform, self.on_trial) = (current, on_trial);
+    }
+}
+
+impl Publisher {
+    fn new(world: &World, published: &Arc<Mutex<Published>>, partitions: i32) -> Self {
+        let plugins = world.plugins();
+        Self {
+            published: published.clone(),
+            versions: plugins.all().into_iter().next().expect("there is one"),
+            plugins,
+            chance: world.chance.clone(),
+            tables: world.tables.clone(),
+            disk: world.disk.clone(),
+            lanes: (0..partitions).map(|partition| world.lane(partition)).collect(),
+        }
+    }
+
+    async fn publish(mut self) {
+        loop {
+            sleep(Duration::from_millis(self.chance.below(400).into())).await;
+            self.hear();
+            match self.chance.below(8) {
+                0 => self.replace().await,
+                1 => self.remove_for_a_while().await,
+                _ => self.try_out().await,
+            }
+        }
+    }
+
+    /// What lanes have told is noted before anything else happens.
+    fn hear(&self) {
+        for news in self.versions.take_news() {
+            let mut published = locked(&self.published);
+            match news {
+                News::Passed { .. } => {
+                    if let Some((newcomer, _)) = published.on_trial.take() {
+                        published.current = newcomer;
+                    }
+                }
+                News::Withdrawn { .. } => published.on_trial = None,
+                News::Moved { .. } => {}
+            }
+        }
+    }
+
+    /// A newcomer, noted before any lane can run it. A version with a bug is watched for as long as there are rows.
+    async fn try_out(&self) {
+        let variant = &VARIANTS[self.chance.below(VARIANTS.len() as u32) as usize];
+        if variant.blind && self.lanes.iter().any(|lane| self.disk.lane(lane).0.state_versions.is_empty()) {
+            return; // it would take what it finds, and others could not read what it leaves
+        }
+        let for_ever = variant.faulty || variant.blind;
+        let rules = Rollout {
+            mode: if self.chance.per_mille(300) { Mode::Canary } else { Mode::Replace },
+            share: 0.5,
+            probation: if for_ever { Duration::MAX } else { Duration::from_millis(self.chance.below(600).into()) },
+            probation_rows: (!for_ever && self.chance.per_mille(300)).then(|| self.chance.below(10).into()),
+            promote: if self.chance.per_mille(700) { Promote::WhenEqual } else { Promote::ByHand },
+            ..Rollout::default()
+        };
+        let newcomer = version(&variant.transform);
+        if self.chance.per_mille(800) {
+            newcomer.prepare(&self.tables.open(Process::default())).await.expect("there are all tables");
+        }
+        self.hear();
+        let mut published = locked(&self.published);
+        if self.versions.trial().is_some_and(|trial| trial.no_way_back)
+            && let Some((former, _)) = published.on_trial.take()
+        {
+            published.current = former;
+        }
+        published.beyond |= variant.transform.state_version() == Some(3);
+        published.on_trial =
+            (!variant.transform.is_same(&published.current)).then(|| (variant.transform.clone(), rules.clone()));
+        drop(published);
+        self.versions.try_out(newcomer, rules);
+    }
+
+    /// An operator's word: one of those that read whatever may be kept.
+    async fn replace(&self) {
+        let fits = |variant: &&Variant| {
+            let beyond = locked(&self.published).beyond;
+            !variant.faulty && !variant.blind && (!beyond || variant.transform.state_version() == Some(3))
+        };
+        let fit: Vec<_> = VARIANTS.iter().filter(fits).collect();
+        let variant = fit[self.chance.below(u32::try_from(fit.len()).expect("few")) as usize];
+        let now = version(&variant.transform);
+        now.prepare(&self.tables.open(Process::default())).await.expect("there are all tables");
+        let mut published = locked(&self.published);
+        published.beyond |= variant.transform.state_version() == Some(3);
+        (published.current, published.on_trial) = (variant.transform.clone(), None);
+        drop(published);
+        self.versions.replace(now);
+    }
+
+    /// The folder is away, and comes back with what ran.
+    async fn remove_for_a_while(&mut self) {
+        self.plugins.remove(self.versions.tenant(), self.versions.name());
+        sleep(Duration::from_millis(self.chance.below(200).into())).await;
+        self.hear(); // lanes that end may have withdrawn it
+        let Published { current, on_trial, .. } = locked(&self.published).clone();
+        let versions = Versions::new(version(&current));
+        if let Some((newcomer, rules)) = on_trial {
+            versions.try_out(version(&newcomer), rules);
+        }
+        self.versions = Arc::new(versions);
+        self.plugins.insert(self.versions.clone());
+    }
+}
+
+/// Events on which versions without a bug never fault.
+fn feed(topics: SimulatedTopics, chance: Chance, partitions: i32) -> JoinHandle<()> {
+    tokio::spawn(async move {
+        for _ in 0..chance.below(60) {
+            let to = partition(i32::try_from(chance.below(partitions.unsigned_abs())).unwrap_or(0));
+            let id = i64::from(chance.below(12)) + if chance.per_mille(300) { FOREVER } else { 0 };
+            let k = if chance.per_mille(100) { BAD } else { [0, 1, 2, SILENT][chance.below(4) as usize] };
+            let place = i64::try_from(topics.messages(&to).len()).unwrap_or(0);
+            let t = place * 300 + i64::from(chance.below(3_000));
+            let value = format!(r#"{{"before":null,"after":{{"id":{id},"k":{k},"t":{t}}},"op":"c"}}"#);
+            topics.produce(&to, None, Some(value.as_bytes()));
+            if chance.per_mille(600) {
+                sleep(Duration::from_millis(chance.below(80).into())).await;
+            }
+        }
+    })
+}
+
+fn vary(world: &mut World, round: u32) {
+    world.clock.set(20_000 * i64::from(round + 1) + i64::from(world.chance.below(20_000)));
+    world.until_idle = world.chance.per_mille(300);
+    let pick = |choices: [u32; 3]| choices[world.chance.below(3) as usize];
+    world.tables.trouble(pick([0, 100, 400]));
+    world.topics.trouble(pick([0, 0, 300]));
+    let fails = world.chance.per_mille(200);
+    world.disk.fail_after(fails.then(|| world.chance.below(20)));
+}
+
+fn check_rows(table: &str, batch: &RecordBatch, intents: &BTreeMap<(u64, u64), Intent>, wrong: &mut Vec<String>) {
+    let column = |name: &str| batch.column_by_name(name).unwrap_or_else(|| panic!("a column {name}"));
+    let (lanes, epochs) = (column("_lane").as_primitive::<UInt64Type>(), column("_epoch").as_primitive::<UInt64Type>());
+    let makers = column("_plugin").as_string::<i32>();
+    let keys = column("k").as_primitive::<Int64Type>();
+    for row in 0..batch.num_rows() {
+        let epoch = epochs.value(row) & 0xffff_ffff_ffff;
+        let Some(intent) = intents.get(&(lanes.value(row), epoch)) else {
+            wrong.push(format!("{table}: a row of epoch {epoch}, which nobody has written down"));
+            continue;
+        };
+        let maker = makers.value(row);
+        if maker.split_once('@').is_none_or(|(_, digest)| !intent.plugin_digest.starts_with(digest)) {
+            wrong.push(format!("{table}: a row of epoch {epoch} by {maker}, not {}", intent.plugin_digest));
+        }
+        let faulty = maker.contains(".9.");
+        if faulty && table.contains("fresh") && keys.value(row) == BAD {
+            wrong.push(format!("{table}: a row of epoch {epoch} by a version that fails on it"));
+        }
+    }
+}
+
+fn locked(published: &Mutex<Published>) -> MutexGuard<'_, Published> {
+    published.lock().unwrap_or_else(PoisonError::into_inner)
+}
