@@ -367,7 +367,8 @@ impl Metrics {
     /// Everything together.
     #[must_use]
     pub fn totals(&self) -> Totals {
-        self.totals.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        let totals = self.totals.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        Totals { counts: self.plugin_counts.totals(), ..totals }
     }
 }
 

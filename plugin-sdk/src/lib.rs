@@ -62,6 +62,10 @@ pub use table::{Origin, Outputs, Table, Upsert, Writer};
 pub use time::{Date, Micros, Millis, Nanos, Seconds, Time, Timestamp, Utc, Wall, WallClock};
 pub use uuid::Uuid;
 
+/// What Debezium writes in place of a text that was not in the database's log (PostgreSQL's TOAST), as its connectors come.
+/// A plugin sees it where `plugin.toml` says `unavailable = "keep"` for the column.
+pub const UNAVAILABLE: &str = "__debezium_unavailable_value";
+
 /// The guide's code is compiled and run with the tests.
 #[cfg(doctest)]
 mod guide {

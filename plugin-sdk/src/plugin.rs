@@ -346,7 +346,7 @@ fn check_made(description: &Description, what: &str) -> Result<(), Contradiction
 /// | `rows` | `fn(In, &Ctx) -> Result<impl Iterator<Item = Out>, Reject>` | the row |
 /// | `batch` | `fn(&Batch<In>, &mut Emit<Out>, &Ctx) -> Result<(), String>` | as for `row` |
 /// | `row`, with `state` | `fn(In, &mut Entry<V>, &Ctx) -> Result<Out, Reject>` | as for `row` |
-/// | and perhaps `expire` | `fn(K, V, &Ctx) -> Out` | the same |
+/// | and perhaps `expire` | `fn(K, V, &Ctx) -> Out`; `Out` may borrow from key and context: `fn<'a>(&'a str, V, &'a Ctx) -> Out<'a>` | the same |
 /// | `batch`, with `state` | `fn(&Batch<In>, &KeyedState<K, V>, &mut Emit<Out>, &Ctx) -> Result<(), String>` | as for `row` |
 /// | `row`, with `sessions` | `fn(In, &Ctx) -> Result<Option<Sum>, Reject>` | |
 /// | and perhaps `event` | `fn(In, Session<Sum>, &Ctx) -> Event` | `(Event, Session's row)`, or the latter alone |

@@ -4,6 +4,8 @@
 
 use std::fmt;
 use std::marker::PhantomData;
+use std::ops::{Add, Sub};
+use std::time::Duration;
 
 use crate::column::ColumnType;
 use crate::description::{DataType, ScalarType, TimeUnit};
@@ -247,6 +249,31 @@ impl<U: Unit, Z: Zone> Timestamp<U, Z> {
         scanner.end()?;
         let day = i128::from(date.0) * i128::from(SECONDS_PER_DAY) - i128::from(offset_seconds);
         i64::try_from(day * i128::from(U::PER_SECOND) + i128::from(time)).ok().map(Self::new)
+    }
+}
+
+/// A duration in units, rounded down; as long as 64 bits allow where it is longer.
+fn units<U: Unit>(duration: Duration) -> i64 {
+    let seconds = i64::try_from(duration.as_secs()).unwrap_or(i64::MAX);
+    let below = i64::from(duration.subsec_nanos()) / (Nanos::PER_SECOND / U::PER_SECOND);
+    seconds.saturating_mul(U::PER_SECOND).saturating_add(below)
+}
+
+/// So much later, in whole units; at the end of 64 bits the latest time there is.
+impl<U: Unit, Z> Add<Duration> for Timestamp<U, Z> {
+    type Output = Self;
+
+    fn add(self, by: Duration) -> Self {
+        Self::new(self.0.saturating_add(units::<U>(by)))
+    }
+}
+
+/// So much earlier, in whole units; at the end of 64 bits the earliest time there is.
+impl<U: Unit, Z> Sub<Duration> for Timestamp<U, Z> {
+    type Output = Self;
+
+    fn sub(self, by: Duration) -> Self {
+        Self::new(self.0.saturating_sub(units::<U>(by)))
     }
 }
 

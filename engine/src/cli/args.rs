@@ -33,7 +33,7 @@ pub struct Args {
 const EXAMPLES: &str = "\
 Examples:
   engine --plugins ./plugins --kafka localhost:9092 --clickhouse http://localhost:8123
-  engine check --plugins ./plugins
+  engine check --plugins ./plugins --kafka localhost:9092 --clickhouse http://localhost:8123
   engine --plugins ./plugins --source orders.jsonl --until-idle";
 
 /// What to do.

@@ -1,6 +1,7 @@
 //! `engine check`: what would run, how it fits topics and tables, and what is wrong, without writing a row or keeping a
 //! position.
 
+use std::collections::BTreeSet;
 use std::process::ExitCode;
 
 use super::run::{engine_runtime, load_plugins, registry, source};
@@ -35,7 +36,8 @@ pub(super) fn check(config: Config) -> ExitCode {
     });
     match plans {
         Ok(plans) => {
-            deployed.iter().zip(&plans).for_each(|(deployed, plan)| show(deployed, plan));
+            let mut shown = BTreeSet::new();
+            deployed.iter().zip(&plans).for_each(|(deployed, plan)| show(deployed, plan, &mut shown));
             if plans.iter().all(Plan::works) { ExitCode::SUCCESS } else { ExitCode::FAILURE }
         }
         Err(message) => {
@@ -79,7 +81,8 @@ fn show_settings(config: &Config) {
     println!("data        {}", config.data_dir.display());
 }
 
-fn show(deployed: &Version, plan: &Plan) {
+/// Shows a plugin; a table that is `shown` already, with the same plan, is named alone: all have their dead letters in one.
+fn show(deployed: &Version, plan: &Plan, shown: &mut BTreeSet<String>) {
     let (file, transform) = (&deployed.file, &deployed.transform);
     println!("\n{}", file.settings.name);
     println!("  topics    {}: {}", file.topics.join(", "), partitions(plan));
@@ -106,8 +109,12 @@ fn show(deployed: &Version, plan: &Plan) {
             TableKind::Append => "append",
             TableKind::Current => "current state",
         };
-        println!("  writes    {} ({kind}, by {})", table.quoted(), table.sort_key.join(", "));
-        show_table(planned);
+        if shown.insert(format!("{} {planned:?}", table.quoted())) {
+            println!("  writes    {} ({kind}, by {})", table.quoted(), table.sort_key.join(", "));
+            show_table(planned);
+        } else {
+            println!("  writes    {}: see above", table.quoted());
+        }
     }
 }
 

@@ -9,6 +9,7 @@ mod dev;
 mod difference;
 mod plugin;
 mod dlq;
+mod greeting;
 mod paint;
 mod plan;
 mod recent;

@@ -14,6 +14,7 @@ use tokio::runtime::Runtime;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::Semaphore;
 
+use super::greeting::{begins, greet};
 use crate::artifacts::{ArtifactError, Artifacts};
 use crate::clock::SystemClock;
 use crate::config::{Config, Input, Problems, read_plugins};
@@ -41,6 +42,8 @@ pub struct Running {
     pub engine: Engine,
     /// What it shows.
     pub shown: Shown,
+    /// Tells a person at a terminal what runs.
+    pub greeting: BoxFuture<'static, ()>,
     /// Says how the plugins fit, once.
     pub plans: BoxFuture<'static, ()>,
     /// Counts committed rows in their tables, for ever.
@@ -152,10 +155,12 @@ pub fn start_with(
     let shown = Shown { lanes: Lanes::default(), metrics, clickhouse, control };
     let plans = say_plans(around.source.clone(), shown.clickhouse.clone(), around.registry.clone(), plugins.clone());
     let watch = watch(shown.clickhouse.clone(), shown.lanes.clone(), shown.metrics.clone(), plugins.clone());
+    let greeting = greet(begins(&config), plugins.clone(), shown.lanes.clone()).boxed();
     // A run that ends with its source is over what the folder held when it began.
     let deployer = deployer.run(!config.until_idle);
     let engine = Engine::new(Arc::new(config), around, plugins, shown.metrics.clone(), shown.lanes.clone(), stop);
-    Ok(Running { engine, shown, plans: plans.boxed(), watch: watch.boxed(), deployer: deployer.boxed() })
+    let (plans, watch, deployer) = (plans.boxed(), watch.boxed(), deployer.boxed());
+    Ok(Running { engine, shown, greeting, plans, watch, deployer })
 }
 
 /// Each plugin is compiled on one thread, so that one that comes while others run does not take their cores; what was
@@ -265,7 +270,8 @@ async fn run_until_stopped(config: Config) -> Result<(), Failure> {
     let (stopper, stopped) = crate::stop::stop();
     let address = config.listen;
     let until_idle = config.until_idle;
-    let Running { engine, shown, plans, watch, deployer } = start(config, stopped)?;
+    let Running { engine, shown, greeting, plans, watch, deployer } = start(config, stopped)?;
+    tokio::spawn(greeting);
     tokio::spawn(plans);
     tokio::spawn(watch);
     tokio::spawn(deployer);

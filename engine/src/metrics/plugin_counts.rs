@@ -1,6 +1,6 @@
 //! What plugins count themselves, under names of their own.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 
 use prometheus_client::encoding::EncodeLabelSet;
@@ -25,7 +25,7 @@ struct CountLabels {
 #[derive(Debug, Default)]
 pub(super) struct PluginCounts {
     family: Family<CountLabels, Counter>,
-    names: Mutex<BTreeMap<PluginLabels, BTreeSet<String>>>,
+    known: Mutex<BTreeMap<PluginLabels, BTreeMap<String, u64>>>,
 }
 
 impl PluginCounts {
@@ -34,14 +34,25 @@ impl PluginCounts {
         if counts.is_empty() {
             return;
         }
-        let mut names = self.names.lock().unwrap_or_else(PoisonError::into_inner);
-        let known = names.entry(plugin.clone()).or_default();
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = known.entry(plugin.clone()).or_default();
         for (name, by) in counts {
-            let fits = known.contains(name) || known.len() < MOST_NAMES && known.insert(name.clone());
+            let fits = known.contains_key(name) || known.len() < MOST_NAMES;
             let name = if fits { name } else { OTHERS };
+            *known.entry(name.to_owned()).or_default() += by;
             let (tenant, plugin) = (plugin.tenant.clone(), plugin.plugin.clone());
             self.family.get_or_create(&CountLabels { tenant, plugin, name: name.to_owned() }).inc_by(*by);
         }
+    }
+
+    /// All counters by name, of all plugins together.
+    pub(super) fn totals(&self) -> BTreeMap<String, u64> {
+        let mut totals = BTreeMap::new();
+        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        for (name, count) in known.values().flatten() {
+            *totals.entry(name.clone()).or_default() += count;
+        }
+        totals
     }
 
     pub(super) fn family(&self) -> impl prometheus_client::registry::Metric {

@@ -17,6 +17,8 @@ pub struct Totals {
     pub no_ops: BTreeMap<&'static str, u64>,
     /// Dead letters, by code.
     pub dead_letters: BTreeMap<String, u64>,
+    /// What plugins counted, by name.
+    pub counts: BTreeMap<String, u64>,
     /// Committed epochs.
     pub epochs: u64,
 }

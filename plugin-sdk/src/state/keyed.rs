@@ -313,7 +313,8 @@ impl<V: Clone> Entry<V> {
         self.value.take()
     }
 
-    /// Lets it expire when the watermark reaches this event time, in place of what was said before.
+    /// Lets it expire when the watermark reaches this event time, in place of what was said before: `row.at + hours(1)`. A
+    /// time of another unit comes from [`Timestamp::to_unit`].
     pub fn until(&mut self, expiry: Timestamp<Millis>) {
         self.change();
         self.expiry = expiry.units();

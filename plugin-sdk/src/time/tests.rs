@@ -152,3 +152,14 @@ fn the_short_way_of_parsing_answers_as_the_long_one() {
     }
     assert!(texts.iter().filter(|text| usual::timestamp::<Micros, Utc>(text.as_bytes()).is_some()).count() > 100);
 }
+
+#[test]
+fn durations_are_added_in_whole_units_and_end_where_64_bits_do() {
+    let at = Timestamp::<Millis>::new(1_000);
+    assert_eq!(at + Duration::from_micros(1_999), Timestamp::new(1_001));
+    assert_eq!(at - Duration::from_secs(2), Timestamp::new(-1_000));
+    assert_eq!(Timestamp::<Nanos, Wall>::new(1) + Duration::new(3, 5), Timestamp::new(3_000_000_006));
+    assert_eq!(Timestamp::<Seconds>::new(7) + Duration::from_millis(999), Timestamp::new(7));
+    assert_eq!(at + Duration::MAX, Timestamp::new(i64::MAX));
+    assert_eq!(Timestamp::<Nanos>::new(-2) - Duration::MAX, Timestamp::new(i64::MIN));
+}

@@ -141,6 +141,7 @@ fn project(args: &NewArgs) -> Vec<(PathBuf, String)> {
         ("{{crate}}", &table),
         ("{{table}}", &table),
         ("{{topic}}", part("topic.txt")),
+        ("{{template}}", template),
         ("{{about}}", part("about.txt")),
         ("{{sdk}}", "../.sdk/plugin-sdk"),
     ];
@@ -251,6 +252,18 @@ mod tests {
             }
             let left = fs::read_dir(plugins.path()).expect("the folder").count();
             assert_eq!(left, 2, "the project and .sdk");
+        }
+    }
+
+    /// What the guide shows is what an author finds in his folder, so that its tests pass after each of its steps.
+    #[test]
+    fn the_guide_shows_the_template_as_it_is() {
+        let guide = sdk::file("plugin-sdk/README.md").replace("# fn main() {}\n", "");
+        let files = project(&args("customers", Template::Clean, Path::new("plugins")));
+        for file in ["src/lib.rs", "tests/native.rs"] {
+            let (_, text) = files.iter().find(|(path, _)| path == Path::new(file)).expect(file);
+            let (_, code) = text.split_once("\n\n").expect("its first paragraph says what it is");
+            assert!(guide.contains(&format!("{code}```\n")), "plugin-sdk/README.md has not what {file} has:\n{code}");
         }
     }
 

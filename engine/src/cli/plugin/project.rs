@@ -91,10 +91,14 @@ impl Which {
 }
 
 impl Project {
-    /// The plugin of this name, or in this folder.
+    /// The plugin of this name, or in this folder; by its name also where its folder is the working directory.
     pub(in crate::cli) fn find(plugins: &Path, name: &str) -> Result<Self, NotFound> {
         let expected = plugins.join(name);
-        let found = [expected.clone(), PathBuf::from(name)].into_iter().find(|it| it.join("plugin.toml").is_file());
+        let mut places = vec![expected.clone(), PathBuf::from(name)];
+        if Self::at(Path::new(".")).name == name {
+            places.push(PathBuf::from("."));
+        }
+        let found = places.into_iter().find(|it| it.join("plugin.toml").is_file());
         let Some(folder) = found else {
             let there: Vec<_> = folders(plugins).iter().map(|folder| Self::at(folder).name).collect();
             let there = if there.is_empty() { "those that are there (none)".to_owned() } else { there.join(", ") };

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::io::{self, IsTerminal, Write};
+use std::ops::AddAssign;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::str::FromStr;
@@ -266,6 +267,7 @@ impl Screen {
         self.total.rows_out += tally.rows_out;
         add(&mut self.total.no_ops, tally.no_ops);
         add(&mut self.total.dead, tally.dead);
+        add(&mut self.total.counts, tally.counts);
         let outcomes = outcomes(&epoch.blocks, &self.dead_letters);
         let mut out = io::stdout().lock();
         if self.json {
@@ -323,11 +325,12 @@ impl Screen {
         let mut parts = vec![format!("{messages}: {rows}")];
         parts.extend(self.total.dead.iter().map(|((_, code), count)| format!("{count} dead ({code})")));
         parts.extend(self.total.no_ops.iter().map(|(kind, count)| format!("{count} {}", kind.as_str())));
+        parts.extend(self.total.counts.iter().map(|(name, count)| format!("{count} {}", harmless(name))));
         eprintln!("{}", parts.join(", "));
     }
 }
 
-fn add<K: Ord>(total: &mut BTreeMap<K, usize>, more: BTreeMap<K, usize>) {
+fn add<K: Ord, N: Default + AddAssign>(total: &mut BTreeMap<K, N>, more: BTreeMap<K, N>) {
     for (key, count) in more {
         *total.entry(key).or_default() += count;
     }

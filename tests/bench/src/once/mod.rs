@@ -72,7 +72,7 @@ async fn run_engine(config: Config, without: bool) -> Result<(), Failure> {
         Surroundings { sink: Arc::new(Unclaimed::new(around.sink, url)), journal: Arc::new(Forgetful), ..around }
     };
     let (_never, stop) = engine::stop::stop();
-    let Running { engine, shown, plans, watch, deployer } = start_with(config, stop, exchange)?;
+    let Running { engine, shown, plans, watch, deployer, .. } = start_with(config, stop, exchange)?;
     tokio::spawn(plans);
     tokio::spawn(watch);
     tokio::spawn(deployer);

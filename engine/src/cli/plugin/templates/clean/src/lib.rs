@@ -2,7 +2,7 @@
 
 use plugin_sdk::{Change, Ctx, Lowercase, Pass, Reject, Row, Table, pass};
 
-/// What is looked at: columns of the changed row, by name. `Option` where they may be null.
+/// What is looked at: fields of the changed row, by name. `Option` where they may be null.
 #[derive(Clone, Copy, Debug, Default, Row)]
 pub struct CustomerIn<'a> {
     /// As it was typed, perhaps with spaces around it.
@@ -11,11 +11,12 @@ pub struct CustomerIn<'a> {
     pub email: &'a str,
 }
 
-/// A row of the table.
+/// A row of the table, which is created from this: columns, types and comments.
 #[derive(Table)]
 #[table(name = "{{table}}", kind = "current", sort_key = ["id"])]
 pub struct Customer<'a> {
     id: Pass<i64>, // goes from the message to the table as it is, without entering the plugin
+    /// As the customer wants to be called.
     name: Option<&'a str>,
     email: Lowercase<'a>,
     note: Pass<Option<&'a str>>,
