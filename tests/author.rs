@@ -255,7 +255,9 @@ fn what_is_saved_is_built_taken_over_and_compared() {
     let out = fs::File::create(&log).expect("made");
     let mut command = Command::new(engine::program());
     command.current_dir(&DAY.folder).args(["dev", "letters", "--versions", "1", "--source"]).arg(&input);
-    command.env("CARGO_TARGET_DIR", target()).env("CLICKHOUSE_SERVE", place::script("tests/stack/clickhouse/fetch.sh", &[]));
+    command
+        .env("CARGO_TARGET_DIR", target())
+        .env("CLICKHOUSE_SERVE", place::script("tests/stack/clickhouse/fetch.sh", &[]));
     command.stderr(out.try_clone().expect("a handle")).stdout(out).env_remove("ENGINE_PLUGINS");
     let mut dev = command.spawn().expect("the engine runs");
     let said = |part: &str| {
@@ -270,7 +272,11 @@ fn what_is_saved_is_built_taken_over_and_compared() {
     fs::write(&source, right.replace("Lowercase(email)", "Lowercased(email)")).expect("written");
     said("error[E0425]");
     // Names lose their first letter: every row that has one differs in that column.
-    fs::write(&source, right.replace(".map(str::trim)", ".map(|name| name.trim().trim_start_matches(char::is_uppercase))")).expect("written");
+    fs::write(
+        &source,
+        right.replace(".map(str::trim)", ".map(|name| name.trim().trim_start_matches(char::is_uppercase))"),
+    )
+    .expect("written");
     let log = said("from save to the first row");
     assert!(dev.wait().expect("it ends by itself").success());
     for part in ["~ name  differs in", "rustc", "compile and cases", "load", "swap", "cases differ"] {

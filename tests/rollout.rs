@@ -17,10 +17,14 @@ use tempfile::TempDir;
 const BOUND: Duration = Duration::from_secs(120);
 const TOPIC: &str = "postgres.crm.customers";
 const NAME: &str = "mask-pii";
+const EVENTS: &str = "events_raw";
+const SESSIONS: &str = "sessions";
 const SETTINGS: &str = "topics = [\"postgres.crm.customers\"]\n[parameters]\nkey = \"not a secret at all\"\n";
 
 /// An engine with one plugin, the topic that it reads, and the server that it writes to.
 struct World {
+    /// The plugin.
+    name: &'static str,
     broker: Broker,
     clickhouse: ClickHouse,
     setup: Setup,
@@ -31,12 +35,17 @@ struct World {
 
 impl World {
     fn begin(database: &str, settings: &str) -> Self {
-        let (broker, clickhouse) = (Broker::start(&[(TOPIC, 1)]).expect("a broker"), ClickHouse::start());
-        let plugin = Plugin { name: NAME, settings, artifact: Some(NAME) };
+        Self::of(NAME, database, settings)
+    }
+
+    fn of(name: &'static str, database: &str, settings: &str) -> Self {
+        let broker = Broker::start(&[(TOPIC, 1), (EVENTS, 1)]).expect("a broker");
+        let clickhouse = ClickHouse::start();
+        let plugin = Plugin { name, settings, artifact: Some(name) };
         let setup = Setup::new(&clickhouse.http_url(), database).with(&["--kafka", broker.addresses()]);
         let setup = setup.with_plugins(&[plugin]);
         let engine = setup.start();
-        let mut world = Self { broker, clickhouse, setup, engine, folder: place::folder("rollout"), sent: 0 };
+        let mut world = Self { name, broker, clickhouse, setup, engine, folder: place::folder("rollout"), sent: 0 };
         world.engine.wait_until_up();
         world.send(20);
         world
@@ -45,10 +54,8 @@ impl World {
     /// So many changes more, committed.
     fn send(&mut self, count: i64) {
         for id in self.sent..self.sent + count {
-            let key = format!("{{\"id\":{id}}}");
-            let after = json!({ "id": id, "first_name": "Ada", "last_name": "Lovelace", "email": format!("Ada{id}@example.org") });
-            let value = json!({ "before": null, "after": after, "source": { "ts_ms": 1_735_689_600_000_i64 }, "op": "c", "ts_ms": 1_735_689_600_005_i64 });
-            self.broker.send(TOPIC, 0, key.as_bytes(), Some(value.to_string().as_bytes())).expect("queued");
+            let (topic, key, value) = if self.name == SESSIONS { event(id) } else { customer(id) };
+            self.broker.send(topic, 0, key.as_bytes(), Some(value.to_string().as_bytes())).expect("queued");
         }
         self.broker.flush().expect("taken");
         self.sent += count;
@@ -76,7 +83,7 @@ impl World {
 
     /// The plugin, as `engine status --json` shows it.
     fn status(&self) -> Value {
-        let (code, words) = self.control(&["status", NAME, "--json"]);
+        let (code, words) = self.control(&["status", self.name, "--json"]);
         assert_eq!(code, Some(0), "{words}");
         let all: Value = serde_json::from_str(&words).expect("JSON");
         all[0].clone()
@@ -91,7 +98,7 @@ impl World {
 
     /// The same plugin in other bytes: with a custom section more, which says nothing to anybody.
     fn marked(&self, mark: u8) -> PathBuf {
-        let mut bytes = fs::read(harness::engine::plugins().join(NAME).join("plugin.wasm")).expect("built");
+        let mut bytes = fs::read(harness::engine::plugins().join(self.name).join("plugin.wasm")).expect("built");
         bytes.extend([0, 3, 1, b'v', mark]);
         let file = self.folder.path().join(format!("{mark}.wasm"));
         fs::write(&file, bytes).expect("written");
@@ -99,12 +106,13 @@ impl World {
     }
 
     fn apply(&self, file: &PathBuf) -> (Option<i32>, String) {
-        self.control(&["apply", NAME, &file.to_string_lossy()])
+        self.control(&["apply", self.name, &file.to_string_lossy()])
     }
 
     fn configure(&self, settings: &str) {
         // As editors save: another file takes its place.
-        let (new, place) = (self.setup.plugins.join("new.toml"), self.setup.plugins.join(NAME).join("plugin.toml"));
+        let (new, place) =
+            (self.setup.plugins.join("new.toml"), self.setup.plugins.join(self.name).join("plugin.toml"));
         fs::write(&new, settings).expect("written");
         fs::rename(new, place).expect("renamed");
     }
@@ -112,12 +120,32 @@ impl World {
     /// `engine plan` over other settings, which are then in the folder.
     fn plan_with(&self, settings: &str) -> (Option<i32>, String) {
         self.configure(settings);
-        self.setup.ask(&["plan", NAME, "--last", "20"], None)
+        self.setup.ask(&["plan", self.name, "--last", "20"], None)
     }
 
     fn digest(&self, of: &str) -> String {
         self.status()["version"][of].as_str().expect("a digest").to_owned()
     }
+}
+
+fn customer(id: i64) -> (&'static str, String, Value) {
+    let email = format!("Ada{id}@example.org");
+    let after = json!({ "id": id, "first_name": "Ada", "last_name": "Lovelace", "email": email });
+    let (at, seen) = (1_735_689_600_000_i64, 1_735_689_600_005_i64);
+    let value = json!({ "before": null, "after": after, "source": { "ts_ms": at }, "op": "c", "ts_ms": seen });
+    (TOPIC, format!("{{\"id\":{id}}}"), value)
+}
+
+/// An event of one of three users, each a second after the one before; each fifth is the one before sent again.
+fn event(id: i64) -> (&'static str, String, Value) {
+    let sent = id - i64::from(id % 5 == 4);
+    let user = format!("user{}", sent % 3);
+    let value = json!({
+        "schema_version": "v1", "event_id": format!("e{sent}"), "idempotency_key": format!("k{sent}"),
+        "event_type": "page_view", "user_id": user, "session_id": null,
+        "timestamp": format!("2025-01-01T00:{:02}:{:02}.000Z", sent / 60, sent % 60), "properties": { "page": "/" },
+    });
+    (EVENTS, user, value)
 }
 
 /// GIVEN a running engine, WHEN other bytes of its plugin are planned, THEN no row would change; WHEN they are applied, THEN
@@ -161,7 +189,10 @@ fn a_version_is_planned_applied_passed_rolled_back_and_pinned() {
     assert_eq!(code, Some(0), "{words}");
     world.wait("the folder to decide again", |status| !status["trial"].is_null());
     world.send(5);
-    assert_eq!(world.clickhouse.query("SELECT count() FROM applied.customers_masked FINAL").trim(), world.sent.to_string());
+    assert_eq!(
+        world.clickhouse.query("SELECT count() FROM applied.customers_masked FINAL").trim(),
+        world.sent.to_string()
+    );
 
     let junk = world.folder.path().join("junk.wasm");
     fs::write(&junk, "no plugin").expect("written");
@@ -196,13 +227,20 @@ fn a_shadow_is_compared_and_promoted_by_hand_and_by_rule() {
     assert_eq!(column["rows"], 10, "{status}");
     assert_eq!(column["samples"][0]["values"]["after"], "Ada20@example.org", "{status}");
     let kept_rows = |world: &World| {
-        world.clickhouse.query("SELECT count() FROM shaded.customers_masked FINAL WHERE email LIKE '%@%'").trim().to_owned()
+        world
+            .clickhouse
+            .query("SELECT count() FROM shaded.customers_masked FINAL WHERE email LIKE '%@%'")
+            .trim()
+            .to_owned()
     };
     assert_eq!(kept_rows(&world), "0");
     let (_, words) = world.control(&["status", NAME]);
     assert!(words.contains("in the shadow") && words.contains("~ email  differs in 10"), "{words}");
-    let metrics = world.engine.metrics().expect("metrics");
-    assert!((metrics.sum("engine_plugin_shadow", &[("of", "messages")]) - 10.0).abs() < 0.5);
+    wait_for("the metrics", BOUND, || {
+        let metrics = world.engine.metrics().map_err(|error| error.to_string())?;
+        let seen = metrics.sum("engine_plugin_shadow", &[("of", "rows_changed")]);
+        if (seen - 10.0).abs() < 0.5 { Ok(()) } else { Err(seen.to_string()) }
+    });
 
     let (code, words) = world.control(&["plugin", "promote", NAME]);
     assert_eq!(code, Some(0), "{words}");
@@ -218,6 +256,33 @@ fn a_shadow_is_compared_and_promoted_by_hand_and_by_rule() {
     world.send(10);
     let status = world.wait("it to take over", |status| status["shadow"].is_null() && !status["trial"].is_null());
     assert_ne!(status["trial"]["version"]["plugin_digest"].as_str(), Some(&*before));
+    world.engine.terminate();
+}
+
+/// GIVEN a plugin that remembers, WHEN the same in other bytes is in the shadow, THEN it makes the same rows and remembers the
+/// same: it was given a copy of what its predecessor remembers, and has gone on from there by itself.
+#[test]
+fn a_shadow_of_a_plugin_that_remembers_goes_on_from_a_copy() {
+    let settings = "topics = [\"events_raw\"]\ntombstone = \"ignore\"\n[rollout]\nmode = \"shadow\"\n";
+    let mut world = World::of(SESSIONS, "remembered", settings);
+    assert_eq!(world.apply(&world.marked(b'2')).0, Some(3));
+    for round in 1..=3 {
+        world.send(20);
+        let compared = round * 20;
+        world.wait("the comparison", |status| status["shadow"]["difference"]["messages"] == compared);
+    }
+    let shadow = world.status()["shadow"].clone();
+    assert!(shadow["ended"].is_null(), "{shadow}");
+    let difference = &shadow["difference"];
+    for table in ["fact_events", "user_sessions"] {
+        let rows = &difference["tables"][table]["rows"];
+        assert!(rows["before"].as_u64() > Some(0) && rows["before"] == rows["after"], "{table}: {difference}");
+        assert_eq!(difference["tables"][table]["columns"], json!({}), "{table}: {difference}");
+    }
+    assert_eq!(difference["remembered"], 0, "{difference}");
+    let (code, words) = world.control(&["plugin", "rollback", SESSIONS]);
+    assert_eq!((code, words.contains("no longer in the shadow")), (Some(0), true), "{words}");
+    assert!(world.status()["shadow"].is_null());
     world.engine.terminate();
 }
 

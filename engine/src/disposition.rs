@@ -46,7 +46,9 @@ pub fn disposition(error: &LaneError) -> (Disposition, &'static str) {
             }
             TransformError::State(error) => match error {
                 StateError::Quota { .. } | StateError::DiskQuota { .. } => (Halt, "state_limit"),
-                _ => (Halt, "bug"),
+                StateError::Cells(_) | StateError::Answer { .. } | StateError::Damaged(_) | StateError::Disk { .. } => {
+                    (Halt, "bug")
+                }
             },
             TransformError::Unfit { .. } => (Halt, "state_row_unfit"),
             TransformError::Call(CallError::Replay(_)) | TransformError::Replay { .. } => (Halt, "replay_differs"),
@@ -105,7 +107,7 @@ pub fn is_the_plugins(error: &LaneError) -> bool {
         LaneError::Transform(TransformError::Unfit { .. })
         | LaneError::OtherState(_)
         | LaneError::Sink(SinkError::Table { .. }) => true,
-        LaneError::Transform(TransformError::Assemble(_) | TransformError::State(_) | TransformError::Replay { .. })
+        LaneError::Transform(TransformError::Assemble(_) | TransformError::Replay { .. })
         | LaneError::Source(_)
         | LaneError::Journal(_)
         | LaneError::Sink(_)

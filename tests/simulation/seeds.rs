@@ -11,6 +11,9 @@ use std::time::Instant;
 
 use harness::simulation::{WORLDS, run_seed};
 
+/// A long run says how far it is each time it has begun so many.
+const PROGRESS: u64 = 10_000;
+
 fn main() -> ExitCode {
     let one: Option<u64> = given("SEED");
     let first = one.or_else(|| given("START")).unwrap_or(0);
@@ -23,6 +26,9 @@ fn main() -> ExitCode {
             let number = next.fetch_add(1, Ordering::Relaxed);
             if number >= seeds {
                 return;
+            }
+            if number > 0 && number.is_multiple_of(PROGRESS) {
+                println!("{number} seeds so far, {} failed", failed.load(Ordering::Relaxed));
             }
             let seed = first + number;
             let (met, wrong) = outcome(seed);

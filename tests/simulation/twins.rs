@@ -95,8 +95,8 @@ async fn a_take_sees_or_refuses(journal: &dyn Journal, turns: usize) {
             return assert!(matches!(late, Err(JournalError::Fenced { .. })), "{late:?}");
         }
     }
-    let (committed, taken) = tokio::join!(journal.commit(&lane, former, commit), take);
-    let (committed, seen) = (committed.is_ok(), taken.expect("taken over").position.epoch == 1);
+    let committed = journal.commit(&lane, former, commit).await.is_ok();
+    let seen = take.await.expect("taken over").position.epoch == 1;
     assert_eq!(committed, seen, "after {turns} turns of the take");
 }
 

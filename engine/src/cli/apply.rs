@@ -88,9 +88,11 @@ fn applied(args: &ApplyArgs) -> Result<ExitCode, Failure> {
 fn said(fate: &Fate, name: &str) -> ExitCode {
     match fate {
         Fate::Runs => println!("{name}: the engine runs it"),
-        Fate::OnTrial => println!("{name}: on trial; engine status {name} shows how it goes"),
+        Fate::OnTrial => println!("{name}: on probation; engine status {name} shows how it goes"),
         Fate::Refused(reason) => eprintln!("engine: {name}: {reason}"),
-        Fate::Unknown => eprintln!("engine: {name}: the engine did not say in time what becomes of it: engine status {name}"),
+        Fate::Unknown => {
+            eprintln!("engine: {name}: the engine did not say in time what becomes of it: engine status {name}")
+        }
     }
     match fate {
         Fate::Runs => ExitCode::SUCCESS,
@@ -134,7 +136,9 @@ fn read(status: &PluginStatus, digest: &str) -> Fate {
         FolderState::Refused if folder.version.as_ref().is_none_or(are_of) => return ended(&folder.why),
         FolderState::Withdrawn if folder.version.as_ref().is_some_and(are_of) => return ended(&folder.why),
         FolderState::Waiting if folder.version.as_ref().is_some_and(are_of) => {
-            return Fate::Refused("another version is pinned: engine plugin unpin lets the folder decide again".to_owned());
+            return Fate::Refused(
+                "another version is pinned: engine plugin unpin lets the folder decide again".to_owned(),
+            );
         }
         FolderState::Preparing
         | FolderState::Running

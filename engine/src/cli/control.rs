@@ -102,7 +102,9 @@ pub(super) struct Control {
 impl Control {
     /// The engine at this address.
     pub(super) fn at(url: String) -> Self {
-        Self { url: url.trim_end_matches('/').to_owned(), client: Client::new() }
+        // A proxy of the environment's is for the world outside.
+        let client = Client::builder().no_proxy().build().expect("a client needs nothing from outside");
+        Self { url: url.trim_end_matches('/').to_owned(), client }
     }
 
     /// How its plugins stand.

@@ -115,7 +115,10 @@ async fn looped(args: &DevArgs, config: &Config, project: &Project) -> Result<()
     let before = project.transform(&host, file.settings)?;
     let mut desk = Desk { project, host, control, own, recent, before };
     let messages = desk.recent.messages();
-    println!("{}: save its source, and the engine takes it over; {messages} messages to compare (Ctrl-C ends)", project.name);
+    println!(
+        "{}: save its source, and the engine takes it over; {messages} messages to compare (Ctrl-C ends)",
+        project.name
+    );
     let mut saved = Saved::of(&project.folder);
     let mut left = args.versions.unwrap_or(usize::MAX);
     while left > 0 {
@@ -154,7 +157,10 @@ impl Desk<'_> {
             print!("{}", difference::show(&difference, Paint::stdout()));
         }
         if different > 0 {
-            println!("{different} of {cases} cases differ: if that is right, engine plugin test {} --update", self.project.name);
+            println!(
+                "{different} of {cases} cases differ: if that is right, engine plugin test {} --update",
+                self.project.name
+            );
         }
         let seconds = |time: Duration| format!("{:.2} s", time.as_secs_f64());
         let swapped = first_row.map_or_else(
@@ -185,7 +191,9 @@ impl Desk<'_> {
             let status = self.status().await?;
             let stands = status.as_ref().map_or(Stands::Nowhere, |status| Stands::of(status, digest, stood));
             match (stands, loaded) {
-                (Stands::Refused(why), _) => return Err(Failure::in_words(format!("the engine does not take it: {why}"))),
+                (Stands::Refused(why), _) => {
+                    return Err(Failure::in_words(format!("the engine does not take it: {why}")));
+                }
                 (Stands::Row, _) => {
                     let first_row = since.elapsed();
                     return Ok(Taken { loaded: loaded.unwrap_or(first_row), first_row: Some(first_row) });

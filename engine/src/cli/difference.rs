@@ -10,12 +10,20 @@ use crate::deploy::difference::{
     ValueSample, Values,
 };
 
+/// Rows of each below which their cost is not shown: making an instance would be most of it.
+const FEWEST_FOR_COST: u64 = 1_000;
+
 /// In lines; each ends with a line break.
 pub(super) fn show(difference: &Difference, paint: Paint) -> String {
     let mut text = String::new();
     let Difference { batches, messages, tables, letters, no_ops, remembered, cost } = difference;
     let compared = format!("{} in {} compared", counted(*messages, "message"), counted(*batches, "batch"));
-    line(&mut text, 0, &if difference.is_equal() { format!("{compared}: no difference") } else { compared });
+    let compared = match (batches, difference.is_equal()) {
+        (0, _) => "nothing was compared yet".to_owned(),
+        (_, true) => format!("{compared}: no difference"),
+        (_, false) => compared,
+    };
+    line(&mut text, 0, &compared);
     for (name, table) in tables {
         show_table(&mut text, name, table, paint);
     }
@@ -54,7 +62,9 @@ fn show_column(text: &mut String, name: &str, column: &ColumnDifference, paint: 
     let head = match (&types.before, &types.after) {
         (Some(before), None) => paint.red(&format!("- column {name} {before} is gone")),
         (None, Some(after)) => paint.green(&format!("+ column {name} {after} is new")),
-        (Some(before), Some(after)) if before != after => format!("~ {name}  {before} becomes {after}, differs in {rows}"),
+        (Some(before), Some(after)) if before != after => {
+            format!("~ {name}  {before} becomes {after}, differs in {rows}")
+        }
         (_, _) => format!("~ {name}  differs in {rows}"),
     };
     line(text, 1, &head);
@@ -84,7 +94,11 @@ fn show_letters(text: &mut String, letters: &LetterDifference, paint: Paint) {
         if codes.is_empty() { "0".to_owned() } else { codes.join(", ") }
     };
     let (head, new, gone) = (paint.bold("dead letters"), by_code(new), by_code(gone));
-    line(text, 0, &format!("{head}  {before} before, {after} after: new {new}; gone {gone}; for another reason {changed}"));
+    line(
+        text,
+        0,
+        &format!("{head}  {before} before, {after} after: new {new}; gone {gone}; for another reason {changed}"),
+    );
     for LetterSample { at, why: sides } in samples {
         line(text, 1, &place(at));
         let why_side = |why: &Option<String>| why.as_deref().map_or_else(|| "makes rows of it".to_owned(), harmless);
@@ -95,7 +109,8 @@ fn show_letters(text: &mut String, letters: &LetterDifference, paint: Paint) {
 }
 
 fn show_cost(text: &mut String, cost: &Sides<Cost>) {
-    let per_row = |cost: &Cost| cost.per_row_ns().map(|ns| format!("{ns:.0} ns"));
+    let enough = |cost: &&Cost| cost.rows >= FEWEST_FOR_COST;
+    let per_row = |cost: &Cost| Some(cost).filter(enough)?.per_row_ns().map(|ns| format!("{ns:.0} ns"));
     if let (Some(before), Some(after)) = (per_row(&cost.before), per_row(&cost.after)) {
         let times = cost.ratio().map(|ratio| format!(" (× {ratio:.2})")).unwrap_or_default();
         line(text, 0, &format!("cost  {before} of CPU time a row before, {after} after{times}"));
@@ -183,7 +198,7 @@ mod tests {
             samples: vec![letter],
             ..LetterDifference::default()
         };
-        let cost = |ns| Cost { rows: 10, plugin: Duration::from_nanos(ns) };
+        let cost = |us| Cost { rows: 1_000, plugin: Duration::from_micros(us) };
         let difference = Difference {
             batches: 1,
             messages: 12,
@@ -191,7 +206,7 @@ mod tests {
             letters,
             no_ops: BTreeMap::from([("tombstone".to_owned(), Sides { before: 1, after: 2 })]),
             remembered: 1,
-            cost: Sides { before: cost(1_000), after: cost(2_000) },
+            cost: Sides { before: cost(100), after: cost(200) },
         };
         let expected = "12 messages in 1 batch compared\n\
             users  9 rows before, 8 after: 2 changed, 1 gone, 0 new\n  \

@@ -30,12 +30,12 @@ pub use args::{Args, Command, RunArgs};
 pub use control::EngineAt;
 pub use demo::DemoArgs;
 pub use dev::DevArgs;
-pub use plugin::{
-    BenchArgs, BuildArgs, HistoryArgs, InspectArgs, NewArgs, OfEngine, PluginCommand, PluginRunArgs, Template, TestArgs,
-    ToVersion, Which,
-};
 pub use plan::PlanArgs;
-pub use run::{Running, RunningError, start};
+pub use plugin::{
+    BenchArgs, BuildArgs, HistoryArgs, InspectArgs, NewArgs, OfEngine, PluginCommand, PluginRunArgs, Template,
+    TestArgs, ToVersion, Which,
+};
+pub use run::{Running, RunningError, start, start_with};
 pub use state::{StateCommand, StateExportArgs, StateLanes};
 pub use status::StatusArgs;
 

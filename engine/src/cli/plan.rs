@@ -130,12 +130,7 @@ fn incumbent(host: &Host, data: &Path, newcomer: &Version) -> Result<Option<Vers
 }
 
 /// Says what a newcomer would change; says whether it would be let in.
-async fn compared(
-    world: &World,
-    newcomer: &Version,
-    incumbent: Option<&Version>,
-    last: u32,
-) -> Result<bool, Failure> {
+async fn compared(world: &World, newcomer: &Version, incumbent: Option<&Version>, last: u32) -> Result<bool, Failure> {
     let title = |version: &Version| named(version.says(), &version.id().to_string());
     match incumbent {
         Some(incumbent) => println!("  runs      {}", title(incumbent)),
@@ -182,7 +177,8 @@ fn say_compatible(newcomer: &Version, incumbent: &Version) -> bool {
         Compatibility::Same => Vec::new(),
         Compatibility::Compatible { notes } => notes,
         Compatibility::Migrates { from, to, and_back, notes } => {
-            let back = if and_back { "which the version that runs reads as well" } else { "from which there is no way back" };
+            let back =
+                if and_back { "which the version that runs reads as well" } else { "from which there is no way back" };
             println!("  state     goes from version {from} to {to}, {back}");
             notes
         }

@@ -123,7 +123,9 @@ fn trial_lines(trial: &TrialStatus) -> Vec<String> {
     let TrialStatus { version, age_seconds, probation_seconds, probation_rows, committed, made, baseline, .. } = trial;
     let rows = probation_rows.map(|rows| format!(" or {rows} messages")).unwrap_or_default();
     let mut lines = vec![
-        format!("{version} on trial for {age_seconds:.0} s of {probation_seconds:.0} s{rows}; {committed} messages committed"),
+        format!(
+            "{version} on trial for {age_seconds:.0} s of {probation_seconds:.0} s{rows}; {committed} messages committed"
+        ),
         format!("  newcomer  {}", figures(made)),
         format!("  before    {}", figures(baseline)),
     ];

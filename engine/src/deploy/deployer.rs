@@ -23,8 +23,8 @@ use super::history::{Entry, History, Standing, What};
 use super::orders::Order;
 use super::plugins::Plugins;
 use super::prepare::{Cause, Refusal, Took, World, build, fit, id, read};
-use super::version::{Version, VersionId};
 use super::shadowing::watch_over;
+use super::version::{Version, VersionId};
 use super::versions::{News, Versions};
 use super::watch::{Watch, read_all};
 use crate::config::{Config, PluginFile, Problems, TENANT, read_plugins};
@@ -199,6 +199,8 @@ impl Deployer {
         }
         if let Some(current) = current {
             let versions = Arc::new(Versions::new(current.clone()));
+            let before = self.known.get(name).and_then(|known| known.standing.on_trial.clone());
+            let interrupted = newcomer.as_ref().is_some_and(|(newcomer, _)| before.as_ref() == Some(newcomer.id()));
             if let Some((what, version)) = note {
                 let says = newcomer.as_ref().map_or(&current, |(newcomer, _)| newcomer).says().to_owned();
                 let before = newcomer.as_ref().map(|_| current.id().clone());
@@ -207,6 +209,9 @@ impl Deployer {
             if let Some((newcomer, rules)) = newcomer {
                 tracing::info!(plugin = name, from = %current.id(), to = %newcomer.id(), "a new version is on trial");
                 watch_over(&versions, newcomer, rules);
+                if interrupted {
+                    versions.trial_was_interrupted();
+                }
             }
             self.plugins.insert(versions);
         } else if let Some((what, version)) = note {
@@ -405,14 +410,14 @@ impl Deployer {
         self.note(name, Entry { reason: reason.to_owned(), before, ..entry_of(newcomer, What::Promoted) });
     }
 
-    /// Says why a version is not let in; what runs goes on.
+    /// Says why a version is not let in, once; what runs goes on.
     fn refused(&mut self, name: &str, refusal: Refusal) {
-        if self.known.get(name).is_some_and(|known| known.holds == Holds::Refused(refusal.clone())) {
-            return; // said before
-        }
-        self.say_refused(name, &refusal);
-        if let Some(version) = &refusal.version {
-            self.note(name, Entry { reason: refusal.to_string(), ..entry(version.clone(), What::Refused) });
+        let said = self.known.get(name).is_some_and(|known| known.holds == Holds::Refused(refusal.clone()));
+        if !said {
+            self.say_refused(name, &refusal);
+            if let Some(version) = &refusal.version {
+                self.note(name, Entry { reason: refusal.to_string(), ..entry(version.clone(), What::Refused) });
+            }
         }
         self.holds(name, Holds::Refused(refusal));
     }
@@ -467,8 +472,8 @@ impl Deployer {
         for name in names {
             let before = self.known.get(&name).map(|known| known.holds.clone());
             self.consider(&name);
-            if let (Some(known), Some(before)) = (self.known.get_mut(&name), before) {
-                known.holds = before; // until it is known better: what was said is not said again
+            if let Some(before) = before {
+                self.holds(&name, before); // until it is known better: what was said is not said again
             }
         }
     }
@@ -476,6 +481,10 @@ impl Deployer {
     /// Notes what happened to a version. Without the note, a restart decides by what was noted before: that is no reason to
     /// stop what runs.
     pub(super) fn note(&mut self, name: &str, mut entry: Entry) {
+        let again = |known: &Known| known.standing.last.as_ref() == Some(&(entry.what, entry.version.clone()));
+        if entry.what == What::Refused && self.known.get(name).is_some_and(again) {
+            return; // at another start
+        }
         entry.at_ms = self.around.clock.now_ms();
         if let Err(error) = self.history.note(TENANT, name, &entry) {
             tracing::error!(plugin = name, %error, "the history can't be written");

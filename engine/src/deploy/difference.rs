@@ -62,7 +62,9 @@ impl Made {
     /// Whether both changed their states, in other ways.
     fn remembers_otherwise(&self, other: &Self) -> bool {
         match (&self.state, &other.state) {
-            (Some((one, one_changed)), Some((other, other_changed))) => (*one_changed || *other_changed) && one != other,
+            (Some((one, one_changed)), Some((other, other_changed))) => {
+                (*one_changed || *other_changed) && one != other
+            }
             (_, None) | (None, _) => false,
         }
     }
@@ -249,7 +251,8 @@ impl Difference {
     pub fn in_short(&self) -> String {
         let mut parts = Vec::new();
         for (name, table) in self.tables.iter().filter(|(_, table)| table.differs()) {
-            let columns: Vec<_> = table.columns.iter().map(|(name, column)| format!("{name} in {}", column.rows)).collect();
+            let columns: Vec<_> =
+                table.columns.iter().map(|(name, column)| format!("{name} in {}", column.rows)).collect();
             let columns = if columns.is_empty() { String::new() } else { format!(" ({})", columns.join(", ")) };
             let TableDifference { changed, gone, new, .. } = table;
             parts.push(format!("{name}: {changed} rows changed{columns}, {gone} gone, {new} new"));
@@ -259,7 +262,8 @@ impl Difference {
             let (new, gone) = (sum(&self.letters.new), sum(&self.letters.gone));
             parts.push(format!("dead letters: {new} new, {gone} gone, {} for another reason", self.letters.changed));
         }
-        let no_op = |(kind, Sides { before, after }): (&String, &Sides<u64>)| format!("{kind}: {before} before, {after} after");
+        let no_op =
+            |(kind, Sides { before, after }): (&String, &Sides<u64>)| format!("{kind}: {before} before, {after} after");
         parts.extend(self.no_ops.iter().map(no_op));
         if parts.is_empty() { "no difference".to_owned() } else { parts.join("; ") }
     }

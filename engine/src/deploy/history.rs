@@ -142,6 +142,8 @@ pub struct Standing {
     pub pinned: Option<VersionId>,
     /// The version on trial.
     pub on_trial: Option<VersionId>,
+    /// The last note.
+    pub last: Option<(What, VersionId)>,
 }
 
 impl Standing {
@@ -167,6 +169,7 @@ impl Standing {
     /// | unpinned, removed | | | nothing |
     pub fn follow(&mut self, entry: &Entry) {
         let Entry { version, what, reason, before, .. } = entry;
+        self.last = Some((*what, version.clone()));
         match what {
             What::Trial => self.on_trial = Some(version.clone()),
             What::Refused => {}

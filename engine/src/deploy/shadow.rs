@@ -225,7 +225,11 @@ impl Shadow {
 }
 
 fn restored(state: &mut State, kept: &[u8]) -> Result<(), StateError> {
-    if state.tables().is_empty() { Ok(()) } else { state.restore(kept) }
+    if state.tables().is_empty() {
+        return Ok(());
+    }
+    state.restore(kept)?;
+    state.open_disk()
 }
 
 impl Seen {
@@ -235,7 +239,8 @@ impl Seen {
             match made {
                 Ok(Ok(after)) => self.note(version, Difference::between(&lane.lane, &before, &after)),
                 Ok(Err(words)) => self.end(version, format!("{words} (lane {}, offsets {})", lane.lane, batch.0.range)),
-                Err(_) => self.end(version, format!("a bug in the engine, at offsets {} of lane {}", batch.0.range, lane.lane)),
+                Err(_) => self
+                    .end(version, format!("a bug in the engine, at offsets {} of lane {}", batch.0.range, lane.lane)),
             }
         }
         self.held_bytes.fetch_sub(batch.0.bytes, Ordering::Relaxed);
@@ -288,3 +293,5 @@ impl ShadowLane {
     }
 }
 
+#[cfg(test)]
+mod tests;

@@ -55,7 +55,8 @@ impl Deployer {
     /// Ends the shadow by an operator's word. It is not tried again until its files change.
     pub(super) fn end_shadow(&mut self, name: &str, versions: &Versions) -> Result<String, OrderError> {
         let shadow = versions.shadow();
-        let shadow = shadow.ok_or_else(|| OrderError::Refused(format!("no version of plugin {name} is in the shadow")))?;
+        let shadow =
+            shadow.ok_or_else(|| OrderError::Refused(format!("no version of plugin {name} is in the shadow")))?;
         self.leave_shadow(name, versions, "by an operator".to_owned());
         Ok(format!("version {} of plugin {name} is no longer in the shadow", shadow.version.id()))
     }

@@ -169,9 +169,7 @@ impl FolderStatus {
             None | Some(Holds::Preparing) => (FolderState::Preparing, None, None),
             Some(Holds::Running) => (FolderState::Running, None, None),
             Some(Holds::Waiting(version)) => (FolderState::Waiting, Some(version.clone()), None),
-            Some(Holds::Refused(refusal)) => {
-                (FolderState::Refused, refusal.version.clone(), Some(refusal.to_string()))
-            }
+            Some(Holds::Refused(refusal)) => (FolderState::Refused, refusal.version.clone(), Some(refusal.to_string())),
             Some(Holds::Withdrawn { version, reason }) => {
                 (FolderState::Withdrawn, Some(version.clone()), Some(reason.clone()))
             }

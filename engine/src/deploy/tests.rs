@@ -63,7 +63,15 @@ fn epoch(version: &Version, messages: usize, letters: usize, faults: usize) -> T
         blocks: Vec::new(),
         marks: Vec::new(),
     };
-    Transformed { blocks: Vec::new(), intent, state: Sealed::Unchanged, replaced: Vec::new(), of_state: false, rejects: Vec::new(), tally }
+    Transformed {
+        blocks: Vec::new(),
+        intent,
+        state: Sealed::Unchanged,
+        replaced: Vec::new(),
+        of_state: false,
+        rejects: Vec::new(),
+        tally,
+    }
 }
 
 /// A version that has made a thousand messages, ten of them dead letters, and one on trial after it.

@@ -50,6 +50,13 @@ impl Lane {
             shadow.end(format!("it does not read what the version that runs keeps of lane {}", self.id));
             return None;
         }
+        if ahead.state.disk_bytes() > 0 {
+            shadow.end(format!(
+                "a part of what lane {} remembers lies on the disk, which is not copied for a shadow",
+                self.id
+            ));
+            return None;
+        }
         if bytes > MOST_STATE_BYTES {
             let (is, most) = (bytes >> 20, MOST_STATE_BYTES >> 20);
             shadow.end(format!("lane {} remembers {is} MiB, and at most {most} MiB are copied for a shadow", self.id));

@@ -52,10 +52,7 @@ async fn plugins(State((control, lanes)): State<(Control, Lanes)>) -> Response {
     }
 }
 
-async fn history(
-    State((control, _)): State<(Control, Lanes)>,
-    Path(name): Path<String>,
-) -> Response {
+async fn history(State((control, _)): State<(Control, Lanes)>, Path(name): Path<String>) -> Response {
     let tenant = match control.tenant(&name) {
         Ok(tenant) => tenant,
         Err(response) => return response,
@@ -172,7 +169,9 @@ async fn guarded(State(guard): State<Guard>, from: ConnectInfo<SocketAddr>, requ
 impl Guard {
     /// Why a request is refused, if it is.
     fn refuses(self, from: IpAddr, headers: &HeaderMap) -> Option<(StatusCode, String)> {
-        let Some(expected) = self.0 else { return from_elsewhere(from, headers).map(|why| (StatusCode::FORBIDDEN, why)) };
+        let Some(expected) = self.0 else {
+            return from_elsewhere(from, headers).map(|why| (StatusCode::FORBIDDEN, why));
+        };
         let given = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
         let given = given.and_then(|value| value.strip_prefix("Bearer "));
         let given: [u8; 32] = Sha256::digest(given.unwrap_or_default().trim()).into();
@@ -190,7 +189,8 @@ fn from_elsewhere(from: IpAddr, headers: &HeaderMap) -> Option<String> {
     if !from.to_canonical().is_loopback() {
         return Some(format!("only requests from this machine itself are answered: {remedy}"));
     }
-    let through = ["forwarded", "x-forwarded-for", "x-real-ip", "via"].into_iter().find(|name| headers.contains_key(*name));
+    let through =
+        ["forwarded", "x-forwarded-for", "x-real-ip", "via"].into_iter().find(|name| headers.contains_key(*name));
     if let Some(through) = through {
         return Some(format!("the request has come through a proxy (it has the header {through}): {remedy}"));
     }
@@ -207,7 +207,8 @@ fn names_this_machine(host: &str) -> bool {
         Some(bracketed) => bracketed.split(']').next().unwrap_or_default(),
         None => host.split(':').next().unwrap_or_default(),
     };
-    name.eq_ignore_ascii_case("localhost") || name.parse::<IpAddr>().is_ok_and(|address| address.to_canonical().is_loopback())
+    name.eq_ignore_ascii_case("localhost")
+        || name.parse::<IpAddr>().is_ok_and(|address| address.to_canonical().is_loopback())
 }
 
 fn refused(status: StatusCode, why: &str) -> Response {

@@ -55,23 +55,22 @@ pub async fn listen(address: SocketAddr, shown: Shown, token: Option<&str>) -> s
     Ok(bound)
 }
 
-impl Shown {
-    /// CPU seconds of the stages that run on threads of their own: fetch, encode and insert. Encoding is done by the
-    /// threads that insert.
-    #[must_use]
-    pub fn thread_stages(&self) -> Vec<(&'static str, f64)> {
-        let encode = self.clickhouse.stats().encode_time().as_secs_f64();
-        let mut stages = cpu_seconds();
-        if let Some((_, insert)) = stages.iter_mut().find(|(stage, _)| *stage == "insert") {
-            *insert = (*insert - encode).max(0.0);
-        }
-        stages.push(("encode", encode));
-        stages
+/// CPU seconds of the stages that run on threads of their own: fetch, encode and insert. Encoding is done by the
+/// threads that insert.
+#[must_use]
+pub fn thread_stages(clickhouse: &ClickHouse) -> Vec<(&'static str, f64)> {
+    let encode = clickhouse.stats().encode_time().as_secs_f64();
+    let mut stages = cpu_seconds();
+    if let Some((_, insert)) = stages.iter_mut().find(|(stage, _)| *stage == "insert") {
+        *insert = (*insert - encode).max(0.0);
     }
+    stages.push(("encode", encode));
+    stages
 }
 
 async fn metrics(State(shown): State<Shown>) -> Response {
-    let text = shown.metrics.render(&shown.lanes.all(), &insert_totals(&shown.clickhouse), &shown.thread_stages());
+    let text =
+        shown.metrics.render(&shown.lanes.all(), &insert_totals(&shown.clickhouse), &thread_stages(&shown.clickhouse));
     let content_type = "application/openmetrics-text; version=1.0.0; charset=utf-8";
     ([(header::CONTENT_TYPE, content_type)], text).into_response()
 }

@@ -33,8 +33,8 @@ const LATENCY_MS: u32 = 50;
 const PAUSE: Duration = Duration::from_millis(100);
 /// The longest that an attempt waits for its answer.
 const PATIENCE: Duration = Duration::from_secs(60);
-/// A request that sleeps somewhere on its way lands within this.
-const DELAY_MS: u32 = 20_000;
+/// A request that sleeps somewhere on its way lands within one of these: while its process lives, or long after.
+const DELAYS_MS: [u32; 3] = [500, 4_000, 20_000];
 
 /// What goes wrong with one attempt of an insert.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -367,7 +367,8 @@ impl Server for SimulatedSink {
                 answered.unwrap_or(Told::Nothing { may_land: true })
             }
             Some(InsertFault::Late) => {
-                let (delay, work) = (self.tables.within(DELAY_MS), self.tables.within(DELAY_MS));
+                let longest = DELAYS_MS[self.tables.chance.below(3) as usize];
+                let (delay, work) = (self.tables.within(longest), self.tables.within(longest));
                 drop(self.tables.send(request(BOTH), delay, work));
                 Told::Nothing { may_land: true }
             }

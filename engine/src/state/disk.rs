@@ -36,7 +36,8 @@ impl Disk {
     /// The folder can't be used.
     pub fn open(folder: &Path, owner: u64, limit_bytes: u64) -> Result<Self, StateError> {
         let seed = seed(folder).map_err(|error| failed(folder, &error))?;
-        Ok(Self { folder: folder.to_owned(), owner, next: 0, seed, limit_bytes })
+        let next = next(folder, owner).map_err(|error| failed(folder, &error))?;
+        Ok(Self { folder: folder.to_owned(), owner, next, seed, limit_bytes })
     }
 
     pub(super) fn folder(&self) -> &Path {
@@ -80,6 +81,22 @@ impl Disk {
         };
         clean().map_err(|error: io::Error| failed(&self.folder, &error))
     }
+}
+
+/// The number of an owner's next run: it may have opened the folder before, for another version of the plugin.
+fn next(folder: &Path, owner: u64) -> io::Result<u64> {
+    let mut next = 0;
+    for entry in fs::read_dir(folder)? {
+        let path = entry?.path();
+        let number = path.file_stem().and_then(|name| name.to_str()).and_then(|name| name.split_once('-'));
+        if let Some((of, number)) = number
+            && of.parse() == Ok(owner)
+            && let Ok(number) = number.parse::<u64>()
+        {
+            next = next.max(number.saturating_add(1));
+        }
+    }
+    Ok(next)
 }
 
 /// The folder's seed, durable before anything depends on it.

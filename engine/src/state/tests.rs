@@ -1,4 +1,6 @@
 use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
 
 use super::*;
 use crate::random::Random;
@@ -345,6 +347,89 @@ fn a_damaged_record_is_refused_and_never_more() {
     }
 }
 
+/// A state of which all goes to the disk whenever it is sealed.
+fn on_disk(folder: &Path, limit_bytes: u64) -> State {
+    let mut state = state();
+    state.keep_on(Disk::open(folder, 1, limit_bytes).expect("a folder"));
+    state.spill_bytes = 0;
+    state
+}
+
+/// GIVEN a run, WHEN any bit of it falls over, it is cut off or gone, THEN that is told, and no answer is given.
+#[test]
+fn what_is_damaged_on_the_disk_is_told() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut state = on_disk(folder.path(), 1 << 20);
+    put(&mut state, SEEN, "a", "1", i64::MAX);
+    let record = record(&mut state);
+    let read = || {
+        let mut again = on_disk(folder.path(), 1 << 20);
+        again.restore(&record)?;
+        again.open_disk()?;
+        assert_eq!(again.size(SEEN)?.bytes, 0, "nothing is in memory");
+        again.get_many(SEEN, words(&["a"]).cells(), 100)
+    };
+    assert_eq!(read().expect("whole").bytes, b"1");
+    let files = fs::read_dir(folder.path()).expect("a folder").map(|file| file.expect("a file").path());
+    let runs: Vec<_> = files.filter(|path| path.extension().is_some_and(|it| it == "run")).collect();
+    let [run] = &runs[..] else { panic!("{runs:?}") };
+    let whole = fs::read(run).expect("a run");
+    for byte in 0..whole.len() {
+        let mut damaged = whole.clone();
+        damaged[byte] ^= 1 << (byte % 8);
+        for bytes in [&damaged, &whole[..byte]] {
+            fs::write(run, bytes).expect("written");
+            assert!(matches!(read(), Err(StateError::Disk { .. })), "byte {byte}");
+        }
+    }
+    fs::remove_file(run).expect("it was there");
+    assert!(matches!(read(), Err(StateError::Disk { .. })));
+}
+
+/// GIVEN room on the disk for the keys of a few epochs, WHEN they expire, THEN there is always room; WHEN they do not, THEN the
+/// epoch is refused that has none.
+#[test]
+fn what_exceeds_the_disk_is_refused_but_expired_entries_do_not_count() {
+    for (lasting, ends) in [(50, None), (i64::MAX, Some(()))] {
+        let folder = tempfile::tempdir().expect("a folder");
+        let mut state = on_disk(folder.path(), 16_000);
+        let mut refused = None;
+        for epoch in 0..12_u64 {
+            let now = i64::try_from(epoch).expect("small") * 100;
+            state.begin(Some(now), 10).expect("no fault");
+            let keys = numbers(&(epoch * 100..(epoch + 1) * 100).collect::<Vec<_>>());
+            let expiries = vec![now.saturating_add(lasting); 100];
+            state.insert_if_absent_many(SEEN, of_numbers(&keys), &expiries).expect("good");
+            match state.seal() {
+                Ok(seal) => seal.replaced.iter().for_each(|file| fs::remove_file(file).expect("it was there")),
+                Err(StateError::DiskQuota { .. }) => refused = Some(()),
+                Err(error) => panic!("{error}"),
+            }
+        }
+        assert_eq!(refused, ends);
+    }
+}
+
+/// GIVEN a table on the disk that the plugin does not describe any more, THEN its runs stay as long as the log names them: the
+/// plugin before may come back.
+#[test]
+fn runs_of_a_table_that_is_not_described_stay() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut state = on_disk(folder.path(), 1 << 20);
+    put(&mut state, OPEN, "a", "1", 7);
+    let record = record(&mut state);
+    let mut other = State::new(tables()[..1].to_vec(), 1 << 20);
+    other.keep_on(Disk::open(folder.path(), 2, 1 << 20).expect("a folder"));
+    other.restore(&record).expect("a good record");
+    other.open_disk().and_then(|()| other.clean_disk()).expect("a folder");
+    let mut again = on_disk(folder.path(), 1 << 20);
+    again.restore(&record).expect("a good record");
+    again.open_disk().expect("the run is there");
+    assert_eq!((got(&again, OPEN, &["a"]), again.next_expiry()), (vec![some("1")], Some(7)));
+    let due = again.begin(Some(7), 10).expect("no fault");
+    assert_eq!(handed_out(&due), [(OPEN, b"a".to_vec(), b"1".to_vec(), 7)]);
+}
+
 type Entries = BTreeMap<Vec<u8>, (Vec<u8>, i64)>;
 
 /// The state in words of the standard library.
@@ -471,7 +556,8 @@ impl Kept {
         let mut state = State::new(tables(), 1 << 30);
         if let Some(folder) = &self.folder {
             self.owners += 1;
-            state.keep_on(Disk::open(folder.path(), self.owners, 1 << 30).expect("a folder"));
+            // An owner may read it again, for another version of the plugin.
+            state.keep_on(Disk::open(folder.path(), self.owners / 2, 1 << 30).expect("a folder"));
         }
         self.records.iter().for_each(|record| state.restore(record).expect("written by seal"));
         state.open_disk().expect("what is named is there");
@@ -486,7 +572,7 @@ impl Kept {
             Sealed::Changes(record) => self.records.push(record),
             Sealed::Snapshot(record) => self.records = vec![record],
         }
-        seal.replaced.iter().for_each(|file| std::fs::remove_file(file).expect("it was there"));
+        seal.replaced.iter().for_each(|file| fs::remove_file(file).expect("it was there"));
     }
 }
 

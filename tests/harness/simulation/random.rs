@@ -1,5 +1,5 @@
-//! A run that a seed decides: messages come, processes start, change, fail, stop and crash; at the end everything must
-//! be there once.
+//! A run that a seed decides: messages come, processes start, change, take other transforms while they run, fail, stop and
+//! crash; at the end everything must be there once.
 
 use std::sync::LazyLock;
 use std::time::Duration;
@@ -16,7 +16,7 @@ use engine::transform::EventTimeSettings;
 use tokio::task::JoinHandle;
 use tokio::time::sleep;
 
-use super::reloading::reload;
+use super::reloading::run_reloading;
 use super::remembering::{FOREVER, LITTLE, POISON, remembering_plugin};
 use super::{End, World, partition, simulate};
 
@@ -30,7 +30,7 @@ static VERSIONS: LazyLock<[Bytes; 3]> =
 /// What a run came to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Outcome {
-    /// Crashes, stops, failed disks and failed inserts.
+    /// Crashes, stops, reloads, failed disks and failed inserts.
     pub faults: u64,
     /// What was wrong at the end.
     pub wrong: Vec<String>,
@@ -48,7 +48,7 @@ pub fn run_seed(seed: u64) -> Outcome {
     let window = WINDOWS[Random::new(seed).index(WINDOWS.len())];
     simulate(seed, window, async |world| {
         if seed % 4 == 3 {
-            return reload(world).await;
+            return run_reloading(world).await;
         }
         let what = if seed.is_multiple_of(2) { What::Bronze } else { What::Remembering };
         let partitions = 1 + i32::try_from(world.chance.below(3)).unwrap_or(0);
@@ -67,6 +67,7 @@ pub fn run_seed(seed: u64) -> Outcome {
             };
             world.start(process);
             faults += 1;
+            faults += reload(world, round, what).await;
             endure(world).await;
         }
         for feeder in feeders {
@@ -156,16 +157,33 @@ fn vary(world: &mut World, round: u32, what: What) {
     });
     world.until_idle = world.chance.per_mille(500);
     if world.chance.per_mille(300) {
-        match what {
-            What::Bronze => world.deploy_bronze(&format!("rows_{round}")),
-            What::Remembering => remember(world),
-        }
+        deploy(world, round, what);
     }
     let pick = |choices: [u32; 3]| choices[world.chance.below(3) as usize];
     world.tables.trouble(pick([0, 100, 400]));
     world.topics.trouble(pick([0, 0, 300]));
     let fails = world.chance.per_mille(200);
     world.disk.fail_after(fails.then(|| world.chance.below(20)));
+}
+
+/// Another transform.
+fn deploy(world: &mut World, round: u32, what: What) {
+    match what {
+        What::Bronze => world.deploy_bronze(&format!("rows_{round}_{}", world.chance.below(3))),
+        What::Remembering => remember(world),
+    }
+}
+
+/// Now and then gives the process other transforms while it runs, some of them in quick succession. Says how often.
+async fn reload(world: &mut World, round: u32, what: What) -> u64 {
+    let times = [0, 0, 1, 3][world.chance.below(4) as usize];
+    for _ in 0..times {
+        // Not longer than the process runs: whether it has ended is looked at behind this.
+        sleep(Duration::from_millis(world.chance.below(400).into())).await;
+        deploy(world, round, what);
+        world.reload();
+    }
+    times
 }
 
 /// Lets the process run until it ends, crashes, is stopped or is ended.

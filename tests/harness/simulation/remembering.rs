@@ -48,7 +48,9 @@ pub fn remembering_plugin(version: &str, state_version: u32, reads: &[u32]) -> B
 #[must_use]
 pub fn faulty_plugin(version: &str, state_version: u32, reads: &[u32], key: i64) -> Bytes {
     let of_key = |key: i64| {
-        format!("(if (i64.eq (i64.load (i32.add (local.get $ks) (local.get $at))) (i64.const {key})) (then (unreachable)))")
+        format!(
+            "(if (i64.eq (i64.load (i32.add (local.get $ks) (local.get $at))) (i64.const {key})) (then (unreachable)))"
+        )
     };
     let process = PROCESS.replace(&of_key(POISON), &format!("{} {}", of_key(POISON), of_key(key)));
     assert_ne!(process, PROCESS, "the place of the bug is there");

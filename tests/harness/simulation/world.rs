@@ -244,8 +244,16 @@ impl World {
         let versions = Versions::new(version(&self.transform));
         if let Some((newcomer, rules)) = &self.on_trial {
             versions.try_out(version(newcomer), rules.clone());
+            versions.trial_was_interrupted();
         }
         Arc::new(versions)
+    }
+
+    /// Makes the transform that was deployed last the running process's, from the next epoch of each lane on.
+    pub fn reload(&mut self) {
+        for versions in self.running.iter().flat_map(|running| running.plugins.all()) {
+            versions.replace(version(&self.transform));
+        }
     }
 
     /// The running process's plugins.

@@ -78,7 +78,11 @@ pub(in crate::cli) struct OtherTopics {
 
 /// All messages of a recording that are of these topics, each partition from its begin to its end, in batches of at most so
 /// many.
-pub(in crate::cli) fn recorded(file: &Path, topics: &[String], epoch: BatchLimits) -> Result<Vec<RecordedBatch>, Failure> {
+pub(in crate::cli) fn recorded(
+    file: &Path,
+    topics: &[String],
+    epoch: BatchLimits,
+) -> Result<Vec<RecordedBatch>, Failure> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().map_err(Failure::failed)?;
     let source = FileSource::new(vec![file.to_owned()]);
     let refused = |error: SourceError| Failure::mistake(error);

@@ -14,8 +14,8 @@ use arrow_array::{ArrayRef, RecordBatch};
 use serde::ser::SerializeMap;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use crate::cell;
 use crate::batch::Block;
+use crate::cell;
 use crate::table::{engine_columns, plugin_column};
 
 /// One line.

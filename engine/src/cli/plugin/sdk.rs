@@ -38,7 +38,7 @@ pub(super) enum Unpacked {
 /// The SDK's source can't be unpacked.
 #[derive(Debug, thiserror::Error)]
 #[error("the SDK's source can't be unpacked: {path}")]
-pub(super) struct SdkError {
+pub(in crate::cli) struct SdkError {
     path: PathBuf,
     #[source]
     source: io::Error,

@@ -76,7 +76,9 @@ impl Rows {
     fn columns(&self) -> impl Iterator<Item = (&str, &ArrayRef)> {
         let hidden: Vec<_> = engine_columns().into_iter().map(|field| field.name().clone()).collect();
         let schema = self.batch.schema_ref();
-        let shown = move |name: &str| matches!(name, "_op" | "_deleted") || name != PLUGIN && !hidden.iter().any(|it| it == name);
+        let shown = move |name: &str| {
+            matches!(name, "_op" | "_deleted") || name != PLUGIN && !hidden.iter().any(|it| it == name)
+        };
         let columns = schema.fields().iter().zip(self.batch.columns());
         columns.map(|(field, column)| (field.name().as_str(), column)).filter(move |(name, _)| shown(name))
     }
@@ -95,7 +97,8 @@ impl Rows {
     }
 
     fn key(&self, row: usize) -> Values {
-        let value = |name: &String| Some((name.clone(), cell::text(self.batch.column_by_name(name)?, row).as_deref().map(cut)));
+        let value =
+            |name: &String| Some((name.clone(), cell::text(self.batch.column_by_name(name)?, row).as_deref().map(cut)));
         self.key.iter().filter_map(value).collect()
     }
 
@@ -168,7 +171,8 @@ impl Pairs {
 }
 
 fn compare_columns(lane: &LaneId, before: &Rows, after: &Rows, pairs: &Pairs, difference: &mut TableDifference) {
-    let places = |of: fn(&(usize, usize)) -> usize| pairs.both.iter().map(|pair| count(of(pair))).collect::<UInt64Array>();
+    let places =
+        |of: fn(&(usize, usize)) -> usize| pairs.both.iter().map(|pair| count(of(pair))).collect::<UInt64Array>();
     let (rows, others) = (places(|pair| pair.0), places(|pair| pair.1));
     let names: Vec<_> = before.columns().map(|(name, _)| name).collect();
     let new = after.columns().map(|(name, _)| name).filter(|name| !names.contains(name));

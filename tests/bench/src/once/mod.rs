@@ -12,20 +12,10 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use clap::Args;
-use engine::artifacts::Artifacts;
-use engine::clock::SystemClock;
-use engine::config::{Config, Input, Overlay, read_plugins};
-use engine::cpu::Cpu;
-use engine::engine::{Deployed, Engine, Lanes};
-use engine::journal::{Journal, LocalJournal};
-use engine::lane::{MAX_RECOVERIES, Surroundings};
-use engine::metrics::Metrics;
-use engine::plugin::{Host, HostSettings};
-use engine::server::Shown;
-use engine::sink::{ClickHouse, Sink};
-use engine::source::KafkaSource;
-use engine::transform::Transform;
-use tokio::sync::Semaphore;
+use engine::cli::{Running, start_with};
+use engine::config::{Config, Overlay};
+use engine::lane::Surroundings;
+use engine::server::thread_stages;
 
 use crate::Failure;
 use without::{Forgetful, Unclaimed};
@@ -51,11 +41,10 @@ pub(crate) struct Options {
 /// Runs it.
 pub(crate) fn run(options: &Options) -> Result<(), Failure> {
     let config = config(options)?;
-    let threads = std::thread::available_parallelism()?.get();
     let mut runtime = tokio::runtime::Builder::new_multi_thread();
     // The name by which the engine finds what these threads cost.
-    let runtime = runtime.worker_threads(threads).thread_name("engine-io").enable_all().build()?;
-    let outcome = runtime.block_on(run_engine(config, options.without, threads));
+    let runtime = runtime.thread_name("engine-io").enable_all().build()?;
+    let outcome = runtime.block_on(run_engine(config, options.without));
     runtime.shutdown_background();
     outcome
 }
@@ -74,36 +63,21 @@ fn config(options: &Options) -> Result<Config, Failure> {
     Config::read(&overlay).map_err(|problems| problems.to_string().into())
 }
 
-async fn run_engine(config: Config, without: bool, threads: usize) -> Result<(), Failure> {
-    let host = Host::new(HostSettings::default())?;
-    let mut deployed = Vec::new();
-    for file in read_plugins(&config.plugins, &config.database).map_err(|problems| problems.to_string())? {
-        let wasm = std::fs::read(file.artifact())?;
-        deployed.push(Deployed { transform: Transform::build(&host, file.settings.clone(), Some(wasm.into()))?, file });
-    }
-    let Input::Kafka(kafka) = &config.input else { return Err("the source is Kafka".into()) };
-    std::fs::create_dir_all(&config.data_dir)?;
-    let clickhouse = Arc::new(ClickHouse::new(config.clickhouse.clone())?);
-    let (sink, journal): (Arc<dyn Sink>, Arc<dyn Journal>) = if without {
-        (Arc::new(Unclaimed::new(clickhouse.clone(), &config.clickhouse.url)), Arc::new(Forgetful))
-    } else {
-        (clickhouse.clone(), Arc::new(LocalJournal::open(&config.data_dir)?))
+async fn run_engine(config: Config, without: bool) -> Result<(), Failure> {
+    let url = config.clickhouse.url.clone();
+    let exchange = |around: Surroundings| {
+        if !without {
+            return around;
+        }
+        Surroundings { sink: Arc::new(Unclaimed::new(around.sink, url)), journal: Arc::new(Forgetful), ..around }
     };
-    let around = Surroundings {
-        source: Arc::new(KafkaSource::new(kafka)?),
-        sink,
-        journal,
-        artifacts: Artifacts::open(&config.data_dir)?,
-        registry: None,
-        host,
-        cpu: Cpu::start(threads)?,
-        clock: Arc::new(SystemClock),
-        recoveries: Arc::new(Semaphore::new(MAX_RECOVERIES)),
-    };
-    let shown = Shown { lanes: Lanes::default(), metrics: Arc::new(Metrics::default()), clickhouse };
     let (_never, stop) = engine::stop::stop();
-    Engine::new(Arc::new(config), around, deployed, shown.metrics.clone(), shown.lanes.clone(), stop).run().await?;
-    let mut stages: BTreeMap<_, _> = shown.thread_stages().into_iter().collect();
+    let Running { engine, shown, plans, watch, deployer } = start_with(config, stop, exchange)?;
+    tokio::spawn(plans);
+    tokio::spawn(watch);
+    tokio::spawn(deployer);
+    engine.run().await?;
+    let mut stages: BTreeMap<_, _> = thread_stages(&shown.clickhouse).into_iter().collect();
     stages.extend(shown.metrics.stage_seconds());
     println!("{}", serde_json::json!({ "stage_cpu_seconds": stages }));
     Ok(())

@@ -1,11 +1,12 @@
 //! A journal that writes nothing down, and a sink that claims nothing and sends no token that a table would know.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use engine::journal::{Commit, Intent, Journal, JournalError, Owner, Position, Raised, Taken};
 use engine::offsets::LaneId;
-use engine::sink::{Claim, ClickHouse, Guarantee, Inserted, Sending, Sink, SinkError};
+use engine::sink::{Claim, Guarantee, Inserted, Sending, Sink, SinkError};
 use engine::state::StateError;
 use engine::table::Table;
 use futures::FutureExt;
@@ -40,6 +41,10 @@ impl Journal for Forgetful {
         Ok(())
     }
 
+    fn disk_of(&self, _: &LaneId) -> Option<PathBuf> {
+        None
+    }
+
     fn restart<'a>(&'a self, _: &'a LaneId, _: Position) -> BoxFuture<'a, Result<(), JournalError>> {
         ready(Ok(())).boxed()
     }
@@ -51,15 +56,15 @@ impl Journal for Forgetful {
 
 /// Plain inserts into tables without a window.
 pub(crate) struct Unclaimed {
-    clickhouse: Arc<ClickHouse>,
+    clickhouse: Arc<dyn Sink>,
     url: String,
     /// Tells requests apart.
     sent: AtomicU64,
 }
 
 impl Unclaimed {
-    pub(crate) fn new(clickhouse: Arc<ClickHouse>, url: &str) -> Self {
-        Self { clickhouse, url: url.to_owned(), sent: AtomicU64::new(0) }
+    pub(crate) fn new(clickhouse: Arc<dyn Sink>, url: String) -> Self {
+        Self { clickhouse, url, sent: AtomicU64::new(0) }
     }
 
     /// Makes the table forget tokens.
