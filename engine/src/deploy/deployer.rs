@@ -199,6 +199,8 @@ impl Deployer {
         }
         if let Some(current) = current {
             let versions = Arc::new(Versions::new(current.clone()));
+            let before = self.known.get(name).and_then(|known| known.standing.on_trial.clone());
+            let interrupted = newcomer.as_ref().is_some_and(|(newcomer, _)| before.as_ref() == Some(newcomer.id()));
             if let Some((what, version)) = note {
                 let says = newcomer.as_ref().map_or(&current, |(newcomer, _)| newcomer).says().to_owned();
                 let before = newcomer.as_ref().map(|_| current.id().clone());
@@ -207,6 +209,9 @@ impl Deployer {
             if let Some((newcomer, rules)) = newcomer {
                 tracing::info!(plugin = name, from = %current.id(), to = %newcomer.id(), "a new version is on trial");
                 watch_over(&versions, newcomer, rules);
+                if interrupted {
+                    versions.trial_was_interrupted();
+                }
             }
             self.plugins.insert(versions);
         } else if let Some((what, version)) = note {

@@ -140,6 +140,8 @@ pub struct Standing {
     pub banned: Option<(VersionId, String)>,
     /// The version that an operator has pinned.
     pub pinned: Option<VersionId>,
+    /// The version on trial.
+    pub on_trial: Option<VersionId>,
     /// The last note.
     pub last: Option<(What, VersionId)>,
 }
@@ -155,6 +157,8 @@ impl Standing {
         standing
     }
 
+    /// A trial ends with every other note but that of a file that was refused.
+    ///
     /// | note | good | banned | pinned |
     /// |---|---|---|---|
     /// | started, passed, promoted | this | nothing | |
@@ -166,6 +170,18 @@ impl Standing {
     pub fn follow(&mut self, entry: &Entry) {
         let Entry { version, what, reason, before, .. } = entry;
         self.last = Some((*what, version.clone()));
+        match what {
+            What::Trial => self.on_trial = Some(version.clone()),
+            What::Refused => {}
+            What::Started
+            | What::Passed
+            | What::Promoted
+            | What::Withdrawn
+            | What::RolledBack
+            | What::Pinned
+            | What::Unpinned
+            | What::Removed => self.on_trial = None,
+        }
         match what {
             What::Started | What::Passed | What::Promoted => {
                 self.runs(version);

@@ -174,6 +174,18 @@ impl Versions {
         self.ring();
     }
 
+    /// The trial was begun by a process before this one: a lane may keep what the newcomer has written, or be about to, so
+    /// there is no way back where the version before does not read that.
+    pub fn trial_was_interrupted(&self) {
+        let mut state = self.lock();
+        let State { current, trial, .. } = &mut *state;
+        if let Some(trial) = trial
+            && let Some(version) = trial.newcomer.transform.state_version()
+        {
+            trial.no_way_back |= !current.reads(&[version]);
+        }
+    }
+
     /// Makes a version the current one, without a trial: by an operator's word.
     pub fn replace(&self, version: Arc<Version>) {
         let mut state = self.lock();

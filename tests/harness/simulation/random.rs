@@ -16,7 +16,7 @@ use engine::transform::EventTimeSettings;
 use tokio::task::JoinHandle;
 use tokio::time::sleep;
 
-use super::reloading::reload;
+use super::reloading::run_reloading;
 use super::remembering::{FOREVER, LITTLE, POISON, remembering_plugin};
 use super::{End, World, partition, simulate};
 
@@ -48,7 +48,7 @@ pub fn run_seed(seed: u64) -> Outcome {
     let window = WINDOWS[Random::new(seed).index(WINDOWS.len())];
     simulate(seed, window, async |world| {
         if seed % 4 == 3 {
-            return reload(world).await;
+            return run_reloading(world).await;
         }
         let what = if seed.is_multiple_of(2) { What::Bronze } else { What::Remembering };
         let partitions = 1 + i32::try_from(world.chance.below(3)).unwrap_or(0);

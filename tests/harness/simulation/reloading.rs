@@ -89,7 +89,7 @@ struct Publisher {
 ///
 /// # Panics
 /// If the run does not come to its end.
-pub(super) async fn reload(world: &mut World) -> Outcome {
+pub(super) async fn run_reloading(world: &mut World) -> Outcome {
     let partitions = 1 + i32::try_from(world.chance.below(3)).unwrap_or(0);
     world.topics.create("t", partitions);
     world.batch.max_messages = 1 + world.chance.below(10) as usize;
@@ -202,8 +202,12 @@ impl Publisher {
     /// A newcomer, noted before any lane can run it. A version with a bug is watched for as long as there are rows.
     async fn try_out(&self) {
         let variant = &VARIANTS[self.chance.below(VARIANTS.len() as u32) as usize];
-        if variant.blind && self.lanes.iter().any(|lane| self.disk.lane(lane).0.state_versions.is_empty()) {
+        let kept_nothing = |lane| self.disk.lane(lane).0.state_versions.is_empty();
+        if variant.blind && (self.versions.trial().is_some() || self.lanes.iter().any(kept_nothing)) {
             return; // it would take what it finds, and others could not read what it leaves
+        }
+        if !variant.blind && !self.fits(&variant.transform) {
+            return; // refused: a lane keeps what it does not read
         }
         let for_ever = variant.faulty || variant.blind;
         let rules = Rollout {
@@ -232,6 +236,15 @@ impl Publisher {
         self.versions.try_out(newcomer, rules);
     }
 
+    /// Whether a version reads what lanes keep, and what the one that runs is about to write.
+    fn fits(&self, transform: &Transform) -> bool {
+        let stays = self.versions.trial().is_some_and(|trial| trial.no_way_back);
+        let runs = self.versions.newcomer().filter(|_| stays).unwrap_or_else(|| self.versions.current());
+        let mut kept: Vec<u32> = self.lanes.iter().flat_map(|lane| self.disk.lane(lane).0.state_versions).collect();
+        kept.extend(runs.transform.state_version());
+        version(transform).reads(&kept)
+    }
+
     /// An operator's word: one of those that read whatever may be kept.
     async fn replace(&self) {
         let fits = |variant: &&Variant| {
@@ -258,6 +271,7 @@ impl Publisher {
         let versions = Versions::new(version(&current));
         if let Some((newcomer, rules)) = on_trial {
             versions.try_out(version(&newcomer), rules);
+            versions.trial_was_interrupted();
         }
         self.versions = Arc::new(versions);
         self.plugins.insert(self.versions.clone());

@@ -244,6 +244,7 @@ impl World {
         let versions = Versions::new(version(&self.transform));
         if let Some((newcomer, rules)) = &self.on_trial {
             versions.try_out(version(newcomer), rules.clone());
+            versions.trial_was_interrupted();
         }
         Arc::new(versions)
     }
