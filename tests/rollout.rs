@@ -2,7 +2,7 @@
 //! rolled back and pinned, while changes keep coming.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
@@ -67,7 +67,9 @@ impl World {
     fn ask_alone(arguments: &[&str]) -> (Option<i32>, String) {
         let mut command = Command::new(program());
         let own = std::env::vars_os().filter(|(name, _)| name.as_encoded_bytes().starts_with(b"ENGINE_"));
-        own.for_each(|(name, _)| drop(command.env_remove(name)));
+        for (name, _) in own {
+            command.env_remove(name);
+        }
         let output = command.args(arguments).output().expect("the program runs");
         let words = [output.stdout, output.stderr].map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).concat();
         println!("{arguments:?}: {}\n{words}", output.status);
@@ -105,7 +107,7 @@ impl World {
         file
     }
 
-    fn apply(&self, file: &PathBuf) -> (Option<i32>, String) {
+    fn apply(&self, file: &Path) -> (Option<i32>, String) {
         self.control(&["apply", self.name, &file.to_string_lossy()])
     }
 

@@ -53,7 +53,7 @@ fn tables_are_exact_after_deaths_at_every_step_and_moment() {
 pub(crate) fn die_at(setup: &Setup, step: CrashPoint, random: &mut Random) -> String {
     let most = match step {
         CrashPoint::Claimed => 4, // a lane claims once
-        CrashPoint::MadeAgain => 1,
+        CrashPoint::MadeAgain | CrashPoint::MovedOver | CrashPoint::Withdrawn => 1,
         CrashPoint::Transformed
         | CrashPoint::Intended
         | CrashPoint::InsertedOne

@@ -41,9 +41,10 @@ fn the_same_bytes_and_settings_are_the_same_version() {
 fn what_is_different_is_said() {
     let (old, new) = (Version::new("1"), Version { copy: Some("copy"), ..Version::new("2") });
     let [old, new] = [&old, &new].map(ready);
-    let notes = |to: &Ready, from: &Ready| match compare(to, from, &[1]) {
-        Compatibility::Compatible { notes } => notes.join("; "),
-        other => panic!("{other:?}"),
+    let notes = |to: &Ready, from: &Ready| {
+        let found = compare(to, from, &[1]);
+        let Compatibility::Compatible { notes } = found else { panic!("{found:?}") };
+        notes.join("; ")
     };
     assert_eq!(notes(&new, &old), "`db`.`passed` gets copy");
     assert_eq!(notes(&old, &new), "`db`.`passed` is no longer given copy");
@@ -78,7 +79,7 @@ fn what_is_not_built_says_what_to_run() {
         let file = read_plugin_folder(folder, "db").expect("settings");
         let none = fs::read(file.artifact()).map(Into::into);
         assert_eq!(none.as_ref().err().map(io::Error::kind), Some(io::ErrorKind::NotFound));
-        let refusal = build(&HOST, file, &none).err().expect("there is nothing");
+        let refusal = build(&HOST, file, &none).expect_err("there is nothing");
         assert_eq!(refusal.cause, Cause::Unbuilt);
         refusal.to_string()
     };

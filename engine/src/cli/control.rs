@@ -78,18 +78,14 @@ impl EngineAt {
     /// The engine that is meant.
     pub(super) fn control(&self, settings: &Config) -> Result<Control, ControlError> {
         let listens = settings.listen.map(|address| format!("http://{}", reachable(address)));
-        self.engine.clone().or(listens).map(Control::at).ok_or(ControlError::NoAddress)
+        self.engine.clone().or(listens).as_deref().map(Control::at).ok_or(ControlError::NoAddress)
     }
 }
 
 /// Where somebody who listens on all addresses is reached from this machine.
 fn reachable(address: SocketAddr) -> SocketAddr {
-    let ip = match address.ip() {
-        IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
-        IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
-        ip => ip,
-    };
-    SocketAddr::new(ip, address.port())
+    let here: IpAddr = if address.is_ipv4() { Ipv4Addr::LOCALHOST.into() } else { Ipv6Addr::LOCALHOST.into() };
+    SocketAddr::new(if address.ip().is_unspecified() { here } else { address.ip() }, address.port())
 }
 
 /// A running engine.
@@ -101,7 +97,7 @@ pub(super) struct Control {
 
 impl Control {
     /// The engine at this address.
-    pub(super) fn at(url: String) -> Self {
+    pub(super) fn at(url: &str) -> Self {
         // A proxy of the environment's is for the world outside.
         let client = Client::builder().no_proxy().build().expect("a client needs nothing from outside");
         Self { url: url.trim_end_matches('/').to_owned(), client }

@@ -106,7 +106,7 @@ async fn looped(args: &DevArgs, config: &Config, project: &Project) -> Result<()
     let recent = Recent::read(&*source, &ids, &file.topics, i64::from(args.last)).await?;
     let mut own = None;
     let control = match &args.engine {
-        Some(url) => Control::at(url.clone()),
+        Some(url) => Control::at(url),
         None => own.insert(OwnEngine::start(args, project).await?).control.clone(),
     };
     // What is compiled for the cases is there for an engine of its own as well.

@@ -90,10 +90,10 @@ impl Refusal {
     }
 
     pub(super) fn of_state(newcomer: &Version, why: String, statement: Option<String>) -> Self {
-        Self::of_folder(Cause::State, &newcomer.file.folder, why).of_version(newcomer.id()).to_be_run(statement)
+        Self::of_folder(Cause::State, &newcomer.file.folder, why).of_version(newcomer.id()).with_statement(statement)
     }
 
-    fn to_be_run(self, statement: Option<String>) -> Self {
+    fn with_statement(self, statement: Option<String>) -> Self {
         Self { statement, ..self }
     }
 
@@ -159,14 +159,12 @@ pub fn build(host: &Host, file: PluginFile, wasm: &io::Result<Bytes>) -> Result<
 
 fn unreadable(file: &PluginFile, error: &io::Error) -> Refusal {
     let name = &file.settings.name;
-    let (cause, hint) = match error.kind() {
-        io::ErrorKind::NotFound if file.folder.join("Cargo.toml").is_file() => {
-            (Cause::Unbuilt, Some(format!("this project is not built: engine plugin build {name}")))
-        }
-        io::ErrorKind::NotFound => {
-            (Cause::Unbuilt, Some("put the built plugin there: engine plugin build makes it".to_owned()))
-        }
-        _ => (Cause::Plugin, None),
+    let (cause, hint) = if error.kind() != io::ErrorKind::NotFound {
+        (Cause::Plugin, None)
+    } else if file.folder.join("Cargo.toml").is_file() {
+        (Cause::Unbuilt, Some(format!("this project is not built: engine plugin build {name}")))
+    } else {
+        (Cause::Unbuilt, Some("put the built plugin there: engine plugin build makes it".to_owned()))
     };
     let mut problems = Problems::default();
     problems.of_path(&file.artifact(), format!("can't be read: {error}"), hint);
@@ -228,11 +226,12 @@ pub(super) async fn fit(
         }
         notes.extend(stops.into_iter().chain(others).map(|finding| finding.message));
     }
-    newcomer.prepare(&*world.sink).await.map_err(|error| match error {
-        SinkError::Table { table, mismatch, statement } => {
-            of_folder(Cause::Tables, format!("table {table} does not fit: {mismatch}")).to_be_run(statement)
+    newcomer.prepare(&*world.sink).await.map_err(|error| {
+        if let SinkError::Table { table, mismatch, statement } = error {
+            of_folder(Cause::Tables, format!("table {table} does not fit: {mismatch}")).with_statement(statement)
+        } else {
+            of_folder(Cause::Tables, in_words(&error))
         }
-        error => of_folder(Cause::Tables, in_words(&error)),
     })?;
     Ok((notes, began.elapsed()))
 }

@@ -36,7 +36,7 @@ impl Deployer {
                 let done = self.promote_shadow(name, versions, "in the shadow it made the same rows");
                 tracing::info!(plugin = name, "{}", done.unwrap_or_default());
             }
-            ShadowVerdict::Ended(reason) => self.leave_shadow(name, versions, reason),
+            ShadowVerdict::Ended(reason) => self.leave_shadow(name, versions, &reason),
         }
     }
 
@@ -57,11 +57,11 @@ impl Deployer {
         let shadow = versions.shadow();
         let shadow =
             shadow.ok_or_else(|| OrderError::Refused(format!("no version of plugin {name} is in the shadow")))?;
-        self.leave_shadow(name, versions, "by an operator".to_owned());
+        self.leave_shadow(name, versions, "by an operator");
         Ok(format!("version {} of plugin {name} is no longer in the shadow", shadow.version.id()))
     }
 
-    fn leave_shadow(&mut self, name: &str, versions: &Versions, reason: String) {
+    fn leave_shadow(&mut self, name: &str, versions: &Versions, reason: &str) {
         let Some(shadow) = versions.shadow() else { return };
         let version = shadow.version.clone();
         let reason = format!("in the shadow: {reason}");

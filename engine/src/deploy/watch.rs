@@ -143,7 +143,7 @@ impl Notifier {
             }
         };
         let watcher = notify::recommended_watcher(told);
-        let complained = watcher.as_ref().is_err_and(|error| complain(error));
+        let complained = watcher.as_ref().is_err_and(complain);
         Self { watcher: watcher.ok(), watched: BTreeMap::new(), complained }
     }
 

@@ -96,7 +96,7 @@ impl Lane {
 #[derive(Clone, Debug)]
 enum Write {
     Take,
-    Intend(Owner, Intent),
+    Intend(Owner, Box<Intent>),
     Commit(Owner, Commit),
     Restart(Position),
 }
@@ -241,7 +241,7 @@ impl State {
             }
             Write::Intend(owner, intent) => {
                 fence(*owner)?;
-                lane.open.insert(intent.epoch, intent.clone());
+                lane.open.insert(intent.epoch, (**intent).clone());
             }
             Write::Commit(owner, commit) => {
                 fence(*owner)?;
@@ -283,7 +283,7 @@ impl State {
                 self.synced.insert(lane.clone(), written.clone());
             }
             match write {
-                Write::Intend(_, intent) => self.intents.push((lane, intent)),
+                Write::Intend(_, intent) => self.intents.push((lane, *intent)),
                 Write::Commit(_, commit) => self.commits.push((lane, commit)),
                 Write::Take | Write::Restart(_) => {}
             }
@@ -360,7 +360,7 @@ impl Journal for SimulatedJournal {
         owner: Owner,
         intent: &'a Intent,
     ) -> BoxFuture<'a, Result<(), JournalError>> {
-        self.write(lane, Write::Intend(owner, intent.clone())).boxed()
+        self.write(lane, Write::Intend(owner, Box::new(intent.clone()))).boxed()
     }
 
     fn commit<'a>(&'a self, lane: &'a LaneId, owner: Owner, commit: Commit) -> BoxFuture<'a, Result<(), JournalError>> {

@@ -179,6 +179,9 @@ impl Recording {
 /// The file that is read now, and its number.
 type Open = Option<(u32, BufReader<File>)>;
 
+/// A batch on its way, and the file that it left open.
+type Reading = BoxFuture<'static, Result<(Vec<Message>, Open), SourceError>>;
+
 struct FileReader {
     partition: TopicPartition,
     recording: Recording,
@@ -188,7 +191,7 @@ struct FileReader {
     position: i64,
     open: Open,
     /// The batch that is being read. Here and not in the future of a call: a cancelled one leaves it to the next.
-    reading: Option<BoxFuture<'static, Result<(Vec<Message>, Open), SourceError>>>,
+    reading: Option<Reading>,
 }
 
 impl FileReader {

@@ -247,7 +247,7 @@ impl State {
     /// # Errors
     /// There is no such table, or the disk fails.
     pub fn each_entry(&self, table: usize, mut each: impl FnMut(&[u8], &[u8], i64)) -> Result<(), StateError> {
-        self.table(table)?.each(&mut |key, value, expiry| {
+        self.table(table)?.each(|key, value, expiry| {
             if live(expiry, self.watermark_ms) {
                 each(key, value, expiry);
             }

@@ -21,6 +21,9 @@ const ENTRY_BYTES: usize = 32;
 /// What it counts for an entry that will be handed out, beside that: its timer.
 const TIMER_BYTES: usize = 16;
 
+/// What a table has of a key: its value and expiry.
+type Found<'a> = (Cow<'a, [u8]>, i64);
+
 /// Entries by key.
 ///
 /// A key of 8 bytes without a value, in a table that drops, is among the numbers; all else among the texts.
@@ -109,7 +112,7 @@ impl Table {
 
     /// The entry of a key, expired or not: its value and expiry.
     #[inline]
-    pub(super) fn get(&self, hash: Hash, key: &[u8]) -> Result<Option<(Cow<'_, [u8]>, i64)>, StateError> {
+    pub(super) fn get(&self, hash: Hash, key: &[u8]) -> Result<Option<Found<'_>>, StateError> {
         match self.in_memory(hash, key) {
             Some((_, TOMBSTONE)) => Ok(None),
             Some((value, expiry)) => Ok(Some((Cow::Borrowed(value), expiry))),
@@ -395,7 +398,7 @@ impl Table {
     }
 
     /// Gives all entries: key, value, expiry. What has expired and was not cleaned up is among them.
-    pub(super) fn each(&self, each: &mut dyn FnMut(&[u8], &[u8], i64)) -> Result<(), StateError> {
+    pub(super) fn each(&self, mut each: impl FnMut(&[u8], &[u8], i64)) -> Result<(), StateError> {
         for shard in 0..SHARDS {
             if self.runs.is_empty(shard) {
                 let entries = in_memory(&self.numbers, &self.texts, self.hasher, shard).into_iter();

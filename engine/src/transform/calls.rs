@@ -297,13 +297,18 @@ fn within(call: Call, count: usize) -> Range<usize> {
 
 /// The fault, if it may be the plugin's or a row's; else why the lane has to stop.
 fn guilty(fault: Fault) -> Result<Fault, CallError> {
-    if matches!(fault, Fault::Engine { .. }) {
-        return Err(CallError::Engine(fault));
-    }
     match fault {
+        Fault::Engine { .. } => Err(CallError::Engine(fault)),
         Fault::State(StateError::Disk { .. }) => Err(CallError::Disk(fault)),
         Fault::State(_) => Err(CallError::State(fault)),
-        _ => Ok(fault),
+        Fault::Trap { .. }
+        | Fault::Deadline { .. }
+        | Fault::Memory { .. }
+        | Fault::Stack
+        | Fault::Output { .. }
+        | Fault::Contract { .. }
+        | Fault::StateTraffic { .. }
+        | Fault::Failed { .. } => Ok(fault),
     }
 }
 

@@ -201,7 +201,7 @@ impl Publisher {
 
     /// A newcomer, noted before any lane can run it. A version with a bug is watched for as long as there are rows.
     async fn try_out(&self) {
-        let variant = &VARIANTS[self.chance.below(VARIANTS.len() as u32) as usize];
+        let variant = &VARIANTS[self.chance.below(u32::try_from(VARIANTS.len()).expect("few")) as usize];
         let kept_nothing = |lane| self.disk.lane(lane).0.state_versions.is_empty();
         if variant.blind && (self.versions.trial().is_some() || self.lanes.iter().any(kept_nothing)) {
             return; // it would take what it finds, and others could not read what it leaves

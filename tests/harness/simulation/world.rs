@@ -35,7 +35,7 @@ pub const WORLDS: usize = 16;
 
 /// One WebAssembly engine for all worlds: it has no state that a run could see.
 static HOST: LazyLock<Host> = LazyLock::new(|| {
-    let settings = HostSettings { instances: 4 * WORLDS as u32, ..HostSettings::default() };
+    let settings = HostSettings { instances: 4 * u32::try_from(WORLDS).expect("few"), ..HostSettings::default() };
     Host::new(settings).expect("this machine runs WebAssembly")
 });
 

@@ -75,7 +75,7 @@ impl OwnEngine {
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(fs::File::create(place("engine.log"))?);
         die_with_parent(&mut command);
         let (child, data_dir) = (command.spawn()?, place("data"));
-        let control = Control::at(format!("http://{address}"));
+        let control = Control::at(&format!("http://{address}"));
         let mut own = Self { child, data_dir, control, _player: player, _clickhouse: clickhouse, folder };
         own.wait_until_up().await?;
         Ok(own)

@@ -203,9 +203,10 @@ impl Bench<'_> {
         let before = process::cpu_so_far(self.server.pid())?;
         let (ended, stages, table) = match self.contestant {
             Contestant::Engine | Contestant::ExactlyOnce | Contestant::Without => {
-                let (ended, summary) = match self.contestant {
-                    Contestant::Engine => contestants::engine(self.options, &target)?,
-                    other => contestants::once(self.options, &target, other == Contestant::Without)?,
+                let (ended, summary) = if self.contestant == Contestant::Engine {
+                    contestants::engine(self.options, &target)?
+                } else {
+                    contestants::once(self.options, &target, self.contestant == Contestant::Without)?
                 };
                 let seconds = |stage| summary.stage_cpu_seconds.get(stage).map(|seconds| (stage, *seconds));
                 (ended, STAGES.into_iter().filter_map(seconds).collect(), "orders")

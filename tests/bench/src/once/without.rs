@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use engine::journal::{Commit, Intent, Journal, JournalError, Owner, Position, Raised, Taken};
 use engine::offsets::LaneId;
@@ -11,6 +12,7 @@ use engine::state::StateError;
 use engine::table::Table;
 use futures::FutureExt;
 use futures::future::{BoxFuture, ready};
+use reqwest::Client;
 
 /// Remembers nothing: each lane begins at the beginning.
 pub(crate) struct Forgetful;
@@ -54,24 +56,29 @@ impl Journal for Forgetful {
     }
 }
 
+/// How long the server may take to alter a table.
+const PATIENCE: Duration = Duration::from_secs(30);
+
 /// Plain inserts into tables without a window.
 pub(crate) struct Unclaimed {
     clickhouse: Arc<dyn Sink>,
     url: String,
+    http: Client,
     /// Tells requests apart.
     sent: AtomicU64,
 }
 
 impl Unclaimed {
     pub(crate) fn new(clickhouse: Arc<dyn Sink>, url: String) -> Self {
-        Self { clickhouse, url, sent: AtomicU64::new(0) }
+        let http = Client::builder().timeout(PATIENCE).build().expect("a client needs nothing from outside");
+        Self { clickhouse, url, http, sent: AtomicU64::new(0) }
     }
 
     /// Makes the table forget tokens.
     async fn close_window(&self, table: &Table) {
         let statement =
             format!("ALTER TABLE {} MODIFY SETTING non_replicated_deduplication_window = 0", table.quoted());
-        let answer = reqwest::Client::new().post(&self.url).body(statement).send().await;
+        let answer = self.http.post(&self.url).body(statement).send().await;
         let answer = answer.and_then(reqwest::Response::error_for_status);
         answer.expect("the benchmark's own server lets it alter its tables");
     }
