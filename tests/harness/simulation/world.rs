@@ -323,17 +323,29 @@ impl World {
     /// # Panics
     /// If there is no process, or the engine panicked.
     pub async fn ended(&mut self) -> End {
+        self.ended_within(LONGEST_RUN).await.expect("no run takes longer")
+    }
+
+    /// Waits until the process ends, but not longer than this; `None`: it goes on.
+    ///
+    /// # Panics
+    /// If there is no process, or the engine panicked.
+    pub async fn ended_within(&mut self, patience: Duration) -> Option<End> {
         let running = self.running.as_mut().expect("a process");
-        tokio::select! {
-            biased;
-            () = running.process.ended() => {}
-            outcome = &mut running.engine => {
-                self.running = None;
-                return End::Itself(outcome.expect("the engine does not panic"));
+        let ended = async {
+            tokio::select! {
+                biased;
+                () = running.process.ended() => None,
+                outcome = &mut running.engine => Some(outcome),
             }
+        };
+        // Patience is for the process alone: what a crash leaves to be done here is done whole.
+        if let Some(outcome) = timeout(patience, ended).await.ok()? {
+            self.running = None;
+            return Some(End::Itself(outcome.expect("the engine does not panic")));
         }
         self.crash().await;
-        End::Crashed
+        Some(End::Crashed)
     }
 
     /// Ends the process now, as a power cut would.
