@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
 # The benchmark, in release builds; figures are added to bench.json in the target folder.
 #   tests/bench.sh                      all parts, one after the other
-#   tests/bench.sh PART [ARGUMENT…]     one of decode, state, border, remember, events; arguments go to it (--help)
+#   tests/bench.sh PART [ARGUMENT…]     one of decode, state, disk, border, remember, events; arguments go to it (--help)
 set -euo pipefail
 cd "$(dirname "$0")/.."
-parts=(decode state border remember events)
+parts=(decode state disk border remember events)
 if [ $# -gt 0 ]; then parts=("$1"); shift; fi
 
 tests/stack/packages.sh build java
@@ -27,6 +27,10 @@ decode() { # beside other readers of JSON, which are built by themselves: they w
 
 state() {
   "$bench" state --out "$out" "$@"
+}
+
+disk() {
+  "$bench" disk --folder "$target" --out "$out" "$@"
 }
 
 border() { # beside arrow-udf, which brings its own Arrow and wasmtime
@@ -58,7 +62,7 @@ events() ( # on a real broker and a real ClickHouse
 
 for part in "${parts[@]}"; do
   case $part in
-    decode | state | border | remember | events) ;;
+    decode | state | disk | border | remember | events) ;;
     *) echo "bench: there is no part $part" >&2; exit 2 ;;
   esac
 done

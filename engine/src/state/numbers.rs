@@ -2,7 +2,7 @@
 //!
 //! Open addressing with linear probing, the keys in the slots themselves: one fetch from memory finds a key.
 
-use super::hash::{Hash, Hasher, SHARDS, is_full, prefetch, slot, slots_for};
+use super::hash::{Hash, Hasher, SHARDS, in_order, is_full, prefetch, slot, slots_for};
 use super::{huge, live};
 
 /// Marks a slot without a key: an expiry that no entry has.
@@ -103,10 +103,13 @@ impl Numbers {
         self.shards[shard].slots.len() * size_of::<Slot>()
     }
 
-    /// Keys of a shard and their expiries.
-    pub(super) fn of_shard(&self, shard: usize) -> impl Iterator<Item = (u64, i64)> {
-        let slots = self.shards[shard].slots.iter();
-        slots.filter(|slot| slot.expiry != EMPTY).map(|slot| (slot.key, slot.expiry))
+    /// Keys of a shard and their expiries, in the order of (hash, key).
+    pub(super) fn in_order(&self, hasher: Hasher, shard: usize) -> Vec<([u8; 8], i64)> {
+        let shard = &self.shards[shard];
+        let place = |slot: &Slot| (hasher.number(slot.key).low(), slot.key.to_le_bytes());
+        let low = |slot: &Slot| (slot.expiry != EMPTY).then(|| place(slot).0);
+        let slots = in_order(&shard.slots, shard.len, low, |one, other| place(one) < place(other));
+        slots.into_iter().map(|slot| (slot.key.to_le_bytes(), slot.expiry)).collect()
     }
 
     pub(super) fn clear_shard(&mut self, shard: usize) {

@@ -4,9 +4,10 @@
 //! and to look at no wrong one but once in four billion. An entry is its expiry (8 bytes), the lengths of key and value
 //! (4 each), key, value, and as much as is missing to a multiple of 8.
 
+use std::cmp::Ordering;
 use std::collections::BTreeMap;
 
-use super::hash::{Hash, SHARDS, is_full, prefetch, slot, slots_for};
+use super::hash::{Hash, SHARDS, in_order, is_full, prefetch, slot, slots_for};
 use super::{huge, live};
 
 /// Bytes before the key.
@@ -144,10 +145,22 @@ impl Texts {
         shard.bytes.len() - shard.free_units * UNIT + shard.slots.len() * size_of::<Slot>()
     }
 
-    /// The entries of a shard, with the part of their hash that they are ordered by.
-    pub(super) fn of_shard(&self, shard: usize) -> impl Iterator<Item = (u32, Entry<'_>)> {
+    /// The entries of a shard.
+    pub(super) fn of_shard(&self, shard: usize) -> impl Iterator<Item = Entry<'_>> {
         let shard = &self.shards[shard];
-        shard.iter().map(|slot| (slot.hash, shard.entry(slot.at)))
+        shard.iter().map(|slot| shard.entry(slot.at))
+    }
+
+    /// The same in the order of (hash, key).
+    pub(super) fn in_order(&self, shard: usize) -> InOrder<'_> {
+        let shard = &self.shards[shard];
+        let key = |slot: &Slot| shard.entry(slot.at).key;
+        let before = |one: &Slot, other: &Slot| match one.hash.cmp(&other.hash) {
+            Ordering::Equal => key(one) < key(other),
+            order => order == Ordering::Less,
+        };
+        let slots = in_order(&shard.slots, shard.len, |slot| (slot.at != 0).then_some(slot.hash), before);
+        InOrder { shard, slots: slots.into_iter() }
     }
 
     pub(super) fn clear_shard(&mut self, shard: usize) {
@@ -158,6 +171,26 @@ impl Texts {
     pub(super) fn iter(&self) -> impl Iterator<Item = Entry<'_>> {
         let of = |shard| Shard::iter(shard).map(|slot| shard.entry(slot.at));
         self.shards.iter().flat_map(of)
+    }
+}
+
+/// The entries of a shard, one after the other.
+pub(super) struct InOrder<'a> {
+    shard: &'a Shard,
+    slots: std::vec::IntoIter<Slot>,
+}
+
+impl InOrder<'_> {
+    pub(super) fn len(&self) -> usize {
+        self.slots.len()
+    }
+
+    pub(super) fn head(&self) -> Option<Entry<'_>> {
+        self.slots.as_slice().first().map(|slot| self.shard.entry(slot.at))
+    }
+
+    pub(super) fn advance(&mut self) {
+        self.slots.next();
     }
 }
 

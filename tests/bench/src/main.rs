@@ -5,6 +5,7 @@
 
 mod border;
 mod decode;
+mod disk;
 mod events;
 mod figures;
 mod messages;
@@ -22,6 +23,8 @@ enum Part {
     Decode(decode::Options),
     /// Keyed state in the host
     State(state::Options),
+    /// Keyed state that memory has no room for
+    Disk(disk::Options),
     /// The border to plugins, beside native code and other ways to run functions in WebAssembly
     Border(border::Options),
     /// Plugins that remember, beside plain maps
@@ -37,6 +40,7 @@ fn main() -> Result<(), Failure> {
     match Part::parse() {
         Part::Decode(options) => decode::run(&options),
         Part::State(options) => state::run(&options),
+        Part::Disk(options) => disk::run(&options),
         Part::Border(options) => border::run(&options),
         Part::Remember(options) => remember::run(&options),
         Part::Events(options) => events::run(&options),
