@@ -36,6 +36,10 @@ pub use sample::{Sample, Shape};
 /// How long a broker or a server is waited for.
 const PATIENCE: Duration = Duration::from_secs(10);
 
+/// Jaro-Winkler similarity from which a topic is taken for a misspelt one. Topics of one server share their beginnings,
+/// which this measure favours: `shop.public.orders` and `shop.public.payments` have 0.89.
+const ALIKE: f64 = 0.95;
+
 /// What was found out of one plugin.
 #[derive(Debug)]
 pub struct Plan {
@@ -89,6 +93,9 @@ impl Plan {
                 }
                 Err(message) => findings.push(Finding { weight: Weight::Unknown, message }),
             }
+            if found.is_empty() {
+                findings.extend(misspelt(source, topics).await);
+            }
             if let Some(sample) = &sample {
                 let description = plugin.description();
                 let wanted: Vec<_> = wanted(description).into_iter().map(|(_, wanted)| wanted).collect();
@@ -104,6 +111,31 @@ impl Plan {
         self.findings.iter().all(|finding| finding.weight != Weight::Stops)
             && self.tables.iter().all(|(_, plan)| !matches!(plan, Err(NoTable::Refused(_))))
     }
+
+    /// Whether everything could be asked: broker, messages and tables.
+    #[must_use]
+    pub fn is_whole(&self) -> bool {
+        self.partitions.is_ok()
+            && self.findings.iter().all(|finding| finding.weight != Weight::Unknown)
+            && self.tables.iter().all(|(_, plan)| !matches!(plan, Err(NoTable::Unknown(_))))
+    }
+}
+
+/// Where none of the topics is there: the topic that may be meant.
+async fn misspelt(source: &dyn Source, topics: &[String]) -> Option<Finding> {
+    let all = within("topics can't be listed", source.discover(&["^".to_owned()])).await.ok()?;
+    let mut best: Option<(f64, &str, &str)> = None;
+    for wanted in topics.iter().filter(|topic| !topic.starts_with('^')) {
+        for Found { partition, .. } in &all {
+            let likeness = strsim::jaro_winkler(wanted, &partition.topic);
+            if likeness > best.map_or(ALIKE, |best| best.0) {
+                best = Some((likeness, wanted, &partition.topic));
+            }
+        }
+    }
+    let (_, wanted, there) = best?;
+    let message = format!("there is no topic {wanted}; did you mean {there}?");
+    Some(Finding { weight: Weight::Risk, message })
 }
 
 /// One table after the other. A server that did not answer once is not asked again.
