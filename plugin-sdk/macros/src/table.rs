@@ -20,7 +20,7 @@ struct Options {
 }
 
 pub(crate) fn derive(input: &DeriveInput) -> Result<TokenStream> {
-    let allowed = ["name", "from", "before", "header", "change", "required", "clickhouse", "codec"];
+    let allowed = ["name", "from", "rest", "before", "header", "change", "required", "clickhouse", "codec"];
     let table = Struct::new(input, &allowed, Struct::by_name)?;
     let Options { name, kind, sort_key, partition_by, indexes } = options(input)?;
     let (builders, builders_tokens) = table.builders();
@@ -87,7 +87,7 @@ fn misplaced(column: &Column) -> TokenStream {
         return TokenStream::new();
     }
     let ty = static_type(&column.ty);
-    let message = "from, before, header, change and required are for columns of type Pass<T>: others are made";
+    let message = "from, rest, before, header, change and required are for columns of type Pass<T>: others are made";
     quote_spanned!(column.ty.span()=>
         const _: () = assert!(<#ty as ::plugin_sdk::WriteColumn>::PASSED, #message);
     )
