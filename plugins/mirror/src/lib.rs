@@ -14,7 +14,7 @@ pub struct Mirrored<'a> {
 }
 
 #[expect(clippy::unnecessary_wraps, reason = "the form of a row function")]
-fn mirror<'a>((): (), _: &Ctx) -> Result<Mirrored<'a>, Reject> {
+fn mirror<'a>((): (), _: &'a Ctx) -> Result<Mirrored<'a>, Reject> {
     Ok(Mirrored { id: pass(), fields: pass() })
 }
 

@@ -93,6 +93,7 @@ fn what_is_not_declared_is_the_same_as_in_json() {
             source: crate::input::Source::Row(crate::input::REST.to_owned()),
             ..input.columns[0].clone()
         });
+        input.columns[1].reading.policies.insert(crate::Case::Unavailable, crate::Policy::Keep);
         let objects = |file: &str| -> Vec<Value> {
             let decoded = decoder(&input, &recorded_registry()).decode(&topic(file, name));
             assert!(decoded.rejects.is_empty(), "{:?}", decoded.rejects);
