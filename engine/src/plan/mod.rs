@@ -16,14 +16,15 @@ pub mod drift;
 mod sample;
 mod unread;
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use tokio::time::timeout;
 
 use crate::batch::RawBatch;
 use crate::disposition::in_words;
-use crate::input::{Format, InputColumn, Source as ColumnSource};
-use crate::plugin::Description;
+use crate::input::{Format, InputColumn, REST, Source as ColumnSource};
+use crate::plugin::{Description, Origin};
 use crate::registry::Registry;
 use crate::sink::{ClickHouse, TablePlan};
 use crate::source::{Found, Source};
@@ -114,7 +115,8 @@ impl Plan {
             if let Some(sample) = &sample {
                 let description = plugin.description();
                 let wanted: Vec<_> = wanted(description).into_iter().map(|(_, wanted)| wanted).collect();
-                findings.extend(columns::compare(description.format, &wanted, sample));
+                let rest = rest(description);
+                findings.extend(columns::compare(description.format, &wanted, rest.as_deref(), sample));
             }
         }
         (Self { partitions, sample, findings, tables: Vec::new() }, messages)
@@ -182,6 +184,7 @@ async fn within<T, E: std::error::Error + 'static>(
 /// Their places are those in the input.
 fn wanted<'a>(description: &'a Description) -> Vec<(usize, Wanted<'a>)> {
     let wanted = |(place, column): (usize, &'a InputColumn)| match &column.source {
+        ColumnSource::Row(name) | ColumnSource::Before(name) if name == REST => None,
         ColumnSource::Row(name) | ColumnSource::Before(name) => {
             let required = column.required || !column.field.is_nullable();
             Some((place, Wanted { name, field: &column.field, required }))
@@ -189,6 +192,19 @@ fn wanted<'a>(description: &'a Description) -> Vec<(usize, Wanted<'a>)> {
         ColumnSource::Header(_) | ColumnSource::Change(_) => None,
     };
     description.columns.iter().enumerate().filter_map(wanted).collect()
+}
+
+/// What becomes of the fields that a plugin does not name, in words; none where it does not ask for them.
+fn rest(description: &Description) -> Option<String> {
+    let rest = description.columns.iter().position(|it| it.source == ColumnSource::Row(REST.to_owned()))?;
+    let passed = description.outputs.iter().flat_map(|output| &output.columns);
+    let passed = passed.filter(|(_, origin)| matches!(origin, Origin::Input(index) if *index == rest));
+    let names: BTreeSet<_> = passed.map(|(field, _)| field.name().as_str()).collect();
+    Some(if names.is_empty() {
+        "the plugin reads it in the rest of the row".to_owned()
+    } else {
+        format!("it goes to the table in {}, with the rest of the row", Vec::from_iter(names).join(", "))
+    })
 }
 
 /// The word for a format.

@@ -98,9 +98,11 @@ pub(super) fn is_full(entries: usize, slots: usize) -> bool {
     entries * FULL.1 >= slots * FULL.0
 }
 
-/// Slots for so many entries, with room for two fifths more: an entry is moved two to three times while a table grows.
-pub(super) fn slots_for(entries: usize) -> usize {
-    entries + entries * 3 / 4 + 8
+/// Slots of a shard for so many entries, with room for two fifths more: an entry is moved two to three times while a table grows.
+/// For each shard somewhat more or less, or all of them would grow in one epoch, and memory by two fifths at once.
+pub(super) fn slots_for(entries: usize, shard: usize) -> usize {
+    let more = 65 + shard * 20 / SHARDS;
+    entries + entries * more / 100 + 8
 }
 
 /// What slots hold, in an order that theirs almost is: they are ordered by their hashes, but for those that collided, and those

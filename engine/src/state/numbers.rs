@@ -21,8 +21,9 @@ pub(super) struct Numbers {
     len: usize,
 }
 
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 struct Shard {
+    number: usize,
     slots: Vec<Slot>,
     len: usize,
     /// No entry expires before this.
@@ -31,7 +32,7 @@ struct Shard {
 
 impl Numbers {
     pub(super) fn new() -> Self {
-        Self { shards: vec![Shard { slots: Vec::new(), len: 0, earliest: i64::MAX }; SHARDS], len: 0 }
+        Self { shards: (0..SHARDS).map(Shard::new).collect(), len: 0 }
     }
 
     pub(super) fn len(&self) -> usize {
@@ -41,7 +42,7 @@ impl Numbers {
     /// Makes room for so many, where there are none yet.
     pub(super) fn reserve(&mut self, keys: usize) {
         for shard in self.shards.iter_mut().filter(|shard| shard.len == 0) {
-            shard.take_slots(slots_for(keys / SHARDS));
+            shard.take_slots(slots_for(keys / SHARDS, shard.number));
         }
     }
 
@@ -113,8 +114,7 @@ impl Numbers {
     }
 
     pub(super) fn clear_shard(&mut self, shard: usize) {
-        let before =
-            std::mem::replace(&mut self.shards[shard], Shard { slots: Vec::new(), len: 0, earliest: i64::MAX });
+        let before = std::mem::replace(&mut self.shards[shard], Shard::new(shard));
         self.len -= before.len;
     }
 
@@ -151,6 +151,10 @@ fn vacant(slots: &[Slot], hash: Hash) -> usize {
 }
 
 impl Shard {
+    fn new(number: usize) -> Self {
+        Self { number, slots: Vec::new(), len: 0, earliest: i64::MAX }
+    }
+
     /// Moves all that has not expired to as many slots as it needs. Gives back how many have.
     fn rebuild(&mut self, hasher: Hasher, watermark_ms: Option<i64>) -> usize {
         let expired = |slot: &Slot| slot.expiry == EMPTY || !live(slot.expiry, watermark_ms);
@@ -159,7 +163,7 @@ impl Shard {
             Some(_) | None => self.len,
         };
         let gone = self.len - stay;
-        let old = self.take_slots(slots_for(stay));
+        let old = self.take_slots(slots_for(stay, self.number));
         self.earliest = i64::MAX;
         self.len = stay;
         for moved in old.iter().filter(|slot| !expired(slot)) {
@@ -167,6 +171,9 @@ impl Shard {
             self.slots[at] = *moved;
             self.earliest = self.earliest.min(moved.expiry);
         }
+        let before = size_of_val(&old[..]);
+        drop(old);
+        huge::give_back(before);
         gone
     }
 

@@ -12,7 +12,7 @@ use super::run::RunName;
 use super::runs::{self, Merged, Runs, Stream, Writing};
 use super::texts::{Entry, Texts};
 use super::timers::Timers;
-use super::{OnExpire, StateError, TOMBSTONE, live};
+use super::{OnExpire, StateError, TOMBSTONE, huge, live};
 
 /// What the quota counts for a key of 8 bytes without value, beside it: a slot, and those that are empty.
 const NUMBER_BYTES: usize = 16;
@@ -379,7 +379,9 @@ impl Table {
         let stay: Vec<_> = self.texts.of_shard(shard).filter(|entry| stays(entry.expiry)).map(owned).collect();
         self.runs.drop_expired(shard, writing);
         self.runs.spill(shard, in_memory(&self.numbers, &self.texts, self.hasher, shard), stays, writing)?;
+        let before = self.shard_bytes(shard);
         self.clear_shard(shard);
+        huge::give_back(before);
         for (key, (value, expiry)) in &stay {
             self.put_text(self.hasher.key(key), Entry { key, value, expiry: *expiry }, None);
         }

@@ -33,6 +33,7 @@ pub(super) struct Texts {
 
 #[derive(Clone, Debug)]
 struct Shard {
+    number: usize,
     slots: Vec<Slot>,
     len: usize,
     /// The entries; the first unit is nobody's.
@@ -54,7 +55,7 @@ pub(super) struct Entry<'a> {
 
 impl Texts {
     pub(super) fn new() -> Self {
-        Self { shards: vec![Shard::default(); SHARDS], len: 0 }
+        Self { shards: (0..SHARDS).map(Shard::new).collect(), len: 0 }
     }
 
     pub(super) fn len(&self) -> usize {
@@ -64,7 +65,7 @@ impl Texts {
     /// Makes room for so many, where there are none yet.
     pub(super) fn reserve(&mut self, entries: usize) {
         for shard in self.shards.iter_mut().filter(|shard| shard.len == 0) {
-            shard.take_slots(slots_for(entries / SHARDS));
+            shard.take_slots(slots_for(entries / SHARDS, shard.number));
         }
     }
 
@@ -164,7 +165,7 @@ impl Texts {
     }
 
     pub(super) fn clear_shard(&mut self, shard: usize) {
-        let before = std::mem::take(&mut self.shards[shard]);
+        let before = std::mem::replace(&mut self.shards[shard], Shard::new(shard));
         self.len -= before.len;
     }
 
@@ -194,14 +195,12 @@ impl InOrder<'_> {
     }
 }
 
-impl Default for Shard {
-    fn default() -> Self {
-        let (slots, bytes, free) = (Vec::new(), vec![0; UNIT], BTreeMap::new());
-        Self { slots, len: 0, bytes, free, free_units: 0, earliest: i64::MAX }
-    }
-}
-
 impl Shard {
+    fn new(number: usize) -> Self {
+        let (slots, bytes, free) = (Vec::new(), vec![0; UNIT], BTreeMap::new());
+        Self { number, slots, len: 0, bytes, free, free_units: 0, earliest: i64::MAX }
+    }
+
     fn iter(&self) -> impl Iterator<Item = Slot> {
         self.slots.iter().copied().filter(|slot| slot.at != 0)
     }
@@ -317,11 +316,14 @@ impl Shard {
             self.drop_expired(&mut old, watermark_ms, &mut gone);
         }
         self.len = old.len();
-        self.take_slots(slots_for(old.len()));
+        self.take_slots(slots_for(old.len(), self.number));
         for moved in &old {
             let at = self.vacant(moved.hash);
             self.slots[at] = *moved;
         }
+        let before = size_of_val(&old[..]);
+        drop(old);
+        huge::give_back(before);
         self.tidy();
     }
 
@@ -360,7 +362,8 @@ impl Shard {
             slot.at = u32::try_from(bytes.len() / UNIT).expect("less than before");
             bytes.extend_from_slice(self.bytes.get(start..end).expect("as long as it says"));
         }
-        (self.bytes, self.free_units) = (bytes, 0);
+        huge::give_back(std::mem::replace(&mut self.bytes, bytes).len());
+        self.free_units = 0;
         self.free.clear();
     }
 

@@ -28,7 +28,7 @@ enum Kind {
 }
 
 pub(crate) fn derive(input: &DeriveInput) -> Result<TokenStream> {
-    let allowed = ["name", "from", "before", "header", "change", "required", "clickhouse", "codec"];
+    let allowed = ["name", "from", "rest", "before", "header", "change", "required", "clickhouse", "codec"];
     let table = Struct::new(input, &allowed, Struct::by_name)?;
     let Options { name, kind, sort_key, partition_by, indexes, mut wrong } = options(input)?;
     if let Err(error) = check_sort_key(input, kind, &sort_key, &table.columns) {
@@ -103,7 +103,7 @@ fn misplaced(column: &Column) -> TokenStream {
         return TokenStream::new();
     }
     let ty = static_type(&column.ty);
-    let message = "from, before, header, change and required are for columns of type Pass<T>: others are made";
+    let message = "from, rest, before, header, change and required are for columns of type Pass<T>: others are made";
     quote_spanned!(column.ty.span()=>
         const _: () = assert!(<#ty as ::plugin_sdk::WriteColumn>::PASSED, #message);
     )

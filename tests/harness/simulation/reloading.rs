@@ -240,9 +240,14 @@ impl Publisher {
     fn fits(&self, transform: &Transform) -> bool {
         let stays = self.versions.trial().is_some_and(|trial| trial.no_way_back);
         let runs = self.versions.newcomer().filter(|_| stays).unwrap_or_else(|| self.versions.current());
-        let mut kept: Vec<u32> = self.lanes.iter().flat_map(|lane| self.disk.lane(lane).0.state_versions).collect();
+        let mut kept = self.kept();
         kept.extend(runs.transform.state_version());
         version(transform).reads(&kept)
+    }
+
+    /// Versions of the state that lanes keep, or will.
+    fn kept(&self) -> Vec<u32> {
+        self.disk.state_versions(self.versions.tenant(), self.versions.name())
     }
 
     /// An operator's word: one of those that read whatever may be kept.
@@ -271,7 +276,7 @@ impl Publisher {
         let versions = Versions::new(version(&current));
         if let Some((newcomer, rules)) = on_trial {
             versions.try_out(version(&newcomer), rules);
-            versions.trial_was_interrupted();
+            versions.trial_goes_on(&self.kept());
         }
         self.versions = Arc::new(versions);
         self.plugins.insert(self.versions.clone());

@@ -234,8 +234,8 @@ impl World {
     pub fn start(&mut self, process: Process) {
         let (stopper, stopped) = stop();
         let (lanes, plugins) = (Lanes::default(), Plugins::default());
-        plugins.insert(self.versions());
         let engine = self.engine(&process, plugins.clone(), lanes.clone(), stopped);
+        plugins.insert(self.versions()); // what the disk has kept is known now
         self.running = Some(Running { engine: tokio::spawn(engine.run()), process, stopper, lanes, plugins });
     }
 
@@ -244,7 +244,7 @@ impl World {
         let versions = Versions::new(version(&self.transform));
         if let Some((newcomer, rules)) = &self.on_trial {
             versions.try_out(version(newcomer), rules.clone());
-            versions.trial_was_interrupted();
+            versions.trial_goes_on(&self.disk.state_versions(versions.tenant(), versions.name()));
         }
         Arc::new(versions)
     }
