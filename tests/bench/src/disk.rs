@@ -36,7 +36,7 @@ pub(crate) struct Options {
     #[arg(long, default_value = "target")]
     folder: PathBuf,
     /// The file that the figures are added to
-    #[arg(long, default_value = "target/bench.json")]
+    #[arg(long, default_value = "bench.json")]
     out: PathBuf,
 }
 
