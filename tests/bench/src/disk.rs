@@ -21,7 +21,7 @@ use crate::figures::Figures;
 const ROWS: u64 = 8_192;
 const BATCHES: u64 = 12;
 /// Their expiry.
-const EXPIRIES: [i64; 8_192] = [1_700_000_000_000; 8_192];
+static EXPIRIES: [i64; 8_192] = [1_700_000_000_000; 8_192];
 
 /// Its arguments.
 #[derive(Args)]
