@@ -361,10 +361,7 @@ impl<'a> Merged<'a> {
     }
 
     /// Gives the next entry; whether there is one.
-    pub(super) fn next(
-        &mut self,
-        each: impl FnOnce(Entry<'_>) -> Result<(), StateError>,
-    ) -> Result<bool, StateError> {
+    pub(super) fn next(&mut self, each: impl FnOnce(Entry<'_>) -> Result<(), StateError>) -> Result<bool, StateError> {
         let Some(low) = self.order.iter().flatten().min().copied() else { return Ok(false) };
         self.same.clear();
         let mut least: Option<Entry<'_>> = None;

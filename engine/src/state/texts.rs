@@ -4,7 +4,6 @@
 //! and to look at no wrong one but once in four billion. An entry is its expiry (8 bytes), the lengths of key and value
 //! (4 each), key, value, and as much as is missing to a multiple of 8.
 
-use std::cmp::Ordering;
 use std::collections::BTreeMap;
 
 use super::hash::{Hash, SHARDS, in_order, is_full, prefetch, slot, slots_for};
@@ -156,10 +155,8 @@ impl Texts {
     pub(super) fn in_order(&self, shard: usize) -> InOrder<'_> {
         let shard = &self.shards[shard];
         let key = |slot: &Slot| shard.entry(slot.at).key;
-        let before = |one: &Slot, other: &Slot| match one.hash.cmp(&other.hash) {
-            Ordering::Equal => key(one) < key(other),
-            order => order == Ordering::Less,
-        };
+        let before =
+            |one: &Slot, other: &Slot| one.hash < other.hash || one.hash == other.hash && key(one) < key(other);
         let slots = in_order(&shard.slots, shard.len, |slot| (slot.at != 0).then_some(slot.hash), before);
         InOrder { shard, slots: slots.into_iter() }
     }
