@@ -56,7 +56,7 @@ const CASES: &[(&str, &str, &[&str])] = &[
     (
         "a key that no column has",
         "#[derive(Row)] struct In { #[column(nmae = \"x\")] id: i64 }",
-        &["a column here has name, before, header, change, required"],
+        &["a column here has name, rest, before, header, change, required"],
     ),
     (
         "a change column that does not exist",
@@ -81,7 +81,7 @@ const CASES: &[(&str, &str, &[&str])] = &[
     (
         "a made column that says where it comes from",
         "#[derive(Table)] #[table(name = \"t\", kind = \"append\")] struct Out { #[column(from = \"x\")] id: i64 }",
-        &["from, before, header, change and required are for columns of type Pass<T>"],
+        &["from, rest, before, header, change and required are for columns of type Pass<T>"],
     ),
     (
         "a decimal that 128 bits do not hold",
