@@ -34,6 +34,16 @@ const CASES: &[(&str, &str, &[&str])] = &[
         &["a table is of kind \"append\" (each row stays) or \"current\""],
     ),
     (
+        "a sort key that is no column",
+        "#[derive(Table)] #[table(name = \"t\", kind = \"append\", sort_key = [\"idd\", \"toDate(at)\"])] struct Out { id: i64 }",
+        &["`idd` is no column of the table; there are id"],
+    ),
+    (
+        "a current table without a key",
+        "#[derive(Table)] #[table(name = \"t\", kind = \"current\")] struct Out { id: i64 }",
+        &["a table of kind \"current\" has a row for each key: say which, as in sort_key"],
+    ),
+    (
         "an index without expression",
         "#[derive(Table)] #[table(name = \"t\", kind = \"append\", index(name = \"i\", kind = \"minmax\"))] struct Out { id: i64 }",
         &["the index's expression is missing, as in index(name = \"by_user\""],

@@ -53,7 +53,8 @@ fn tables_are_exact_after_deaths_at_every_step_and_moment() {
 pub(crate) fn die_at(setup: &Setup, step: CrashPoint, random: &mut Random) -> String {
     let most = match step {
         CrashPoint::Claimed => 4, // a lane claims once
-        CrashPoint::MadeAgain | CrashPoint::MovedOver | CrashPoint::Withdrawn => 1,
+        CrashPoint::MadeAgain | CrashPoint::Withdrawn => 1,
+        CrashPoint::MovedOver => 4,
         CrashPoint::Transformed
         | CrashPoint::Intended
         | CrashPoint::InsertedOne
@@ -97,7 +98,7 @@ fn die_at_a_moment(pipeline: &mut Pipeline, random: &mut Random) -> String {
 
 /// Lets it live for a random time.
 #[expect(clippy::disallowed_methods, reason = "nothing is waited for: this is how long it lives")]
-fn live(random: &mut Random) -> Duration {
+pub(crate) fn live(random: &mut Random) -> Duration {
     let moment = Duration::from_millis(random.below(MOMENT_MS).into());
     thread::sleep(moment);
     moment
@@ -110,6 +111,6 @@ pub(crate) fn seed() -> u64 {
     seed
 }
 
-fn setting<T: FromStr>(name: &str, default: T) -> T {
+pub(crate) fn setting<T: FromStr>(name: &str, default: T) -> T {
     env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(default)
 }

@@ -6,3 +6,4 @@
 mod kills;
 mod owners;
 mod sessions;
+mod versions;

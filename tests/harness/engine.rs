@@ -199,13 +199,19 @@ impl Setup {
         (output.status.code(), words)
     }
 
+    /// Where its engines listen.
+    #[must_use]
+    pub fn url(&self) -> String {
+        format!("http://{}", self.listen())
+    }
+
     fn listen(&self) -> String {
         format!("127.0.0.1:{}", self.port)
     }
 
     fn run(&self, command: &mut Command) -> Engine {
         let process = Process::start("engine", command, &self.folder.path().join("engine.log"), Ending::Common);
-        Engine { process, url: format!("http://{}", self.listen()) }
+        Engine { process, url: self.url() }
     }
 
     /// Makes its data folder a copy of this one's, as a restored backup or a second container has it.

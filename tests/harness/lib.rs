@@ -15,6 +15,7 @@ pub mod engine;
 pub mod kafka;
 pub mod mariadb;
 pub mod metrics;
+pub mod numbers;
 pub mod orders;
 pub mod pipeline;
 pub mod place;

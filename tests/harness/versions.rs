@@ -1,4 +1,5 @@
-//! Versions of one small plugin, good and bad: it passes the numbers `n` of Debezium envelopes on to a table `passed`.
+//! Versions of one small plugin, good and bad: it passes the numbers `n` of Debezium envelopes on to a table `passed`, and
+//! counts them where it is to.
 
 use bytes::Bytes;
 use serde_json::{Value, json};
@@ -14,10 +15,15 @@ pub struct Version {
     pub does: Does,
     /// How the rows of its table add up: `append`, or `current`.
     pub kind: &'static str,
-    /// The version of its state, in which it keeps nothing.
+    /// Whether it keeps a count of all rows of a lane. Then each row has it in the column `seen`: wherever something of the
+    /// state was lost, came twice or was not taken back, that is another number than the row's place in its partition.
+    pub counts: bool,
+    /// The version of its state; without a count it keeps nothing there.
     pub state: u32,
     /// Older versions of the state that it reads.
     pub reads: Vec<u32>,
+    /// The type of the numbers.
+    pub number: &'static str,
     /// Another column of the table: a copy of the number.
     pub copy: Option<&'static str>,
 }
@@ -43,7 +49,16 @@ impl Version {
     /// A good one.
     #[must_use]
     pub fn new(says: &str) -> Self {
-        Self { says: says.to_owned(), does: Does::Passes, kind: "append", state: 1, reads: vec![], copy: None }
+        Self {
+            says: says.to_owned(),
+            does: Does::Passes,
+            kind: "append",
+            counts: false,
+            state: 1,
+            reads: vec![],
+            number: "int64",
+            copy: None,
+        }
     }
 
     /// One that does this.
@@ -64,9 +79,10 @@ impl Version {
 
     fn description(&self) -> Value {
         let taken = |name: &str| output_column(name, &json!({ "input": 0 }));
-        let columns: Vec<_> = [Some("n"), self.copy].into_iter().flatten().map(taken).collect();
+        let mut columns: Vec<_> = [Some("n"), self.copy].into_iter().flatten().map(taken).collect();
+        columns.extend(self.counts.then(|| output_column("seen", &json!("made"))));
         let sort_key: &[&str] = if self.kind == "current" { &["n"] } else { &[] };
-        json!({
+        let mut description = json!({
             "name": "passing", "version": self.says,
             "input": { "columns": [input_column("n", true)], "format": "envelope" },
             "outputs": [output("passed", self.kind, &columns, sort_key)],
@@ -76,15 +92,21 @@ impl Version {
                 "tables": [{ "name": "nothing", "on-expire": "drop" }],
             },
             "event-time": null,
-        })
+        });
+        for place in ["/input/columns/0/column/data-type", "/outputs/0/columns/0/column/data-type"] {
+            *description.pointer_mut(place).expect("a column") = json!({ "scalar": self.number });
+        }
+        description
     }
 
     fn process(&self) -> String {
         const EMIT: &str =
             "(call $emit (i32.const 0) (i32.const 0) (i32.const 0) (i32.const 0) (i32.const 0) (i32.const 0)
             (i32.const 0) (i32.const 0)) (i32.const 16)";
+        const LOCALS: &str = "(local $at i32) (local $end i32) (local $list i32) (local $n i64)";
+        let passes = if self.counts { COUNT } else { EMIT };
         match self.does {
-            Does::Passes => EMIT.to_owned(),
+            Does::Passes => format!("{LOCALS} {passes}"),
             Does::Traps => "(unreachable)".to_owned(),
             Does::Loops => "(loop $ever (br $ever)) (unreachable)".to_owned(),
             Does::Hogs => {
@@ -94,7 +116,7 @@ impl Version {
             Does::Rejects => REJECT.to_owned(),
             // Buffers of a column: validity and values, each an address and a length.
             Does::TrapsAt(number) => format!(
-                "(local $at i32) (local $end i32)
+                "{LOCALS}
                 (local.set $at (i32.load offset=8 (local.get $buffers)))
                 (local.set $end (i32.add (local.get $at) (i32.mul (local.get $rows) (i32.const 8))))
                 (block $done (loop $next
@@ -102,11 +124,36 @@ impl Version {
                     (if (i64.eq (i64.load (local.get $at)) (i64.const {number})) (then (unreachable)))
                     (local.set $at (i32.add (local.get $at) (i32.const 8)))
                     (br $next)))
-                {EMIT}"
+                {passes}"
             ),
         }
     }
 }
+
+/// The count, which is kept under a key of 8 zeros (at 128), goes up by one with each row, and into the column `seen`. What
+/// the host gives back goes to the zeros at 64.
+const COUNT: &str = "
+    (call $get (i32.const 0) (i32.const 0) (i32.const 8) (i32.const 128) (i32.const 8) (i32.const 0) (i32.const 64))
+    (if (i32.load8_u (i32.load (i32.const 64))) (then (local.set $n (i64.load (i32.load (i32.const 80))))))
+    (local.set $list (call $alloc (i32.const 8) (i32.mul (local.get $rows) (i32.const 8))))
+    (local.set $at (local.get $list))
+    (local.set $end (i32.add (local.get $at) (i32.mul (local.get $rows) (i32.const 8))))
+    (block $done (loop $next
+        (br_if $done (i32.ge_u (local.get $at) (local.get $end)))
+        (local.set $n (i64.add (local.get $n) (i64.const 1)))
+        (i64.store (local.get $at) (local.get $n))
+        (local.set $at (i32.add (local.get $at) (i32.const 8)))
+        (br $next)))
+    (local.set $at (call $alloc (i32.const 8) (i32.const 32)))
+    (i64.store (local.get $at) (local.get $n))
+    (call $put (i32.const 0) (i32.const 0) (i32.const 8) (i32.const 128) (i32.const 8) (i32.const 0)
+        (i32.const 0) (i32.const 8) (local.get $at) (i32.const 8) (i32.const 0) (i32.const 0) (i32.const 0))
+    ;; Two buffers: no validity, and the values.
+    (i64.store (local.get $at) (i64.const 0))
+    (i32.store offset=8 (local.get $at) (local.get $list))
+    (i32.store offset=12 (local.get $at) (i32.mul (local.get $rows) (i32.const 8)))
+    (call $emit (i32.const 0) (i32.const 0) (i32.const 0) (i32.const 0) (i32.const 0) (i32.const 0)
+        (local.get $at) (i32.const 2)) (i32.const 16)";
 
 /// A record for each row: its index, code and reason, both the same text.
 const REJECT: &str = "(local $list i32) (local $at i32) (local $row i32) (local $answer i32)

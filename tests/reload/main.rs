@@ -6,24 +6,20 @@ mod compare;
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
-use std::sync::{Arc, LazyLock};
-use std::thread::{self, JoinHandle};
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use bytes::Bytes;
 use harness::clickhouse::ClickHouse;
 use harness::engine::{Engine, Plugin, Setup};
-use harness::kafka::{Kafka, Messages};
+use harness::kafka::Kafka;
+use harness::numbers::{Numbers, SWARM};
 use harness::versions::{Does, Version, much_code};
 use harness::wait::{wait_for, wait_until};
 use serde_json::Value;
 
 const BOUND: Duration = Duration::from_secs(120);
 const PARTITIONS: i32 = 2;
-/// Numbers in a swarm, and how often one is sent: some thousand in a second.
-const SWARM: i64 = 200;
-const PAUSE: Duration = Duration::from_millis(40);
 /// One broker for all tests. It dies with the process.
 static KAFKA: LazyLock<Kafka> = LazyLock::new(Kafka::start);
 
@@ -31,72 +27,12 @@ fn toml(name: &str) -> String {
     format!("topics = [\"numbers-{name}\"]\nplugin_column = true\n[limits]\ncall_ms = 500\nmemory_mib = 16\n")
 }
 
-/// Sends numbers until it is told to end.
-struct Load {
-    sent: Arc<AtomicI64>,
-    /// Where it stops to wait.
-    hold: Arc<AtomicI64>,
-    ends: Arc<AtomicBool>,
-    thread: Option<JoinHandle<()>>,
-}
-
-impl Load {
-    fn start(topic: &str) -> Self {
-        let (sent, hold) = (Arc::new(AtomicI64::new(0)), Arc::new(AtomicI64::new(i64::MAX)));
-        let ends = Arc::new(AtomicBool::new(false));
-        let (count, until, end, topic) = (sent.clone(), hold.clone(), ends.clone(), topic.to_owned());
-        let thread = thread::spawn(move || send(&KAFKA.producer(), &topic, [&count, &until], &end));
-        Self { sent, hold, ends, thread: Some(thread) }
-    }
-
-    /// Sends so many swarms more, and waits: the first number that is not sent.
-    fn hold_after(&self, swarms: i64) -> i64 {
-        self.hold.store(0, Ordering::Release);
-        let until = self.sent() + swarms * SWARM + SWARM; // one may be under way
-        self.hold.store(until, Ordering::Release);
-        wait_until("the load to hold", BOUND, || self.sent() == until);
-        until
-    }
-
-    fn go_on(&self) {
-        self.hold.store(i64::MAX, Ordering::Release);
-    }
-
-    fn sent(&self) -> i64 {
-        self.sent.load(Ordering::Acquire)
-    }
-
-    /// Ends it: how many numbers there are.
-    fn end(mut self) -> i64 {
-        self.ends.store(true, Ordering::Release);
-        self.thread.take().expect("it runs").join().expect("all are sent");
-        self.sent()
-    }
-}
-
-#[expect(clippy::disallowed_methods, reason = "a load of so many messages in a second is made of pauses")]
-fn send(producer: &Messages, topic: &str, [sent, hold]: [&AtomicI64; 2], ends: &AtomicBool) {
-    while !ends.load(Ordering::Acquire) {
-        thread::sleep(PAUSE);
-        if sent.load(Ordering::Acquire) >= hold.load(Ordering::Acquire) {
-            continue;
-        }
-        for n in sent.load(Ordering::Acquire)..sent.load(Ordering::Acquire) + SWARM {
-            let value = format!(r#"{{"before":null,"after":{{"n":{n}}},"op":"c"}}"#);
-            let partition = i32::try_from(n % i64::from(PARTITIONS)).expect("few partitions");
-            producer.send(topic, partition, &n.to_string(), Some(&value));
-        }
-        sent.fetch_add(SWARM, Ordering::AcqRel);
-    }
-    producer.flush();
-}
-
 /// A running engine with one plugin.
 struct World {
     clickhouse: ClickHouse,
     setup: Setup,
     engine: Engine,
-    load: Option<Load>,
+    load: Option<Numbers>,
 }
 
 impl World {
@@ -111,7 +47,7 @@ impl World {
         fs::write(setup.plugins.join("passing/plugin.wasm"), first.wasm()).expect("plugin.wasm");
         let mut engine = setup.start();
         engine.wait_until_up();
-        let load = Some(Load::start(&topic));
+        let load = Some(Numbers::start(KAFKA.producer(), &topic, PARTITIONS));
         let mut world = Self { clickhouse, setup, engine, load };
         world.wait_for_rows_of(&first.says);
         world
@@ -121,7 +57,7 @@ impl World {
         self.setup.plugins.join("passing")
     }
 
-    fn load(&self) -> &Load {
+    fn load(&self) -> &Numbers {
         self.load.as_ref().expect("it runs until the end")
     }
 

@@ -154,6 +154,33 @@ async fn more_dead_letters_than_before_withdraw() {
     assert_eq!(world.withdrawn().as_deref(), Some(said));
 }
 
+/// On a topic with few messages as well, and where the version before has made none in this process.
+#[tokio::test(start_paused = true)]
+async fn a_version_that_rejects_everything_is_found_out_soon() {
+    let found_out = |before: Option<(usize, usize)>| {
+        let world =
+            World::after(Rollout::default(), |it| before.map(|(messages, letters)| epoch(it, messages, letters, 0)));
+        (1..1_000).find(|_| world.judge(&epoch(&world.newcomer, 1, 1, 0)) != Verdict::Keep)
+    };
+    assert_eq!(found_out(Some((1_000, 0))), Some(5));
+    assert_eq!(found_out(Some((10, 0))), Some(5));
+    assert_eq!(found_out(Some((1_000, 200))), Some(6));
+    assert_eq!(found_out(None), Some(14));
+    assert_eq!(found_out(Some((1_000, 995))), None, "as the version before did");
+}
+
+#[tokio::test(start_paused = true)]
+async fn some_dead_letters_among_few_messages_are_an_accident() {
+    let after = |before, messages, letters| {
+        let world = World::after(Rollout::default(), |it| Some(epoch(it, before, 0, 0)));
+        world.judge(&epoch(&world.newcomer, messages, letters, 0)) == Verdict::Keep
+    };
+    assert!(after(1_000, 4, 4));
+    assert!(after(20, 40, 5));
+    assert!(!after(20, 40, 20));
+    assert!(!after(1_000, 90, 8));
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_message_that_costs_too_much_withdraws() {
     let made = |version: &Version, cpu_ms| {

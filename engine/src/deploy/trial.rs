@@ -3,11 +3,14 @@
 //! | what | withdrawn when | how much it takes to say so |
 //! |---|---|---|
 //! | rows on which it faults | there is one, and the version before had none; else a larger share than that one's, by more than `max_dead_letters` | one row; else 100 messages of each |
-//! | dead letters | their share is larger by more than `max_dead_letters` | 100 messages of each |
+//! | dead letters | their share is larger by more than `max_dead_letters` | 100 messages of each; or five, where that many are no accident |
 //! | CPU time per message | more than `max_cost` times as much | 100,000 messages of each |
 //!
 //! Messages that differ from version to version only by when they came are all that is compared, so small numbers say
-//! nothing; a fault says something at once.
+//! little; a fault says something at once. Five dead letters or more among few messages say that the version rejects what it
+//! should not, if so many would come of the share that is allowed less than once in [`ACCIDENT`]; where the version before
+//! has made little, that share is taken to be large. So a version that rejects everything is found out at its fifth
+//! message, and at its fourteenth where there is nothing to compare it with.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -22,6 +25,10 @@ use crate::transform::{Tally, Transformed};
 
 /// Messages of each version below which shares of them are not compared.
 const FEWEST: u64 = 100;
+/// Dead letters of a newcomer below which they may be anything.
+const FEWEST_DEAD_LETTERS: u64 = 5;
+/// How unlikely it is that what is taken for a bad version is a good one with bad luck: one in so many.
+const ACCIDENT: f64 = 10_000.0;
 /// Messages of each version below which their cost is not compared: some seconds of CPU time at least.
 const FEWEST_FOR_COST: u64 = 100_000;
 
@@ -64,6 +71,19 @@ impl Figures {
     #[must_use]
     pub fn cost(&self) -> f64 {
         if self.messages == 0 { 0.0 } else { self.cpu.as_secs_f64() / self.messages as f64 }
+    }
+
+    /// Whether so many dead letters are no accident for a version whose share of them is at most that of these figures and a
+    /// margin. Of few messages the share is Laplace's: one more with and one more without. How likely at least so many are
+    /// has Chernoff's bound.
+    fn explain(&self, margin: f64, newcomer: &Self) -> bool {
+        if newcomer.dead_letters < FEWEST_DEAD_LETTERS {
+            return true;
+        }
+        let allowed = (self.dead_letters as f64 + 1.0) / (self.messages as f64 + 2.0) + margin;
+        let (found, messages) = (newcomer.share(newcomer.dead_letters), newcomer.messages as f64);
+        let entropy = |of: f64, beside: f64| if of > 0.0 { of * (of / beside).ln() } else { 0.0 };
+        found <= allowed || messages * (entropy(found, allowed) + entropy(1.0 - found, 1.0 - allowed)) < ACCIDENT.ln()
     }
 
     fn share(&self, of: u64) -> f64 {
@@ -156,7 +176,7 @@ impl Trial {
             }
         }
         let (dead, before) = (made.share(made.dead_letters), baseline.share(baseline.dead_letters));
-        if exceeds(dead, before) {
+        if exceeds(dead, before) || !compared && !baseline.explain(self.rules.max_dead_letters, &made) {
             return Some(format!(
                 "{} of {} messages became dead letters ({:.1} %), before it {:.1} %, and {:.1} % more are allowed",
                 made.dead_letters,

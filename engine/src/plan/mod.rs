@@ -14,12 +14,14 @@
 mod columns;
 pub mod drift;
 mod sample;
+mod unread;
 
 use std::collections::BTreeSet;
 use std::time::Duration;
 
 use tokio::time::timeout;
 
+use crate::batch::RawBatch;
 use crate::disposition::in_words;
 use crate::input::{Format, InputColumn, REST, Source as ColumnSource};
 use crate::plugin::{Description, Origin};
@@ -36,6 +38,10 @@ pub use sample::{Sample, Shape};
 
 /// How long a broker or a server is waited for.
 const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Jaro-Winkler similarity from which a topic is taken for a misspelt one. Topics of one server share their beginnings,
+/// which this measure favours: `shop.public.orders` and `shop.public.payments` have 0.89.
+const ALIKE: f64 = 0.95;
 
 /// What was found out of one plugin.
 #[derive(Debug)]
@@ -68,7 +74,10 @@ impl Plan {
         topics: &[String],
         transform: &Transform,
     ) -> Self {
-        let plan = Self::of_topics(source, registry, topics, transform).await;
+        let (mut plan, newest) = Self::look(source, registry, topics, transform).await;
+        if plan.works() {
+            plan.findings.extend(unread::findings(transform, newest));
+        }
         Self { tables: plan_tables(sink, transform).await, ..plan }
     }
 
@@ -79,16 +88,29 @@ impl Plan {
         topics: &[String],
         transform: &Transform,
     ) -> Self {
+        Self::look(source, registry, topics, transform).await.0
+    }
+
+    /// Compares a plugin with its topics, and gives the messages that were looked at as well.
+    async fn look(
+        source: &dyn Source,
+        registry: Option<&Registry>,
+        topics: &[String],
+        transform: &Transform,
+    ) -> (Self, Vec<RawBatch>) {
         let partitions = within("the source does not answer", source.discover(topics)).await;
-        let mut sample = None;
+        let (mut sample, mut messages) = (None, Vec::new());
         let mut findings = Vec::new();
         if let (Ok(found), Some(plugin)) = (&partitions, transform.plugin()) {
             match within("the newest messages can't be read", sample::newest(source, registry, found)).await {
                 Ok(newest) => {
-                    sample = newest.sample;
+                    (sample, messages) = (newest.sample, newest.batches);
                     findings.extend(newest.unread_avro.map(|unread| unread.finding()));
                 }
                 Err(message) => findings.push(Finding { weight: Weight::Unknown, message }),
+            }
+            if found.is_empty() {
+                findings.extend(misspelt(source, topics).await);
             }
             if let Some(sample) = &sample {
                 let description = plugin.description();
@@ -97,7 +119,7 @@ impl Plan {
                 findings.extend(columns::compare(description.format, &wanted, rest.as_deref(), sample));
             }
         }
-        Self { partitions, sample, findings, tables: Vec::new() }
+        (Self { partitions, sample, findings, tables: Vec::new() }, messages)
     }
 
     /// Whether the plugin can do its work as things are: nothing is known that stops a lane or sets every message aside.
@@ -106,6 +128,31 @@ impl Plan {
         self.findings.iter().all(|finding| finding.weight != Weight::Stops)
             && self.tables.iter().all(|(_, plan)| !matches!(plan, Err(NoTable::Refused(_))))
     }
+
+    /// Whether everything could be asked: broker, messages and tables.
+    #[must_use]
+    pub fn is_whole(&self) -> bool {
+        self.partitions.is_ok()
+            && self.findings.iter().all(|finding| finding.weight != Weight::Unknown)
+            && self.tables.iter().all(|(_, plan)| !matches!(plan, Err(NoTable::Unknown(_))))
+    }
+}
+
+/// Where none of the topics is there: the topic that may be meant.
+async fn misspelt(source: &dyn Source, topics: &[String]) -> Option<Finding> {
+    let all = within("topics can't be listed", source.discover(&["^".to_owned()])).await.ok()?;
+    let mut best: Option<(f64, &str, &str)> = None;
+    for wanted in topics.iter().filter(|topic| !topic.starts_with('^')) {
+        for Found { partition, .. } in &all {
+            let likeness = strsim::jaro_winkler(wanted, &partition.topic);
+            if likeness > best.map_or(ALIKE, |best| best.0) {
+                best = Some((likeness, wanted, &partition.topic));
+            }
+        }
+    }
+    let (_, wanted, there) = best?;
+    let message = format!("there is no topic {wanted}; did you mean {there}?");
+    Some(Finding { weight: Weight::Risk, message })
 }
 
 /// One table after the other. A server that did not answer once is not asked again.

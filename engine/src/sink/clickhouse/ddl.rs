@@ -106,7 +106,7 @@ impl<'a> Plan<'a> {
     }
 
     pub(super) fn create_table(&self) -> String {
-        let clauses = self.columns.iter().map(Column::clause).chain(self.indexes.iter().cloned());
+        let clauses = self.columns.iter().map(|column| column.clause("")).chain(self.indexes.iter().cloned());
         let clauses: Vec<String> = clauses.map(|clause| format!("    {clause}")).collect();
         let partition = self.partition_by.as_ref().map(|key| format!("PARTITION BY {}\n", key.sql)).unwrap_or_default();
         let ttl = self.table.schema.metadata().get(TABLE_TTL).map(|ttl| format!("TTL {ttl}\n")).unwrap_or_default();
@@ -123,14 +123,19 @@ impl<'a> Plan<'a> {
         )
     }
 
-    /// `ADD COLUMN` for these columns, each behind the one that it follows in the schema.
+    /// `ADD COLUMN` for these columns, each behind the one that it follows in the schema. With the default that old rows have
+    /// of them in any case: a version of the plugin that knows nothing of them may have to come back.
     pub(super) fn add_columns(&self, missing: &[&str]) -> String {
         let mut clauses = Vec::new();
         let mut before = None;
         for column in &self.columns {
             if missing.contains(&column.name) {
                 let place = before.map_or("FIRST".to_owned(), |before| format!("AFTER {}", quote(before)));
-                clauses.push(format!("ADD COLUMN IF NOT EXISTS {} {place}", column.clause()));
+                let ColumnType { nullable, .. } = column.column_type;
+                let of_type = || storage::string(&column.column_type.to_string());
+                let default = (!nullable).then(|| format!(" DEFAULT defaultValueOfTypeName({})", of_type()));
+                let clause = column.clause(&default.unwrap_or_default());
+                clauses.push(format!("ADD COLUMN IF NOT EXISTS {clause} {place}"));
             }
             before = Some(column.name);
         }
@@ -175,11 +180,11 @@ impl<'a> Column<'a> {
     }
 
     /// As `CREATE TABLE` and `ADD COLUMN` have it.
-    fn clause(&self) -> String {
+    fn clause(&self, default: &str) -> String {
         let comment = self.comment.map(|comment| format!(" COMMENT {}", storage::string(comment)));
         let codec = self.codec.as_ref().map(|codec| format!(" CODEC({codec})"));
         let (comment, codec) = (comment.unwrap_or_default(), codec.unwrap_or_default());
-        format!("{} {}{comment}{codec}", quote(self.name), self.column_type)
+        format!("{} {}{default}{comment}{codec}", quote(self.name), self.column_type)
     }
 }
 
