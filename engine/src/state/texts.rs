@@ -28,6 +28,8 @@ struct Slot {
 pub(super) struct Texts {
     shards: Vec<Shard>,
     len: usize,
+    /// What a shard frees when it grows goes back to the system.
+    pub(super) tight: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -54,7 +56,7 @@ pub(super) struct Entry<'a> {
 
 impl Texts {
     pub(super) fn new() -> Self {
-        Self { shards: (0..SHARDS).map(Shard::new).collect(), len: 0 }
+        Self { shards: (0..SHARDS).map(Shard::new).collect(), len: 0, tight: false }
     }
 
     pub(super) fn len(&self) -> usize {
@@ -110,9 +112,12 @@ impl Texts {
 
     pub(super) fn put(&mut self, hash: Hash, entry: Entry<'_>, watermark_ms: Option<i64>, gone: impl FnMut(Entry<'_>)) {
         let shard = &mut self.shards[hash.shard()];
-        let before = shard.len;
+        let (before, slots) = (shard.len, shard.slots.len());
         shard.put(hash, entry, watermark_ms, gone);
         self.len = self.len + shard.len - before;
+        if self.tight && shard.slots.len() != slots {
+            huge::give_back(slots * size_of::<Slot>());
+        }
     }
 
     /// Whether the key was there.
@@ -318,9 +323,6 @@ impl Shard {
             let at = self.vacant(moved.hash);
             self.slots[at] = *moved;
         }
-        let before = size_of_val(&old[..]);
-        drop(old);
-        huge::give_back(before);
         self.tidy();
     }
 
@@ -359,8 +361,7 @@ impl Shard {
             slot.at = u32::try_from(bytes.len() / UNIT).expect("less than before");
             bytes.extend_from_slice(self.bytes.get(start..end).expect("as long as it says"));
         }
-        huge::give_back(std::mem::replace(&mut self.bytes, bytes).len());
-        self.free_units = 0;
+        (self.bytes, self.free_units) = (bytes, 0);
         self.free.clear();
     }
 
