@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The benchmark, in release builds; figures are added to bench.json in the target folder.
+# The benchmark, in release builds; figures are written into bench.json, in place of those of the same names.
 #   tests/bench.sh                      all parts, one after the other
 #   tests/bench.sh PART [ARGUMENT…]     one of decode, state, disk, border, remember, restart, events; arguments go to it (--help)
 set -euo pipefail
@@ -9,7 +9,7 @@ if [ $# -gt 0 ]; then parts=("$1"); shift; fi
 
 tests/stack/packages.sh build java
 mkdir -p "${CARGO_TARGET_DIR:-target}"; target=$(cd "${CARGO_TARGET_DIR:-target}" && pwd)
-bench=$target/release/bench out=$target/bench.json
+bench=$target/release/bench out=$PWD/bench.json
 cargo build --release --locked -p engine -p bench # both, so that they share what they are built of
 toolchain=$(plugin-sdk/toolchain/wasm-target.sh)
 # wasm_build FOLDER PACKAGE…: as plugins are built, into a target folder of its own.

@@ -60,12 +60,16 @@ impl Rest {
         self.object.extend_from_slice(key);
         self.keys.extend_from_slice(key);
         let most = budget::json_of(length);
+        let wire = if let Wire::Fields(fields) = wire
+            && matches!(value.first(), Some(b'"' | b'['))
+        {
+            fields.get(&*name(key)?)
+        } else {
+            None
+        };
         match wire {
-            Wire::Fields(fields) if matches!(value.first(), Some(b'"' | b'[')) => match fields.get(&*name(key)?) {
-                Some(wire) => append(&mut Cursor::new(value, 0), wire, &mut self.object, most)?,
-                None => self.object.extend_from_slice(value),
-            },
-            _ => self.object.extend_from_slice(value),
+            Some(wire) => append(&mut Cursor::new(value, 0), wire, &mut self.object, most)?,
+            None => self.object.extend_from_slice(value),
         }
         if self.object.len() > most { Err(OUT_OF_PROPORTION) } else { Ok(()) }
     }

@@ -450,7 +450,7 @@ impl State {
             }
             false
         };
-        let snapshot = self.to_disk(&mut changes, &mut seal.replaced)? || snapshot;
+        let snapshot = self.move_on(&mut changes, &mut seal.replaced)? || snapshot;
         self.written_bytes += changes.len();
         if !snapshot {
             seal.changes = Sealed::Changes(changes.into_bytes());
@@ -470,7 +470,7 @@ impl State {
 
     /// Moves entries from memory to the disk, and goes on merging there: a part of what there is, so that no epoch waits for
     /// all. Gives back whether all that was in memory when it was to leave is on the disk now.
-    fn to_disk(&mut self, changes: &mut Changes, replaced: &mut Vec<PathBuf>) -> Result<bool, StateError> {
+    fn move_on(&mut self, changes: &mut Changes, replaced: &mut Vec<PathBuf>) -> Result<bool, StateError> {
         if !self.may_spill() {
             return Ok(false);
         }

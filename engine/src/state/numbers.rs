@@ -19,6 +19,8 @@ struct Slot {
 pub(super) struct Numbers {
     shards: Vec<Shard>,
     len: usize,
+    /// What a shard frees when it grows goes back to the system.
+    pub(super) tight: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -32,7 +34,7 @@ struct Shard {
 
 impl Numbers {
     pub(super) fn new() -> Self {
-        Self { shards: (0..SHARDS).map(Shard::new).collect(), len: 0 }
+        Self { shards: (0..SHARDS).map(Shard::new).collect(), len: 0, tight: false }
     }
 
     pub(super) fn len(&self) -> usize {
@@ -70,7 +72,11 @@ impl Numbers {
         let shard = &mut self.shards[hash.shard()];
         let mut found = find(&shard.slots, hash, key);
         if found.is_err() && is_full(shard.len + 1, shard.slots.len()) {
+            let bytes = size_of_val(&shard.slots[..]);
             self.len -= shard.rebuild(hasher, watermark_ms);
+            if self.tight {
+                huge::give_back(bytes);
+            }
             found = find(&shard.slots, hash, key);
         }
         shard.earliest = shard.earliest.min(expiry);
@@ -171,9 +177,6 @@ impl Shard {
             self.slots[at] = *moved;
             self.earliest = self.earliest.min(moved.expiry);
         }
-        let before = size_of_val(&old[..]);
-        drop(old);
-        huge::give_back(before);
         gone
     }
 

@@ -334,6 +334,8 @@ impl Table {
     /// Opens the runs that were named.
     pub(super) fn open_runs(&mut self, disk: &super::Disk) -> Result<(), StateError> {
         self.runs.open(disk, self.hasher)?;
+        let tight = !self.runs.are_none();
+        (self.numbers.tight, self.texts.tight) = (tight, tight);
         if self.on_expire == OnExpire::Call {
             for (expiry, hash) in self.runs.timers(self.hasher)? {
                 if self.is_to_come(expiry) {
@@ -382,6 +384,8 @@ impl Table {
         let before = self.shard_bytes(shard);
         self.clear_shard(shard);
         huge::give_back(before);
+        // From now on memory is full, or soon will be again; before, pages that are kept need not be cleared anew.
+        (self.numbers.tight, self.texts.tight) = (true, true);
         for (key, (value, expiry)) in &stay {
             self.put_text(self.hasher.key(key), Entry { key, value, expiry: *expiry }, None);
         }

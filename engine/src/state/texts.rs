@@ -4,7 +4,6 @@
 //! and to look at no wrong one but once in four billion. An entry is its expiry (8 bytes), the lengths of key and value
 //! (4 each), key, value, and as much as is missing to a multiple of 8.
 
-use std::cmp::Ordering;
 use std::collections::BTreeMap;
 
 use super::hash::{Hash, SHARDS, in_order, is_full, prefetch, slot, slots_for};
@@ -29,6 +28,8 @@ struct Slot {
 pub(super) struct Texts {
     shards: Vec<Shard>,
     len: usize,
+    /// What a shard frees when it grows goes back to the system.
+    pub(super) tight: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -55,7 +56,7 @@ pub(super) struct Entry<'a> {
 
 impl Texts {
     pub(super) fn new() -> Self {
-        Self { shards: (0..SHARDS).map(Shard::new).collect(), len: 0 }
+        Self { shards: (0..SHARDS).map(Shard::new).collect(), len: 0, tight: false }
     }
 
     pub(super) fn len(&self) -> usize {
@@ -111,9 +112,12 @@ impl Texts {
 
     pub(super) fn put(&mut self, hash: Hash, entry: Entry<'_>, watermark_ms: Option<i64>, gone: impl FnMut(Entry<'_>)) {
         let shard = &mut self.shards[hash.shard()];
-        let before = shard.len;
+        let (before, slots) = (shard.len, shard.slots.len());
         shard.put(hash, entry, watermark_ms, gone);
         self.len = self.len + shard.len - before;
+        if self.tight && shard.slots.len() != slots {
+            huge::give_back(slots * size_of::<Slot>());
+        }
     }
 
     /// Whether the key was there.
@@ -156,10 +160,8 @@ impl Texts {
     pub(super) fn in_order(&self, shard: usize) -> InOrder<'_> {
         let shard = &self.shards[shard];
         let key = |slot: &Slot| shard.entry(slot.at).key;
-        let before = |one: &Slot, other: &Slot| match one.hash.cmp(&other.hash) {
-            Ordering::Equal => key(one) < key(other),
-            order => order == Ordering::Less,
-        };
+        let before =
+            |one: &Slot, other: &Slot| one.hash < other.hash || one.hash == other.hash && key(one) < key(other);
         let slots = in_order(&shard.slots, shard.len, |slot| (slot.at != 0).then_some(slot.hash), before);
         InOrder { shard, slots: slots.into_iter() }
     }
@@ -321,9 +323,6 @@ impl Shard {
             let at = self.vacant(moved.hash);
             self.slots[at] = *moved;
         }
-        let before = size_of_val(&old[..]);
-        drop(old);
-        huge::give_back(before);
         self.tidy();
     }
 
@@ -362,8 +361,7 @@ impl Shard {
             slot.at = u32::try_from(bytes.len() / UNIT).expect("less than before");
             bytes.extend_from_slice(self.bytes.get(start..end).expect("as long as it says"));
         }
-        huge::give_back(std::mem::replace(&mut self.bytes, bytes).len());
-        self.free_units = 0;
+        (self.bytes, self.free_units) = (bytes, 0);
         self.free.clear();
     }
 

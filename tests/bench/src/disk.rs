@@ -21,7 +21,7 @@ use crate::figures::Figures;
 const ROWS: u64 = 8_192;
 const BATCHES: u64 = 12;
 /// Their expiry.
-const EXPIRIES: [i64; 8_192] = [1_700_000_000_000; 8_192];
+static EXPIRIES: [i64; 8_192] = [1_700_000_000_000; 8_192];
 
 /// Its arguments.
 #[derive(Args)]
@@ -36,7 +36,7 @@ pub(crate) struct Options {
     #[arg(long, default_value = "target")]
     folder: PathBuf,
     /// The file that the figures are added to
-    #[arg(long, default_value = "target/bench.json")]
+    #[arg(long, default_value = "bench.json")]
     out: PathBuf,
 }
 

@@ -45,7 +45,7 @@ pub(crate) struct Options {
     #[arg(long, default_value_t = 7)]
     rounds: u64,
     /// The file that the figures are added to
-    #[arg(long, default_value = "target/bench.json")]
+    #[arg(long, default_value = "bench.json")]
     out: PathBuf,
 }
 
@@ -104,7 +104,7 @@ impl World<'_> {
         let mut command = Command::new(&self.options.engine);
         command.arg("--plugins").arg(self.folder.join("plugins")).arg("--data-dir").arg(self.folder.join("data"));
         command.args(["--kafka", &self.options.kafka, "--clickhouse", &self.url, "--database", "bench_restart"]);
-        command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
+        command.arg("-v").stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
         Ok(command.spawn()?)
     }
 

@@ -24,7 +24,7 @@ fn text(name: &str, nullable: bool) -> Field {
 }
 
 fn json(name: &str, nullable: bool) -> Field {
-    text(name, nullable).with_metadata([(EXTENSION_NAME.to_owned(), "arrow.json".to_owned())].into())
+    text(name, nullable).with_metadata(HashMap::from([(EXTENSION_NAME.to_owned(), "arrow.json".to_owned())]))
 }
 
 fn problems(guest: Guest) -> Vec<String> {

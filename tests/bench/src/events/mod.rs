@@ -49,7 +49,7 @@ pub(crate) struct Options {
     #[arg(long, value_delimiter = ',', default_value = "engine,naive,naive-history,exactly-once,without")]
     only: Vec<Contestant>,
     /// Where the figures are written
-    #[arg(long, default_value = "target/bench.json")]
+    #[arg(long, default_value = "bench.json")]
     out: PathBuf,
 }
 
