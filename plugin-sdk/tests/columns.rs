@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use plugin_sdk::testing::{Harness, Message, list, map};
 use plugin_sdk::{
-    Batch, Change, ChangeColumn, Ctx, Date, Decimal, Elements, Emit, Json, List, Map, Millis, Op, Origin, Parameters, Pass,
-    Reject, Row, Source, Table, Timestamp, pass,
+    Batch, Change, ChangeColumn, Ctx, Date, Decimal, Elements, Emit, Json, List, Map, Millis, Op, Origin, Parameters,
+    Pass, Reject, Row, Source, Table, Timestamp, pass,
 };
 
 #[derive(Clone, Copy, Debug, PartialEq, Row)]

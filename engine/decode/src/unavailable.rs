@@ -40,7 +40,10 @@ pub(super) fn forms_of_any(placeholder: &str) -> Vec<Box<[u8]>> {
     let elements = [DataType::Utf8, DataType::Binary, DataType::FixedSizeBinary(16), DataType::Int32];
     let lists = elements.clone().into_iter().map(|element| DataType::List(item(element)));
     let map = DataType::Map(item(DataType::Null), false);
-    let mut forms: Vec<_> = elements.into_iter().chain(lists).chain([map])
+    let mut forms: Vec<_> = elements
+        .into_iter()
+        .chain(lists)
+        .chain([map])
         .flat_map(|data_type| forms(&Field::new("any", data_type, true), placeholder))
         .collect();
     forms.sort_unstable();

@@ -57,12 +57,7 @@ pub(super) struct Wanted<'a> {
 
 /// All differences: wrapping first, then the plugin's columns in its order, then what it does not name. `rest`: what
 /// becomes of that, where the plugin asks for it.
-pub(super) fn compare(
-    format: Format,
-    wanted: &[Wanted<'_>],
-    rest: Option<&str>,
-    sample: &Sample,
-) -> Vec<Finding> {
+pub(super) fn compare(format: Format, wanted: &[Wanted<'_>], rest: Option<&str>, sample: &Sample) -> Vec<Finding> {
     if !same_shape(format, sample.shape) {
         let found = match sample.shape {
             Shape::Envelope => "envelopes",

@@ -219,10 +219,9 @@ fn changes(wanted: &[Wanted<'_>], rest: Option<&str>, from: &RowSchema, to: &Row
         match to.field(name) {
             None if rest.is_some() => findings.push(note(format!("column {name} is gone from the rest of the row"))),
             None => findings.push(note(format!("column {name} is gone, the plugin did not read it"))),
-            Some(now) if are_different(before, now) => findings.push(note(format!(
-                "column {name} was {} and is {}, {becomes}",
-                before.written, now.written
-            ))),
+            Some(now) if are_different(before, now) => {
+                findings.push(note(format!("column {name} was {} and is {}, {becomes}", before.written, now.written)))
+            }
             Some(_) => {}
         }
     }

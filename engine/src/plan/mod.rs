@@ -14,12 +14,14 @@
 mod columns;
 pub mod drift;
 mod sample;
+mod unread;
 
 use std::collections::BTreeSet;
 use std::time::Duration;
 
 use tokio::time::timeout;
 
+use crate::batch::RawBatch;
 use crate::disposition::in_words;
 use crate::input::{Format, InputColumn, REST, Source as ColumnSource};
 use crate::plugin::{Description, Origin};
@@ -72,7 +74,10 @@ impl Plan {
         topics: &[String],
         transform: &Transform,
     ) -> Self {
-        let plan = Self::of_topics(source, registry, topics, transform).await;
+        let (mut plan, newest) = Self::look(source, registry, topics, transform).await;
+        if plan.works() {
+            plan.findings.extend(unread::findings(transform, newest));
+        }
         Self { tables: plan_tables(sink, transform).await, ..plan }
     }
 
@@ -83,13 +88,23 @@ impl Plan {
         topics: &[String],
         transform: &Transform,
     ) -> Self {
+        Self::look(source, registry, topics, transform).await.0
+    }
+
+    /// Compares a plugin with its topics, and gives the messages that were looked at as well.
+    async fn look(
+        source: &dyn Source,
+        registry: Option<&Registry>,
+        topics: &[String],
+        transform: &Transform,
+    ) -> (Self, Vec<RawBatch>) {
         let partitions = within("the source does not answer", source.discover(topics)).await;
-        let mut sample = None;
+        let (mut sample, mut messages) = (None, Vec::new());
         let mut findings = Vec::new();
         if let (Ok(found), Some(plugin)) = (&partitions, transform.plugin()) {
             match within("the newest messages can't be read", sample::newest(source, registry, found)).await {
                 Ok(newest) => {
-                    sample = newest.sample;
+                    (sample, messages) = (newest.sample, newest.batches);
                     findings.extend(newest.unread_avro.map(|unread| unread.finding()));
                 }
                 Err(message) => findings.push(Finding { weight: Weight::Unknown, message }),
@@ -104,7 +119,7 @@ impl Plan {
                 findings.extend(columns::compare(description.format, &wanted, rest.as_deref(), sample));
             }
         }
-        Self { partitions, sample, findings, tables: Vec::new() }
+        (Self { partitions, sample, findings, tables: Vec::new() }, messages)
     }
 
     /// Whether the plugin can do its work as things are: nothing is known that stops a lane or sets every message aside.

@@ -198,7 +198,8 @@ fn check_row_field(what: &str, field: &Field, name: &str, problems: &mut Vec<Str
     if name != REST {
         check_name(&format!("{what}: name of the row's field"), name, problems);
     } else if field.metadata().get(EXTENSION_NAME).is_none_or(|name| name != "arrow.json") {
-        problems.push(format!("{what} is the rest of the row, an object: it has to be json, not {}", field.data_type()));
+        problems
+            .push(format!("{what} is the rest of the row, an object: it has to be json, not {}", field.data_type()));
     }
 }
 

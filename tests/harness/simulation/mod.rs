@@ -23,4 +23,5 @@ mod world;
 pub use guest::{passing_plugin, trapping_plugin};
 pub use oracle::Row;
 pub use random::{Outcome, run_seed};
+pub use reloading::{Change, Changed, run_change};
 pub use world::{End, Other, WORLDS, World, partition, simulate};

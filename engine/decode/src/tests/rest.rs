@@ -25,7 +25,9 @@ fn envelope(key: Option<&str>, value: &str) -> String {
 fn what_is_not_declared_goes_as_it_is_written() {
     assert_eq!(flat(r#"{"id":1}"#), "c: 1 | {}");
     assert_eq!(
-        flat(r#"{ "n" : 12345678901234567890.10 , "id":1, "e":1E400, "\u00e4\n":" \u0000\"", "l":[1, {"a":[]}] ,"z":null}"#),
+        flat(
+            r#"{ "n" : 12345678901234567890.10 , "id":1, "e":1E400, "\u00e4\n":" \u0000\"", "l":[1, {"a":[]}] ,"z":null}"#
+        ),
         r#"c: 1 | {"n" :12345678901234567890.10,"e":1E400,"\u00e4\n":" \u0000\"","l":[1, {"a":[]}],"z":null}"#
     );
     assert_eq!(flat(&format!(r#"{{"id":1,"n":{}}}"#, "9".repeat(10_000))).len(), 10_013);
@@ -170,12 +172,15 @@ fn a_value_that_was_not_in_the_log_is_refused_left_out_or_kept() {
 #[test]
 fn two_schemas_in_one_batch_have_each_its_rest() {
     let schema = |fields: &str| {
-        format!(r#"{{"type":"struct","fields":[{{"field":"after","type":"struct","fields":[{{"field":"id","type":"int64"}}{fields}]}}]}}"#)
+        format!(
+            r#"{{"type":"struct","fields":[{{"field":"after","type":"struct","fields":[{{"field":"id","type":"int64"}}{fields}]}}]}}"#
+        )
     };
     let wrapped = |fields: &str, after: &str| {
         format!(r#"{{"schema":{},"payload":{{"after":{after},"op":"c"}}}}"#, schema(fields))
     };
-    let decimal = r#",{"field":"n","type":"bytes","name":"org.apache.kafka.connect.data.Decimal","parameters":{"scale":"2"}}"#;
+    let decimal =
+        r#",{"field":"n","type":"bytes","name":"org.apache.kafka.connect.data.Decimal","parameters":{"scale":"2"}}"#;
     let values = [
         wrapped("", r#"{"id":1}"#),
         wrapped(decimal, r#"{"id":2,"n":"BOI="}"#),
@@ -200,7 +205,10 @@ fn documents_keep_their_dialect() {
     let delete = br#"{"before":null,"after":null,"source":{"connector":"mongodb"},"op":"d"}"#;
     let mut input = input;
     input.columns[1].field = Arc::new(Field::clone(&input.columns[1].field).with_nullable(false));
-    assert_eq!(outcome_with_key(&input, Some(br#"{"id":"{\"$oid\":\"65a1\"}"}"#), delete), r#"d: {"$oid":"65a1"} | {}"#);
+    assert_eq!(
+        outcome_with_key(&input, Some(br#"{"id":"{\"$oid\":\"65a1\"}"}"#), delete),
+        r#"d: {"$oid":"65a1"} | {}"#
+    );
 }
 
 #[test]

@@ -145,7 +145,8 @@ fn a_default_that_may_stand_for_a_null_is_named_until_a_null_comes() {
 #[test]
 fn what_goes_with_the_rest_of_the_row_is_said_so() {
     let drift = Drift::default();
-    let lane = LaneDrift { rest: Some("it goes to the table in fields, with the rest of the row".into()), ..lane(&drift, 0) };
+    let lane =
+        LaneDrift { rest: Some("it goes to the table in fields, with the rest of the row".into()), ..lane(&drift, 0) };
     let from = row(&[("id", "int32", ""), ("left", "string", ""), ("wide", "int32", "")]);
     let to = row(&[("id", "int32", ""), ("note", "string", ""), ("wide", "int64", "")]);
     look(&lane, &[&from, &to], &[]);
@@ -156,7 +157,10 @@ fn what_goes_with_the_rest_of_the_row_is_said_so() {
         [
             (Weight::Note, "column note was added (Utf8), it goes to the table in fields, with the rest of the row"),
             (Weight::Note, "column left is gone from the rest of the row"),
-            (Weight::Note, "column wide was Int32 and is Int64, it goes to the table in fields, with the rest of the row"),
+            (
+                Weight::Note,
+                "column wide was Int32 and is Int64, it goes to the table in fields, with the rest of the row"
+            ),
         ]
     );
 }

@@ -87,7 +87,8 @@ fn each_type_of_postgresql_is_the_same_as_in_json() {
 fn what_is_not_declared_is_the_same_as_in_json() {
     for (file, name) in [("orders", "inventory.orders"), ("type-zoo", "public.type_zoo")] {
         let mut input = input(Format::Envelope, vec![Field::new("id", DataType::Int32, true)]);
-        let rest = every_type().into_iter().find(|field| field.metadata().values().any(|it| it == "arrow.json")).unwrap();
+        let rest =
+            every_type().into_iter().find(|field| field.metadata().values().any(|it| it == "arrow.json")).unwrap();
         input.columns.push(crate::input::InputColumn {
             field: Arc::new(rest.with_name("*")),
             source: crate::input::Source::Row(crate::input::REST.to_owned()),
