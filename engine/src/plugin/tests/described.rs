@@ -24,7 +24,8 @@ fn text(name: &str, nullable: bool) -> Field {
 }
 
 fn json(name: &str, nullable: bool) -> Field {
-    text(name, nullable).with_metadata(HashMap::from([(EXTENSION_NAME.to_owned(), "arrow.json".to_owned())]))
+    let metadata = HashMap::from([(EXTENSION_NAME.to_owned(), "arrow.json".to_owned())]);
+    text(name, nullable).with_metadata(metadata)
 }
 
 fn problems(guest: Guest) -> Vec<String> {
