@@ -24,8 +24,7 @@ fn text(name: &str, nullable: bool) -> Field {
 }
 
 fn json(name: &str, nullable: bool) -> Field {
-    let metadata = HashMap::from([(EXTENSION_NAME.to_owned(), "arrow.json".to_owned())]);
-    text(name, nullable).with_metadata(metadata)
+    text(name, nullable).with_metadata(HashMap::from([(EXTENSION_NAME.to_owned(), "arrow.json".to_owned())]))
 }
 
 fn problems(guest: Guest) -> Vec<String> {
