@@ -18,8 +18,12 @@ const SOURCE: &str = "commerce";
 const TOPIC: &str = "avro.inventory.orders";
 const ARRIVAL: Duration = Duration::from_secs(60);
 
-const ORDERS: [Plugin<'static>; 1] =
-    [Plugin { name: "orders", settings: "topics = [\"avro.inventory.orders\"]\n", artifact: Some("orders") }];
+const SETTINGS: &str = "topics = [\"avro.inventory.orders\"]\n";
+const PLUGINS: [Plugin<'static>; 2] = [
+    Plugin { name: "orders", settings: SETTINGS, artifact: Some("orders") },
+    // Declares the key alone: all other columns are the rest of the row.
+    Plugin { name: "mirror", settings: SETTINGS, artifact: Some("mirror") },
+];
 
 /// A column of both databases: the expressions that give it the same text form in each.
 const COLUMNS: [(&str, &str); 10] = [
@@ -93,7 +97,7 @@ impl World {
         let clickhouse = ClickHouse::start();
         let setup = Setup::new(&clickhouse.http_url(), DATABASE)
             .with(&["--kafka", &kafka.address(), "--set", &format!("registry.url={}", registry.url())])
-            .with_plugins(&ORDERS);
+            .with_plugins(&PLUGINS);
         Self { _connect: connect, registry, postgres, kafka, clickhouse, setup }
     }
 
@@ -111,6 +115,24 @@ impl World {
         let text = self.clickhouse.try_query(&format!("{query} FORMAT JSONCompactEachRow"));
         let found = rows_of_json_lines(&text.map_err(|error| error.to_string())?);
         difference(&source, &expected, &found).map_or(Ok(()), Err)
+    }
+
+    /// The columns that were added, in the table of a plugin that does not know them.
+    fn mirrored(&self) -> Result<(), String> {
+        let source = "SELECT count(*) || ' ' || sum(unit_price) || ' ' || coalesce(sum(weight), 0) || ' ' || \
+                      count(*) FILTER (WHERE note = 'heavy') FROM inventory.orders WHERE id BETWEEN 10 AND 200 OR weight = 0.1";
+        let expected = self.postgres.rows(SOURCE, &["text"], &format!("({source}) AS sums (text)"));
+        let text = |name: &str| format!("JSONExtractString(fields, '{name}')");
+        let weight = "toDecimal64(JSONExtractRaw(fields, 'weight'), 1)";
+        let query = format!(
+            "SELECT count(), toDecimalString(sum(toDecimal64({}, 2)), 2), toDecimalString(sum({weight}), 1), \
+             countIf({} = 'heavy') FROM {DATABASE}.silver_mirror_current WHERE JSONHas(fields, 'weight')",
+            text("unit_price"),
+            text("note"),
+        );
+        let found = self.clickhouse.try_query(&query).map_err(|error| error.to_string())?;
+        let found = found.trim().replace('\t', " ");
+        if expected == [[Some(found.clone())]] { Ok(()) } else { Err(format!("{expected:?}, found {found}")) }
     }
 
     fn number(&self, query: &str) -> i64 {
@@ -137,6 +159,11 @@ fn silver_equals_source_with_avro_and_without_the_registry() {
         let said = health.contains("column note was added (Utf8), the plugin does not read it");
         if said { Ok(()) } else { Err(health) }
     });
+    // and where a plugin passes on what it does not declare, the new columns are in its table.
+    wait_for("the new columns in the mirror", ARRIVAL, || world.mirrored());
+    let health = engine.health();
+    let said = "column note was added (Utf8), it goes to the table in fields, with the rest of the row";
+    assert!(health.contains(said), "{health}");
     let changes = engine.metrics().expect("metrics").sum("engine_schema_changes_total", &[("plugin", "orders")]);
     // A generated column is in the snapshot and not in the stream: that was the first. Two partitions say it once.
     assert!((changes - 2.0).abs() < 0.5, "{changes} changes");

@@ -1,16 +1,16 @@
 #!/usr/bin/env bash
-# The benchmark, in release builds; figures are added to bench.json in the target folder.
+# The benchmark, in release builds; figures are written into bench.json, in place of those of the same names.
 #   tests/bench.sh                      all parts but reload, one after the other
-#   tests/bench.sh PART [ARGUMENT…]     one of decode, state, border, remember, events, reload; arguments go to it (--help)
+#   tests/bench.sh PART [ARGUMENT…]     one of decode, state, disk, border, remember, restart, events, reload; arguments go to it (--help)
 set -euo pipefail
 cd "$(dirname "$0")/.."
-parts=(decode state border remember events)
+parts=(decode state disk border remember restart events)
 if [ $# -gt 0 ]; then parts=("$1"); shift; fi
 
 tests/stack/packages.sh build java
 mkdir -p "${CARGO_TARGET_DIR:-target}"; target=$(cd "${CARGO_TARGET_DIR:-target}" && pwd)
-bench=$target/release/bench out=$target/bench.json
-[ "${parts[*]}" = reload ] || cargo build --release --locked -p bench
+bench=$target/release/bench out=$PWD/bench.json
+[ "${parts[*]}" = reload ] || cargo build --release --locked -p engine -p bench # both, so that they share what they are built of
 toolchain=$(plugin-sdk/toolchain/wasm-target.sh)
 # wasm_build FOLDER PACKAGE…: as plugins are built, into a target folder of its own.
 wasm_build() {
@@ -29,6 +29,10 @@ state() {
   "$bench" state --out "$out" "$@"
 }
 
+disk() {
+  "$bench" disk --folder "$target" --out "$out" "$@"
+}
+
 border() { # beside arrow-udf, which brings its own Arrow and wasmtime
   wasm=$target/plugins wasm_build . bench-orders bench-echo bench-wide
   wasm=$target/arrow-udf wasm_build tests/bench/arrow-udf arrow-udf-guest
@@ -42,18 +46,15 @@ remember() {
   "$bench" remember --plugins "$plugins" --out "$out" "$@"
 }
 
-events() ( # on a real broker and a real ClickHouse
+# with_stack COMMAND…: on a real broker and a real ClickHouse, which end with it.
+with_stack() (
   tests/stack/fetch.sh kafka
   CLICKHOUSE_SERVE=$(tests/stack/clickhouse/fetch.sh); export CLICKHOUSE_SERVE
-  plugin-sdk/toolchain/build-plugins.sh orders
-  cargo build --release --locked -p engine -p bench # both, so that they share what they are built of
-  cargo build --release --locked -p naive # by itself: built with the engine it would get the engine's slower serde_json features
   export STACK_DIR KAFKA_PORT=${KAFKA_PORT:-19092}
   STACK_DIR=$(mktemp -d)
   trap 'tests/stack/down.sh --wipe; rmdir "$STACK_DIR"' EXIT
   tests/stack/up.sh kafka
-  "$bench" events --kafka "127.0.0.1:$KAFKA_PORT" --engine "$target/release/engine" --naive "$target/release/naive" \
-    --plugins plugins --out "$out" "$@"
+  "$@" --kafka "127.0.0.1:$KAFKA_PORT" --engine "$target/release/engine" --out "$out"
 )
 
 reload() ( # 100 changes of version in ten minutes of load, on a real broker and a real ClickHouse: latency, so in real time
@@ -73,9 +74,20 @@ reload() ( # 100 changes of version in ten minutes of load, on a real broker and
     --engine "$target/release/engine" --plugin "$plugins/bench_marks.wasm" --out "$out" "$@"
 )
 
+restart() {
+  wasm=$target/plugins wasm_build . bench-dedup-number
+  with_stack "$bench" restart --plugin "$plugins/bench_dedup_number.wasm" "$@"
+}
+
+events() {
+  plugin-sdk/toolchain/build-plugins.sh orders
+  cargo build --release --locked -p naive # by itself: built with the engine it would get the engine's slower serde_json features
+  with_stack "$bench" events --naive "$target/release/naive" --plugins plugins "$@"
+}
+
 for part in "${parts[@]}"; do
   case $part in
-    decode | state | border | remember | events | reload) ;;
+    decode | state | disk | border | remember | restart | events | reload) ;;
     *) echo "bench: there is no part $part" >&2; exit 2 ;;
   esac
 done

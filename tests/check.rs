@@ -93,6 +93,40 @@ fn what_the_messages_are_is_said() {
         place::repository().join("schemas/debezium/mongo-snapshot.jsonl").to_string_lossy().into_owned();
     setup.clickhouse = format!("http://127.0.0.1:{}", place::free_port());
     let (code, text) = check(&setup);
-    assert_eq!(code, Some(0), "what can't be asked is no mistake");
-    says(&text, &["no such topic yet", "unknown   ClickHouse does not answer within 10 s"]);
+    assert_eq!(code, Some(3), "what can't be asked is no mistake, and not checked");
+    says(
+        &text,
+        &["no such topic yet", "unknown   ClickHouse does not answer within 10 s", "not everything is checked"],
+    );
+}
+
+/// GIVEN messages without schema whose values are of other types than the plugin's, THEN `check` says how many would be set
+/// aside, and why; and the name of a topic that may be meant.
+#[test]
+fn what_would_be_set_aside_is_said() {
+    let clickhouse = ClickHouse::start();
+    let mut setup = setup(&clickhouse, "orders-envelope-plain.jsonl");
+    let recorded = std::fs::read_to_string(&setup.arguments[1]).expect("the recording");
+    let folder = place::folder("check");
+    let changed = folder.path().join("changed.jsonl");
+    // The first of the orders alone, then all of them.
+    let many = |most| recorded.replacen("\\\"quantity\\\":2", "\\\"quantity\\\":\\\"two\\\"", most);
+    setup.arguments[1] = changed.to_string_lossy().into_owned();
+
+    std::fs::write(&changed, many(1)).expect("a recording");
+    let (code, text) = check(&setup);
+    assert_eq!(code, Some(0));
+    says(&text, &["risk      1 of the 5 newest messages would be set aside: column quantity (Int32): expected a"]);
+
+    let orders = many(usize::MAX).replace("\\\"quantity\\\":", "\\\"quantity\\\":\\\"\\\",\\\"quantity_before\\\":");
+    std::fs::write(&changed, orders).expect("a recording");
+    let (code, text) = check(&setup);
+    assert_eq!(code, Some(1));
+    says(&text, &["newest messages would be set aside: column quantity (Int32): expected a"]);
+
+    let settings = setup.plugins.join("orders/plugin.toml");
+    std::fs::write(settings, "topics = [\"postgres-plain.inventory.order\"]\n").expect("plugin.toml");
+    let (code, text) = check(&setup);
+    assert_eq!(code, Some(0), "a topic may come later");
+    says(&text, &["there is no topic postgres-plain.inventory.order; did you mean postgres-plain.inventory.orders?"]);
 }

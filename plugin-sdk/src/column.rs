@@ -263,7 +263,7 @@ impl<T: WriteColumn> WriteColumn for Option<T> {
 }
 
 /// An output column that the host takes over from the row's field of the same name as it is, or from where `#[column]`
-/// says: `from = "field"`, `before`, `header = "name"`, `change = "offset"`. Its values never cross into the plugin,
+/// says: `from = "field"`, `rest`, `before`, `header = "name"`, `change = "offset"`. Its values never cross into the plugin,
 /// unless the input row reads them as well. Made by [`pass`].
 ///
 /// In a row style plugin each output row takes the value of the input row that it was made from.

@@ -195,10 +195,15 @@ pub enum Source {
 }
 
 impl Source {
-    /// The input column's name: the field's own, or with its kind in front of it.
+    /// All fields of the row that no other column reads, as one object: what has no name.
+    pub const REST: Self = Self::Row("");
+
+    /// The input column's name: the field's own, or with its kind in front of it; `*` for the rest of the row.
     #[must_use]
     pub fn column_name(self) -> Cow<'static, str> {
         match self {
+            Self::REST => "*".into(),
+            Self::Before("") => "before.*".into(),
             Self::Row(field) => field.into(),
             Self::Before(field) => format!("before.{field}").into(),
             Self::Header(header) => format!("header.{header}").into(),

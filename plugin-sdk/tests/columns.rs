@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use plugin_sdk::testing::{Harness, list, map};
+use plugin_sdk::testing::{Harness, Message, list, map};
 use plugin_sdk::{
-    Batch, Change, ChangeColumn, Ctx, Date, Decimal, Elements, Emit, List, Map, Millis, Op, Origin, Parameters, Pass,
-    Reject, Row, Source, Table, Timestamp, pass,
+    Batch, Change, ChangeColumn, Ctx, Date, Decimal, Elements, Emit, Json, List, Map, Millis, Op, Origin, Parameters,
+    Pass, Reject, Row, Source, Table, Timestamp, pass,
 };
 
 #[derive(Clone, Copy, Debug, PartialEq, Row)]
@@ -417,4 +417,53 @@ fn parameters_have_the_type_that_the_engine_checks() {
     assert_eq!(described, expected.map(|(name, kind)| (name, kind.to_owned())));
     let failure = harness.parameter("first", "maybe").try_run([Line { text: "" }]).expect_err("no such mode");
     assert_eq!(failure, "parameter `first`: `maybe` is not one of keep, drop");
+}
+
+/// The key, and all the rest: read, passed on, and of the row before as well.
+#[derive(Clone, Copy, Debug, Row)]
+struct Keyed<'a> {
+    id: i64,
+    #[column(rest)]
+    others: Json<'a>,
+}
+
+#[derive(Table)]
+#[table(name = "kept", kind = "append")]
+struct Others<'a> {
+    id: i64,
+    now: &'a str,
+    before: Option<&'a str>,
+    #[column(rest)]
+    passed: Pass<Json<'a>>,
+}
+
+#[expect(clippy::unnecessary_wraps, reason = "the form of a row function")]
+fn others<'a>(change: Change<Keyed<'a>, Option<Keyed<'a>>>, _: &Ctx) -> Result<Others<'a>, Reject> {
+    let before = change.before.map(|before| before.others.0);
+    Ok(Others { id: change.row.id, now: change.row.others.0, before, passed: pass() })
+}
+
+plugin_sdk::export! { plugin: Rest, input: Change<Keyed, Option<Keyed>>, output: Others, row: others }
+
+#[test]
+fn the_rest_of_a_row_is_a_column_like_others() {
+    let harness = Harness::<Rest>::new();
+    let input: Vec<_> =
+        harness.description().input.iter().map(|it| (it.source, &*it.column.name, it.column.nullable)).collect();
+    assert_eq!(
+        input[1..],
+        [
+            (Source::Row("id"), "id", false),
+            (Source::REST, "*", false),
+            (Source::Before("id"), "before.id", true),
+            (Source::Before(""), "before.*", true),
+        ]
+    );
+    let update = r#"{"before":{"id":1,"a":0.10},"after":{"id":1,"a":0.20,"b":"new"},"op":"u"}"#;
+    let create = r#"{"before":null,"after":{"id":2},"op":"c"}"#;
+    let answer = harness.run_messages([Message::new(update), Message::new(create)]);
+    let cells = |name| answer.rows("kept").iter().map(|row| row.get(name)).collect::<Vec<_>>();
+    assert_eq!(cells("now"), [Some(r#"{"a":0.20,"b":"new"}"#), Some("{}")]);
+    assert_eq!(cells("passed"), cells("now"));
+    assert_eq!(cells("before"), [Some(r#"{"a":0.10}"#), None]);
 }

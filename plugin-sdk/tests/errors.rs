@@ -34,6 +34,16 @@ const CASES: &[(&str, &str, &[&str])] = &[
         &["a table is of kind \"append\" (each row stays) or \"current\""],
     ),
     (
+        "a sort key that is no column",
+        "#[derive(Table)] #[table(name = \"t\", kind = \"append\", sort_key = [\"idd\", \"toDate(at)\"])] struct Out { id: i64 }",
+        &["`idd` is no column of the table; there are id"],
+    ),
+    (
+        "a current table without a key",
+        "#[derive(Table)] #[table(name = \"t\", kind = \"current\")] struct Out { id: i64 }",
+        &["a table of kind \"current\" has a row for each key: say which, as in sort_key"],
+    ),
+    (
         "an index without expression",
         "#[derive(Table)] #[table(name = \"t\", kind = \"append\", index(name = \"i\", kind = \"minmax\"))] struct Out { id: i64 }",
         &["the index's expression is missing, as in index(name = \"by_user\""],
@@ -46,7 +56,7 @@ const CASES: &[(&str, &str, &[&str])] = &[
     (
         "a key that no column has",
         "#[derive(Row)] struct In { #[column(nmae = \"x\")] id: i64 }",
-        &["a column here has name, before, header, change, required"],
+        &["a column here has name, rest, before, header, change, required"],
     ),
     (
         "a change column that does not exist",
@@ -71,7 +81,7 @@ const CASES: &[(&str, &str, &[&str])] = &[
     (
         "a made column that says where it comes from",
         "#[derive(Table)] #[table(name = \"t\", kind = \"append\")] struct Out { #[column(from = \"x\")] id: i64 }",
-        &["from, before, header, change and required are for columns of type Pass<T>"],
+        &["from, rest, before, header, change and required are for columns of type Pass<T>"],
     ),
     (
         "a decimal that 128 bits do not hold",

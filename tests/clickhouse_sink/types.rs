@@ -223,3 +223,36 @@ fn a_narrower_column_is_refused() {
         assert!(statement.contains(&format!("MODIFY COLUMN `c{n}` ")), "c{n} is not in: {statement}");
     }
 }
+
+/// Whatever is let through, the server takes: one text that it does not take would fail the insert of all others. And what is
+/// held back, it refuses.
+#[test]
+fn json_is_let_through_where_the_server_takes_it() {
+    let long = "9".repeat(10_000);
+    let texts = [
+        r#"{"n":18446744073709551615,"m":-9223372036854775808,"z":-0,"e":1e308,"f":-1e-400}"#.to_owned(),
+        r#"{"":1,"s":"\u0000\ud83d\ude80","mixed":[1,1.5,"a",true,null,[1],{"x":1}],"t":"0000-00-00"}"#.to_owned(),
+        r#"{"a":{"b":1},"a":2}"#.to_owned(),
+        format!(r#"{{"n":0.{long}}}"#),
+        format!(r#"{{"a":{}1{}}}"#, "[".repeat(120), "]".repeat(120)),
+        format!(r#"{{"n":{long}}}"#),
+        r#"{"n":18446744073709551616}"#.to_owned(),
+        r#"{"n":[1,1e400]}"#.to_owned(),
+        r#"{"s":"\ud83d"}"#.to_owned(),
+        r#"{"o":{"a":1,"\u0061":2}}"#.to_owned(),
+        r#"{"a.b":1,"a":{"b":2}}"#.to_owned(),
+        r#"{"l":[{"a":1,"a":2}]}"#.to_owned(),
+    ];
+    let metadata = [(CLICKHOUSE_TYPE.to_owned(), "JSON".to_owned())];
+    let field = Field::new("j", arrow_schema::DataType::Utf8, false);
+    let field = field.with_metadata(std::collections::HashMap::from(metadata));
+    let table = Arc::new(table(&database(), vec![field]));
+    let sink = sink();
+    run(async { sink.prepare(&table).await.unwrap() });
+    for (index, text) in texts.iter().enumerate() {
+        let block = block(&table, vec![Arc::new(StringArray::from(vec![text.as_str()]))]);
+        let held_back = !out_of_range(&block.batches[0]).is_empty();
+        let inserted = run(async { sink.insert(&fenced(&sink, &block, &format!("json {index}")).await).await });
+        assert_eq!(inserted.is_err(), held_back, "{}", text.chars().take(80).collect::<String>());
+    }
+}

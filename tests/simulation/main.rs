@@ -1,5 +1,6 @@
 //! Claims about lane and engine, each in a simulated world. `seeds.rs` beside this runs them all together, at random.
 
+mod changes;
 mod crashes;
 mod halts;
 mod outages;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use engine::engine::EngineError;
+use engine::engine::{EngineError, Lanes};
 use engine::journal::{Journal, JournalError};
 use engine::lane_status::LaneState;
 use engine::simulation::{Phase, Process, Step};
@@ -117,6 +117,41 @@ fn of_two_copies_of_a_journal_one_goes_on() {
         world.finish().await;
         world.check();
     });
+}
+
+/// GIVEN two processes on copies of a journal that nobody had taken before, so that both have the same owner's number, WHEN
+/// both go on, THEN the fence tells them apart: one is refused, and each message is one row.
+#[test]
+fn of_two_copies_with_one_owners_number_one_goes_on() {
+    for seed in 0..8 {
+        simulate(seed, 2, async |world| {
+            world.topics.create("t", 1);
+            world.until_idle = false;
+            world.tables.watch(|_, _| {}); // it knows the intents of one journal
+            let copy = world.disk.copy();
+            world.start(Process::default());
+            sleep(Duration::from_secs(1)).await;
+            let first = world.leave();
+            let original = std::mem::replace(&mut world.disk, copy);
+            world.start(Process::default());
+            sleep(Duration::from_secs(1)).await;
+            world.produce(0, 30);
+            sleep(Duration::from_secs(5)).await;
+            let is_refused = |lanes: &Lanes| {
+                let state = lanes.all()[0].view().state;
+                matches!(&state, LaneState::Halted { error } if error.contains("the same owner's number"))
+            };
+            let refused = [is_refused(&first.lanes()), is_refused(&world.lanes())];
+            assert!(refused[0] != refused[1], "seed {seed}: {refused:?}");
+            first.stop().await;
+            assert!(matches!(world.stop().await, End::Itself(Ok(()))));
+            if refused[1] {
+                world.disk = original;
+            }
+            world.finish().await;
+            world.check();
+        });
+    }
 }
 
 /// GIVEN a server that refuses an insert for good, WHEN somebody mends it, THEN the lane has tried again with ever longer

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use arrow_array::Array;
 use arrow_schema::{DataType, Field, Schema, TimeUnit};
-use debezium_decode::input::Format;
+use debezium_decode::input::{Format, REST};
 pub use memory::within_budget;
 
 use debezium_decode::{Case, Decoded, Decoder, EXTENSION_NAME, Input, OwnedMessage, Policy, Source, TopicPartition};
@@ -47,6 +47,9 @@ pub fn input(format: Format) -> Input {
     for column in input.columns.iter_mut().step_by(2) {
         column.reading.add_defaults(&null.into(), &column.field);
     }
+    let rest = input.columns.last().expect("a column of Json was just added").clone();
+    let field = Arc::new(rest.field.as_ref().clone().with_name("rest"));
+    input.columns.push(debezium_decode::InputColumn { field, source: Source::Row(REST.to_owned()), ..rest });
     if format == Format::Envelope {
         let old = input.columns[6].clone();
         let field = Arc::new(old.field.as_ref().clone().with_name("before"));

@@ -67,6 +67,10 @@ pub struct Input {
 /// Debezium's default for `unavailable.value.placeholder`.
 pub const PLACEHOLDER: &str = "__debezium_unavailable_value";
 
+/// The name, as a [`Source::Row`] or [`Source::Before`], of all fields of the row that no other column reads: one object, in
+/// a column of Json. No database has a column without a name.
+pub const REST: &str = "";
+
 /// One column that a plugin reads.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct InputColumn {
@@ -85,7 +89,8 @@ pub struct InputColumn {
 /// Where the values of a column come from.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Source {
-    /// This field of the row: as it is after the change; of a delete, the row that was deleted.
+    /// This field of the row: as it is after the change; of a delete, the row that was deleted. [`REST`]: all that no
+    /// other column reads.
     Row(String),
     /// This field of the row as it was before the change, where the message has one, else null. Envelopes only;
     /// the column is nullable.

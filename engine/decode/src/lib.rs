@@ -51,6 +51,7 @@ mod members;
 mod columns;
 mod unavailable;
 mod extended;
+mod rest;
 mod rows;
 mod key;
 mod no_op;

@@ -3,7 +3,7 @@
 use arrow_schema::{DataType, Field};
 
 use crate::columns;
-use crate::input::{ChangeColumn, EXTENSION_NAME, Format, Input, InputColumn, Source};
+use crate::input::{ChangeColumn, EXTENSION_NAME, Format, Input, InputColumn, REST, Source};
 use crate::rows::RowColumn;
 use crate::unavailable;
 
@@ -80,17 +80,36 @@ impl Plan {
 }
 
 fn row_column(place: usize, column: &InputColumn, field: &str, input: &Input) -> Result<RowColumn, String> {
-    column.reading.check(&column.field)?;
+    let verbatim = column.field.metadata().get(EXTENSION_NAME).is_some_and(|name| name == "arrow.json");
+    let unavailable = if field == REST {
+        check_rest(column, verbatim, input)?;
+        unavailable::forms_of_any(&input.placeholder)
+    } else {
+        column.reading.check(&column.field)?;
+        unavailable::forms(&column.field, &input.placeholder)
+    };
     Ok(RowColumn {
         place,
-        verbatim: column.field.metadata().get(EXTENSION_NAME).is_some_and(|name| name == "arrow.json"),
+        verbatim,
         reading: column.reading.clone(),
-        unavailable: unavailable::forms(&column.field, &input.placeholder),
+        unavailable,
         field: field.to_owned(),
         nullable: column.field.is_nullable(),
         required: column.required,
         column: columns::column(&column.field, &column.reading, input.decimals)?,
     })
+}
+
+fn check_rest(column: &InputColumn, is_json: bool, input: &Input) -> Result<(), String> {
+    let name = column.field.name();
+    if !is_json {
+        return Err(format!("column {name} is the rest of the row, an object: declare it as Json"));
+    }
+    if input.columns.iter().any(|other| other.source == column.source && other.field.name() != name) {
+        return Err(format!("column {name} is the rest of the row, and not the only one"));
+    }
+    // What is null here is a field of the object: it is left out.
+    column.reading.check(&Field::clone(&column.field).with_nullable(true))
 }
 
 fn nullable(field: &Field, because: &str) -> Result<(), String> {

@@ -14,8 +14,10 @@ use super::extended;
 use super::members::Members;
 use super::policy::{Case, Policy, Reading};
 use super::reject::{BELOW, DUPLICATE, MISSING_FIELD, MISSING_VALUE, Place, Read, Refusal, Refused, UNAVAILABLE};
+use super::rest::Rest;
 use super::scan::Cursor;
 use super::schema::Wire;
+use crate::input::REST;
 
 /// A column that is to be read from rows.
 #[derive(Debug)]
@@ -89,6 +91,8 @@ pub(super) struct Meaning<M> {
 pub(super) struct Rows {
     slots: Vec<Slot>,
     names: HashMap<Box<[u8]>, usize>,
+    /// Where what no column reads is wanted as well.
+    rest: Option<Rest>,
     /// Whether a field is read into more than one column.
     twins: bool,
     /// How the columns are written in extended JSON.
@@ -125,12 +129,18 @@ impl Rows {
     pub(super) fn new(columns: Vec<RowColumn>) -> Self {
         let mut names: HashMap<Box<[u8]>, usize> = HashMap::new();
         let mut slots = Vec::with_capacity(columns.len());
+        let mut rest = None;
         for (index, column) in columns.into_iter().enumerate() {
             let RowColumn { place, field, nullable, required, verbatim, reading, mut unavailable, column } = column;
             if reading.policy(Case::Unavailable) == Some(Policy::Keep) {
                 unavailable.clear();
             }
-            let twin = names.insert(field.into_bytes().into(), index);
+            let twin = if field == REST {
+                rest = Some(Rest::new(index));
+                None
+            } else {
+                names.insert(field.into_bytes().into(), index)
+            };
             slots.push(Slot {
                 place,
                 nullable,
@@ -149,6 +159,7 @@ impl Rows {
         Self {
             slots,
             names,
+            rest,
             twins,
             extended: false,
             plain,
@@ -187,14 +198,14 @@ impl Rows {
         look_up: impl Fn(&[u8]) -> Option<M>,
         mut note: impl FnMut(M, &mut Cursor<'m>) -> Read<()>,
     ) -> Result<(), Refused> {
-        self.reading += 1;
-        self.read = true;
+        self.begin_object();
         cursor.expect(b'{')?;
         if cursor.take(b'}') {
-            return Ok(());
+            return self.end_object();
         }
         let mut next = 0;
         loop {
+            let key = *cursor;
             let meaning = members.take(cursor, &mut next, |key| self.meaning(key, &look_up))?;
             if let Some(meta) = meaning.meta {
                 let mut at_value = *cursor;
@@ -206,12 +217,16 @@ impl Rows {
             match meaning.slot {
                 Some(slot) => self.cells(slot, cursor, wires)?,
                 None if meaning.meta.is_none() => {
-                    cursor.skip()?;
+                    let start = *cursor;
+                    let value = cursor.skip()?;
+                    if self.rest.is_some() {
+                        self.other(key.until(&start), value, wires, cursor.length())?;
+                    }
                 }
                 None => {}
             }
             if !cursor.another_member()? {
-                return Ok(());
+                return self.end_object();
             }
         }
     }
@@ -317,6 +332,43 @@ impl Rows {
     pub(super) fn begin_object(&mut self) {
         self.reading += 1;
         self.read = true;
+        if let Some(rest) = &mut self.rest {
+            rest.begin();
+        }
+    }
+
+    /// Whether what no column reads is wanted as well.
+    pub(super) fn has_rest(&self) -> bool {
+        self.rest.is_some()
+    }
+
+    /// A field that no column reads, of a message of so many bytes: its key as JSON with the colon, and its value.
+    pub(super) fn other(&mut self, key: &[u8], value: &[u8], wires: &[Wire], length: usize) -> Result<(), Refused> {
+        let Some(rest) = &mut self.rest else { return Ok(()) };
+        let slot = &self.slots[rest.slot];
+        let refused = |refusal| Refused { place: Place::Column(slot.place), refusal };
+        if slot.filled == self.row {
+            return Ok(());
+        }
+        if slot.unavailable.iter().any(|form| **form == *value) {
+            let left_out = slot.reading.policy(Case::Unavailable) == Some(Policy::Null);
+            return if left_out { Ok(()) } else { Err(refused(UNAVAILABLE)) };
+        }
+        rest.add(key.trim_ascii_start(), value, &wires[rest.slot], length).map_err(refused)
+    }
+
+    /// The object has no more fields: those that no column reads become a cell, unless the row has that already.
+    #[inline]
+    pub(super) fn end_object(&mut self) -> Result<(), Refused> {
+        let Some(rest) = &mut self.rest else { return Ok(()) };
+        let slot = &mut self.slots[rest.slot];
+        if slot.filled != self.row {
+            let refused = |refusal| Refused { place: Place::Column(slot.place), refusal };
+            rest.end(&mut *slot.column).map_err(refused)?;
+            slot.filled = self.row;
+            self.filled += 1;
+        }
+        Ok(())
     }
 
     /// The object has the field of this column; whether its value is still wanted.

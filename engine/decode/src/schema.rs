@@ -5,6 +5,7 @@
 //! compared at once with those of the last messages; only new ones are parsed. Detected per message: a message
 //! without the wrapper is its own payload.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use arrow_schema::TimeUnit;
@@ -12,8 +13,10 @@ use arrow_schema::TimeUnit;
 use super::budget;
 use super::connect::ConnectSchema;
 use super::reject::{Read, Refusal, RejectCode, UTF8};
+use super::rest;
 use super::scan::Cursor;
 use super::source::{RowSchema, SeenSchemas};
+use crate::input::REST;
 
 /// Schemas remembered: a topic has one at a time, and two or three while it changes.
 const MAX_SCHEMAS: usize = 8;
@@ -53,6 +56,8 @@ pub(super) enum Wire {
     Set,
     /// An array of elements that are written like this.
     List(Box<Wire>),
+    /// An object: those of its fields that are decimals, and how they are written.
+    Fields(HashMap<Box<[u8]>, Wire>),
     /// MongoDB's extended JSON, made plain: strings are text, base64 of bytes, or ISO 8601, as the column's type says.
     Plain,
 }
@@ -71,6 +76,7 @@ impl Wire {
             | Self::Days
             | Self::Time(_)
             | Self::Timestamp(_)
+            | Self::Fields(_)
             | Self::Set => &Self::Unknown,
         }
     }
@@ -257,6 +263,9 @@ impl Schemas {
 /// How each column is written, by the field that it is read from.
 fn wires(columns: &[String], fields: &[ConnectSchema]) -> Box<[Wire]> {
     let wire = |column: &String| {
+        if column == REST {
+            return rest::wire(fields.iter().filter_map(|field| Some((field.field.as_deref()?, field.wire()))));
+        }
         let field = fields.iter().find(|field| field.field.as_ref() == Some(column));
         field.map_or(Wire::Unknown, ConnectSchema::wire)
     };

@@ -12,6 +12,8 @@
 //!
 //! A value that happens to be the same can't be told from it.
 
+use std::sync::Arc;
+
 use ::base64::Engine;
 use ::base64::engine::general_purpose::{STANDARD, URL_SAFE};
 use arrow_schema::{DataType, Field};
@@ -30,6 +32,23 @@ pub(super) fn forms(field: &Field, placeholder: &str) -> Vec<Box<[u8]>> {
     let text = String::from_utf8_lossy(&bytes);
     let forms = of_type(field.data_type(), &text, &bytes, placeholder == PLACEHOLDER);
     forms.into_iter().map(|form| form.into_bytes().into()).collect()
+}
+
+/// The same for a column that takes values of any type.
+pub(super) fn forms_of_any(placeholder: &str) -> Vec<Box<[u8]>> {
+    let item = |data_type| Arc::new(Field::new("item", data_type, true));
+    let elements = [DataType::Utf8, DataType::Binary, DataType::FixedSizeBinary(16), DataType::Int32];
+    let lists = elements.clone().into_iter().map(|element| DataType::List(item(element)));
+    let map = DataType::Map(item(DataType::Null), false);
+    let mut forms: Vec<_> = elements
+        .into_iter()
+        .chain(lists)
+        .chain([map])
+        .flat_map(|data_type| forms(&Field::new("any", data_type, true), placeholder))
+        .collect();
+    forms.sort_unstable();
+    forms.dedup();
+    forms
 }
 
 #[expect(clippy::wildcard_enum_match_arm, reason = "all other types have no placeholder")]

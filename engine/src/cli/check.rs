@@ -17,7 +17,11 @@ use crate::state::{OnExpire, StateTable};
 use crate::table::TableKind;
 use crate::transform::Transform;
 
-/// The command: 0 where everything fits, 1 where something would stop, 2 where the settings are wrong.
+/// What is wrong is not known: a broker or server did not answer.
+const NOT_ASKED: u8 = 3;
+
+/// The command: 0 where everything fits, 1 where something would stop, 2 where the settings are wrong, 3 where nothing is
+/// known to be wrong, but not everything could be asked.
 #[expect(clippy::needless_pass_by_value, reason = "all commands take their settings")]
 pub(super) fn check(config: Config) -> ExitCode {
     let host = match Host::new(HostSettings::default()) {
@@ -38,7 +42,14 @@ pub(super) fn check(config: Config) -> ExitCode {
         Ok(plans) => {
             let mut shown = BTreeSet::new();
             deployed.iter().zip(&plans).for_each(|(deployed, plan)| show(deployed, plan, &mut shown));
-            if plans.iter().all(Plan::works) { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+            if !plans.iter().all(Plan::works) {
+                return ExitCode::FAILURE;
+            }
+            if plans.iter().all(Plan::is_whole) {
+                return ExitCode::SUCCESS;
+            }
+            eprintln!("\nengine: not everything could be asked, so not everything is checked");
+            ExitCode::from(NOT_ASKED)
         }
         Err(message) => {
             eprintln!("engine: {message}");

@@ -35,23 +35,28 @@ pub(super) fn begins(config: &Config) -> String {
     )
 }
 
-/// Tells what begins, then of each plugin what it reads, once it is known.
+/// Tells what begins, then of each plugin what it reads, once it is known; of one without a topic that it waits, and its
+/// lanes when they come.
 pub(super) async fn greet(begins: String, plugins: Plugins, lanes: Lanes) {
     tell(&begins);
     let began = Instant::now();
     let mut waiting = plugins.all();
+    let mut patient = true;
     while !waiting.is_empty() {
         sleep(LOOK).await;
-        let patient = began.elapsed() < PATIENCE;
+        let last_look = patient && began.elapsed() >= PATIENCE;
         waiting.retain(|plugin| {
-            let name = plugin.name();
-            match reads(name, &lanes) {
+            let (name, topics) = (plugin.name(), plugin.topics());
+            let reads = reads(name, &lanes);
+            match &reads {
                 Some(reads) => tell(&format!("{name} reads {reads}")),
-                None if patient => return true,
-                None => tell(&format!("{name} waits for a topic: there is none yet of {}", plugin.topics().join(", "))),
+                // Whether there is none or the source did not answer: the log above it says the latter.
+                None if last_look => tell(&format!("{name} waits: no topic found yet of {}", topics.join(", "))),
+                None => {}
             }
-            false
+            reads.is_none()
         });
+        patient &= !last_look;
     }
 }
 

@@ -49,8 +49,9 @@ use crate::source::Found;
 #[must_use]
 pub fn main() -> ExitCode {
     let args = Args::parse();
-    start_logging(args.verbose);
-    match args.command.unwrap_or(Command::Run(args.run)) {
+    let command = args.command.unwrap_or(Command::Run(args.run));
+    start_logging(args.verbose, matches!(command, Command::Run(_)));
+    match command {
         Command::Run(args) => with_config(&args, run::run),
         Command::Check(args) => with_config(&args, check::check),
         Command::Demo(args) => demo::demo(&args),
@@ -104,8 +105,9 @@ fn mistaken(problems: &Problems) -> ExitCode {
     ExitCode::from(2)
 }
 
-/// Logs go to standard error: quiet by default, as JSON where nobody reads along.
-fn start_logging(verbose: u8) {
+/// Logs go to standard error: quiet by default, and those of the service as JSON where nobody reads along. What the other
+/// commands say is read by people, in a terminal or in what a build has written.
+fn start_logging(verbose: u8, service: bool) {
     use std::io::IsTerminal;
     use tracing_subscriber::EnvFilter;
 
@@ -115,6 +117,11 @@ fn start_logging(verbose: u8) {
         _ => "engine=debug,info",
     };
     let filter = EnvFilter::try_from_env("ENGINE_LOG").unwrap_or_else(|_| EnvFilter::new(default));
+    let terminal = std::io::stderr().is_terminal();
     let logs = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false);
-    if std::io::stderr().is_terminal() { logs.compact().init() } else { logs.json().flatten_event(true).init() }
+    if service && !terminal {
+        logs.json().flatten_event(true).init();
+    } else {
+        logs.with_ansi(terminal).compact().init();
+    }
 }

@@ -48,7 +48,7 @@ use super::problem::{Place, Problems};
 use super::rollout::{Rollout, rollout};
 use crate::decode::{Case, Encoding, Policy, Reading};
 use crate::input::{Decimals, Tombstone};
-use crate::source::Start;
+use crate::source::{Start, check_topic};
 use crate::transform::{EventTimeSettings, Kind, SandboxLimits, TransformSettings};
 
 /// All transforms are of one tenant as long as no folder says otherwise.
@@ -161,7 +161,11 @@ fn read_plugin(folder: &Path, database: &str) -> (PluginFile, Problems) {
 
 fn plugin_of(folder: &Path, mut given: Settings, database: &str) -> (PluginFile, Problems) {
     let name = folder.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned());
+    let place = given.place("topics");
     let topics = given.list("topics").unwrap_or_default();
+    for (topic, wrong) in topics.iter().filter_map(|topic| Some((topic, check_topic(topic).err()?))) {
+        given.problems.add(place.clone(), format!("topics: {topic} is no regular expression: {wrong}"), None);
+    }
     if topics.is_empty() {
         let hint = "topics = [\"server.schema.table\"], or a regular expression that begins with ^".to_owned();
         given.problems.add(Place::Path(folder.join("plugin.toml")), "topics: not given", Some(hint));

@@ -117,10 +117,11 @@ fn a_plugin_has_its_settings_from_its_folder() {
 #[test]
 fn mistakes_of_all_plugins_are_reported_at_once() {
     let folder = tempfile::tempdir().unwrap();
-    for name in ["a", "b", "c"] {
+    for name in ["a", "b", "c", "d"] {
         fs::create_dir(folder.path().join(name)).unwrap();
     }
     fs::write(folder.path().join("a/plugin.toml"), "topic = ['x']\n").unwrap();
+    fs::write(folder.path().join("d/plugin.toml"), "# shop\ntopics = ['x', '^shop.(y']\n").unwrap();
     let text = "topics = ['x']\nbronze = 'x'\nplugin_column = true\n[limits]\nmemory_mib = 5000\n";
     fs::write(folder.path().join("b/plugin.toml"), text).unwrap();
     let problems = read_plugins(folder.path(), "db").unwrap_err().to_string();
@@ -134,7 +135,8 @@ b/plugin.toml:3:1: plugin_column: there is no plugin that could have made a row
   hint: the rows of a bronze table are the messages as they came: leave it out
 b/plugin.toml:5:1: limits.memory_mib: not between 1 and 4096
 c: there is no plugin.toml
-  hint: a plugin is a folder with plugin.toml and plugin.wasm";
+  hint: a plugin is a folder with plugin.toml and plugin.wasm
+d/plugin.toml:2:1: topics: ^shop.(y is no regular expression: found open group without closing ')'";
     assert_eq!(problems.replace(&root, ""), expected);
 }
 

@@ -199,8 +199,6 @@ impl Deployer {
         }
         if let Some(current) = current {
             let versions = Arc::new(Versions::new(current.clone()));
-            let before = self.known.get(name).and_then(|known| known.standing.on_trial.clone());
-            let interrupted = newcomer.as_ref().is_some_and(|(newcomer, _)| before.as_ref() == Some(newcomer.id()));
             if let Some((what, version)) = note {
                 let says = newcomer.as_ref().map_or(&current, |(newcomer, _)| newcomer).says().to_owned();
                 let before = newcomer.as_ref().map(|_| current.id().clone());
@@ -209,9 +207,7 @@ impl Deployer {
             if let Some((newcomer, rules)) = newcomer {
                 tracing::info!(plugin = name, from = %current.id(), to = %newcomer.id(), "a new version is on trial");
                 watch_over(&versions, newcomer, rules);
-                if interrupted {
-                    versions.trial_was_interrupted();
-                }
+                versions.trial_goes_on(&self.kept(name));
             }
             self.plugins.insert(versions);
         } else if let Some((what, version)) = note {
@@ -528,20 +524,12 @@ impl Deployer {
 
     /// Versions of the state that the lanes of a plugin keep.
     fn kept(&self, name: &str) -> Vec<u32> {
-        let lanes = self.around.journal.lanes().unwrap_or_else(|error| {
+        self.around.journal.state_versions(TENANT, name).unwrap_or_else(|error| {
             // Each lane compares again when it begins.
-            tracing::warn!(
-                plugin = name,
-                error = crate::disposition::in_words(&error),
-                "what is kept can't be looked at"
-            );
+            let error = crate::disposition::in_words(&error);
+            tracing::warn!(plugin = name, error, "what is kept can't be looked at");
             Vec::new()
-        });
-        let own = lanes.into_iter().filter(|(lane, _, _)| lane.tenant == TENANT && lane.plugin == name);
-        let mut kept: Vec<u32> = own.flat_map(|(_, position, _)| position.state_versions).collect();
-        kept.sort_unstable();
-        kept.dedup();
-        kept
+        })
     }
 
     /// The same, with what the version that runs is about to write.

@@ -174,15 +174,14 @@ impl Versions {
         self.ring();
     }
 
-    /// The trial was begun by a process before this one: a lane may keep what the newcomer has written, or be about to, so
-    /// there is no way back where the version before does not read that.
-    pub fn trial_was_interrupted(&self) {
+    /// The trial goes on that a process before this one had begun, where lanes keep state, or will when their open epochs are
+    /// ended, in these versions of it: there is no way back from what only the newcomer reads.
+    pub fn trial_goes_on(&self, written: &[u32]) {
         let mut state = self.lock();
         let State { current, trial, .. } = &mut *state;
-        if let Some(trial) = trial
-            && let Some(version) = trial.newcomer.transform.state_version()
-        {
-            trial.no_way_back |= !current.reads(&[version]);
+        if let Some(trial) = trial {
+            let its_alone = |version: u32| trial.newcomer.reads(&[version]) && !current.reads(&[version]);
+            trial.no_way_back |= written.iter().any(|version| its_alone(*version));
         }
     }
 

@@ -12,6 +12,7 @@
 mod state_files;
 mod writer;
 
+use std::collections::BTreeSet;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc;
@@ -200,6 +201,20 @@ impl Journal for LocalJournal {
             lanes.push((record.lane, record.position, open));
         }
         Ok(lanes)
+    }
+
+    fn state_versions(&self, tenant: &str, plugin: &str) -> Result<Vec<u32>, JournalError> {
+        let mut versions = BTreeSet::new();
+        for entry in self.store.lanes.iter() {
+            let (key, value) = entry.into_inner().map_err(storage("reading lanes"))?;
+            let LaneRecord { lane, position, .. } = parse(&key, &value)?;
+            if lane.tenant == tenant && lane.plugin == plugin {
+                let open = self.store.open_intents(&lane)?;
+                versions.extend(position.state_versions);
+                versions.extend(open.iter().filter_map(|intent| intent.state_version));
+            }
+        }
+        Ok(versions.into_iter().collect())
     }
 }
 

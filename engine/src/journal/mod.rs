@@ -275,6 +275,9 @@ pub trait Journal: Send + Sync {
 
     /// All lanes that were ever taken, with their positions and the number of open intents.
     fn lanes(&self) -> Result<Vec<(LaneId, Position, usize)>, JournalError>;
+
+    /// The versions of its state in which a plugin's lanes keep entries, or will when their open epochs are ended; ascending.
+    fn state_versions(&self, tenant: &str, plugin: &str) -> Result<Vec<u32>, JournalError>;
 }
 
 /// Why the journal refuses. All of them stop the lane: writing on without a journal would lose or repeat rows.

@@ -4,7 +4,7 @@
 //! **A crash** keeps what was synced, and of the writes behind it the first few, as chance has it. Of the state that the next
 //! one would have written, a part may be there as well, behind the end of the lane's log: a torn write.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
@@ -176,6 +176,19 @@ impl SimulatedDisk {
         let state = locked(&self.state);
         let lane = state.synced.get(lane).cloned().unwrap_or_default();
         (lane.position, lane.open.into_values().collect())
+    }
+
+    /// What the journal of a process says of the versions of a plugin's state: see [`Journal::state_versions`].
+    #[must_use]
+    pub fn state_versions(&self, tenant: &str, plugin: &str) -> Vec<u32> {
+        let mut versions = BTreeSet::new();
+        for (id, lane) in &locked(&self.state).lanes {
+            if id.tenant == tenant && id.plugin == plugin {
+                versions.extend(&lane.position.state_versions);
+                versions.extend(lane.open.values().filter_map(|intent| intent.state_version));
+            }
+        }
+        versions.into_iter().collect()
     }
 
     /// The records of a lane's state, durably.
@@ -394,5 +407,9 @@ impl Journal for SimulatedJournal {
     fn lanes(&self) -> Result<Vec<(LaneId, Position, usize)>, JournalError> {
         let state = locked(&self.disk.state);
         Ok(state.lanes.iter().map(|(id, lane)| (id.clone(), lane.position.clone(), lane.open.len())).collect())
+    }
+
+    fn state_versions(&self, tenant: &str, plugin: &str) -> Result<Vec<u32>, JournalError> {
+        Ok(self.disk.state_versions(tenant, plugin))
     }
 }

@@ -55,8 +55,9 @@ pub(super) struct Wanted<'a> {
     pub(super) required: bool,
 }
 
-/// All differences: wrapping first, then the plugin's columns in its order, then what it does not read.
-pub(super) fn compare(format: Format, wanted: &[Wanted<'_>], sample: &Sample) -> Vec<Finding> {
+/// All differences: wrapping first, then the plugin's columns in its order, then what it does not name. `rest`: what
+/// becomes of that, where the plugin asks for it.
+pub(super) fn compare(format: Format, wanted: &[Wanted<'_>], rest: Option<&str>, sample: &Sample) -> Vec<Finding> {
     if !same_shape(format, sample.shape) {
         let found = match sample.shape {
             Shape::Envelope => "envelopes",
@@ -76,7 +77,7 @@ pub(super) fn compare(format: Format, wanted: &[Wanted<'_>], sample: &Sample) ->
     // Two underscores begin the fields that ExtractNewRecordState adds.
     findings.extend(unread.filter(|source| !source.name.starts_with("__")).map(|source| Finding {
         weight: Weight::Note,
-        message: format!("column {}: {}, not read by the plugin", source.name, source.written),
+        message: format!("column {}: {}, {}", source.name, source.written, rest.unwrap_or("not read by the plugin")),
     }));
     each_once(findings)
 }

@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::columns::{Finding, Wanted, Weight, each_once, misfit, replaced_nulls};
-use super::wanted;
+use super::{rest, wanted};
 use crate::decode::source::{RowSchema, SourceField};
 use crate::offsets::{LaneId, OffsetRange};
 use crate::transform::{Observed, Transform};
@@ -55,6 +55,8 @@ pub struct LaneDrift {
     drift: Drift,
     lane: LaneId,
     columns: Vec<Column>,
+    /// What becomes of other fields; none: nothing.
+    rest: Option<String>,
     last: Mutex<Option<Arc<RowSchema>>>,
 }
 
@@ -84,7 +86,8 @@ impl Drift {
             field: field.clone(),
             required,
         });
-        LaneDrift { drift: self.clone(), lane: lane.clone(), columns: columns.collect(), last: Mutex::default() }
+        let rest = transform.plugin().and_then(|plugin| rest(plugin.description()));
+        LaneDrift { drift: self.clone(), lane: lane.clone(), columns: columns.collect(), rest, last: Mutex::default() }
     }
 
     /// The last change of each plugin's topic.
@@ -138,7 +141,7 @@ impl LaneDrift {
 
     /// Says a change, unless it was said.
     fn changed(&self, range: OffsetRange, from: &Arc<RowSchema>, to: &Arc<RowSchema>) -> bool {
-        let findings = changes(&self.wanted(), from, to);
+        let findings = changes(&self.wanted(), self.rest.as_deref(), from, to);
         let mut topics = self.drift.lock();
         let topic = topics.entry(self.topic()).or_default();
         let new = topic.said.len() < MOST_SAID && topic.said.insert((from.clone(), to.clone()));
@@ -190,8 +193,8 @@ impl LaneDrift {
     }
 }
 
-/// What changed: columns in the plugin's order, then the others.
-fn changes(wanted: &[Wanted<'_>], from: &RowSchema, to: &RowSchema) -> Vec<Finding> {
+/// What changed: columns in the plugin's order, then the others, of which `rest` says what becomes of them.
+fn changes(wanted: &[Wanted<'_>], rest: Option<&str>, from: &RowSchema, to: &RowSchema) -> Vec<Finding> {
     let is_new = |field: &&SourceField| from.field(&field.name).is_none();
     let added: Vec<_> = to.fields.iter().filter(is_new).collect();
     let mut findings = Vec::new();
@@ -205,19 +208,20 @@ fn changes(wanted: &[Wanted<'_>], from: &RowSchema, to: &RowSchema) -> Vec<Findi
     }
     // Two underscores begin the fields that ExtractNewRecordState adds.
     let unread = |name: &str| !name.starts_with("__") && wanted.iter().all(|wanted| wanted.name != name);
+    let becomes = rest.unwrap_or("the plugin does not read it");
     let note = |message| Finding { weight: Weight::Note, message };
     for SourceField { name, written, .. } in added.iter().filter(|field| unread(&field.name)) {
         let of = if written.is_told() { format!(" ({written})") } else { String::new() };
-        findings.push(note(format!("column {name} was added{of}, the plugin does not read it")));
+        findings.push(note(format!("column {name} was added{of}, {becomes}")));
     }
     for before in from.fields.iter().filter(|field| unread(&field.name)) {
         let name = &before.name;
         match to.field(name) {
+            None if rest.is_some() => findings.push(note(format!("column {name} is gone from the rest of the row"))),
             None => findings.push(note(format!("column {name} is gone, the plugin did not read it"))),
-            Some(now) if are_different(before, now) => findings.push(note(format!(
-                "column {name} was {} and is {}, the plugin does not read it",
-                before.written, now.written
-            ))),
+            Some(now) if are_different(before, now) => {
+                findings.push(note(format!("column {name} was {} and is {}, {becomes}", before.written, now.written)))
+            }
             Some(_) => {}
         }
     }

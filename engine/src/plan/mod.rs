@@ -14,14 +14,17 @@
 mod columns;
 pub mod drift;
 mod sample;
+mod unread;
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use tokio::time::timeout;
 
+use crate::batch::RawBatch;
 use crate::disposition::in_words;
-use crate::input::{Format, InputColumn, Source as ColumnSource};
-use crate::plugin::Description;
+use crate::input::{Format, InputColumn, REST, Source as ColumnSource};
+use crate::plugin::{Description, Origin};
 use crate::registry::Registry;
 use crate::sink::{ClickHouse, TablePlan};
 use crate::source::{Found, Source};
@@ -35,6 +38,10 @@ pub use sample::{Sample, Shape};
 
 /// How long a broker or a server is waited for.
 const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Jaro-Winkler similarity from which a topic is taken for a misspelt one. Topics of one server share their beginnings,
+/// which this measure favours: `shop.public.orders` and `shop.public.payments` have 0.89.
+const ALIKE: f64 = 0.95;
 
 /// What was found out of one plugin.
 #[derive(Debug)]
@@ -67,7 +74,10 @@ impl Plan {
         topics: &[String],
         transform: &Transform,
     ) -> Self {
-        let plan = Self::of_topics(source, registry, topics, transform).await;
+        let (mut plan, newest) = Self::look(source, registry, topics, transform).await;
+        if plan.works() {
+            plan.findings.extend(unread::findings(transform, newest));
+        }
         Self { tables: plan_tables(sink, transform).await, ..plan }
     }
 
@@ -78,24 +88,38 @@ impl Plan {
         topics: &[String],
         transform: &Transform,
     ) -> Self {
+        Self::look(source, registry, topics, transform).await.0
+    }
+
+    /// Compares a plugin with its topics, and gives the messages that were looked at as well.
+    async fn look(
+        source: &dyn Source,
+        registry: Option<&Registry>,
+        topics: &[String],
+        transform: &Transform,
+    ) -> (Self, Vec<RawBatch>) {
         let partitions = within("the source does not answer", source.discover(topics)).await;
-        let mut sample = None;
+        let (mut sample, mut messages) = (None, Vec::new());
         let mut findings = Vec::new();
         if let (Ok(found), Some(plugin)) = (&partitions, transform.plugin()) {
             match within("the newest messages can't be read", sample::newest(source, registry, found)).await {
                 Ok(newest) => {
-                    sample = newest.sample;
+                    (sample, messages) = (newest.sample, newest.batches);
                     findings.extend(newest.unread_avro.map(|unread| unread.finding()));
                 }
                 Err(message) => findings.push(Finding { weight: Weight::Unknown, message }),
             }
+            if found.is_empty() {
+                findings.extend(misspelt(source, topics).await);
+            }
             if let Some(sample) = &sample {
                 let description = plugin.description();
                 let wanted: Vec<_> = wanted(description).into_iter().map(|(_, wanted)| wanted).collect();
-                findings.extend(columns::compare(description.format, &wanted, sample));
+                let rest = rest(description);
+                findings.extend(columns::compare(description.format, &wanted, rest.as_deref(), sample));
             }
         }
-        Self { partitions, sample, findings, tables: Vec::new() }
+        (Self { partitions, sample, findings, tables: Vec::new() }, messages)
     }
 
     /// Whether the plugin can do its work as things are: nothing is known that stops a lane or sets every message aside.
@@ -104,6 +128,31 @@ impl Plan {
         self.findings.iter().all(|finding| finding.weight != Weight::Stops)
             && self.tables.iter().all(|(_, plan)| !matches!(plan, Err(NoTable::Refused(_))))
     }
+
+    /// Whether everything could be asked: broker, messages and tables.
+    #[must_use]
+    pub fn is_whole(&self) -> bool {
+        self.partitions.is_ok()
+            && self.findings.iter().all(|finding| finding.weight != Weight::Unknown)
+            && self.tables.iter().all(|(_, plan)| !matches!(plan, Err(NoTable::Unknown(_))))
+    }
+}
+
+/// Where none of the topics is there: the topic that may be meant.
+async fn misspelt(source: &dyn Source, topics: &[String]) -> Option<Finding> {
+    let all = within("topics can't be listed", source.discover(&["^".to_owned()])).await.ok()?;
+    let mut best: Option<(f64, &str, &str)> = None;
+    for wanted in topics.iter().filter(|topic| !topic.starts_with('^')) {
+        for Found { partition, .. } in &all {
+            let likeness = strsim::jaro_winkler(wanted, &partition.topic);
+            if likeness > best.map_or(ALIKE, |best| best.0) {
+                best = Some((likeness, wanted, &partition.topic));
+            }
+        }
+    }
+    let (_, wanted, there) = best?;
+    let message = format!("there is no topic {wanted}; did you mean {there}?");
+    Some(Finding { weight: Weight::Risk, message })
 }
 
 /// One table after the other. A server that did not answer once is not asked again.
@@ -135,6 +184,7 @@ async fn within<T, E: std::error::Error + 'static>(
 /// Their places are those in the input.
 fn wanted<'a>(description: &'a Description) -> Vec<(usize, Wanted<'a>)> {
     let wanted = |(place, column): (usize, &'a InputColumn)| match &column.source {
+        ColumnSource::Row(name) | ColumnSource::Before(name) if name == REST => None,
         ColumnSource::Row(name) | ColumnSource::Before(name) => {
             let required = column.required || !column.field.is_nullable();
             Some((place, Wanted { name, field: &column.field, required }))
@@ -142,6 +192,19 @@ fn wanted<'a>(description: &'a Description) -> Vec<(usize, Wanted<'a>)> {
         ColumnSource::Header(_) | ColumnSource::Change(_) => None,
     };
     description.columns.iter().enumerate().filter_map(wanted).collect()
+}
+
+/// What becomes of the fields that a plugin does not name, in words; none where it does not ask for them.
+fn rest(description: &Description) -> Option<String> {
+    let rest = description.columns.iter().position(|it| it.source == ColumnSource::Row(REST.to_owned()))?;
+    let passed = description.outputs.iter().flat_map(|output| &output.columns);
+    let passed = passed.filter(|(_, origin)| matches!(origin, Origin::Input(index) if *index == rest));
+    let names: BTreeSet<_> = passed.map(|(field, _)| field.name().as_str()).collect();
+    Some(if names.is_empty() {
+        "the plugin reads it in the rest of the row".to_owned()
+    } else {
+        format!("it goes to the table in {}, with the rest of the row", Vec::from_iter(names).join(", "))
+    })
 }
 
 /// The word for a format.

@@ -9,6 +9,7 @@ use debezium_decode::source::{RowSchema, SourceField, Written};
 use serde_json::Value;
 
 use super::columns::{Finding, Weight};
+use crate::batch::RawBatch;
 use crate::registry::Registry;
 use crate::source::{BatchLimits, Found, Source, SourceError, Start};
 
@@ -48,6 +49,8 @@ pub(super) struct Newest {
     pub(super) sample: Option<Sample>,
     /// There are messages in Avro, and none could be read.
     pub(super) unread_avro: Option<UnreadAvro>,
+    /// The messages themselves.
+    pub(super) batches: Vec<RawBatch>,
 }
 
 /// Why messages in Avro could not be read.
@@ -84,6 +87,7 @@ pub(super) async fn newest(
     let mut sample: Option<Sample> = None;
     let mut unread_avro = None;
     let mut schemas = HashMap::new();
+    let mut batches = Vec::new();
     for found in partitions {
         if sample.as_ref().is_some_and(|sample| sample.messages >= ENOUGH) {
             break;
@@ -107,8 +111,9 @@ pub(super) async fn newest(
                 sample = Some(merged(sample, row));
             }
         }
+        batches.push(batch);
     }
-    Ok(Newest { unread_avro: unread_avro.filter(|_| sample.is_none()), sample })
+    Ok(Newest { unread_avro: unread_avro.filter(|_| sample.is_none()), sample, batches })
 }
 
 /// The schema of an id, asked for once.

@@ -13,8 +13,8 @@ use arrow_schema::{DataType, Field, FieldRef, Schema};
 
 use super::contract::{self, Version, described, v0_3};
 use super::{Description, EventTime, Output, Parameter, ParameterType, StateDescription};
-use crate::decode::Reading;
-use crate::input::{ChangeColumn, Format, InputColumn, Source};
+use crate::decode::{EXTENSION_NAME, Reading};
+use crate::input::{ChangeColumn, Format, InputColumn, REST, Source};
 use crate::state::{OnExpire, StateTable};
 
 /// Longest name of anything.
@@ -149,7 +149,7 @@ fn input_column(described: described::InputColumn, problems: &mut Vec<String>) -
         described::Source::Change(column) => Source::Change(change_column(column)),
     };
     // Only the row names fields: there is nothing else that a message could lack.
-    let required = described.required && matches!(source, Source::Row(_));
+    let required = described.required && matches!(&source, Source::Row(name) if name != REST);
     InputColumn { field, source, required, reading: Reading::default() }
 }
 
@@ -170,9 +170,9 @@ fn change_column(described: described::ChangeColumn) -> ChangeColumn {
 fn check_source(column: &InputColumn, format: Format, problems: &mut Vec<String>) {
     let (field, what) = (&column.field, format!("input column {}", quoted(column.field.name())));
     match &column.source {
-        Source::Row(name) => check_name(&format!("{what}: name of the row's field"), name, problems),
+        Source::Row(name) => check_row_field(&what, field, name, problems),
         Source::Before(name) => {
-            check_name(&format!("{what}: name of the row's field"), name, problems);
+            check_row_field(&what, field, name, problems);
             if format == Format::Flat {
                 problems.push(format!("{what}: flat messages do not say what the row was before, only envelopes do"));
             }
@@ -190,6 +190,16 @@ fn check_source(column: &InputColumn, format: Format, problems: &mut Vec<String>
             }
         }
         Source::Change(change) => check_change_column(&what, field, *change, problems),
+    }
+}
+
+/// A field has a name; what has none is all that no other column reads, an object.
+fn check_row_field(what: &str, field: &Field, name: &str, problems: &mut Vec<String>) {
+    if name != REST {
+        check_name(&format!("{what}: name of the row's field"), name, problems);
+    } else if field.metadata().get(EXTENSION_NAME).is_none_or(|name| name != "arrow.json") {
+        problems
+            .push(format!("{what} is the rest of the row, an object: it has to be json, not {}", field.data_type()));
     }
 }
 

@@ -4,6 +4,7 @@
 mod guest;
 mod border;
 mod evil;
+mod lying;
 mod loading;
 mod compiled;
 mod described;

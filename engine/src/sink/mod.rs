@@ -9,6 +9,7 @@ mod bronze;
 mod claim;
 mod clickhouse;
 mod dead_letter;
+mod json;
 mod messages;
 mod range;
 mod settle;

@@ -16,6 +16,7 @@ use arrow_buffer::{ArrowNativeType, NullBuffer, i256};
 use arrow_schema::{DataType, TimeUnit};
 
 use super::clickhouse::types::{self, Base};
+use super::json;
 
 /// A value that its column can't hold.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -58,7 +59,11 @@ fn misfits(array: &ArrayRef, base: &Base) -> Option<Misfits> {
             let reason = format!("the value has more digits than the {precision} of its decimal");
             (decimals(array, *precision)?, "out_of_range", reason)
         }
-        Base::Json => (texts(array, is_json_object)?, "invalid_json", "the text is not a JSON object".into()),
+        Base::Json => {
+            let reason = "the text is no JSON object as ClickHouse's JSON takes it: each path once, integers within 64 bits, \
+                          other numbers within Float64, no half surrogate pairs, at most 128 levels";
+            (texts(array, json::is_taken)?, "invalid_json", reason.into())
+        }
         Base::Uuid => {
             (texts(array, is_uuid)?, "invalid_uuid", "the text is not a UUID like 8-4-4-4-12 hex digits".into())
         }
@@ -191,10 +196,6 @@ fn texts(array: &ArrayRef, good: fn(&str) -> bool) -> Option<Vec<usize>> {
 
 fn is_valid(nulls: Option<&NullBuffer>, row: usize) -> bool {
     nulls.is_none_or(|nulls| nulls.is_valid(row))
-}
-
-fn is_json_object(text: &str) -> bool {
-    text.trim_start().starts_with('{') && serde_json::from_str::<serde::de::IgnoredAny>(text).is_ok()
 }
 
 fn is_uuid(text: &str) -> bool {

@@ -22,7 +22,7 @@ use crate::offsets::TopicPartition;
 pub use file::{FILE_THREADS, FileSource};
 pub use kafka::{KafkaMessage, KafkaSettings, KafkaSource};
 pub use simulated::{SimulatedSource, SimulatedTopics};
-pub use topics::names_topic;
+pub use topics::{check_topic, names_topic};
 
 /// A partition that exists at the source.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]

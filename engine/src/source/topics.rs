@@ -30,6 +30,14 @@ fn compile(pattern: &str) -> Result<Regex, SourceError> {
     Regex::new(pattern).map_err(|error| SourceError::Refused { message: format!("topic pattern {pattern}: {error}") })
 }
 
+/// What is wrong with a pattern, in words; a name is never wrong.
+///
+/// # Errors
+/// It begins with `^` and is no regular expression.
+pub fn check_topic(wanted: &str) -> Result<(), String> {
+    if wanted.starts_with('^') { Regex::new(wanted).map(drop).map_err(|error| error.to_string()) } else { Ok(()) }
+}
+
 #[cfg(test)]
 mod tests {
     #![expect(clippy::unwrap_used, reason = "tests")]

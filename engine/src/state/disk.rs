@@ -55,11 +55,12 @@ impl Disk {
     }
 
     /// A file for a new run.
-    pub(super) fn create(&mut self) -> Result<(File, RunName), StateError> {
+    pub(super) fn create(&mut self) -> Result<(File, PathBuf, RunName), StateError> {
         let name = RunName { owner: self.owner, number: self.next, bytes: 0, tail: 0, checksum: 0 };
         self.next += 1;
         let path = name.path(&self.folder);
-        Ok((File::create(&path).map_err(|error| failed(&path, &error))?, name))
+        let file = File::options().read(true).write(true).create(true).truncate(true).open(&path);
+        Ok((file.map_err(|error| failed(&path, &error))?, path, name))
     }
 
     /// Makes the names of new files durable.

@@ -13,6 +13,8 @@ const SALT: [u32; 8] =
     [0x47b6_137b, 0x4497_4d91, 0x8824_ad5b, 0xa2b7_289d, 0x7054_95c7, 0x2df1_424b, 0x9efc_4947, 0x5c6b_fb31];
 
 type Block = [u32; 8];
+/// Bytes of a block.
+pub(super) const BLOCK_BYTES: usize = 32;
 
 /// A set of hashes that may seem to have more than it has.
 #[derive(Debug)]
@@ -51,8 +53,13 @@ impl Filter {
         (((hash.0 << 4 >> 32) * self.blocks.len() as u64) >> 32) as usize
     }
 
-    pub(super) fn bytes(&self) -> impl Iterator<Item = u8> {
-        self.blocks.iter().flatten().flat_map(|word| word.to_le_bytes())
+    /// As a file has it.
+    pub(super) fn blocks(&self) -> impl ExactSizeIterator<Item = [u8; BLOCK_BYTES]> {
+        self.blocks.iter().map(|words| {
+            let mut bytes = [0; BLOCK_BYTES];
+            bytes.as_chunks_mut::<4>().0.iter_mut().zip(words).for_each(|(to, word)| *to = word.to_le_bytes());
+            bytes
+        })
     }
 
     /// None: these are no blocks.
@@ -81,7 +88,7 @@ mod tests {
         let keys: Vec<_> = (0..).map(of_shard).filter(|hash| hash.shard() == 3).take(20_000).collect();
         let (there, others) = keys.split_at(10_000);
         there.iter().for_each(|hash| filter.insert(*hash));
-        let again = Filter::of(&filter.bytes().collect::<Vec<_>>()).expect("as it was written");
+        let again = Filter::of(&filter.blocks().flatten().collect::<Vec<_>>()).expect("as it was written");
         assert!(there.iter().all(|hash| again.may_have(*hash)));
         let in_vain = others.iter().filter(|hash| again.may_have(**hash)).count();
         assert!(in_vain < 200, "{in_vain} of 10,000, seed in {hasher:?}");

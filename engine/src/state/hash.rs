@@ -98,9 +98,38 @@ pub(super) fn is_full(entries: usize, slots: usize) -> bool {
     entries * FULL.1 >= slots * FULL.0
 }
 
-/// Slots for so many entries, with room for two fifths more: an entry is moved two to three times while a table grows.
-pub(super) fn slots_for(entries: usize) -> usize {
-    entries + entries * 3 / 4 + 8
+/// Slots of a shard for so many entries, with room for two fifths more: an entry is moved two to three times while a table grows.
+/// For each shard somewhat more or less, or all of them would grow in one epoch, and memory by two fifths at once.
+pub(super) fn slots_for(entries: usize, shard: usize) -> usize {
+    let more = 65 + shard * 20 / SHARDS;
+    entries + entries * more / 100 + 8
+}
+
+/// What slots hold, in an order that theirs almost is: they are ordered by their hashes, but for those that collided, and those
+/// that had to go on from the end at the beginning. So each is moved by a few places, and nothing is sorted.
+pub(super) fn in_order<T: Copy>(
+    slots: &[T],
+    taken: usize,
+    low: impl Fn(&T) -> Option<u32>,
+    before: impl Fn(&T, &T) -> bool,
+) -> Vec<T> {
+    let (mut items, mut from_the_end) = (Vec::with_capacity(taken), Vec::new());
+    for (index, item) in slots.iter().enumerate() {
+        match low(item) {
+            Some(low) if slot(low, slots.len()) > index => from_the_end.push(*item),
+            Some(_) => items.push(*item),
+            None => {}
+        }
+    }
+    items.append(&mut from_the_end);
+    for index in 1..items.len() {
+        let mut at = index;
+        while at > 0 && before(&items[at], &items[at - 1]) {
+            items.swap(at, at - 1);
+            at -= 1;
+        }
+    }
+    items
 }
 
 /// Asks the processor to fetch what is at an index, and goes on.

@@ -21,3 +21,17 @@ pub(super) fn ask<T>(memory: &mut [T]) {
         unsafe { libc::madvise(start.wrapping_add(skip).cast(), bytes - skip, libc::MADV_HUGEPAGE) };
     }
 }
+
+/// Gives free memory back to the system, after so many bytes were freed in one piece. The allocator keeps pieces below 32 MiB for
+/// what may come, and a table that grows or goes to the disk frees ones that little of what comes fits into: more memory would
+/// be taken than the quota knows of.
+pub(super) fn give_back(bytes: usize) {
+    if bytes < LEAST_BYTES / 4 {
+        return;
+    }
+    #[cfg(all(target_os = "linux", target_env = "gnu"))]
+    // SAFETY: it is allowed at any time, and touches nothing that is in use.
+    unsafe {
+        libc::malloc_trim(0);
+    }
+}

@@ -160,8 +160,6 @@ pub const DUE_ROWS: usize = 8_192;
 pub const MOST_KEYS: usize = 1 << 20;
 /// The expiry of an entry in memory that says that there is none, whatever lies on the disk. No entry has it.
 const TOMBSTONE: i64 = i64::MIN + 1;
-/// Changes since the last snapshot that are not worth a new one yet.
-const SNAPSHOT_BYTES: usize = 64 << 20;
 
 /// The state of one lane, as the next call sees it. The default has no tables.
 #[derive(Debug, Default)]
@@ -170,8 +168,7 @@ pub struct State {
     tables: Vec<Table>,
     hasher: Hasher,
     quota_bytes: usize,
-    /// Memory beyond which entries go to the disk, if there is one: some is left for the epoch after.
-    spill_bytes: usize,
+    pace: Pace,
     watermark_ms: Option<i64>,
     /// The epoch's so far.
     changes: Changes,
@@ -183,8 +180,38 @@ pub struct State {
     written_bytes: usize,
     /// Where entries go that memory has no room for.
     disk: Option<Disk>,
+    /// All that was in memory is on its way to the disk, some of it at each epoch's end.
+    leaving: Option<Leaving>,
     /// Runs of tables that are not described now: the plugin before may come back.
     others: Vec<RunName>,
+}
+
+/// When something is done about what was written.
+#[derive(Debug)]
+struct Pace {
+    /// Memory beyond which entries go to the disk, if there is one: some is left for the epoch after.
+    memory_bytes: usize,
+    /// Changes since the last snapshot that are not worth a new one yet.
+    log_bytes: usize,
+    /// Bytes of runs that are merged at an epoch's end at most …
+    merge_bytes: usize,
+    /// … or so many times what the epoch changed: an entry is merged fewer times on its way.
+    merge_times: usize,
+}
+
+impl Default for Pace {
+    fn default() -> Self {
+        Self { memory_bytes: 0, log_bytes: 64 << 20, merge_bytes: 16 << 20, merge_times: 8 }
+    }
+}
+
+/// Shards that are still to go to the disk before a snapshot is taken, by their tables: what it has of memory then is what was
+/// written meanwhile.
+#[derive(Debug)]
+struct Leaving {
+    shards: Vec<(usize, usize)>,
+    /// What goes at an epoch's end.
+    bytes: usize,
 }
 
 impl State {
@@ -199,7 +226,7 @@ impl State {
             changes: Changes::new(Kind::Changes, &tables),
             described: tables,
             quota_bytes,
-            spill_bytes: quota_bytes - quota_bytes / 8,
+            pace: Pace { memory_bytes: quota_bytes - quota_bytes / 8, ..Pace::default() },
             ..Self::default()
         }
     }
@@ -296,6 +323,7 @@ impl State {
     fn clear(&mut self, snapshot: &[u8]) -> Result<(), StateError> {
         self.written_bytes = 0;
         self.others.clear();
+        self.leaving = None;
         self.tables.iter_mut().for_each(Table::clear);
         let mut room = vec![(0, 0); self.tables.len()];
         for operation in record::read(snapshot, &self.described)?.1 {
@@ -411,11 +439,18 @@ impl State {
         if changes.is_empty() {
             return Ok(seal);
         }
-        let long = |written: usize, of: usize| written + changes.len() > SNAPSHOT_BYTES.max(of);
+        let long = |log: usize, least: usize, of: usize| log + changes.len() > least.max(of);
+        let (log, least, bytes) = (self.written_bytes, self.pace.log_bytes, self.bytes());
         // Where a part is on the disk already, all goes there: what the journal has to read again is bounded by memory then.
-        let all = self.disk_bytes() > 0 && long(self.written_bytes, self.bytes());
-        let snapshot = all || long(self.written_bytes, self.bytes().saturating_mul(2));
-        self.spill(if all { 0 } else { self.spill_bytes }, &mut changes, &mut seal.replaced)?;
+        let snapshot = if self.disk_bytes() == 0 {
+            long(log, least, bytes.saturating_mul(2))
+        } else {
+            if self.leaving.is_none() && long(log, least, bytes) {
+                self.leaving = Some(self.all());
+            }
+            false
+        };
+        let snapshot = self.move_on(&mut changes, &mut seal.replaced)? || snapshot;
         self.written_bytes += changes.len();
         if !snapshot {
             seal.changes = Sealed::Changes(changes.into_bytes());
@@ -427,35 +462,102 @@ impl State {
         Ok(seal)
     }
 
-    /// Moves entries from memory to the disk until it has no more than this, a shard at a time, the largest first.
+    fn all(&self) -> Leaving {
+        let shards = (0..self.tables.len()).flat_map(|table| (0..SHARDS).map(move |shard| (table, shard))).collect();
+        let bytes = self.tables.iter().map(|table| table.in_memory_bytes()).sum::<usize>() / SHARDS;
+        Leaving { shards, bytes }
+    }
+
+    /// Moves entries from memory to the disk, and goes on merging there: a part of what there is, so that no epoch waits for
+    /// all. Gives back whether all that was in memory when it was to leave is on the disk now.
+    fn move_on(&mut self, changes: &mut Changes, replaced: &mut Vec<PathBuf>) -> Result<bool, StateError> {
+        if !self.may_spill() {
+            return Ok(false);
+        }
+        let mut leaving = self.leaving.take();
+        let mut written = self.spill(leaving.as_mut(), changes, replaced)?;
+        let left = leaving.as_ref().is_some_and(|leaving| leaving.shards.is_empty());
+        self.leaving = leaving.filter(|_| !left);
+        written |= self.merge(changes, replaced)?;
+        if written {
+            self.check_disk(changes, replaced)?;
+        }
+        Ok(left)
+    }
+
+    /// Moves entries to the disk until memory has no more than it may, a shard at a time, the largest first; then some of those
+    /// that are to leave. Whether any were moved.
     fn spill(
         &mut self,
-        most_bytes: usize,
+        leaving: Option<&mut Leaving>,
+        changes: &mut Changes,
+        replaced: &mut Vec<PathBuf>,
+    ) -> Result<bool, StateError> {
+        let (mut spilled, mut bytes) = (Vec::new(), 0);
+        if self.memory() > self.pace.memory_bytes
+            && let Some(watermark) = self.watermark_ms
+        {
+            self.tables.iter_mut().for_each(|table| table.clean(watermark));
+        }
+        while self.memory() > self.pace.memory_bytes {
+            let Some((shard_bytes @ 1.., table, shard)) = self.largest_shard() else { break };
+            if spilled.contains(&(table, shard)) {
+                break; // what stays is to be handed out by the next epoch
+            }
+            self.spill_shard(table, shard, changes, replaced)?;
+            bytes += shard_bytes;
+            spilled.push((table, shard));
+        }
+        let Some(leaving) = leaving else { return Ok(!spilled.is_empty()) };
+        leaving.shards.retain(|shard| !spilled.contains(shard));
+        while bytes <= leaving.bytes
+            && let Some((table, shard)) = leaving.shards.pop()
+        {
+            bytes += self.tables.get(table).map_or(0, |table| table.shard_bytes(shard));
+            self.spill_shard(table, shard, changes, replaced)?;
+        }
+        Ok(true)
+    }
+
+    fn spill_shard(
+        &mut self,
+        index: usize,
+        shard: usize,
         changes: &mut Changes,
         replaced: &mut Vec<PathBuf>,
     ) -> Result<(), StateError> {
-        let memory = |tables: &[Table]| tables.iter().map(Table::memory).sum::<usize>();
-        if !self.may_spill() || memory(&self.tables) <= most_bytes {
-            return Ok(());
-        }
-        if let Some(watermark) = self.watermark_ms {
-            self.tables.iter_mut().for_each(|table| table.clean(watermark));
-        }
-        let mut spilled = Vec::new();
-        while memory(&self.tables) > most_bytes {
-            let sizes = self.tables.iter().map(Table::largest_shard).enumerate();
-            let Some((index, (1.., shard))) = sizes.max_by_key(|(_, (bytes, _))| *bytes) else { break };
-            if spilled.contains(&(index, shard)) {
-                break; // what stays is to be handed out by the next epoch
-            }
-            let at = table_index(index);
+        let at = table_index(index);
+        let (table, mut writing) = self.writing(index, replaced)?;
+        let stay = table.spill(shard, &mut writing)?;
+        changes.runs(at, shard, &table.runs_of_shard(shard), true);
+        changes.put_all(at, stay.iter().map(|(key, (value, expiry))| (Key::Text(key), value.as_slice(), *expiry)));
+        Ok(())
+    }
+
+    /// Memory that entries take, with what stays there of those on the disk.
+    fn memory(&self) -> usize {
+        self.tables.iter().map(Table::memory).sum()
+    }
+
+    /// How much memory the shard takes that takes most, and which it is of which table.
+    fn largest_shard(&self) -> Option<(usize, usize, usize)> {
+        let of = |(index, table): (usize, &Table)| {
+            (0..SHARDS).map(|shard| (table.shard_bytes(shard), index, shard)).max_by_key(|(bytes, ..)| *bytes)
+        };
+        self.tables.iter().enumerate().filter_map(of).max_by_key(|(bytes, ..)| *bytes)
+    }
+
+    /// Goes on merging runs, within bounds; whether any were put in the place of others.
+    fn merge(&mut self, changes: &mut Changes, replaced: &mut Vec<PathBuf>) -> Result<bool, StateError> {
+        let (mut bytes, mut any) = (self.pace.merge_bytes.max(self.pace.merge_times * changes.len()), false);
+        for index in 0..self.tables.len() {
             let (table, mut writing) = self.writing(index, replaced)?;
-            let stay = table.spill(shard, &mut writing)?;
-            changes.runs(at, shard, &table.runs_of_shard(shard), true);
-            changes.put_all(at, stay.iter().map(|(key, (value, expiry))| (Key::Text(key), value.as_slice(), *expiry)));
-            spilled.push((index, shard));
+            while let Some(shard) = table.merge(&mut bytes, &mut writing)? {
+                changes.runs(table_index(index), shard, &table.runs_of_shard(shard), false);
+                any = true;
+            }
         }
-        self.check_disk(changes, replaced)
+        Ok(any)
     }
 
     /// Where the disk is full, what has expired there is taken out before that is said.

@@ -2,7 +2,7 @@
 //!
 //! Open addressing with linear probing, the keys in the slots themselves: one fetch from memory finds a key.
 
-use super::hash::{Hash, Hasher, SHARDS, is_full, prefetch, slot, slots_for};
+use super::hash::{Hash, Hasher, SHARDS, in_order, is_full, prefetch, slot, slots_for};
 use super::{huge, live};
 
 /// Marks a slot without a key: an expiry that no entry has.
@@ -19,10 +19,13 @@ struct Slot {
 pub(super) struct Numbers {
     shards: Vec<Shard>,
     len: usize,
+    /// What a shard frees when it grows goes back to the system.
+    pub(super) tight: bool,
 }
 
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 struct Shard {
+    number: usize,
     slots: Vec<Slot>,
     len: usize,
     /// No entry expires before this.
@@ -31,7 +34,7 @@ struct Shard {
 
 impl Numbers {
     pub(super) fn new() -> Self {
-        Self { shards: vec![Shard { slots: Vec::new(), len: 0, earliest: i64::MAX }; SHARDS], len: 0 }
+        Self { shards: (0..SHARDS).map(Shard::new).collect(), len: 0, tight: false }
     }
 
     pub(super) fn len(&self) -> usize {
@@ -41,7 +44,7 @@ impl Numbers {
     /// Makes room for so many, where there are none yet.
     pub(super) fn reserve(&mut self, keys: usize) {
         for shard in self.shards.iter_mut().filter(|shard| shard.len == 0) {
-            shard.take_slots(slots_for(keys / SHARDS));
+            shard.take_slots(slots_for(keys / SHARDS, shard.number));
         }
     }
 
@@ -69,7 +72,11 @@ impl Numbers {
         let shard = &mut self.shards[hash.shard()];
         let mut found = find(&shard.slots, hash, key);
         if found.is_err() && is_full(shard.len + 1, shard.slots.len()) {
+            let bytes = size_of_val(&shard.slots[..]);
             self.len -= shard.rebuild(hasher, watermark_ms);
+            if self.tight {
+                huge::give_back(bytes);
+            }
             found = find(&shard.slots, hash, key);
         }
         shard.earliest = shard.earliest.min(expiry);
@@ -103,15 +110,17 @@ impl Numbers {
         self.shards[shard].slots.len() * size_of::<Slot>()
     }
 
-    /// Keys of a shard and their expiries.
-    pub(super) fn of_shard(&self, shard: usize) -> impl Iterator<Item = (u64, i64)> {
-        let slots = self.shards[shard].slots.iter();
-        slots.filter(|slot| slot.expiry != EMPTY).map(|slot| (slot.key, slot.expiry))
+    /// Keys of a shard and their expiries, in the order of (hash, key).
+    pub(super) fn in_order(&self, hasher: Hasher, shard: usize) -> Vec<([u8; 8], i64)> {
+        let shard = &self.shards[shard];
+        let place = |slot: &Slot| (hasher.number(slot.key).low(), slot.key.to_le_bytes());
+        let low = |slot: &Slot| (slot.expiry != EMPTY).then(|| place(slot).0);
+        let slots = in_order(&shard.slots, shard.len, low, |one, other| place(one) < place(other));
+        slots.into_iter().map(|slot| (slot.key.to_le_bytes(), slot.expiry)).collect()
     }
 
     pub(super) fn clear_shard(&mut self, shard: usize) {
-        let before =
-            std::mem::replace(&mut self.shards[shard], Shard { slots: Vec::new(), len: 0, earliest: i64::MAX });
+        let before = std::mem::replace(&mut self.shards[shard], Shard::new(shard));
         self.len -= before.len;
     }
 
@@ -148,6 +157,10 @@ fn vacant(slots: &[Slot], hash: Hash) -> usize {
 }
 
 impl Shard {
+    fn new(number: usize) -> Self {
+        Self { number, slots: Vec::new(), len: 0, earliest: i64::MAX }
+    }
+
     /// Moves all that has not expired to as many slots as it needs. Gives back how many have.
     fn rebuild(&mut self, hasher: Hasher, watermark_ms: Option<i64>) -> usize {
         let expired = |slot: &Slot| slot.expiry == EMPTY || !live(slot.expiry, watermark_ms);
@@ -156,7 +169,7 @@ impl Shard {
             Some(_) | None => self.len,
         };
         let gone = self.len - stay;
-        let old = self.take_slots(slots_for(stay));
+        let old = self.take_slots(slots_for(stay, self.number));
         self.earliest = i64::MAX;
         self.len = stay;
         for moved in old.iter().filter(|slot| !expired(slot)) {

@@ -16,19 +16,23 @@
 //! **After a crash** a file that nobody names is removed by [`super::Disk`].
 
 use std::fs::File;
+use std::hash::Hasher as _;
 use std::io::{self, BufWriter, Write};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use twox_hash::XxHash3_64;
 
-use super::filter::Filter;
+use super::filter::{self, Filter};
 use super::hash::{Hash, Hasher};
 use super::texts::{self, Entry};
 use super::{OnExpire, StateError, TOMBSTONE};
 
 /// Bytes of a block: what a disk reads at once.
 const BLOCK_BYTES: usize = 4 << 10;
+/// Bytes that are written before the disk has to have them: what it has to write at an end is bounded.
+const SYNC_BYTES: u64 = 8 << 20;
 const INDEX_BYTES: usize = 20;
 const TIMER_BYTES: usize = 16;
 const FOOTER_BYTES: usize = 56;
@@ -212,28 +216,37 @@ impl Run {
     }
 
     fn timers_of_entries(&self, hasher: Hasher) -> Result<Vec<(i64, Hash)>, StateError> {
-        let (mut cursor, mut timers) = (Cursor::new(self)?, Vec::new());
-        while let Some(entry) = cursor.head()? {
-            if expires(entry.expiry) {
-                timers.push((entry.expiry, hasher.key(entry.key)));
+        let mut timers = Vec::new();
+        for number in 0..self.index.len() {
+            let (bytes, mut at) = (self.block(number)?, 0);
+            while let Some((entry, next)) = self.entry(&bytes, at)? {
+                if expires(entry.expiry) {
+                    timers.push((entry.expiry, hasher.key(entry.key)));
+                }
+                at = next;
             }
-            cursor.advance()?;
         }
         Ok(timers)
     }
 }
 
 /// The entries of a run, one after the other.
-pub(super) struct Cursor<'a> {
-    run: &'a Run,
+#[derive(Debug)]
+pub(super) struct Cursor {
+    run: Arc<Run>,
     next_block: usize,
     block: Vec<u8>,
     at: usize,
 }
 
-impl<'a> Cursor<'a> {
-    pub(super) fn new(run: &'a Run) -> Result<Self, StateError> {
-        Ok(Self { run, next_block: 1, block: run.block(0)?, at: 0 })
+impl Cursor {
+    pub(super) fn new(run: Arc<Run>) -> Result<Self, StateError> {
+        Ok(Self { next_block: 1, block: run.block(0)?, at: 0, run })
+    }
+
+    /// Entries of the run.
+    pub(super) fn most(&self) -> usize {
+        self.run.entries
     }
 
     pub(super) fn head(&self) -> Result<Option<Entry<'_>>, StateError> {
@@ -251,25 +264,38 @@ impl<'a> Cursor<'a> {
 }
 
 /// A run that is being written, in the order of (hash, key).
+#[derive(Debug)]
 pub(super) struct Writer {
+    /// Of the file; the rest is known at the end.
+    name: RunName,
+    path: PathBuf,
     file: BufWriter<File>,
     hasher: Hasher,
     numbers: bool,
     on_expire: OnExpire,
     filter: Filter,
-    index: Vec<u8>,
+    index: Vec<Block>,
     timers: Vec<u8>,
     block: Vec<u8>,
     first: u32,
     offset: u64,
-    entries: u64,
+    synced: u64,
+    entries: usize,
     latest: i64,
 }
 
 impl Writer {
     /// A run of at most so many entries.
-    pub(super) fn new(file: File, hasher: Hasher, numbers: bool, on_expire: OnExpire, most: usize) -> Self {
+    pub(super) fn new(
+        (file, path, name): (File, PathBuf, RunName),
+        hasher: Hasher,
+        numbers: bool,
+        on_expire: OnExpire,
+        most: usize,
+    ) -> Self {
         Self {
+            name,
+            path,
             file: BufWriter::with_capacity(256 << 10, file),
             hasher,
             numbers,
@@ -277,15 +303,20 @@ impl Writer {
             filter: Filter::for_keys(most),
             index: Vec::new(),
             timers: Vec::new(),
-            block: Vec::new(),
+            block: Vec::with_capacity(2 * BLOCK_BYTES),
             first: 0,
             offset: 0,
+            synced: 0,
             entries: 0,
             latest: i64::MIN,
         }
     }
 
-    pub(super) fn push(&mut self, entry: Entry<'_>) -> io::Result<()> {
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    pub(super) fn push(&mut self, entry: Entry<'_>) -> Result<(), StateError> {
         let hash = self.hasher.key(entry.key);
         if self.block.is_empty() {
             self.first = hash.low();
@@ -303,41 +334,79 @@ impl Writer {
             self.timers.extend_from_slice(&entry.expiry.to_le_bytes());
             self.timers.extend_from_slice(&hash.0.to_le_bytes());
         }
-        if self.block.len() >= BLOCK_BYTES { self.end_block() } else { Ok(()) }
+        if self.block.len() < BLOCK_BYTES {
+            return Ok(());
+        }
+        self.end_block().map_err(|error| failed(&self.path, &error))
     }
 
     fn end_block(&mut self) -> io::Result<()> {
         if self.block.is_empty() {
             return Ok(());
         }
-        self.index.extend_from_slice(&self.offset.to_le_bytes());
-        self.index.extend_from_slice(&XxHash3_64::oneshot(&self.block).to_le_bytes());
-        self.index.extend_from_slice(&self.first.to_le_bytes());
+        let checksum = XxHash3_64::oneshot(&self.block);
+        self.index.push(Block { offset: self.offset, checksum, first: self.first });
         self.file.write_all(&self.block)?;
         self.offset += self.block.len() as u64;
         self.block.clear();
+        if self.offset - self.synced >= SYNC_BYTES {
+            self.file.flush()?;
+            self.file.get_ref().sync_data()?;
+            self.synced = self.offset;
+        }
         Ok(())
     }
 
     /// Ends the run, durably but for its name in the folder. None: it has no entries.
-    pub(super) fn end(mut self, owner: u64, number: u64) -> io::Result<Option<RunName>> {
-        self.end_block()?;
-        let mut tail = std::mem::take(&mut self.index);
-        let blocks = (tail.len() / INDEX_BYTES) as u64;
-        let filter: Vec<u8> = self.filter.bytes().collect();
-        tail.extend_from_slice(&filter);
-        tail.extend_from_slice(&self.timers);
-        let timers = (self.timers.len() / TIMER_BYTES) as u64;
+    pub(super) fn end(mut self) -> Result<Option<Run>, StateError> {
+        let timers_at = self.end_block().and_then(|()| self.write_tail());
+        let timers_at = timers_at.map_err(|error| failed(&self.path, &error))?;
+        let file = self.file.into_inner().map_err(io::IntoInnerError::into_error);
+        let file = file.and_then(|file| file.sync_data().map(|()| file)).map_err(|error| failed(&self.path, &error))?;
+        let timers = (self.on_expire == OnExpire::Call).then_some((timers_at, self.timers.len() / TIMER_BYTES));
+        let run = Run {
+            name: self.name,
+            path: self.path,
+            file,
+            index: self.index,
+            filter: self.filter,
+            timers,
+            entries: self.entries,
+            latest: self.latest,
+            numbers: self.numbers,
+        };
+        Ok((run.entries > 0).then_some(run))
+    }
+
+    /// Piece by piece: a whole tail in memory would be another filter. Gives the place of the timers.
+    fn write_tail(&mut self) -> io::Result<u64> {
+        let (mut checksum, mut bytes) = (XxHash3_64::new(), 0);
+        let mut write = |part: &[u8]| {
+            checksum.write(part);
+            bytes += part.len() as u64;
+            self.file.write_all(part)
+        };
+        for block in &self.index {
+            write(&block.offset.to_le_bytes())?;
+            write(&block.checksum.to_le_bytes())?;
+            write(&block.first.to_le_bytes())?;
+        }
+        let (filter, blocks) = (self.filter.blocks(), self.index.len());
+        let filter_bytes = filter.len() * filter::BLOCK_BYTES;
+        for block in filter {
+            write(&block)?;
+        }
+        write(&self.timers)?;
         let timed = if self.on_expire == OnExpire::Call { WITH_TIMERS } else { 0 };
         let kind = timed + if self.numbers { NUMBERS } else { 0 };
-        for part in [self.entries, blocks, filter.len() as u64, timers, kind, self.hasher.seed()] {
-            tail.extend_from_slice(&part.to_le_bytes());
+        let timers = (self.timers.len() / TIMER_BYTES) as u64;
+        for part in [self.entries as u64, blocks as u64, filter_bytes as u64, timers, kind, self.hasher.seed()] {
+            write(&part.to_le_bytes())?;
         }
-        tail.extend_from_slice(&self.latest.to_le_bytes());
-        self.file.write_all(&tail)?;
-        self.file.into_inner().map_err(io::IntoInnerError::into_error)?.sync_data()?;
-        let (bytes, checksum) = (self.offset + tail.len() as u64, XxHash3_64::oneshot(&tail));
-        Ok((self.entries > 0).then_some(RunName { owner, number, bytes, tail: self.offset, checksum }))
+        write(&self.latest.to_le_bytes())?;
+        let end = self.offset + bytes;
+        self.name = RunName { bytes: end, tail: self.offset, checksum: checksum.finish(), ..self.name };
+        Ok(end - (FOOTER_BYTES + self.timers.len()) as u64)
     }
 }
 

@@ -9,10 +9,10 @@ use std::borrow::Cow;
 use super::hash::{AHEAD, Hash, Hasher, SHARDS};
 use super::numbers::Numbers;
 use super::run::RunName;
-use super::runs::{self, MemoryEntry, Runs, Stream, Writing};
+use super::runs::{self, Merged, Runs, Stream, Writing};
 use super::texts::{Entry, Texts};
 use super::timers::Timers;
-use super::{OnExpire, StateError, TOMBSTONE, live};
+use super::{OnExpire, StateError, TOMBSTONE, huge, live};
 
 /// What the quota counts for a key of 8 bytes without value, beside it: a slot, and those that are empty.
 const NUMBER_BYTES: usize = 16;
@@ -334,6 +334,8 @@ impl Table {
     /// Opens the runs that were named.
     pub(super) fn open_runs(&mut self, disk: &super::Disk) -> Result<(), StateError> {
         self.runs.open(disk, self.hasher)?;
+        let tight = !self.runs.are_none();
+        (self.numbers.tight, self.texts.tight) = (tight, tight);
         if self.on_expire == OnExpire::Call {
             for (expiry, hash) in self.runs.timers(self.hasher)? {
                 if self.is_to_come(expiry) {
@@ -357,10 +359,14 @@ impl Table {
         self.runs.of_shard(shard)
     }
 
-    /// How much memory the shard takes that takes most, and which it is.
-    pub(super) fn largest_shard(&self) -> (usize, usize) {
-        let bytes = |shard: usize| self.numbers.shard_bytes(shard) + self.texts.shard_bytes(shard);
-        (0..SHARDS).map(|shard| (bytes(shard), shard)).max().unwrap_or_default()
+    /// How much memory the shards take.
+    pub(super) fn in_memory_bytes(&self) -> usize {
+        (0..SHARDS).map(|shard| self.shard_bytes(shard)).sum()
+    }
+
+    /// How much memory a shard takes.
+    pub(super) fn shard_bytes(&self, shard: usize) -> usize {
+        self.numbers.shard_bytes(shard) + self.texts.shard_bytes(shard)
     }
 
     /// Moves the entries of a shard from memory to a run; gives those that stay, because they are to be handed out.
@@ -369,29 +375,35 @@ impl Table {
         shard: usize,
         writing: &mut Writing<'_>,
     ) -> Result<Vec<(Vec<u8>, runs::Owned)>, StateError> {
-        let numbers = self.texts.of_shard(shard).next().is_none();
         let taken = self.taken_ms();
         let stays = |expiry: i64| taken.is_some() && expiry != TOMBSTONE && !live(expiry, taken);
-        let owned = |(_, key, value, expiry): MemoryEntry<'_>| (key.as_ref().to_vec(), (value.to_vec(), expiry));
-        let mut go = in_memory(&self.numbers, &self.texts, self.hasher, shard);
-        let stay: Vec<_> = go.extract_if(.., |entry| stays(entry.3)).map(owned).collect();
-        go.sort_unstable_by(|one, other| (one.0, one.1.as_ref()).cmp(&(other.0, other.1.as_ref())));
+        let owned = |entry: Entry<'_>| (entry.key.to_vec(), (entry.value.to_vec(), entry.expiry));
+        let stay: Vec<_> = self.texts.of_shard(shard).filter(|entry| stays(entry.expiry)).map(owned).collect();
         self.runs.drop_expired(shard, writing);
-        self.runs.spill(shard, go, numbers, writing)?;
+        self.runs.spill(shard, in_memory(&self.numbers, &self.texts, self.hasher, shard), stays, writing)?;
+        let before = self.shard_bytes(shard);
         self.clear_shard(shard);
+        huge::give_back(before);
+        // From now on memory is full, or soon will be again; before, pages that are kept need not be cleared anew.
+        (self.numbers.tight, self.texts.tight) = (true, true);
         for (key, (value, expiry)) in &stay {
             self.put_text(self.hasher.key(key), Entry { key, value, expiry: *expiry }, None);
         }
         Ok(stay)
     }
 
+    /// Goes on merging runs, for so many bytes; gives a shard whose runs are others now.
+    pub(super) fn merge(&mut self, bytes: &mut usize, writing: &mut Writing<'_>) -> Result<Option<usize>, StateError> {
+        self.runs.merge(bytes, writing)
+    }
+
     /// Merges all runs of a shard into one.
     pub(super) fn compact(&mut self, shard: usize, writing: &mut Writing<'_>) -> Result<(), StateError> {
-        if self.runs.is_empty(shard) { Ok(()) } else { self.runs.merge_from(shard, 0, writing) }
+        if self.runs.is_empty(shard) { Ok(()) } else { self.runs.merge_all(shard, writing) }
     }
 
     fn clear_shard(&mut self, shard: usize) {
-        let bytes = self.texts.of_shard(shard).map(|(_, entry)| counted(self.on_expire, entry)).sum::<usize>();
+        let bytes = self.texts.of_shard(shard).map(|entry| counted(self.on_expire, entry)).sum::<usize>();
         self.text_bytes -= bytes;
         self.texts.clear_shard(shard);
         self.numbers.clear_shard(shard);
@@ -400,35 +412,27 @@ impl Table {
     /// Gives all entries: key, value, expiry. What has expired and was not cleaned up is among them.
     pub(super) fn each(&self, mut each: impl FnMut(&[u8], &[u8], i64)) -> Result<(), StateError> {
         for shard in 0..SHARDS {
-            if self.runs.is_empty(shard) {
-                let entries = in_memory(&self.numbers, &self.texts, self.hasher, shard).into_iter();
-                entries.filter(|(.., expiry)| *expiry != TOMBSTONE).for_each(|(_, key, value, expiry)| {
-                    each(key.as_ref(), value, expiry);
-                });
-                continue;
-            }
-            let mut memory = in_memory(&self.numbers, &self.texts, self.hasher, shard);
-            memory.sort_unstable_by(|one, other| (one.0, one.1.as_ref()).cmp(&(other.0, other.1.as_ref())));
-            let streams = std::iter::once(Stream::Memory(memory.into_iter())).chain(self.runs.streams(shard)?);
-            runs::merge(streams.collect(), self.hasher, &mut |entry| {
+            let mut streams = in_memory(&self.numbers, &self.texts, self.hasher, shard);
+            streams.extend(self.runs.streams(shard)?);
+            let mut merged = Merged::new(streams, self.hasher)?;
+            while merged.next(|entry| {
                 let in_memory = || self.in_memory(self.hasher.key(entry.key), entry.key).is_some();
                 if entry.expiry != TOMBSTONE && (self.is_to_come(entry.expiry) || in_memory()) {
                     each(entry.key, entry.value, entry.expiry);
                 }
                 Ok(())
-            })?;
+            })? {}
         }
         Ok(())
     }
 }
 
 /// The entries of a shard in memory, with tombstones.
-fn in_memory<'a>(numbers: &'a Numbers, texts: &'a Texts, hasher: Hasher, shard: usize) -> Vec<MemoryEntry<'a>> {
-    let numbers = numbers
-        .of_shard(shard)
-        .map(|(key, expiry)| (hasher.number(key).low(), Key::Number(key.to_le_bytes()), [].as_slice(), expiry));
-    let texts = texts.of_shard(shard).map(|(low, entry)| (low, Key::Text(entry.key), entry.value, entry.expiry));
-    numbers.chain(texts).collect()
+fn in_memory<'a>(numbers: &Numbers, texts: &'a Texts, hasher: Hasher, shard: usize) -> Vec<Stream<'a>> {
+    let (numbers, texts) = (numbers.in_order(hasher, shard), texts.in_order(shard));
+    let numbers = (!numbers.is_empty()).then(|| Stream::Numbers(numbers.into_iter()));
+    let texts = (texts.len() > 0).then_some(Stream::Texts(texts));
+    numbers.into_iter().chain(texts).collect()
 }
 
 /// An entry that was taken out.

@@ -351,7 +351,7 @@ fn a_damaged_record_is_refused_and_never_more() {
 fn on_disk(folder: &Path, limit_bytes: u64) -> State {
     let mut state = state();
     state.keep_on(Disk::open(folder, 1, limit_bytes).expect("a folder"));
-    state.spill_bytes = 0;
+    state.pace.memory_bytes = 0;
     state
 }
 
@@ -587,7 +587,7 @@ fn epochs(seed: u64, on_disk: bool) -> u64 {
         let before = model.clone();
         let calls = random.bits();
         let watermark = (random.below(4) > 0).then(|| model.watermark.unwrap_or(0) + i64::from(random.below(120)));
-        let make = |state: &mut State, model: &mut Model, spill_bytes: usize| {
+        let make = |state: &mut State, model: &mut Model, pace: Pace| {
             let mut random = Random::new(calls);
             let due = handed_out(&state.begin(watermark, 1 + random.index(5)).expect("no fault"));
             let expected = model.begin(watermark);
@@ -602,17 +602,22 @@ fn epochs(seed: u64, on_disk: bool) -> u64 {
                 }
                 compare(state, model);
             }
-            state.spill_bytes = spill_bytes;
+            state.pace = pace;
             state.seal().expect("no fault")
         };
-        let spill_bytes = |random: &mut Random| [0, 4_000, 20_000, usize::MAX][random.index(4)];
-        let mut sealed = make(&mut state, &mut model, spill_bytes(&mut random));
+        let pace = |random: &mut Random| Pace {
+            memory_bytes: [0, 4_000, 20_000, usize::MAX][random.index(4)],
+            log_bytes: [0, 4_000, usize::MAX][random.index(3)],
+            merge_bytes: [20, 300, usize::MAX][random.index(3)],
+            merge_times: 0,
+        };
+        let mut sealed = make(&mut state, &mut model, pace(&mut random));
         // A crash: what was decided is made again on what was committed, or the epoch is committed and read again.
         if random.below(3) == 0 {
             // As the journal's position says it.
             state = kept.read(before.watermark);
             let mut again = before;
-            let remade = make(&mut state, &mut again, spill_bytes(&mut random));
+            let remade = make(&mut state, &mut again, pace(&mut random));
             assert_eq!(sealed.digest, remade.digest, "epoch {epoch} was made again");
             sealed = remade;
         }

@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 
-use super::hash::{Hash, SHARDS, is_full, prefetch, slot, slots_for};
+use super::hash::{Hash, SHARDS, in_order, is_full, prefetch, slot, slots_for};
 use super::{huge, live};
 
 /// Bytes before the key.
@@ -28,10 +28,13 @@ struct Slot {
 pub(super) struct Texts {
     shards: Vec<Shard>,
     len: usize,
+    /// What a shard frees when it grows goes back to the system.
+    pub(super) tight: bool,
 }
 
 #[derive(Clone, Debug)]
 struct Shard {
+    number: usize,
     slots: Vec<Slot>,
     len: usize,
     /// The entries; the first unit is nobody's.
@@ -53,7 +56,7 @@ pub(super) struct Entry<'a> {
 
 impl Texts {
     pub(super) fn new() -> Self {
-        Self { shards: vec![Shard::default(); SHARDS], len: 0 }
+        Self { shards: (0..SHARDS).map(Shard::new).collect(), len: 0, tight: false }
     }
 
     pub(super) fn len(&self) -> usize {
@@ -63,7 +66,7 @@ impl Texts {
     /// Makes room for so many, where there are none yet.
     pub(super) fn reserve(&mut self, entries: usize) {
         for shard in self.shards.iter_mut().filter(|shard| shard.len == 0) {
-            shard.take_slots(slots_for(entries / SHARDS));
+            shard.take_slots(slots_for(entries / SHARDS, shard.number));
         }
     }
 
@@ -109,9 +112,12 @@ impl Texts {
 
     pub(super) fn put(&mut self, hash: Hash, entry: Entry<'_>, watermark_ms: Option<i64>, gone: impl FnMut(Entry<'_>)) {
         let shard = &mut self.shards[hash.shard()];
-        let before = shard.len;
+        let (before, slots) = (shard.len, shard.slots.len());
         shard.put(hash, entry, watermark_ms, gone);
         self.len = self.len + shard.len - before;
+        if self.tight && shard.slots.len() != slots {
+            huge::give_back(slots * size_of::<Slot>());
+        }
     }
 
     /// Whether the key was there.
@@ -144,14 +150,24 @@ impl Texts {
         shard.bytes.len() - shard.free_units * UNIT + shard.slots.len() * size_of::<Slot>()
     }
 
-    /// The entries of a shard, with the part of their hash that they are ordered by.
-    pub(super) fn of_shard(&self, shard: usize) -> impl Iterator<Item = (u32, Entry<'_>)> {
+    /// The entries of a shard.
+    pub(super) fn of_shard(&self, shard: usize) -> impl Iterator<Item = Entry<'_>> {
         let shard = &self.shards[shard];
-        shard.iter().map(|slot| (slot.hash, shard.entry(slot.at)))
+        shard.iter().map(|slot| shard.entry(slot.at))
+    }
+
+    /// The same in the order of (hash, key).
+    pub(super) fn in_order(&self, shard: usize) -> InOrder<'_> {
+        let shard = &self.shards[shard];
+        let key = |slot: &Slot| shard.entry(slot.at).key;
+        let before =
+            |one: &Slot, other: &Slot| one.hash < other.hash || one.hash == other.hash && key(one) < key(other);
+        let slots = in_order(&shard.slots, shard.len, |slot| (slot.at != 0).then_some(slot.hash), before);
+        InOrder { shard, slots: slots.into_iter() }
     }
 
     pub(super) fn clear_shard(&mut self, shard: usize) {
-        let before = std::mem::take(&mut self.shards[shard]);
+        let before = std::mem::replace(&mut self.shards[shard], Shard::new(shard));
         self.len -= before.len;
     }
 
@@ -161,14 +177,32 @@ impl Texts {
     }
 }
 
-impl Default for Shard {
-    fn default() -> Self {
-        let (slots, bytes, free) = (Vec::new(), vec![0; UNIT], BTreeMap::new());
-        Self { slots, len: 0, bytes, free, free_units: 0, earliest: i64::MAX }
+/// The entries of a shard, one after the other.
+pub(super) struct InOrder<'a> {
+    shard: &'a Shard,
+    slots: std::vec::IntoIter<Slot>,
+}
+
+impl InOrder<'_> {
+    pub(super) fn len(&self) -> usize {
+        self.slots.len()
+    }
+
+    pub(super) fn head(&self) -> Option<Entry<'_>> {
+        self.slots.as_slice().first().map(|slot| self.shard.entry(slot.at))
+    }
+
+    pub(super) fn advance(&mut self) {
+        self.slots.next();
     }
 }
 
 impl Shard {
+    fn new(number: usize) -> Self {
+        let (slots, bytes, free) = (Vec::new(), vec![0; UNIT], BTreeMap::new());
+        Self { number, slots, len: 0, bytes, free, free_units: 0, earliest: i64::MAX }
+    }
+
     fn iter(&self) -> impl Iterator<Item = Slot> {
         self.slots.iter().copied().filter(|slot| slot.at != 0)
     }
@@ -284,7 +318,7 @@ impl Shard {
             self.drop_expired(&mut old, watermark_ms, &mut gone);
         }
         self.len = old.len();
-        self.take_slots(slots_for(old.len()));
+        self.take_slots(slots_for(old.len(), self.number));
         for moved in &old {
             let at = self.vacant(moved.hash);
             self.slots[at] = *moved;

@@ -16,7 +16,7 @@ use crate::table::{Table, plugin_column, with_engine_columns};
 
 /// The version of everything here that shapes rows: decoder, assembly, engine's columns, digests. Raised when a new
 /// engine would make other rows of the same input; open epochs of the old one must then be ended by the old one.
-const ROWS_VERSION: u32 = 2;
+const ROWS_VERSION: u32 = 3;
 
 /// Settings of one transform.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -23,6 +23,8 @@ pub(crate) struct Column {
 pub(crate) enum Source {
     /// `from = "field"`
     Row(LitStr),
+    /// `rest`
+    Rest,
     /// `before` or `before = "field"`
     Before(LitStr),
     /// `header = "name"`
@@ -49,6 +51,7 @@ impl Source {
         let source = quote!(::plugin_sdk::Source);
         match self {
             Self::Row(name) => quote!(#source::Row(#name)),
+            Self::Rest => quote!(#source::REST),
             Self::Before(name) => quote!(#source::Before(#name)),
             Self::Header(name) => quote!(#source::Header(#name)),
             Self::Change(name) => {
@@ -62,6 +65,7 @@ impl Source {
     fn key(&self) -> String {
         match self {
             Self::Row(name) => name.value(),
+            Self::Rest => "*".to_owned(),
             Self::Before(name) => format!("before.{}", name.value()),
             Self::Header(name) => format!("header.{}", name.value()),
             Self::Change(name) => format!("change.{}", name.value()),
@@ -72,6 +76,13 @@ impl Source {
     fn checks(&self, ty: &TokenStream, span: Span) -> TokenStream {
         let (fits, message) = match self {
             Self::Row(_) => return TokenStream::new(),
+            Self::Rest => (
+                quote!(matches!(
+                    <#ty as ::plugin_sdk::ColumnType>::TYPE,
+                    ::plugin_sdk::DataType::Scalar(::plugin_sdk::description::ScalarType::Json)
+                )),
+                "the rest of the row is one object: the column has to be Json".to_owned(),
+            ),
             Self::Before(_) => (
                 quote!(<#ty as ::plugin_sdk::ColumnType>::NULLABLE),
                 "not every change has a row before it: the column has to be an Option".to_owned(),
@@ -109,6 +120,7 @@ impl Column {
         match &self.source {
             None => Source::Row(self.name.clone()),
             Some(Source::Row(name)) => Source::Row(name.clone()),
+            Some(Source::Rest) => Source::Rest,
             Some(Source::Before(name)) => Source::Before(name.clone()),
             Some(Source::Header(name)) => Source::Header(name.clone()),
             Some(Source::Change(name)) => Source::Change(name.clone()),
@@ -280,6 +292,7 @@ fn column(field: &syn::Field, allowed: &[&str]) -> Result<Column> {
         codec: None,
         doc: doc(&field.attrs),
     };
+    let one_place = "a column comes from one place: from, rest, before, header or change";
     let mut before_itself = None;
     for attribute in field.attrs.iter().filter(|attribute| attribute.path().is_ident("column")) {
         attribute.parse_nested_meta(|meta| {
@@ -290,12 +303,11 @@ fn column(field: &syn::Field, allowed: &[&str]) -> Result<Column> {
             match key.as_str() {
                 "required" => column.required = Some(meta.path.span()),
                 "before" if !meta.input.peek(Token![=]) => before_itself = Some(meta.path.span()),
-                "name" => column.name = meta.value()?.parse()?,
+                "name" => column.name = not_empty(meta.value()?.parse()?)?,
                 "clickhouse" => column.clickhouse = Some(meta.value()?.parse()?),
                 "codec" => column.codec = Some(meta.value()?.parse()?),
-                _ if column.source.is_some() => {
-                    return Err(meta.error("a column comes from one place: from, before, header or change"));
-                }
+                _ if column.source.is_some() => return Err(meta.error(one_place)),
+                "rest" => column.source = Some(Source::Rest),
                 other => column.source = Some(source(other, meta.value()?.parse()?)?),
             }
             Ok(())
@@ -303,11 +315,11 @@ fn column(field: &syn::Field, allowed: &[&str]) -> Result<Column> {
     }
     if let Some(span) = before_itself {
         if column.source.is_some() {
-            return Err(Error::new(span, "a column comes from one place: from, before, header or change"));
+            return Err(Error::new(span, one_place));
         }
         column.source = Some(Source::Before(column.name.clone()));
     }
-    if let (Some(span), Some(Source::Before(_) | Source::Header(_) | Source::Change(_))) =
+    if let (Some(span), Some(Source::Rest | Source::Before(_) | Source::Header(_) | Source::Change(_))) =
         (column.required, &column.source)
     {
         return Err(Error::new(span, "only a field of the row can be required"));
@@ -323,10 +335,15 @@ fn column(field: &syn::Field, allowed: &[&str]) -> Result<Column> {
     Ok(column)
 }
 
+/// The SDK's word for a field without a name is `rest`.
+fn not_empty(name: LitStr) -> Result<LitStr> {
+    if name.value().is_empty() { Err(Error::new(name.span(), "a column has a name")) } else { Ok(name) }
+}
+
 fn source(key: &str, value: LitStr) -> Result<Source> {
     match key {
-        "from" => Ok(Source::Row(value)),
-        "before" => Ok(Source::Before(value)),
+        "from" => Ok(Source::Row(not_empty(value)?)),
+        "before" => Ok(Source::Before(not_empty(value)?)),
         "header" => Ok(Source::Header(value)),
         _ if change_column(&value).is_some() => Ok(Source::Change(value)),
         _ => {

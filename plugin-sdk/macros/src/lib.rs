@@ -18,6 +18,7 @@ mod table;
 /// | `name = "Order ID"` | the row's field of that name, where it is no Rust name or not a good one |
 /// | `required` | set aside is a message whose row does not name the field at all; else the column is null there |
 /// | `before`, `before = "plan"` | the field as it was before the change: an `Option` |
+/// | `rest` | all fields of the row that no other column reads, as one object: `Json` |
 /// | `header = "trace-id"` | the message's last header of that name: an `Option` of text or bytes |
 /// | `change = "offset"` | what the engine knows of the change: `op`, `deleted`, `version`, `source_timestamp`, `topic`, `partition`, `offset`, `key` |
 #[proc_macro_derive(Row, attributes(column))]
@@ -39,7 +40,7 @@ pub fn derive_row(input: TokenStream) -> TokenStream {
 /// | `name = "…"` | the column's name, where it is not the field's |
 /// | `clickhouse = "LowCardinality(String)"` | its ClickHouse type, where it is not the default one |
 /// | `codec = "Delta, ZSTD(1)"` | its codec |
-/// | `from = "field"`, `before`, `header = "…"`, `change = "…"`, `required` | for a field of type `Pass<T>`: which input column it takes over, as in a row |
+/// | `from = "field"`, `rest`, `before`, `header = "…"`, `change = "…"`, `required` | for a field of type `Pass<T>`: which input column it takes over, as in a row |
 #[proc_macro_derive(Table, attributes(table, column))]
 pub fn derive_table(input: TokenStream) -> TokenStream {
     let input = parse_macro_input!(input as DeriveInput);

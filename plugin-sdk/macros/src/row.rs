@@ -8,7 +8,7 @@ use syn::{DeriveInput, Lifetime, Result};
 use crate::columns::{Column, Struct, replace_lifetimes, static_type};
 
 pub(crate) fn derive(input: &DeriveInput) -> Result<TokenStream> {
-    let row = Struct::new(input, &["name", "before", "header", "change", "required"], Struct::by_source)?;
+    let row = Struct::new(input, &["name", "rest", "before", "header", "change", "required"], Struct::by_source)?;
     let (builders, builders_tokens) = row.builders();
     let (columns, columns_tokens) = columns(&row);
     let write = row.write_function();

@@ -13,16 +13,31 @@ use crate::columns::{Column, Struct, static_type};
 /// What `#[table(…)]` says.
 struct Options {
     name: LitStr,
-    kind: TokenStream,
+    kind: Kind,
     sort_key: Vec<LitStr>,
     partition_by: Option<LitStr>,
     indexes: Vec<TokenStream>,
+    /// Errors about which the struct is a table all the same: without one, each use of it would be an error as well.
+    wrong: TokenStream,
+}
+
+#[derive(Clone, Copy, PartialEq)]
+enum Kind {
+    Append,
+    Current,
 }
 
 pub(crate) fn derive(input: &DeriveInput) -> Result<TokenStream> {
-    let allowed = ["name", "from", "before", "header", "change", "required", "clickhouse", "codec"];
+    let allowed = ["name", "from", "rest", "before", "header", "change", "required", "clickhouse", "codec"];
     let table = Struct::new(input, &allowed, Struct::by_name)?;
-    let Options { name, kind, sort_key, partition_by, indexes } = options(input)?;
+    let Options { name, kind, sort_key, partition_by, indexes, mut wrong } = options(input)?;
+    if let Err(error) = check_sort_key(input, kind, &sort_key, &table.columns) {
+        wrong.extend(error.into_compile_error());
+    }
+    let kind = match kind {
+        Kind::Append => quote!(::plugin_sdk::TableKind::Append),
+        Kind::Current => quote!(::plugin_sdk::TableKind::Current),
+    };
     let (builders, builders_tokens) = table.builders();
     let write = table.write_function();
     let (this, of) = (table.with_lifetime(&quote!('_)), table.with_lifetime(&quote!('row)));
@@ -33,6 +48,7 @@ pub(crate) fn derive(input: &DeriveInput) -> Result<TokenStream> {
         quote!(#checks #misplaced)
     });
     Ok(quote! {
+        #wrong
         #(#checks)*
         #builders_tokens
 
@@ -87,7 +103,7 @@ fn misplaced(column: &Column) -> TokenStream {
         return TokenStream::new();
     }
     let ty = static_type(&column.ty);
-    let message = "from, before, header, change and required are for columns of type Pass<T>: others are made";
+    let message = "from, rest, before, header, change and required are for columns of type Pass<T>: others are made";
     quote_spanned!(column.ty.span()=>
         const _: () = assert!(<#ty as ::plugin_sdk::WriteColumn>::PASSED, #message);
     )
@@ -102,12 +118,18 @@ fn option(value: Option<&LitStr>) -> TokenStream {
 
 fn options(input: &DeriveInput) -> Result<Options> {
     let (mut name, mut kind, mut sort_key, mut partition_by) = (None, None, Vec::new(), None);
-    let mut indexes = Vec::new();
+    let (mut indexes, mut wrong) = (Vec::new(), TokenStream::new());
     for attribute in input.attrs.iter().filter(|attribute| attribute.path().is_ident("table")) {
         attribute.parse_nested_meta(|meta| {
             match meta.path.get_ident().map(Ident::to_string).unwrap_or_default().as_str() {
                 "name" => name = Some(meta.value()?.parse()?),
-                "kind" => kind = Some(table_kind(&meta.value()?.parse()?)?),
+                "kind" => {
+                    let given = table_kind(&meta.value()?.parse()?);
+                    kind = Some(given.unwrap_or_else(|error| {
+                        wrong.extend(error.into_compile_error());
+                        Kind::Append
+                    }));
+                }
                 "sort_key" => sort_key = texts(meta.value()?)?,
                 "partition_by" => partition_by = Some(meta.value()?.parse()?),
                 "index" => indexes.push(index(&meta)?),
@@ -124,6 +146,7 @@ fn options(input: &DeriveInput) -> Result<Options> {
         sort_key,
         partition_by,
         indexes,
+        wrong,
     })
 }
 
@@ -148,10 +171,28 @@ fn index(meta: &ParseNestedMeta<'_>) -> Result<TokenStream> {
     Ok(quote!(::plugin_sdk::description::Index { name: #name, expression: #expression, kind: #kind }))
 }
 
-fn table_kind(kind: &LitStr) -> Result<TokenStream> {
+/// Keys may be expressions, so only plain names are looked up; the engine's own columns begin with an underscore.
+fn check_sort_key(input: &DeriveInput, kind: Kind, sort_key: &[LitStr], columns: &[Column]) -> Result<()> {
+    if kind == Kind::Current && sort_key.is_empty() {
+        let message = "a table of kind \"current\" has a row for each key: say which, as in sort_key = [\"id\"]";
+        return Err(Error::new(input.ident.span(), message));
+    }
+    for key in sort_key {
+        let name = key.value();
+        let plain = name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
+        if plain && !name.starts_with('_') && !columns.iter().any(|column| column.name.value() == name) {
+            let names: Vec<_> = columns.iter().map(|column| column.name.value()).collect();
+            let message = format!("`{name}` is no column of the table; there are {}", names.join(", "));
+            return Err(Error::new(key.span(), message));
+        }
+    }
+    Ok(())
+}
+
+fn table_kind(kind: &LitStr) -> Result<Kind> {
     match kind.value().as_str() {
-        "append" => Ok(quote!(::plugin_sdk::TableKind::Append)),
-        "current" => Ok(quote!(::plugin_sdk::TableKind::Current)),
+        "append" => Ok(Kind::Append),
+        "current" => Ok(Kind::Current),
         _ => Err(Error::new(
             kind.span(),
             "a table is of kind \"append\" (each row stays) or \"current\" (the newest row counts)",

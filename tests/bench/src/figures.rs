@@ -49,17 +49,19 @@ impl Figures {
         serde_json::to_string_pretty(&self.all().collect::<Vec<_>>())
     }
 
-    /// Writes the figures into a file, in place of those of the same names; others in it stay.
+    /// Writes the figures into a file, in place of those of the same names; others in it stay. The machine is named as one of
+    /// them.
     pub(crate) fn write_into(&self, file: &std::path::Path) -> Result<(), crate::Failure> {
         let there = std::fs::read(file).ok();
         let mut all: Vec<serde_json::Value> = there.map_or(Ok(Vec::new()), |there| serde_json::from_slice(&there))?;
         let mut own: Vec<serde_json::Value> = serde_json::from_str(&self.json()?)?;
+        own.push(serde_json::json!({ "name": "machine", "value": machine()? }));
         all.retain(|figure| own.iter().all(|new| new["name"] != figure["name"]));
         all.append(&mut own);
         if let Some(folder) = file.parent() {
             std::fs::create_dir_all(folder)?;
         }
-        Ok(std::fs::write(file, serde_json::to_string_pretty(&all)?)?)
+        Ok(std::fs::write(file, serde_json::to_string_pretty(&all)? + "\n")?)
     }
 
     /// The same for people.
@@ -70,6 +72,15 @@ impl Figures {
             println!("{:<44} {:>10.3} {spread:>19}  {}", figure.name, figure.value, figure.unit);
         }
     }
+}
+
+/// What they were measured on.
+fn machine() -> Result<String, crate::Failure> {
+    let cpus = std::fs::read_to_string("/proc/cpuinfo")?;
+    let values = |name: &'static str| {
+        cpus.lines().filter_map(move |line| line.strip_prefix(name)?.trim_start().strip_prefix(':').map(str::trim))
+    };
+    Ok(format!("{} × {}", values("processor").count(), values("model name").next().unwrap_or(std::env::consts::ARCH)))
 }
 
 fn median(samples: &[f64]) -> Option<f64> {

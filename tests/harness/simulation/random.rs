@@ -189,10 +189,10 @@ async fn exchange(world: &mut World, round: u32, what: What) -> u64 {
 /// Lets the process run until it ends, crashes, is stopped or is ended.
 pub(super) async fn endure(world: &mut World) {
     let patience = Duration::from_millis(world.chance.below(3_000).into());
-    let end = match tokio::time::timeout(patience, world.ended()).await {
-        Ok(end) => end,
-        Err(_) if world.chance.per_mille(500) => world.stop().await,
-        Err(_) => return world.crash().await,
+    let end = match world.ended_within(patience).await {
+        Some(end) => end,
+        None if world.chance.per_mille(500) => world.stop().await,
+        None => return world.crash().await,
     };
     match end {
         End::Crashed

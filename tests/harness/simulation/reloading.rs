@@ -26,7 +26,7 @@ use tokio::time::sleep;
 use super::random::{Outcome, endure};
 use super::remembering::{FOREVER, SILENT, faulty_plugin, remembering_plugin};
 use super::world::{built, version};
-use super::{World, partition};
+use super::{End, World, partition};
 
 /// The key on which versions with a bug trap.
 const BAD: i64 = 3;
@@ -126,9 +126,113 @@ pub(super) async fn run_reloading(world: &mut World) -> Outcome {
     Outcome { faults, wrong, commits: world.disk.commits() }
 }
 
+/// One change of the plugin, in the midst of a run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Change {
+    /// To a version with which lanes go on with what they have at hand.
+    OnTheSpot,
+    /// To one with another table, for which they begin anew.
+    OtherTable,
+    /// To one whose state the one before does not read.
+    OtherState,
+    /// To one that faults and is withdrawn.
+    WithBug,
+    /// To one with another table, and by an operator's word back to the one before.
+    AndBack,
+}
+
+/// What a run with one change came to.
+#[derive(Debug, Default)]
+pub struct Changed {
+    /// Its first process crashed.
+    pub crashed: bool,
+    /// When the lane ran the newcomer, and nothing by it was committed.
+    pub before_first_commit: bool,
+    /// When the newcomer was withdrawn or rolled back from, and nothing by the one before was committed since.
+    pub on_the_way_back: bool,
+    /// The newcomer made an epoch.
+    pub newcomer_ran: bool,
+    /// What was wrong at the end.
+    pub wrong: Vec<String>,
+}
+
+/// Runs one partition, whose plugin changes in the midst, in these two processes and one that ends everything.
+///
+/// # Panics
+/// If the run does not come to its end.
+pub async fn run_change(world: &mut World, change: Change, processes: [Process; 2]) -> Changed {
+    let newcomer = &VARIANTS[match change {
+        Change::OnTheSpot => 1,
+        Change::OtherTable | Change::AndBack => 3,
+        Change::OtherState => 5,
+        Change::WithBug => 8,
+    }];
+    let former = VARIANTS[0].transform.clone();
+    let lasts = matches!(change, Change::WithBug | Change::AndBack);
+    let probation = if lasts { Duration::MAX } else { Duration::from_millis(100) };
+    let rules = Rollout { probation, probation_rows: None, ..Rollout::default() };
+    world.topics.create("t", 1);
+    (world.batch.max_messages, world.until_idle) = (2, false);
+    VARIANTS.iter().for_each(|variant| world.uses(&variant.transform));
+    world.deploy(former.clone());
+    (0..3).for_each(|id| world.event(0, [id, id % 2, id * 300]));
+    let [first, second] = processes;
+    world.start(first);
+    let (lanes, versions) = (world.lanes(), world.plugins().all().remove(0));
+    sleep(Duration::from_millis(80)).await;
+    let coming = version(&newcomer.transform);
+    coming.prepare(&world.tables.open(Process::default())).await.expect("there are all tables");
+    world.on_trial = Some((newcomer.transform.clone(), rules.clone()));
+    versions.try_out(coming.clone(), rules);
+    (3..6).for_each(|id| world.event(0, [id, if id == 4 { BAD } else { id % 2 }, id * 300]));
+    sleep(Duration::from_millis(80)).await;
+    if change == Change::AndBack {
+        world.on_trial = None;
+        versions.replace(version(&former));
+        (6..9).for_each(|id| world.event(0, [id, id % 2, id * 300]));
+    }
+    let mut changed = Changed::default();
+    changed.crashed = matches!(world.ended_within(Duration::from_secs(2)).await, Some(End::Crashed));
+    if changed.crashed {
+        let runs = lanes.all().first().map(|lane| lane.view().version);
+        let makers = world.makers_of_commits();
+        let by_newcomer = makers.iter().filter(|maker| *maker == coming.id()).count();
+        let news = versions.take_news();
+        let withdrawn = news.iter().any(|news| matches!(news, News::Withdrawn { .. }));
+        let rolled_back = change == Change::AndBack && by_newcomer > 0;
+        changed.before_first_commit = runs.as_ref() == Some(coming.id()) && by_newcomer == 0;
+        changed.on_the_way_back = withdrawn || rolled_back && makers.last() == Some(coming.id());
+        // Whoever publishes versions had written down what became of the newcomer, or had not.
+        if withdrawn && world.chance.per_mille(500) {
+            world.on_trial = None;
+        }
+    } else {
+        drop(world.stop().await);
+    }
+    world.start(second);
+    if world.ended_within(Duration::from_secs(2)).await.is_none() {
+        drop(world.stop().await);
+    }
+    world.finish().await;
+    changed.newcomer_ran = world.makers_of_commits().contains(coming.id());
+    changed.wrong = world.wrong_memories();
+    world.check_versions(&mut changed.wrong);
+    changed
+}
+
 impl World {
+    /// The versions by which committed epochs were made, in order; those that needed no intent left out.
+    fn makers_of_commits(&self) -> Vec<VersionId> {
+        let intents = self.disk.intents();
+        let made = |epoch: u64| intents.iter().find(|(_, intent)| intent.epoch == epoch);
+        let commits = self.disk.commits();
+        let makers = commits.iter().filter_map(|(_, commit)| made(commit.epoch));
+        makers.map(|(_, intent)| VersionId::of_intent(intent)).collect()
+    }
+
     /// Each row says which version made it: the one that its epoch was written down with, and that was noted as the maker of
-    /// that epoch. No version with a bug made a row of what it fails on.
+    /// that epoch, and which reads all versions of the state that epochs before were made with. No version with a bug made a
+    /// row of what it fails on.
     fn check_versions(&self, wrong: &mut Vec<String>) {
         let artifacts = Artifacts::open(self.data()).expect("a temporary folder");
         let intents: BTreeMap<_, _> =
@@ -136,12 +240,18 @@ impl World {
         for found in self.topics.partitions() {
             let lane = self.lane(found.partition.partition);
             let makers = artifacts.makers(&lane).expect("they can be read");
+            let mut written = Vec::new();
             for intent in intents.iter().filter(|((of, _), _)| *of == lane.number()).map(|(_, intent)| intent) {
                 let epoch = epoch_column(intent.generation, intent.epoch);
                 let maker = makers.iter().rev().find(|maker| maker.epoch <= epoch);
                 if maker.is_none_or(|maker| VersionId::of_intent(intent) != maker.version()) {
                     wrong.push(format!("{lane}: epoch {} was made by another than {maker:?}", intent.epoch));
                 }
+                let made_by = VARIANTS.iter().find(|it| VersionId::of(&it.transform) == VersionId::of_intent(intent));
+                if made_by.is_none_or(|variant| !version(&variant.transform).reads(&written)) {
+                    wrong.push(format!("{lane}: epoch {} was made over state of versions {written:?}", intent.epoch));
+                }
+                written.extend(intent.state_version);
             }
         }
         for table in self.used.iter().filter(|table| !table.contains("dead_letters")) {
@@ -240,9 +350,14 @@ impl Publisher {
     fn fits(&self, transform: &Transform) -> bool {
         let stays = self.versions.trial().is_some_and(|trial| trial.no_way_back);
         let runs = self.versions.newcomer().filter(|_| stays).unwrap_or_else(|| self.versions.current());
-        let mut kept: Vec<u32> = self.lanes.iter().flat_map(|lane| self.disk.lane(lane).0.state_versions).collect();
+        let mut kept = self.kept();
         kept.extend(runs.transform.state_version());
         version(transform).reads(&kept)
+    }
+
+    /// Versions of the state that lanes keep, or will.
+    fn kept(&self) -> Vec<u32> {
+        self.disk.state_versions(self.versions.tenant(), self.versions.name())
     }
 
     /// An operator's word: one of those that read whatever may be kept.
@@ -271,7 +386,7 @@ impl Publisher {
         let versions = Versions::new(version(&current));
         if let Some((newcomer, rules)) = on_trial {
             versions.try_out(version(&newcomer), rules);
-            versions.trial_was_interrupted();
+            versions.trial_goes_on(&self.kept());
         }
         self.versions = Arc::new(versions);
         self.plugins.insert(self.versions.clone());

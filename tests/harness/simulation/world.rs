@@ -124,7 +124,8 @@ struct Running {
 impl World {
     fn new(seed: u64, window: usize) -> Self {
         let chance = Chance::new(seed);
-        let data = tempfile::tempdir().expect("a temporary folder");
+        // In memory where that can be had: a simulated power cut takes nothing from it, and syncs would take most of a run.
+        let data = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).expect("a temporary folder");
         let mut world = Self {
             topics: SimulatedTopics::new(chance.clone()),
             tables: SimulatedTables::new(window, chance.clone()),
@@ -234,8 +235,8 @@ impl World {
     pub fn start(&mut self, process: Process) {
         let (stopper, stopped) = stop();
         let (lanes, plugins) = (Lanes::default(), Plugins::default());
-        plugins.insert(self.versions());
         let engine = self.engine(&process, plugins.clone(), lanes.clone(), stopped);
+        plugins.insert(self.versions()); // what the disk has kept is known now
         self.running = Some(Running { engine: tokio::spawn(engine.run()), process, stopper, lanes, plugins });
     }
 
@@ -244,7 +245,7 @@ impl World {
         let versions = Versions::new(version(&self.transform));
         if let Some((newcomer, rules)) = &self.on_trial {
             versions.try_out(version(newcomer), rules.clone());
-            versions.trial_was_interrupted();
+            versions.trial_goes_on(&self.disk.state_versions(versions.tenant(), versions.name()));
         }
         Arc::new(versions)
     }
@@ -323,17 +324,29 @@ impl World {
     /// # Panics
     /// If there is no process, or the engine panicked.
     pub async fn ended(&mut self) -> End {
+        self.ended_within(LONGEST_RUN).await.expect("no run takes longer")
+    }
+
+    /// Waits until the process ends, but not longer than this; `None`: it goes on.
+    ///
+    /// # Panics
+    /// If there is no process, or the engine panicked.
+    pub async fn ended_within(&mut self, patience: Duration) -> Option<End> {
         let running = self.running.as_mut().expect("a process");
-        tokio::select! {
-            biased;
-            () = running.process.ended() => {}
-            outcome = &mut running.engine => {
-                self.running = None;
-                return End::Itself(outcome.expect("the engine does not panic"));
+        let ended = async {
+            tokio::select! {
+                biased;
+                () = running.process.ended() => None,
+                outcome = &mut running.engine => Some(outcome),
             }
+        };
+        // Patience is for the process alone: what a crash leaves to be done here is done whole.
+        if let Some(outcome) = timeout(patience, ended).await.ok()? {
+            self.running = None;
+            return Some(End::Itself(outcome.expect("the engine does not panic")));
         }
         self.crash().await;
-        End::Crashed
+        Some(End::Crashed)
     }
 
     /// Ends the process now, as a power cut would.

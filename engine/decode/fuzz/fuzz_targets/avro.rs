@@ -2,13 +2,13 @@
 //! shown as JSON becomes the same from it. Never a panic, a hang, or memory out of proportion.
 #![no_main]
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use arrow_schema::{DataType, Field, Schema, TimeUnit};
 use debezium_decode::avro::{self, Registered};
-use debezium_decode::input::{Format, Input};
-use debezium_decode::{Decoded, Decoder, OwnedMessage, TopicPartition};
+use debezium_decode::input::{Format, Input, REST};
+use debezium_decode::{Decoded, Decoder, EXTENSION_NAME, InputColumn, OwnedMessage, Reading, Source, TopicPartition};
 use decoding::within_budget;
 use libfuzzer_sys::fuzz_target;
 
@@ -39,7 +39,8 @@ fuzz_target!(|data: &[u8]| {
     let message = [&[0, 0, 0, 0, 1][..], datum].concat();
     let format = if choice & 2 == 0 { Format::Flat } else { Format::Envelope };
     let registry = Arc::new(BTreeMap::from([(1, Registered::Schema(schema.clone()))]));
-    let input = Input::by_names(&columns(usize::from(choice >> 2)), format);
+    let mut input = Input::by_names(&columns(usize::from(choice >> 2)), format);
+    input.columns.push(rest());
     // With the message the schema is planned.
     let decoded = within_budget(text.len() + message.len(), || decode(&input, &registry, message.clone()));
     let shown = within_budget(text.len() + message.len(), || avro::as_json(&schema, &message));
@@ -52,6 +53,13 @@ fuzz_target!(|data: &[u8]| {
         assert_eq!(codes(&decoded), codes(&of_json));
     }
 });
+
+/// All that no other column reads.
+fn rest() -> InputColumn {
+    let metadata = HashMap::from([(EXTENSION_NAME.to_owned(), "arrow.json".to_owned())]);
+    let field = Field::new("rest", DataType::Utf8, true).with_metadata(metadata).into();
+    InputColumn { field, source: Source::Row(REST.to_owned()), required: false, reading: Reading::default() }
+}
 
 fn decode(input: &Input, registry: &Arc<avro::Registry>, value: Vec<u8>) -> Decoded {
     let partition = TopicPartition { topic: "t".into(), partition: 0 };

@@ -145,6 +145,14 @@ fn text(out: &mut Vec<u8>, bytes: &[u8]) -> Read<()> {
     Ok(())
 }
 
+/// The key of a field, with the colon.
+pub(super) fn key(name: &str) -> Vec<u8> {
+    let mut key = Vec::new();
+    string(&mut key, name);
+    key.push(b':');
+    key
+}
+
 fn string(out: &mut Vec<u8>, text: &str) {
     serde_json::to_writer(out, text).expect("text, into memory");
 }

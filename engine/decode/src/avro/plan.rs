@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::json;
 use super::schema::{Field, Kind, Schema, TypeId};
 use super::skip::{Run, Skips};
 use crate::decoded::NoOp;
@@ -91,6 +92,12 @@ pub(super) enum Step {
         /// What it says of the change.
         added: Option<Added>,
     },
+    /// A field that goes with the rest of the row.
+    Other {
+        of: TypeId,
+        /// Its name in JSON, and the colon.
+        key: Box<[u8]>,
+    },
 }
 
 /// The fields that `ExtractNewRecordState` adds to a row.
@@ -118,13 +125,18 @@ fn row(schema: &Schema, fields: &[Field], rows: &Rows, flat: bool) -> RowPlan {
     let (mut steps, mut skipped, mut any) = (Vec::new(), Vec::new(), false);
     for field in fields {
         let (slots, added) = (rows.slots_of(&field.name), if flat { added(&field.name) } else { None });
-        if slots.is_empty() && added.is_none() {
+        let unread = slots.is_empty() && added.is_none();
+        if unread && !rows.has_rest() {
             skipped.push(field.of);
             continue;
         }
         any |= !slots.is_empty();
         steps.extend(skip_over(schema, &mut skipped).map(Step::Skip));
-        steps.push(Step::Read { of: field.of, slots: slots.into(), added });
+        steps.push(if unread {
+            Step::Other { of: field.of, key: json::key(&field.name).into() }
+        } else {
+            Step::Read { of: field.of, slots: slots.into(), added }
+        });
     }
     steps.extend(skip_over(schema, &mut skipped).map(Step::Skip));
     let keys = no_op::Keys::of_names(fields.iter().map(|field| field.name.as_bytes()));

@@ -114,7 +114,7 @@ impl<'a> Reading<'a> {
             (_, Some(Row::Record)) => Absent::Null,
             (_, Some(Row::Null) | None) => return Err(envelope::NO_AFTER.into()),
         };
-        if let Some(((_, row), body)) = seen.before.filter(|((_, row), _)| row.any) {
+        if let Some(((_, row), body)) = seen.before.filter(|_| !before.is_empty()) {
             self.body = body;
             self.row(before, row, &plan.wires.before)?;
         }
@@ -266,8 +266,14 @@ impl<'a> Reading<'a> {
                         self.cell(rows, *slot, *of, wires)?;
                     }
                 }
+                Step::Other { of, key } => {
+                    self.json.clear();
+                    json::write(&self.plan.schema, *of, &mut self.body, self.length, self.json)?;
+                    rows.other(key, self.json, wires, self.length)?;
+                }
             }
         }
+        rows.end_object()?;
         Ok(told)
     }
 

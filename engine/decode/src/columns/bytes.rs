@@ -16,6 +16,8 @@ use crate::schema::Wire;
 pub(super) trait Bytes: Debug + Send {
     /// The type of its array: text or bytes.
     type Arrow: ByteArrayType<Offset = i32>;
+    /// Its zero.
+    const ZERO: &[u8] = b"";
 
     /// Appends the value that the cursor is at, which is not null.
     fn read(&mut self, value: &mut Cursor<'_>, wire: &Wire, out: &mut Vec<u8>) -> Read<()>;
@@ -90,7 +92,13 @@ impl<B: Bytes> Column for Variable<B> {
     }
 
     fn push_zero(&mut self) {
-        self.repeat_end();
+        let end = self.data.len();
+        self.data.extend_from_slice(B::ZERO);
+        if self.end_cell().is_err() {
+            // Empty beside 2 GiB: the batch can't take its next value anyway.
+            self.data.truncate(end);
+            self.repeat_end();
+        }
         self.nulls.append_non_null();
     }
 

@@ -180,7 +180,7 @@ fn variable<'m>(value: &mut Cursor<'m>) -> Read<(i32, RawString<'m>)> {
 const MOST_ZEROS: u32 = 1000;
 
 /// Appends the digits of a decimal that is written as base64, for a column of text.
-pub(super) fn append_text(text: &[u8], scale: i32, out: &mut Vec<u8>) -> Read<()> {
+pub(crate) fn append_digits(text: &[u8], scale: i32, out: &mut Vec<u8>) -> Read<()> {
     if scale.unsigned_abs() > MOST_ZEROS {
         return Err(OUT_OF_RANGE);
     }
@@ -204,7 +204,7 @@ pub(super) fn append_text(text: &[u8], scale: i32, out: &mut Vec<u8>) -> Read<()
 /// The same of a `VariableScaleDecimal`.
 pub(super) fn append_variable(value: &mut Cursor<'_>, out: &mut Vec<u8>) -> Read<()> {
     let (scale, unscaled) = variable(value)?;
-    append_text(unscaled.text(&mut Vec::new())?, scale, out)
+    append_digits(unscaled.text(&mut Vec::new())?, scale, out)
 }
 
 fn from_base64<N: Unscaled>(text: &[u8], from: i32, to: i32) -> Read<N> {

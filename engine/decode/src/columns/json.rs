@@ -33,6 +33,8 @@ pub(super) struct Json {
 
 impl Bytes for Json {
     type Arrow = Utf8Type;
+    /// Nothing is no JSON, and ClickHouse's `JSON` wants an object.
+    const ZERO: &[u8] = b"{}";
 
     fn read(&mut self, value: &mut Cursor<'_>, wire: &Wire, out: &mut Vec<u8>) -> Read<()> {
         let holds_json = value.at_string() && *wire != Wire::Plain;

@@ -34,6 +34,7 @@ use arrow_array::types as arrow;
 use arrow_schema::{DataType, Field, TimeUnit};
 
 pub(super) use self::calendar::date_text;
+pub(super) use self::decimal::append_digits;
 pub(super) use self::integer::int64;
 
 use self::bytes::Variable;

@@ -28,7 +28,7 @@ impl Bytes for Text {
         match (value.peek(), wire) {
             (Some(b'"'), Wire::Bytes | Wire::Bits) => Err(BYTES),
             (Some(b'"'), Wire::Decimal { scale }) => {
-                decimal::append_text(value.raw_string()?.text(&mut Vec::new())?, *scale, out)
+                decimal::append_digits(value.raw_string()?.text(&mut Vec::new())?, *scale, out)
             }
             (Some(b'"'), _) => value.raw_string()?.append_to(out),
             (Some(b'{'), _) => decimal::append_variable(value, out).map_err(|_| NOT_TEXT),

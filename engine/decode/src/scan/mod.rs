@@ -38,6 +38,11 @@ impl<'m> Cursor<'m> {
         self.at
     }
 
+    /// The bytes from here to another position, behind this one.
+    pub(super) fn until(&self, end: &Self) -> &'m [u8] {
+        self.bytes.get(self.at..end.at).unwrap_or_default()
+    }
+
     /// The next byte that is not white space, not taken yet.
     #[inline]
     pub(super) fn peek(&mut self) -> Option<u8> {

@@ -10,6 +10,7 @@ mod mongo;
 mod oracle;
 mod policies;
 mod recordings;
+mod rest;
 mod round_trip;
 mod row_schemas;
 
@@ -22,7 +23,7 @@ use proptest::test_runner::{Config as ProptestConfig, RngSeed};
 use super::Decoder;
 use crate::decoded::Decoded;
 use crate::input::EXTENSION_NAME;
-use crate::input::{Format, Input, InputColumn, Source, Tombstone};
+use crate::input::{Format, Input, InputColumn, REST, Source, Tombstone};
 use crate::message::OwnedMessage;
 use crate::partition::TopicPartition;
 use crate::policy::Reading;
@@ -45,6 +46,12 @@ pub(super) fn optional(name: &str, data_type: DataType) -> Field {
 pub(super) fn json(name: &str) -> Field {
     let metadata = std::collections::HashMap::from([(EXTENSION_NAME.to_owned(), "arrow.json".to_owned())]);
     Field::new(name, DataType::Utf8, true).with_metadata(metadata)
+}
+
+/// The column of all that no other one reads.
+pub(super) fn rest() -> InputColumn {
+    let source = Source::Row(REST.to_owned());
+    InputColumn { field: Arc::new(json("*")), source, required: false, reading: Reading::default() }
 }
 
 pub(super) fn input(format: Format, columns: Vec<Field>) -> Input {

@@ -3,7 +3,7 @@
 use arrow_schema::Field;
 use serde_json::{Value, json};
 
-use crate::input::{Format, InputColumn, Source};
+use crate::input::{Format, InputColumn, REST, Source};
 use crate::plugin::{Description, EventTime, Origin, Output, Parameter, StateDescription};
 use crate::state::{OnExpire, StateTable};
 use crate::table::{CLICKHOUSE_TYPE, EXTENSION_NAME, TableKind};
@@ -87,6 +87,8 @@ pub(super) fn source(column: &InputColumn) -> String {
     let name = column.field.name();
     let from = match &column.source {
         Source::Row(field) if field == name => String::new(),
+        Source::Row(field) if field == REST => ", all that no other column reads".to_owned(),
+        Source::Before(field) if field == REST => ", all that no other column reads, before the change".to_owned(),
         Source::Row(field) => format!(", from {field}"),
         Source::Before(field) => format!(", from {field} before the change"),
         Source::Header(header) => format!(", from header {header}"),

@@ -11,7 +11,7 @@ fn said(format: Format, wanted: &[(&str, DataType, bool)], message: &str) -> Vec
     let fields: Vec<_> = wanted.iter().map(|(name, of, null)| Field::new(*name, of.clone(), *null)).collect();
     let wanted: Vec<_> =
         fields.iter().map(|field| Wanted { name: field.name(), field, required: !field.is_nullable() }).collect();
-    let findings = compare(format, &wanted, &sample);
+    let findings = compare(format, &wanted, None, &sample);
     findings.iter().map(|finding| format!("{}: {}", finding.weight, finding.message)).collect()
 }
 

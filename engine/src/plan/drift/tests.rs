@@ -34,7 +34,7 @@ fn lane(drift: &Drift, partition: i32) -> LaneDrift {
     let lane =
         LaneId { tenant: "t".into(), plugin: "p".into(), topic: "orders".into(), topic_id: String::new(), partition };
     let columns = columns.into_iter().enumerate().map(column).collect();
-    LaneDrift { drift: drift.clone(), lane, columns, last: Mutex::default() }
+    LaneDrift { drift: drift.clone(), lane, columns, rest: None, last: Mutex::default() }
 }
 
 fn look(lane: &LaneDrift, schemas: &[&Arc<RowSchema>], nulls: &[usize]) -> usize {
@@ -44,7 +44,7 @@ fn look(lane: &LaneDrift, schemas: &[&Arc<RowSchema>], nulls: &[usize]) -> usize
 
 fn said(from: &Arc<RowSchema>, to: &Arc<RowSchema>) -> Vec<String> {
     let lane = lane(&Drift::default(), 0);
-    let changes = changes(&lane.wanted(), from, to);
+    let changes = changes(&lane.wanted(), None, from, to);
     changes.iter().map(|finding| format!("{}: {}", finding.weight, finding.message)).collect()
 }
 
@@ -140,4 +140,27 @@ fn a_default_that_may_stand_for_a_null_is_named_until_a_null_comes() {
     assert!(warning.starts_with("topic orders, plugin p: status: NULL at the source may come as"), "{warning}");
     look(&lane, &[&schema], &[2]);
     assert_eq!(drift.warnings(), Vec::<String>::new());
+}
+
+#[test]
+fn what_goes_with_the_rest_of_the_row_is_said_so() {
+    let drift = Drift::default();
+    let lane =
+        LaneDrift { rest: Some("it goes to the table in fields, with the rest of the row".into()), ..lane(&drift, 0) };
+    let from = row(&[("id", "int32", ""), ("left", "string", ""), ("wide", "int32", "")]);
+    let to = row(&[("id", "int32", ""), ("note", "string", ""), ("wide", "int64", "")]);
+    look(&lane, &[&from, &to], &[]);
+    let changes = drift.changes();
+    let said: Vec<_> = changes[0].findings.iter().map(|finding| (finding.weight, finding.message.as_str())).collect();
+    assert_eq!(
+        said,
+        [
+            (Weight::Note, "column note was added (Utf8), it goes to the table in fields, with the rest of the row"),
+            (Weight::Note, "column left is gone from the rest of the row"),
+            (
+                Weight::Note,
+                "column wide was Int32 and is Int64, it goes to the table in fields, with the rest of the row"
+            ),
+        ]
+    );
 }

@@ -10,7 +10,7 @@ use arrow_schema::{DataType, Field};
 
 use super::guest::{Guest, Output, column, parameter};
 use super::{HOST, LIMITS, State, context, instance};
-use crate::decode::{Decoder, Reading};
+use crate::decode::{Decoder, EXTENSION_NAME, Reading};
 use crate::input::{ChangeColumn, Decimals, Format, Input, InputColumn, Source, Tombstone};
 use crate::offsets::TopicPartition;
 use crate::plugin::{Answer, Description, LoadError, Origin, Parameter, ParameterType, Plugin, Rows};
@@ -21,6 +21,10 @@ pub(super) const ORDERS_0_2: &[u8] = include_bytes!("contracts/orders-0.2.wasm")
 
 fn text(name: &str, nullable: bool) -> Field {
     Field::new(name, DataType::Utf8, nullable)
+}
+
+fn json(name: &str, nullable: bool) -> Field {
+    text(name, nullable).with_metadata(HashMap::from([(EXTENSION_NAME.to_owned(), "arrow.json".to_owned())]))
 }
 
 fn problems(guest: Guest) -> Vec<String> {
@@ -121,6 +125,8 @@ fn every_kind_of_column_and_table_arrives() {
         of(text("trace", true), Source::Header("traceparent".to_owned()), false),
         of(Field::new("kind", DataType::UInt8, false), Source::Change(ChangeColumn::Op), false),
         of(tags.clone(), Source::Row("tags".to_owned()), false),
+        of(json("*", false), Source::Row(String::new()), false),
+        of(json("before.*", true), Source::Before(String::new()), false),
     ];
     let words = [(CLICKHOUSE_TYPE, "LowCardinality(String)"), (CLICKHOUSE_CODEC, "ZSTD(3)"), (COMMENT, "Who it is")];
     let words: HashMap<_, _> = words.map(|(key, word)| (key.to_owned(), word.to_owned())).into();
@@ -162,6 +168,7 @@ fn sources_that_can_not_fill_their_columns_are_refused() {
         of("b", DataType::Int64, true, Source::Header("b".to_owned())),
         of("c", DataType::Utf8, false, Source::Header(String::new())),
         of("d", DataType::Utf8, true, Source::Change(ChangeColumn::Offset)),
+        of("e", DataType::Utf8, false, Source::Row(String::new())),
         column(Field::new("n", DataType::Int64, false)),
     ];
     let expected = [
@@ -171,6 +178,7 @@ fn sources_that_can_not_fill_their_columns_are_refused() {
         r#"input column "c": name of the header is empty"#,
         r#"input column "c" has to be nullable: not every message has the header"#,
         r#"input column "d" is the change's _offset: Int64, not Utf8"#,
+        r#"input column "e" is the rest of the row, an object: it has to be json, not Utf8"#,
     ];
     assert_eq!(problems(guest), expected);
 }

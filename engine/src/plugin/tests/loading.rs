@@ -195,7 +195,7 @@ fn everything_that_is_wrong_with_a_description_is_said_at_once() {
         r#"input column "n" occurs twice"#,
         r#"input column "_op" is the change's _op: UInt8, not Utf8"#,
         r#"input column "_source_ts" is the change's _source_ts: Timestamp(ms, "UTC"), nullable, not Timestamp(ms, "UTC")"#,
-        r#"input column "": name of the row's field is empty"#,
+        r#"input column "" is the rest of the row, an object: it has to be json, not Int8"#,
         r#"table t: column "far" comes from input column 99, but there are 8"#,
         r#"table t: column "other" is Utf8, but the input column "n" it comes from is Int64"#,
         r#"table t: column "maybe" is not nullable, but the input column "maybe" it comes from is"#,

@@ -37,7 +37,7 @@ pub(crate) struct Options {
     #[arg(long, default_value_t = 15)]
     rounds: u32,
     /// The file that the figures are added to
-    #[arg(long, default_value = "target/bench.json")]
+    #[arg(long, default_value = "bench.json")]
     out: PathBuf,
 }
 

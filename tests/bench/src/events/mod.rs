@@ -9,7 +9,7 @@
 
 mod contestants;
 mod process;
-mod topics;
+pub(crate) mod topics;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -49,7 +49,7 @@ pub(crate) struct Options {
     #[arg(long, value_delimiter = ',', default_value = "engine,naive,naive-history,exactly-once,without")]
     only: Vec<Contestant>,
     /// Where the figures are written
-    #[arg(long, default_value = "target/bench.json")]
+    #[arg(long, default_value = "bench.json")]
     out: PathBuf,
 }
 
@@ -239,7 +239,7 @@ impl Bench<'_> {
     }
 }
 
-fn ask(url: &str, query: &str) -> Result<String, Failure> {
+pub(crate) fn ask(url: &str, query: &str) -> Result<String, Failure> {
     let answer = reqwest::blocking::Client::new().post(url).body(query.to_owned()).send()?;
     let accepted = answer.status().is_success();
     let text = answer.text()?;

@@ -39,7 +39,7 @@ pub(crate) fn ensure(kafka: &str, shape: Shape, messages: u64) -> Result<Topic, 
     let name = format!("bench.orders.{}.{messages}", shape.as_str());
     let there = held(kafka, &name)?;
     if there.is_none() {
-        create(kafka, &name)?;
+        create(kafka, &name, PARTITIONS)?;
     }
     let fill = there.unwrap_or(0) == 0;
     if !fill && there != Some(messages) {
@@ -71,9 +71,9 @@ fn held(kafka: &str, topic: &str) -> Result<Option<u64>, Failure> {
     Ok(Some(messages))
 }
 
-fn create(kafka: &str, topic: &str) -> Result<(), Failure> {
+pub(crate) fn create(kafka: &str, topic: &str, partitions: i32) -> Result<(), Failure> {
     let admin: AdminClient<DefaultClientContext> = config(kafka).create()?;
-    let topic = NewTopic::new(topic, PARTITIONS, TopicReplication::Fixed(1)).set("retention.ms", "-1");
+    let topic = NewTopic::new(topic, partitions, TopicReplication::Fixed(1)).set("retention.ms", "-1");
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     for result in runtime.block_on(admin.create_topics([&topic], &AdminOptions::new()))? {
         result.map_err(|(name, code)| format!("topic {name}: {code}"))?;
@@ -84,13 +84,7 @@ fn create(kafka: &str, topic: &str) -> Result<(), Failure> {
 /// Generates the topic's messages, and sends them if the topic is to be filled: their sizes and the number of bad ones
 /// are known either way.
 fn produce(kafka: &str, shape: Shape, topic: &mut Topic, fill: bool) -> Result<(), Failure> {
-    let producer: ThreadedProducer<DefaultProducerContext> = config(kafka)
-        .set("compression.type", "lz4")
-        .set("linger.ms", "50")
-        .set("batch.size", "1000000")
-        .set("queue.buffering.max.kbytes", "262144")
-        .set("enable.idempotence", "true")
-        .create()?;
+    let producer = producer(kafka)?;
     let mut orders = Orders::new(7, 0, MIX);
     let mut changes = Vec::new();
     for n in 0..topic.messages {
@@ -109,15 +103,28 @@ fn produce(kafka: &str, shape: Shape, topic: &mut Topic, fill: bool) -> Result<(
     Ok(())
 }
 
-#[expect(clippy::disallowed_methods, reason = "no result is waited for: the producer's queue is full")]
-fn send(
-    producer: &ThreadedProducer<DefaultProducerContext>,
-    topic: &str,
-    change: &Change,
-    value: &[u8],
-) -> Result<(), Failure> {
+/// A producer that is made for many messages.
+pub(crate) type Many = ThreadedProducer<DefaultProducerContext>;
+
+pub(crate) fn producer(kafka: &str) -> Result<Many, Failure> {
+    let producer = config(kafka)
+        .set("compression.type", "lz4")
+        .set("linger.ms", "50")
+        .set("batch.size", "1000000")
+        .set("queue.buffering.max.kbytes", "262144")
+        .set("enable.idempotence", "true")
+        .create()?;
+    Ok(producer)
+}
+
+fn send(producer: &Many, topic: &str, change: &Change, value: &[u8]) -> Result<(), Failure> {
     let partition = change.id.rem_euclid(PARTITIONS);
-    let mut record = BaseRecord::to(topic).partition(partition).key(&change.key).payload(value);
+    send_record(producer, BaseRecord::to(topic).partition(partition).key(&change.key).payload(value))
+}
+
+/// Sends a message as soon as there is room for it.
+#[expect(clippy::disallowed_methods, reason = "no result is waited for: the producer's queue is full")]
+pub(crate) fn send_record(producer: &Many, mut record: BaseRecord<'_, Vec<u8>, [u8]>) -> Result<(), Failure> {
     loop {
         match producer.send(record) {
             Ok(()) => return Ok(()),

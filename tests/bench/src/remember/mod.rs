@@ -44,7 +44,7 @@ pub(crate) struct Options {
     #[arg(long, default_value_t = 31)]
     rounds: u64,
     /// The file that the figures are added to
-    #[arg(long, default_value = "target/bench.json")]
+    #[arg(long, default_value = "bench.json")]
     out: PathBuf,
 }
 

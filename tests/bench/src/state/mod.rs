@@ -1,11 +1,11 @@
 //! What keyed state costs in the host: CPU time per key of whole batches, bytes per key, and the time to read it again.
 
 use std::hint::black_box;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use clap::Args;
-use engine::state::{Cells, Disk, OnExpire, Sealed, State, StateTable};
+use engine::state::{Cells, OnExpire, Sealed, State, StateTable};
 
 use crate::Failure;
 use crate::figures::Figures;
@@ -25,28 +25,16 @@ pub(crate) struct Options {
     /// Live keys
     #[arg(long, default_value_t = 10_000_000)]
     keys: u64,
-    /// Only fill a table with 8-byte keys, and say how long it took and how much memory it takes
-    #[arg(long)]
-    fill: bool,
-    /// With --fill: the folder for what this many MiB of memory have no room for
-    #[arg(long, requires = "fill")]
-    folder: Option<PathBuf>,
-    /// With --folder: that memory, MiB
-    #[arg(long, default_value_t = 512)]
-    memory_mib: usize,
     /// Samples
     #[arg(long, default_value_t = 15)]
     rounds: u32,
     /// The file that the figures are added to
-    #[arg(long, default_value = "target/bench.json")]
+    #[arg(long, default_value = "bench.json")]
     out: PathBuf,
 }
 
 /// Runs it.
 pub(crate) fn run(options: &Options) -> Result<(), Failure> {
-    if options.fill {
-        return fill(options);
-    }
     let mut figures = Figures::default();
     measure::<Number>(options, &mut figures)?;
     measure::<Text>(options, &mut figures)?;
@@ -225,76 +213,6 @@ fn keep(state: &mut State, records: &mut Vec<Vec<u8>>) -> Result<(), Failure> {
         Sealed::Snapshot(record) => *records = vec![record],
     }
     Ok(())
-}
-
-/// Fills a table and says what it takes, and how long it takes to read it again; nothing is kept beside it.
-fn fill(options: &Options) -> Result<(), Failure> {
-    let (mut state, began) = (to_fill(options)?, Instant::now());
-    let log = options.folder.as_ref().map(|folder| folder.join("log"));
-    let mut slowest = Duration::ZERO;
-    for from in (0..options.keys).step_by(8_192) {
-        insert::<Number>(&mut state, from)?;
-        let began = Instant::now();
-        let seal = state.seal()?;
-        for file in seal.replaced {
-            std::fs::remove_file(file)?;
-        }
-        if let Some(log) = &log {
-            write(log, seal.changes)?;
-        }
-        slowest = slowest.max(began.elapsed());
-    }
-    let size = state.size(0)?;
-    println!(
-        "{} keys in {:.1} s, the longest sealing {:.2} s; {} MB of memory taken, {} MB of disk; {}; {}",
-        size.entries,
-        began.elapsed().as_secs_f64(),
-        slowest.as_secs_f64(),
-        size.memory_bytes >> 20,
-        size.disk_bytes >> 20,
-        resident("VmRSS")?,
-        resident("VmHWM")?
-    );
-    if let Some(log) = &log {
-        drop(state);
-        let (mut state, began) = (to_fill(options)?, Instant::now());
-        let records = std::fs::read(log)?;
-        let mut rest = records.as_slice();
-        while let Some((length, more)) = rest.split_first_chunk() {
-            let (record, more) = more.split_at(usize::try_from(u64::from_le_bytes(*length))?);
-            state.restore(record)?;
-            rest = more;
-        }
-        state.open_disk()?;
-        println!("read again in {:.2} s, of that {} MB of records", began.elapsed().as_secs_f64(), records.len() >> 20);
-    }
-    Ok(())
-}
-
-/// As a journal does: changes behind what there is, a snapshot in its place.
-fn write(log: &Path, changes: Sealed) -> Result<(), Failure> {
-    use std::io::Write as _;
-    let (begins, record) = match changes {
-        Sealed::Unchanged => return Ok(()),
-        Sealed::Changes(record) => (false, record),
-        Sealed::Snapshot(record) => (true, record),
-    };
-    let mut file = std::fs::File::options().create(true).append(!begins).write(true).truncate(begins).open(log)?;
-    file.write_all(&(record.len() as u64).to_le_bytes())?;
-    Ok(file.write_all(&record)?)
-}
-
-fn to_fill(options: &Options) -> Result<State, Failure> {
-    let Some(folder) = &options.folder else { return Ok(empty(OnExpire::Drop)) };
-    let table = StateTable { name: "t".to_owned(), on_expire: OnExpire::Drop };
-    let mut state = State::new(vec![table], options.memory_mib << 20);
-    state.keep_on(Disk::open(folder, 1, u64::MAX)?);
-    Ok(state)
-}
-
-fn resident(what: &str) -> Result<String, Failure> {
-    let status = std::fs::read_to_string("/proc/self/status")?;
-    Ok(status.lines().find(|line| line.starts_with(what)).unwrap_or_default().to_owned())
 }
 
 fn per_key(took: Duration) -> f64 {

@@ -1,5 +1,6 @@
 //! Topics of one connector's tables, recorded as JSON with schema and as Avro (`schemas/debezium/avro`).
 
+use arrow_array::cast::AsArray;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;
@@ -79,6 +80,33 @@ fn orders_are_the_same_as_in_json_over_a_change_of_schema() {
 #[test]
 fn each_type_of_postgresql_is_the_same_as_in_json() {
     the_same_as_json("type-zoo", "public.type_zoo");
+}
+
+/// The rest of a row is one object in both formats, over a change of schema.
+#[test]
+fn what_is_not_declared_is_the_same_as_in_json() {
+    for (file, name) in [("orders", "inventory.orders"), ("type-zoo", "public.type_zoo")] {
+        let mut input = input(Format::Envelope, vec![Field::new("id", DataType::Int32, true)]);
+        let rest =
+            every_type().into_iter().find(|field| field.metadata().values().any(|it| it == "arrow.json")).unwrap();
+        input.columns.push(crate::input::InputColumn {
+            field: Arc::new(rest.with_name("*")),
+            source: crate::input::Source::Row(crate::input::REST.to_owned()),
+            ..input.columns[0].clone()
+        });
+        input.columns[1].reading.policies.insert(crate::Case::Unavailable, crate::Policy::Keep);
+        let objects = |file: &str| -> Vec<Value> {
+            let decoded = decoder(&input, &recorded_registry()).decode(&topic(file, name));
+            assert!(decoded.rejects.is_empty(), "{:?}", decoded.rejects);
+            let rest = decoded.rows.column(1).as_string::<i32>();
+            rest.iter().map(|rest| serde_json::from_str(rest.unwrap()).unwrap()).collect()
+        };
+        let (avro, json) = (objects(file), objects(&format!("{file}-as-json")));
+        assert_eq!(avro, json);
+        let widths: std::collections::BTreeSet<_> = avro.iter().map(|it| it.as_object().unwrap().len()).collect();
+        println!("{file}: {} rows of {widths:?} fields, the first {}", avro.len(), avro[0]);
+        assert!(file != "orders" || widths.len() > 1, "columns were added: {widths:?}");
+    }
 }
 
 #[test]
