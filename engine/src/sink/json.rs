@@ -6,7 +6,7 @@
 //! | integers | -2^63 to 2^64 - 1; others it does not make a Float64 of |
 //! | other numbers | what Float64 can round to: 1e-400 is 0, 1e400 is refused |
 //! | strings and keys | no half of a surrogate pair |
-//! | paths | each once: neither `{"a":1,"a":2}` nor `{"a.b":1,"a":{"b":2}}`; an object in an array has paths of its own |
+//! | keys, paths | each once: neither `{"a":1,"a":2}` nor `{"a.b":1,"a":{"b":2}}`; an object in an array has paths of its own |
 
 use std::collections::HashSet;
 use std::fmt;
@@ -32,7 +32,11 @@ fn is_value_taken(value: &RawValue, path: Option<&str>, paths: &mut HashSet<Stri
     let first = text.bytes().next().unwrap_or_default();
     if first == b'{' {
         return serde_json::from_str::<Members<'_>>(text).is_ok_and(|Members(members)| {
+            let mut keys = HashSet::new();
             members.into_iter().all(|(key, value)| {
+                if !keys.insert(key.clone()) {
+                    return false;
+                }
                 let path = path.map_or(key.clone(), |path| format!("{path}.{key}"));
                 is_value_taken(value, Some(&path), paths, levels)
             })
@@ -96,12 +100,12 @@ mod tests {
             " {} ",
             r#"{"n":18446744073709551615,"m":-9223372036854775808,"z":-0,"e":1e308,"f":-1e-400}"#,
             r#"{"":1,"s":"\u0000\ud83d\ude80"}"#,
-            r#"{"a":{"b":1},"a":2}"#,
-            r#"{"a":{},"a":2}"#,
             r#"{"l":[{"a":1},{"a":2},[1,"x",null,true]]}"#,
             r#"{"a.b":1,"a":2}"#,
         ];
         let refused = [
+            r#"{"a":{"b":1},"a":2}"#,
+            r#"{"a":{},"a":{}}"#,
             "",
             "1",
             "[]",
@@ -118,8 +122,8 @@ mod tests {
             r#"{"l":[{"a":1,"a":2}]}"#,
             r#"{"":1,"":2}"#,
         ];
-        assert_eq!(taken.map(is_taken), [true; 7]);
-        assert_eq!(refused.map(is_taken), [false; 15]);
+        assert_eq!(taken.map(is_taken), [true; 5]);
+        assert_eq!(refused.map(is_taken), [false; 17]);
         assert!(is_taken(&deep(126)) && !is_taken(&deep(127)) && !is_taken(&deep(100_000)));
         assert!(is_taken(&format!(r#"{{"n":0.{long}}}"#)) && !is_taken(&format!(r#"{{"n":{long}}}"#)));
     }
