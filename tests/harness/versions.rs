@@ -93,8 +93,11 @@ impl Version {
             },
             "event-time": null,
         });
-        for place in ["/input/columns/0/column/data-type", "/outputs/0/columns/0/column/data-type"] {
-            *description.pointer_mut(place).expect("a column") = json!({ "scalar": self.number });
+        let output = |index: usize| format!("/outputs/0/columns/{index}/column/data-type");
+        let taken =
+            [Some("/input/columns/0/column/data-type".to_owned()), Some(output(0)), self.copy.map(|_| output(1))];
+        for place in taken.into_iter().flatten() {
+            *description.pointer_mut(&place).expect("a column") = json!({ "scalar": self.number });
         }
         description
     }
