@@ -308,6 +308,27 @@ fn a_version_that_traps_late_leaves_nothing_but_a_column() {
     }
 }
 
+/// GIVEN a version on trial whose state the one before does not read, WHEN its file is damaged and the engine starts again, THEN
+/// it goes on: with the one before the lanes would stand still.
+#[test]
+fn a_start_goes_on_with_the_version_that_reads_what_is_kept() {
+    let counting = |says: &str, state, reads| Version { counts: true, state, reads, ..Version::new(says) };
+    let mut world = World::start("kept", &counting("one", 1, vec![]));
+    world.rename(&counting("two", 2, vec![1]).wasm());
+    world.wait_for_rows_of("two");
+    let known = world.history().len();
+    world.rename(b"damaged");
+    world.wait_for_note("refused", known);
+    assert!(world.history().iter().all(|note| note["what"] != "passed"), "it is on trial");
+    world.engine.kill();
+    world.engine = world.setup.start();
+    world.engine.wait_until_up();
+    world.wait_for_new_rows();
+    for versions in world.end() {
+        assert_eq!(versions, ["one", "two"]);
+    }
+}
+
 /// GIVEN a project that is not built, WHEN the engine starts, THEN the others run, and where there is none it says what to
 /// run and ends.
 #[test]
