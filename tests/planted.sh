@@ -32,6 +32,13 @@ target=$(realpath -m "${CARGO_TARGET_DIR:-target}")
 build() { cargo test --workspace --locked --no-run --message-format=json "$@" 2>"$copy.log"; }
 # executable NAME: of what cargo says that it has built, the test of that name.
 executable() { grep -o '"executable":"[^"]*/'"$1"'-[0-9a-f]*"' | tail -n 1 | cut -d'"' -f4; }
+# built NAME: builds the test with the bug. One that is as it was before has no bug, and finding nothing would mean nothing.
+built() {
+  local messages
+  messages=$(build --test "$1") || { cat "$copy.log" >&2; return 1; }
+  grep -q '"fresh":false' <<<"$messages" || { echo "nothing was built anew" >&2; return 1; }
+  executable "$1" <<<"$messages"
+}
 
 # A copy, not the sources: whoever stops this must not be left with a bug. It has a target folder of its own, as cargo
 # would take what was built of one folder for the other's; of the dependencies that is a second name for the same file.
@@ -58,16 +65,14 @@ for patch in "${patches[@]}"; do
   outcome="NOT FOUND by $found_by"
   case $found_by in
     seeds*)
-      binary=$(build --test seeds | executable seeds) || true
-      [ -n "$binary" ] || { cat "$copy.log"; exit 1; }
+      binary=$(built seeds)
       # What does not end in paused time never will.
       if ! (cd tests && SEEDS=${found_by#seeds } FAILURES=1 timeout 600 "$binary") >"$copy.log" 2>&1; then
         seed=$(sed -n 's/^SEED=\([0-9]*\) failed:$/\1/p' "$copy.log" | sort -n | head -n 1)
         outcome="found by seed ${seed:-? (no run came to its end)} of ${found_by#seeds }: $(sed -n '/^SEED=/{n;s/^ *//;p;q}' "$copy.log" | cut -c-100)"
       fi ;;
     test*)
-      binary=$(build --test simulation | executable simulation) || true
-      [ -n "$binary" ] || { cat "$copy.log"; exit 1; }
+      binary=$(built simulation)
       (cd tests && timeout 600 "$binary" --exact "${found_by#test }") >"$copy.log" 2>&1 || outcome="found by ${found_by#test }"
       ! grep -q '^running 0 tests' "$copy.log" || outcome="NOT FOUND: there is no test ${found_by#test }" ;;
   esac

@@ -7,6 +7,7 @@
 //! | another one | a version that was good | that one, and the other on trial |
 //! | one that was withdrawn or rolled back from | a version that was good | that one |
 //! | one that is not fit | a version that was good | that one |
+//! | one that is not fit | a version that was on trial, and only it reads what lanes keep | that one |
 //! | any | a version that is pinned | that one |
 //!
 //! What was good comes from the artifacts; where it can't be had any more, as after an upgrade of the engine, the folder
@@ -58,8 +59,15 @@ pub(super) fn first(around: &Surroundings, files: &Files, database: &str, standi
     {
         return First::former(version, Holds::Waiting(held));
     }
-    let good = standing.good.as_ref().filter(|good| **good != held);
-    let good = good.and_then(|good| former(around, &file, good));
+    let other = |id: &Option<VersionId>| {
+        let other = id.as_ref().filter(|id| **id != held);
+        other.and_then(|id| former(around, &file, id))
+    };
+    let good = match other(&standing.good) {
+        // No way back from a trial: the plugin would stand still with the version before.
+        Some(good) if !good.reads(kept) => other(&standing.on_trial).filter(|tried| tried.reads(kept)).or(Some(good)),
+        good => good,
+    };
     if let Some((version, reason)) = standing.banned.as_ref().filter(|(banned, _)| *banned == held)
         && let Some(good) = good
     {

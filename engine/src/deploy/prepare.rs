@@ -226,7 +226,7 @@ pub(super) async fn fit(
         }
         notes.extend(stops.into_iter().chain(others).map(|finding| finding.message));
     }
-    newcomer.prepare(&*world.sink).await.map_err(|error| {
+    newcomer.prepare_beside(&*world.sink, incumbent.map(|(incumbent, _)| incumbent)).await.map_err(|error| {
         if let SinkError::Table { table, mismatch, statement } = error {
             of_folder(Cause::Tables, format!("table {table} does not fit: {mismatch}")).with_statement(statement)
         } else {

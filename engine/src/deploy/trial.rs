@@ -9,8 +9,9 @@
 //! Messages that differ from version to version only by when they came are all that is compared, so small numbers say
 //! little; a fault says something at once. Five dead letters or more among few messages say that the version rejects what it
 //! should not, if so many would come of the share that is allowed less than once in [`ACCIDENT`]; where the version before
-//! has made little, that share is taken to be large. So a version that rejects everything is found out at its fifth
-//! message, and at its fourteenth where there is nothing to compare it with.
+//! has made little, that share is taken to be large, and where it has made nothing, only a version without one good row is
+//! taken back. So a version that rejects everything is found out at its fifth message, or at its fourteenth where there is
+//! nothing to compare it with.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -77,7 +78,8 @@ impl Figures {
     /// margin. Of few messages the share is Laplace's: one more with and one more without. How likely at least so many are
     /// has Chernoff's bound.
     fn explain(&self, margin: f64, newcomer: &Self) -> bool {
-        if newcomer.dead_letters < FEWEST_DEAD_LETTERS {
+        let incomparable = self.messages == 0 && newcomer.dead_letters < newcomer.messages;
+        if newcomer.dead_letters < FEWEST_DEAD_LETTERS || incomparable {
             return true;
         }
         let allowed = (self.dead_letters as f64 + 1.0) / (self.messages as f64 + 2.0) + margin;

@@ -1,6 +1,7 @@
 //! A version of a plugin: its bytes and its settings, ready to run.
 
 use std::fmt;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use tokio::sync::OnceCell;
@@ -10,7 +11,7 @@ use crate::journal::Intent;
 use crate::offsets::LaneId;
 use crate::sink::{Guarantee, Sink, SinkError};
 use crate::source::names_topic;
-use crate::table::TableKind;
+use crate::table::{Table, TableKind};
 use crate::transform::Transform;
 
 /// What makes rows: a plugin's bytes and its settings.
@@ -83,7 +84,17 @@ impl Version {
     /// # Errors
     /// A table does not fit.
     pub async fn prepare(&self, sink: &dyn Sink) -> Result<(), SinkError> {
-        self.prepared.get_or_try_init(|| self.prepare_tables(sink)).await.copied()
+        self.prepare_beside(sink, None).await
+    }
+
+    /// The same, where another version's tables may be ready: those that are the same to the last column are, and the
+    /// server need not be asked.
+    ///
+    /// # Errors
+    /// A table does not fit.
+    pub async fn prepare_beside(&self, sink: &dyn Sink, other: Option<&Self>) -> Result<(), SinkError> {
+        let ready = other.filter(|other| other.is_prepared()).map_or_else(Vec::new, |other| other.transform.tables());
+        self.prepared.get_or_try_init(|| self.prepare_tables(sink, &ready)).await.copied()
     }
 
     /// Whether its tables are ready.
@@ -92,8 +103,8 @@ impl Version {
         self.prepared.initialized()
     }
 
-    async fn prepare_tables(&self, sink: &dyn Sink) -> Result<(), SinkError> {
-        for table in self.transform.tables() {
+    async fn prepare_tables(&self, sink: &dyn Sink, ready: &[Arc<Table>]) -> Result<(), SinkError> {
+        for table in self.transform.tables().into_iter().filter(|table| !ready.contains(table)) {
             if sink.prepare(&table).await? == Guarantee::None {
                 tracing::warn!(
                     table = %table.quoted(),

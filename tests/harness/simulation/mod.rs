@@ -8,7 +8,8 @@
 //! found; `make planted` plants them one at a time, and its README says which seed found them last. One more was planted and
 //! never found, as it is none: a token without the epoch. The rows hold `_epoch`, so the block's digest does.
 //!
-//! Every second seed is a plugin that remembers (`remembering.rs`), the others are messages as they are. Of those, the
+//! Of four seeds, two are messages as they are; one is a plugin that remembers (`remembering.rs`), and one a plugin that changes
+//! under its lanes besides (`reloading.rs`): newcomers on trial, with bugs, with other tables and other state. Of those, the
 //! plugin's tables are compared with what plain Rust makes of the messages (`remembering_oracle.rs`).
 
 mod canonical;

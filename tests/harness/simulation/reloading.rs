@@ -191,8 +191,8 @@ pub async fn run_change(world: &mut World, change: Change, processes: [Process; 
         versions.replace(version(&former));
         (6..9).for_each(|id| world.event(0, [id, id % 2, id * 300]));
     }
-    let mut changed = Changed::default();
-    changed.crashed = matches!(world.ended_within(Duration::from_secs(2)).await, Some(End::Crashed));
+    let crashed = matches!(world.ended_within(Duration::from_secs(2)).await, Some(End::Crashed));
+    let mut changed = Changed { crashed, ..Changed::default() };
     if changed.crashed {
         let runs = lanes.all().first().map(|lane| lane.view().version);
         let makers = world.makers_of_commits();
