@@ -193,10 +193,10 @@ fn silver_equals_source_with_avro_and_without_the_registry() {
     other.wait_until_up();
     let url = format!("registry.url={}", other.url());
     let mut engine = world.setup.start_with(&["--set", &url]);
-    wait_for("the dead letter", ARRIVAL, || {
+    wait_for("a dead letter of each plugin", ARRIVAL, || {
         let letters =
             world.clickhouse.query(&format!("SELECT code, count() FROM {DATABASE}.dead_letters GROUP BY code"));
-        if letters.trim() == "unknown_schema\t1" { Ok(()) } else { Err(format!("{letters}; {}", engine.health())) }
+        if letters.trim() == "unknown_schema\t2" { Ok(()) } else { Err(format!("{letters}; {}", engine.health())) }
     });
     assert!(engine.runs());
     world.equal().unwrap_or_else(|words| panic!("{words}"));
