@@ -16,21 +16,23 @@ use tokio::sync::mpsc;
 use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::{MissedTickBehavior, interval};
 
-use super::deployments::{Deployment, Deployments, Holds};
+use super::deployments::{Deployments, Holds};
 use super::first::{First, first};
 use super::folder::{Change, Files, Folder};
 use super::history::{Entry, History, Standing, What};
+use super::noting::entry;
 use super::orders::Order;
 use super::plugins::Plugins;
-use super::prepare::{Cause, Refusal, Took, World, build, fit, id, read};
+use super::prepare::{Cause, World, id, read};
+use super::preparing::Prepared;
 use super::shadowing::watch_over;
-use super::version::{Version, VersionId};
-use super::versions::{News, Versions};
+use super::version::Version;
+use super::versions::Versions;
 use super::watch::{Watch, read_all};
 use crate::config::{Config, PluginFile, Problems, TENANT, read_plugins};
 use crate::cpu::Cpu;
 use crate::lane::Surroundings;
-use crate::metrics::{Metrics, RunningVersion};
+use crate::metrics::Metrics;
 
 /// How often a version is looked at again that was refused for what may have passed: a table, a topic.
 const AGAIN: Duration = Duration::from_secs(30);
@@ -40,9 +42,9 @@ const ORDERS: usize = 16;
 /// Decides which versions run.
 pub struct Deployer {
     pub(super) around: Surroundings,
-    database: String,
+    pub(super) database: String,
     pub(super) plugins: Plugins,
-    deployments: Deployments,
+    pub(super) deployments: Deployments,
     pub(super) metrics: Arc<Metrics>,
     pub(super) history: History,
     /// Compiles newcomers.
@@ -59,30 +61,12 @@ pub struct Deployer {
 #[derive(Default)]
 pub(super) struct Known {
     /// What its folder holds.
-    files: Option<Arc<Files>>,
+    pub files: Option<Arc<Files>>,
     pub standing: Standing,
-    holds: Holds,
+    pub holds: Holds,
     /// What is being prepared for it: what was begun before counts no more.
-    turn: u64,
-    task: Option<AbortHandle>,
-}
-
-/// A version that was prepared, or what stands against it.
-pub(super) struct Prepared {
-    pub name: String,
     pub turn: u64,
-    pub outcome: Outcome,
-}
-
-pub(super) enum Outcome {
-    /// Of a plugin of which nothing runs yet.
-    First(Box<First>),
-    /// A newcomer to be tried out.
-    Newcomer { version: Arc<Version>, took: Took, notes: Vec<String> },
-    /// A version by an operator's order.
-    Ordered(Box<super::operator::Ordered>),
-    /// Not fit.
-    Refused(Box<Refusal>),
+    pub task: Option<AbortHandle>,
 }
 
 impl Deployer {
@@ -192,7 +176,7 @@ impl Deployer {
     }
 
     /// Lets a plugin begin of which nothing ran.
-    fn begin(&mut self, name: &str, first: First) {
+    pub(super) fn begin(&mut self, name: &str, first: First) {
         let First { current, newcomer, holds, note } = first;
         if let Holds::Refused(refusal) = &holds {
             self.say_refused(name, refusal);
@@ -275,191 +259,6 @@ impl Deployer {
         self.prepare(name, files, file, &versions);
     }
 
-    /// Prepares a newcomer, off the path of the lanes.
-    fn prepare(&mut self, name: &str, files: Arc<Files>, file: PluginFile, versions: &Versions) {
-        let incumbent = reference(versions);
-        let kept = self.kept_now(name, &incumbent);
-        let (world, host, loader) = (self.world(), self.around.host.clone(), self.loader.clone());
-        let seen = files.seen;
-        self.spawn(name, async move {
-            let read = seen.elapsed();
-            let built = loader.run(move || build(&host, file, &files.wasm)).await;
-            let version = match built {
-                Ok(version) => Arc::new(version),
-                Err(refusal) => return Outcome::Refused(Box::new(refusal)),
-            };
-            match fit(&world, &version, Some((&incumbent, &kept))).await {
-                Ok((notes, prepare)) => {
-                    let compiling = version.transform.plugin().map(|plugin| plugin.compiling());
-                    let code = compiling.map(|compiling| (compiling.took, compiling.cached));
-                    Outcome::Newcomer { version, took: Took { read, code, prepare }, notes }
-                }
-                Err(refusal) => Outcome::Refused(Box::new(refusal)),
-            }
-        });
-        self.holds(name, Holds::Preparing);
-    }
-
-    /// Prepares what a plugin begins with that appeared while the engine runs.
-    fn prepare_first(&mut self, name: &str, files: Arc<Files>) {
-        let (around, database, world) = (self.around.clone(), self.database.clone(), self.world());
-        let (standing, kept) = (self.known.entry(name.to_owned()).or_default().standing.clone(), self.kept(name));
-        let loader = self.loader.clone();
-        self.spawn(name, async move {
-            let first = loader.run(move || first(&around, &files, &database, &standing, &kept)).await;
-            let begins = first.newcomer.as_ref().map(|(newcomer, _)| newcomer).or(first.current.as_ref());
-            if let Some(version) = begins.cloned() {
-                match fit(&world, &version, None).await {
-                    Ok((notes, _)) => notes.iter().for_each(|note| tracing::info!(version = %version.id(), "{note}")),
-                    Err(refusal) => return Outcome::Refused(Box::new(refusal)),
-                }
-            }
-            Outcome::First(Box::new(first))
-        });
-        self.holds(name, Holds::Preparing);
-    }
-
-    /// Begins something for a plugin, in place of what was begun before.
-    pub(super) fn spawn(&mut self, name: &str, work: impl Future<Output = Outcome> + Send + 'static) {
-        self.drop_task(name);
-        let known = self.known.entry(name.to_owned()).or_default();
-        let (turn, name) = (known.turn, name.to_owned());
-        known.task = Some(self.preparing.spawn(async move { Prepared { outcome: work.await, name, turn } }));
-    }
-
-    fn drop_task(&mut self, name: &str) {
-        let known = self.known.entry(name.to_owned()).or_default();
-        known.turn += 1;
-        if let Some(task) = known.task.take() {
-            task.abort();
-        }
-    }
-
-    fn prepared(&mut self, prepared: Prepared) {
-        let Prepared { name, turn, outcome } = prepared;
-        if self.known.get(&name).is_none_or(|known| known.turn != turn) {
-            return; // the folder has changed since
-        }
-        match outcome {
-            Outcome::First(first) => self.begin(&name, *first),
-            Outcome::Newcomer { version, took, notes } => self.try_out(&name, &version, took, &notes),
-            Outcome::Ordered(ordered) => self.ordered(&name, *ordered),
-            Outcome::Refused(refusal) => self.refused(&name, *refusal),
-        }
-    }
-
-    /// Lets a newcomer run that was found fit.
-    fn try_out(&mut self, name: &str, version: &Arc<Version>, took: Took, notes: &[String]) {
-        let Some(versions) = self.plugins.get(TENANT, name) else { return };
-        if let Err(error) = self.around.artifacts.keep(&version.transform) {
-            let why = crate::disposition::in_words(&error);
-            return self.refused(name, Refusal::of_folder(Cause::Disk, &version.file.folder, why));
-        }
-        let Took { read, code, prepare } = took;
-        let (read_ms, prepare_ms) = (read.as_millis(), prepare.as_millis());
-        let (code_ms, cached) = code.map_or((0, false), |(took, cached)| (took.as_millis(), cached));
-        self.loaded(name, took);
-        let rules = version.file.rollout.clone();
-        let current = reference(&versions);
-        if current.id() == version.id() {
-            // Other topics or rules, or the version before is there again.
-            let was = versions.newcomer().filter(|newcomer| newcomer.id() != version.id());
-            versions.replace(version.clone());
-            if let Some(was) = was {
-                let reason = "its folder holds it again".to_owned();
-                let entry = Entry { reason, before: Some(was.id().clone()), ..entry_of(version, What::Started) };
-                self.note(name, entry);
-            }
-            tracing::info!(plugin = name, version = %version.id(), "plugin.toml was taken over");
-        } else {
-            if versions.trial().is_some_and(|trial| trial.no_way_back) {
-                self.promote(name, &versions, &current, "what it keeps can't be read by the version before");
-            }
-            for note in notes {
-                tracing::info!(plugin = name, version = %version.id(), "{note}");
-            }
-            tracing::info!(
-                plugin = name, from = %current.id(), to = %version.id(), says = version.says(), read_ms, code_ms, cached,
-                prepare_ms, "a new version is on trial"
-            );
-            let reason = notes.join("; ");
-            self.note(name, Entry { reason, before: Some(current.id().clone()), ..entry_of(version, What::Trial) });
-            watch_over(&versions, version.clone(), rules);
-            self.metrics.versions().swapped(TENANT, name);
-        }
-        self.holds(name, Holds::Running);
-    }
-
-    fn loaded(&self, name: &str, Took { read, code, prepare }: Took) {
-        let metrics = self.metrics.versions();
-        metrics.loaded(TENANT, name, "read", read);
-        if let Some((took, cached)) = code {
-            metrics.loaded(TENANT, name, if cached { "cached" } else { "compile" }, took);
-        }
-        metrics.loaded(TENANT, name, "prepare", prepare);
-    }
-
-    /// Makes a newcomer the current version.
-    pub(super) fn promote(&mut self, name: &str, versions: &Versions, newcomer: &Arc<Version>, reason: &str) {
-        let before = Some(versions.current().id().clone());
-        versions.replace(newcomer.clone());
-        self.note(name, Entry { reason: reason.to_owned(), before, ..entry_of(newcomer, What::Promoted) });
-    }
-
-    /// Says why a version is not let in, once; what runs goes on.
-    fn refused(&mut self, name: &str, refusal: Refusal) {
-        let said = self.known.get(name).is_some_and(|known| known.holds == Holds::Refused(refusal.clone()));
-        if !said {
-            self.say_refused(name, &refusal);
-            if let Some(version) = &refusal.version {
-                self.note(name, Entry { reason: refusal.to_string(), ..entry(version.clone(), What::Refused) });
-            }
-        }
-        self.holds(name, Holds::Refused(refusal));
-    }
-
-    fn say_refused(&self, name: &str, refusal: &Refusal) {
-        let goes_on = self.plugins.get(TENANT, name).map(|versions| versions.current().id().to_string());
-        self.metrics.versions().refused(TENANT, name, refusal.cause.as_str());
-        tracing::error!(plugin = name, cause = refusal.cause.as_str(), goes_on, "not taken from its folder: {refusal}");
-    }
-
-    /// What lanes have to tell.
-    fn hear(&mut self) {
-        for versions in self.plugins.all() {
-            let name = versions.name().to_owned();
-            for news in versions.take_news() {
-                match news {
-                    News::Withdrawn { version, reason, at } => {
-                        let place = at.map(|(lane, offset)| format!(" ({lane}, offset {offset})")).unwrap_or_default();
-                        let reason = format!("{reason}{place}");
-                        self.metrics.versions().withdrawn(TENANT, &name);
-                        let before = Some(versions.current().id().clone());
-                        self.note(
-                            &name,
-                            Entry { reason: reason.clone(), before, ..entry(version.clone(), What::Withdrawn) },
-                        );
-                        self.holds(&name, Holds::Withdrawn { version, reason });
-                    }
-                    News::Passed { version } => {
-                        self.note(
-                            &name,
-                            Entry {
-                                plugin_version: versions.current().says().to_owned(),
-                                ..entry(version, What::Passed)
-                            },
-                        );
-                        self.show(&name);
-                    }
-                    News::Moved { lane, version, offset } => {
-                        tracing::debug!(%lane, %version, offset, "first epoch of a version");
-                    }
-                }
-            }
-            self.look_at_shadow(&name, &versions);
-        }
-    }
-
     /// Looks again at what may have passed.
     fn look_again(&mut self) {
         let passes = |known: &Known| matches!(&known.holds, Holds::Refused(refusal) if refusal.cause.passes());
@@ -474,56 +273,8 @@ impl Deployer {
         }
     }
 
-    /// Notes what happened to a version. Without the note, a restart decides by what was noted before: that is no reason to
-    /// stop what runs.
-    pub(super) fn note(&mut self, name: &str, mut entry: Entry) {
-        let again = |known: &Known| known.standing.last.as_ref() == Some(&(entry.what, entry.version.clone()));
-        if entry.what == What::Refused && self.known.get(name).is_some_and(again) {
-            return; // at another start
-        }
-        entry.at_ms = self.around.clock.now_ms();
-        if let Err(error) = self.history.note(TENANT, name, &entry) {
-            tracing::error!(plugin = name, %error, "the history can't be written");
-        }
-        if let Some(known) = self.known.get_mut(name) {
-            known.standing.follow(&entry);
-        }
-    }
-
-    pub(super) fn holds(&mut self, name: &str, holds: Holds) {
-        let known = self.known.entry(name.to_owned()).or_default();
-        known.holds = holds.clone();
-        let pinned = known.standing.pinned.clone();
-        self.deployments.set(TENANT, name, Deployment { holds, pinned });
-        self.show(name);
-    }
-
-    /// Shows which versions run.
-    fn show(&self, name: &str) {
-        let Some(versions) = self.plugins.get(TENANT, name) else { return };
-        let running = |version: &Version, role| RunningVersion {
-            version: version.says().to_owned(),
-            digest: version.id().plugin_digest.clone(),
-            settings: version.id().settings_digest.clone(),
-            role,
-        };
-        let newcomer = versions.newcomer().map(|newcomer| running(&newcomer, "trial"));
-        let all = [running(&versions.current(), "current")].into_iter().chain(newcomer).collect();
-        self.metrics.versions().running(TENANT, name, all);
-    }
-
-    fn standing(&self, name: &str) -> Standing {
-        match self.history.of(TENANT, name) {
-            Ok(entries) => Standing::of(&entries),
-            Err(error) => {
-                tracing::error!(plugin = name, %error, "the history can't be read: the folder alone decides");
-                Standing::default()
-            }
-        }
-    }
-
     /// Versions of the state that the lanes of a plugin keep.
-    fn kept(&self, name: &str) -> Vec<u32> {
+    pub(super) fn kept(&self, name: &str) -> Vec<u32> {
         self.around.journal.state_versions(TENANT, name).unwrap_or_else(|error| {
             // Each lane compares again when it begins.
             let error = crate::disposition::in_words(&error);
@@ -545,12 +296,6 @@ impl Deployer {
     }
 }
 
-/// The version that a newcomer is compared with: one on trial only where there is no way back from it.
-pub(super) fn reference(versions: &Versions) -> Arc<Version> {
-    let stays = versions.trial().is_some_and(|trial| trial.no_way_back);
-    versions.newcomer().filter(|_| stays).unwrap_or_else(|| versions.current())
-}
-
 fn is_same_place(one: &PluginFile, other: &PluginFile) -> bool {
     one.topics == other.topics
         && one.start == other.start
@@ -567,15 +312,6 @@ fn held(change: Change) -> Option<Arc<Files>> {
 
 fn name(folder: &Path) -> String {
     folder.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned())
-}
-
-/// A note; the time is set when it is written.
-pub(super) fn entry(version: VersionId, what: What) -> Entry {
-    Entry { at_ms: 0, version, plugin_version: String::new(), what, reason: String::new(), before: None }
-}
-
-pub(super) fn entry_of(version: &Version, what: What) -> Entry {
-    Entry { plugin_version: version.says().to_owned(), ..entry(version.id().clone(), what) }
 }
 
 fn no_thread(folder: &Path, error: &std::io::Error) -> Problems {

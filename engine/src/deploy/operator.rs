@@ -5,12 +5,14 @@ use std::sync::Arc;
 use tokio::sync::oneshot;
 
 use super::compare::{Compatibility, compare};
-use super::deployer::{Deployer, Outcome, entry_of, reference};
+use super::deployer::Deployer;
 use super::deployments::Holds;
 use super::first::former;
 use super::history::{Entry, What};
+use super::noting::entry_of;
 use super::orders::{Command, Order, OrderError};
 use super::prepare::fit;
+use super::preparing::{Outcome, reference};
 use super::version::{Version, VersionId};
 use super::versions::Versions;
 use super::watch::Watch;
@@ -74,7 +76,7 @@ impl Deployer {
         let Some(pinned) = pinned else {
             return Err(OrderError::Refused(format!("plugin {plugin} is not pinned")));
         };
-        self.note(plugin, super::deployer::entry(pinned, What::Unpinned));
+        self.note(plugin, super::noting::entry(pinned, What::Unpinned));
         self.consider(plugin);
         Ok(format!("the folder of plugin {plugin} decides again"))
     }

@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
-use super::deployer::{Deployer, entry_of};
+use super::deployer::Deployer;
 use super::deployments::Holds;
 use super::history::{Entry, What};
+use super::noting::entry_of;
 use super::orders::OrderError;
 use super::shadow::{Shadow, ShadowVerdict};
 use super::version::Version;
