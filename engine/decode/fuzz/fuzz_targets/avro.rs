@@ -40,7 +40,7 @@ fuzz_target!(|data: &[u8]| {
     let format = if choice & 2 == 0 { Format::Flat } else { Format::Envelope };
     let registry = Arc::new(BTreeMap::from([(1, Registered::Schema(schema.clone()))]));
     let mut input = Input::by_names(&columns(usize::from(choice >> 2)), format);
-    input.columns.push(rest());
+    input.columns.push(all_others());
     // With the message the schema is planned.
     let decoded = within_budget(text.len() + message.len(), || decode(&input, &registry, message.clone()));
     let shown = within_budget(text.len() + message.len(), || avro::as_json(&schema, &message));
@@ -55,7 +55,7 @@ fuzz_target!(|data: &[u8]| {
 });
 
 /// All that no other column reads.
-fn rest() -> InputColumn {
+fn all_others() -> InputColumn {
     let metadata = HashMap::from([(EXTENSION_NAME.to_owned(), "arrow.json".to_owned())]);
     let field = Field::new("rest", DataType::Utf8, true).with_metadata(metadata).into();
     InputColumn { field, source: Source::Row(REST.to_owned()), required: false, reading: Reading::default() }
