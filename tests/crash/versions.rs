@@ -56,6 +56,16 @@ fn rows_and_state_are_exact_after_deaths_while_versions_change() {
     kafka.create_topic(TOPIC, PARTITIONS);
     let setup = engine(&kafka, &clickhouse, "versions");
     let numbers = Numbers::start(kafka.producer(), TOPIC, PARTITIONS);
+    // The first version is one that was found good when others come.
+    let mut first = setup.start();
+    for table in ["passed", "counted"] {
+        wait_for("rows by the first version", ARRIVAL, || {
+            assert!(first.runs(), "{}", first.output());
+            let rows = clickhouse.try_query(&format!("SELECT count() FROM versions.{table} FORMAT TSV"));
+            if rows.as_ref().is_ok_and(|rows| rows.trim() != "0") { Ok(()) } else { Err(format!("{rows:?}")) }
+        });
+    }
+    first.kill();
     let ends = Arc::new(AtomicBool::new(false));
     let publisher = {
         let (ends, sent, random) = (ends.clone(), numbers.count(), Random::new(seed()));

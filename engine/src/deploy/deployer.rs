@@ -31,6 +31,7 @@ use super::versions::Versions;
 use super::watch::{Watch, read_all};
 use crate::config::{Config, PluginFile, Problems, TENANT, read_plugins};
 use crate::cpu::Cpu;
+use crate::disposition::in_words;
 use crate::lane::Surroundings;
 use crate::metrics::Metrics;
 
@@ -183,6 +184,10 @@ impl Deployer {
         }
         if let Some(current) = current {
             let versions = Arc::new(Versions::new(current.clone()));
+            if let Err(error) = self.around.artifacts.keep(&current.transform) {
+                // Its first epoch will stop for it; what the history calls good, a start has to be able to go back to.
+                tracing::error!(plugin = name, error = in_words(&error), "the version can't be kept");
+            }
             if let Some((what, version)) = note {
                 let says = newcomer.as_ref().map_or(&current, |(newcomer, _)| newcomer).says().to_owned();
                 let before = newcomer.as_ref().map(|_| current.id().clone());
@@ -277,7 +282,7 @@ impl Deployer {
     pub(super) fn kept(&self, name: &str) -> Vec<u32> {
         self.around.journal.state_versions(TENANT, name).unwrap_or_else(|error| {
             // Each lane compares again when it begins.
-            let error = crate::disposition::in_words(&error);
+            let error = in_words(&error);
             tracing::warn!(plugin = name, error, "what is kept can't be looked at");
             Vec::new()
         })
