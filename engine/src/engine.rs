@@ -5,6 +5,7 @@
 //! come, go and change while it runs: lanes begin and end with them.
 
 mod keeper;
+mod unclaimed;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -26,6 +27,9 @@ use crate::source::Found;
 use crate::stop::{Stop, Stopper, stop};
 use crate::table::TableKind;
 use keeper::Keeper;
+use unclaimed::Strangers;
+
+pub use unclaimed::UNCLAIMED;
 
 /// How often new topics and partitions are looked for.
 const DISCOVERY_INTERVAL: Duration = Duration::from_secs(2);
@@ -86,6 +90,7 @@ pub struct Engine {
     names: BTreeMap<tokio::task::Id, LaneId>,
     /// Partitions of each plugin's topics, by a lane of each (its partition is 0), as the journal knows them.
     partitions: BTreeMap<LaneId, i32>,
+    strangers: Strangers,
     stop: Stop,
 }
 
@@ -137,7 +142,8 @@ impl Engine {
         stop: Stop,
     ) -> Self {
         let (running, kept, names) = (JoinSet::new(), BTreeMap::new(), BTreeMap::new());
-        Self { config, around, plugins, lanes, metrics, running, kept, names, partitions: BTreeMap::new(), stop }
+        let (partitions, strangers) = (BTreeMap::new(), Strangers::default());
+        Self { config, around, plugins, lanes, metrics, running, kept, names, partitions, strangers, stop }
     }
 
     /// Runs until it is told to stop, or until everything is idle if so configured.
@@ -175,6 +181,7 @@ impl Engine {
 
     /// Starts a lane for each partition that has none. Says whether the source could be asked for all of them.
     async fn discover(&mut self) -> bool {
+        self.strangers.follow(&self.plugins, &self.around.host, &self.config);
         let mut complete = true;
         let mut new = Vec::new();
         for versions in self.plugins.all() {

@@ -32,7 +32,7 @@ use crate::replay::{Pending, ReplayError};
 use crate::server::control::{Control, TOKEN};
 use crate::server::{Shown, listen, thread_stages};
 use crate::sink::{ClickHouse, SinkError};
-use crate::source::{FileSource, KafkaSource, Source, SourceError};
+use crate::source::{Budget, FileSource, KafkaSource, SharedSource, Source, SourceError};
 use crate::stop::{Stop, Stopper};
 use crate::verify::watch::watch;
 
@@ -179,11 +179,12 @@ pub(super) fn surroundings(config: &Config, host: Host) -> Result<(Surroundings,
     std::fs::create_dir_all(data_dir).map_err(|source| RunningError::DataDir { path: data_dir.clone(), source })?;
     let clickhouse = Arc::new(ClickHouse::new(config.clickhouse.clone())?);
     let artifacts = Artifacts::open(data_dir)?;
+    let registry = registry(config, &artifacts)?;
     let around = Surroundings {
-        source: source(config)?,
+        source: shared(config, registry.clone())?,
         sink: clickhouse.clone(),
         journal: Arc::new(LocalJournal::open(data_dir)?),
-        registry: registry(config, &artifacts)?,
+        registry,
         artifacts,
         host,
         cpu: Cpu::start(cores()).map_err(RunningError::Threads)?,
@@ -204,6 +205,19 @@ pub(super) fn source(config: &Config) -> Result<Arc<dyn Source>, SourceError> {
         Input::Kafka(settings) => Arc::new(KafkaSource::new(settings)?),
         Input::Files(files) => Arc::new(FileSource::new(files.clone())),
     })
+}
+
+/// The source of the settings, read once for all lanes that share a topic.
+fn shared(config: &Config, registry: Option<Arc<Registry>>) -> Result<Arc<dyn Source>, SourceError> {
+    let (inner, budget): (Arc<dyn Source>, _) = match &config.input {
+        Input::Kafka(settings) => {
+            let kafka = KafkaSource::new(settings)?;
+            let budget = kafka.budget();
+            (Arc::new(kafka), budget)
+        }
+        Input::Files(files) => (Arc::new(FileSource::new(files.clone())), Budget::new(config.batch.max_bytes * 4)),
+    };
+    Ok(Arc::new(SharedSource::new(inner, budget, registry)))
 }
 
 /// Says in the log how each plugin fits its topics and tables, while the lanes begin: a lane refuses what it can't do

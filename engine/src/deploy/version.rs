@@ -133,7 +133,8 @@ impl Version {
             let limits = version.transform.settings().limits;
             Some((tables, limits.state_bytes, limits.state_disk_bytes))
         };
-        self.transform.decodes() == other.transform.decodes()
+        self.transform.part() == other.transform.part()
+            && self.transform.decodes() == other.transform.decodes()
             && self.tables() == other.tables()
             && kept(self) == kept(other)
     }

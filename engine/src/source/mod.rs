@@ -6,21 +6,31 @@
 //! **Assumed.** Whoever opens a reader knows the position: the journal, not the source, remembers it.
 //! **After a crash** nothing here needs recovery: readers are opened anew where the journal says.
 
+mod budget;
 mod file;
+mod filtered;
 mod kafka;
+mod part;
+mod shared;
 mod simulated;
 mod topics;
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::FutureExt;
 use futures::future::BoxFuture;
 
 use crate::batch::RawBatch;
 use crate::offsets::TopicPartition;
+use crate::registry::RegistryError;
 
+pub use budget::Budget;
 pub use file::{FILE_THREADS, FileSource};
+pub use filtered::open_part;
 pub use kafka::{KafkaMessage, KafkaSettings, KafkaSource};
+pub use part::{Claims, Filter, Part, Unclaimed};
+pub use shared::{SharedMessage, SharedSource};
 pub use simulated::{SimulatedSource, SimulatedTopics};
 pub use topics::{check_topic, names_topic};
 
@@ -74,6 +84,18 @@ pub trait Source: Send + Sync {
     /// Opens a reader of one partition. Several readers of the same partition may be open at a time, each with a
     /// position of its own. Dropping the reader closes it.
     fn open<'a>(&'a self, found: &'a Found, start: Start) -> BoxFuture<'a, Result<Box<dyn Reader>, SourceError>>;
+
+    /// Opens a lane's reader of a part of a partition. Where lanes read parts of one partition, a source may read it once for
+    /// all of them, as [`SharedSource`] does; others give the messages of the part from a reader of their own, and see no
+    /// columns in Avro.
+    fn follow<'a>(
+        &'a self,
+        found: &'a Found,
+        start: Start,
+        part: &'a Part,
+    ) -> BoxFuture<'a, Result<Box<dyn Reader>, SourceError>> {
+        async move { Ok(filtered::filter(self.open(found, start).await?, found, start, part, None)) }.boxed()
+    }
 
     /// The first offset that a partition holds and its end, as a reader would find them now.
     fn bounds<'a>(&'a self, partition: &'a TopicPartition) -> BoxFuture<'a, Result<(i64, i64), SourceError>>;
@@ -163,6 +185,9 @@ pub enum SourceError {
         /// The lane's position in the old topic.
         position: i64,
     },
+    /// Whose messages are can't be told, as their schemas can't be had.
+    #[error(transparent)]
+    Registry(#[from] RegistryError),
     /// Wrong settings, credentials or file. The lane stops.
     #[error("{message}")]
     Refused {

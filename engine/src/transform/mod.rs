@@ -30,6 +30,7 @@ use crate::offsets::LaneId;
 use crate::plugin::{EventTime, Host, LoadError, Output, Plugin};
 use crate::registry::Schemas;
 use crate::sink::{bronze_table, dead_letter_table};
+use crate::source::Part;
 use crate::state::{DUE_ROWS, Sealed, State, StateError};
 use crate::table::Table;
 
@@ -51,6 +52,7 @@ pub const CHUNK_MESSAGES: usize = 8192;
 pub struct Transform {
     settings: Arc<TransformSettings>,
     settings_digest: Arc<str>,
+    part: Part,
     /// The value of `_plugin`, where it is asked for.
     made_by: Option<Arc<str>>,
     work: Work,
@@ -64,6 +66,8 @@ enum Work {
     Plugin { plugin: Plugin, outputs: Arc<[Output]>, tables: Arc<[Arc<Table>]>, event_time: Option<EventTime> },
     /// Messages as they are.
     Bronze { table: Arc<Table> },
+    /// Messages that nobody claims, to the dead letters.
+    Unclaimed,
 }
 
 impl Work {
@@ -74,7 +78,7 @@ impl Work {
                 let digest = plugin.digest();
                 Some(format!("{}@{}", plugin.description().version, digest.get(..12).unwrap_or(digest)))
             }
-            Self::Bronze { .. } => None,
+            Self::Bronze { .. } | Self::Unclaimed => None,
         }
     }
 }
@@ -230,6 +234,7 @@ impl Transform {
         let dead_letters = Arc::new(dead_letter_table(&settings.database, &settings.dead_letters));
         let work = match (&settings.kind, wasm) {
             (Kind::Bronze { table }, _) => Work::Bronze { table: Arc::new(bronze_table(&settings.database, table)) },
+            (Kind::Unclaimed { .. }, _) => Work::Unclaimed,
             (Kind::Plugin, Some(wasm)) => {
                 let plugin = host.load(wasm)?;
                 let tables = settings.tables(plugin.description())?;
@@ -243,8 +248,9 @@ impl Transform {
             (Kind::Plugin, None) => return Err(SettingsError::NoPlugin.into()),
         };
         let settings_digest = settings.digest().into();
+        let part = settings.part();
         let made_by = work.name().filter(|_| settings.plugin_column).map(Into::into);
-        Ok(Self { settings: Arc::new(settings), settings_digest, made_by, work, dead_letters, impatient: false })
+        Ok(Self { settings: Arc::new(settings), settings_digest, part, made_by, work, dead_letters, impatient: false })
     }
 
     /// The settings that it was made with.
@@ -259,12 +265,18 @@ impl Transform {
         &self.settings_digest
     }
 
+    /// The part of its topics that it reads.
+    #[must_use]
+    pub fn part(&self) -> &Part {
+        &self.part
+    }
+
     /// Digest of the plugin's bytes, in hex; empty for bronze.
     #[must_use]
     pub fn plugin_digest(&self) -> &str {
         match &self.work {
             Work::Plugin { plugin, .. } => plugin.digest(),
-            Work::Bronze { .. } => "",
+            Work::Bronze { .. } | Work::Unclaimed => "",
         }
     }
 
@@ -279,7 +291,7 @@ impl Transform {
     pub fn plugin(&self) -> Option<&Plugin> {
         match &self.work {
             Work::Plugin { plugin, .. } => Some(plugin),
-            Work::Bronze { .. } => None,
+            Work::Bronze { .. } | Work::Unclaimed => None,
         }
     }
 
@@ -289,6 +301,7 @@ impl Transform {
         let own = match &self.work {
             Work::Plugin { tables, .. } => tables.to_vec(),
             Work::Bronze { table } => vec![table.clone()],
+            Work::Unclaimed => Vec::new(),
         };
         own.into_iter().chain([self.dead_letters.clone()]).collect()
     }
@@ -306,10 +319,14 @@ impl Transform {
         self.state_version().is_some() || self.event_time().is_some()
     }
 
-    /// Whether messages are decoded, so that their schemas are needed.
+    /// Whether messages are decoded or looked at, so that their schemas are needed.
     #[must_use]
     pub fn decodes(&self) -> bool {
-        matches!(self.work, Work::Plugin { .. })
+        match self.work {
+            Work::Plugin { .. } => true,
+            Work::Unclaimed => self.part.reads_columns(),
+            Work::Bronze { .. } => false,
+        }
     }
 
     /// Where it gets its watermarks from, if it has any.
@@ -317,7 +334,7 @@ impl Transform {
     pub fn event_time(&self) -> Option<EventTime> {
         match &self.work {
             Work::Plugin { event_time, .. } => *event_time,
-            Work::Bronze { .. } => None,
+            Work::Bronze { .. } | Work::Unclaimed => None,
         }
     }
 
@@ -387,6 +404,7 @@ impl Transform {
     ) -> Result<Transformed, TransformError> {
         match &self.work {
             Work::Bronze { table } => run.bronze(table),
+            Work::Unclaimed => run.unclaimed(self.part.clone()),
             Work::Plugin { plugin, outputs, tables, .. } => {
                 let due = state.begin(epoch.watermark_ms, DUE_ROWS)?;
                 let mut sandbox = Sandboxed::new(plugin, &self.settings, epoch, calls.limits(), state);

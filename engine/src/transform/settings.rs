@@ -9,9 +9,10 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::decode::{Case, Policy, Reading};
-use crate::input::{Decimals, Input, PLACEHOLDER, Tombstone};
+use crate::input::{Decimals, Input, PLACEHOLDER, Selection, Tombstone};
 use crate::offsets::TopicPartition;
 use crate::plugin::{Description, EventTime, Parameter};
+use crate::source::{Claims, Part};
 use crate::table::{Table, plugin_column, with_engine_columns};
 
 /// The version of everything here that shapes rows: decoder, assembly, engine's columns, digests. Raised when a new
@@ -27,6 +28,9 @@ pub struct TransformSettings {
     pub name: String,
     /// Plugin or bronze.
     pub kind: Kind,
+    /// Which messages of shared topics are the tenant's; none: all of its topics.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub selection: Option<Selection>,
     /// ClickHouse database of its tables.
     pub database: String,
     /// Table for dead letters.
@@ -70,6 +74,11 @@ pub enum Kind {
     Bronze {
         /// The table's name.
         table: String,
+    },
+    /// The messages of shared topics that nobody claims, to the dead letters.
+    Unclaimed {
+        /// What tenants claim.
+        claims: Claims,
     },
 }
 
@@ -144,6 +153,7 @@ impl TransformSettings {
             tenant: tenant.to_owned(),
             name: name.to_owned(),
             kind,
+            selection: None,
             database: database.to_owned(),
             dead_letters: "dead_letters".to_owned(),
             tables: BTreeMap::new(),
@@ -167,6 +177,16 @@ impl TransformSettings {
         Sha256::digest(json).iter().map(|byte| format!("{byte:02x}")).collect()
     }
 
+    /// The part of its topics that it reads.
+    #[must_use]
+    pub fn part(&self) -> Part {
+        match (&self.kind, &self.selection) {
+            (Kind::Unclaimed { claims }, _) => Part::Unclaimed(Arc::new(claims.clone())),
+            (Kind::Plugin | Kind::Bronze { .. }, Some(selection)) => Part::Selected(selection.clone()),
+            (Kind::Plugin | Kind::Bronze { .. }, None) => Part::Whole,
+        }
+    }
+
     /// Whether this engine makes the rows that the engine made which wrote these settings.
     #[must_use]
     pub fn made_by_this_version(&self) -> bool {
@@ -181,7 +201,7 @@ impl TransformSettings {
         let tables = others.tables.iter().filter(|(name, _)| known(name));
         let kind = match (&self.kind, &others.kind) {
             (Kind::Bronze { .. }, Kind::Bronze { .. }) => others.kind.clone(),
-            (Kind::Bronze { .. } | Kind::Plugin, _) => self.kind.clone(),
+            (Kind::Bronze { .. } | Kind::Plugin | Kind::Unclaimed { .. }, _) => self.kind.clone(),
         };
         Self {
             kind,

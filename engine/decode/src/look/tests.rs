@@ -158,7 +158,8 @@ fn avro_is_found_as_its_json_would_be() {
         {{"name":"op","type":"string"}}]}}"#
     );
     let heartbeat = r#"{"type":"record","name":"H","fields":[{"name":"ts_ms","type":"long"}]}"#;
-    let schemas = [row, &envelope, heartbeat].map(|text| Registered::Schema(Arc::new(Schema::parse(text, &[]).unwrap())));
+    let schemas =
+        [row, &envelope, heartbeat].map(|text| Registered::Schema(Arc::new(Schema::parse(text, &[]).unwrap())));
     let registry: Arc<Registry> = Arc::new((1..).zip(schemas).collect::<BTreeMap<_, _>>());
     let framed = |id: u32, datum: &[u8]| [&[0], &id.to_be_bytes()[..], datum].concat();
     let a: &[u8] = &[2, 0, 2, 2, b'a', 14]; // 1, null, "a", 7
@@ -166,7 +167,7 @@ fn avro_is_found_as_its_json_would_be() {
     let change = |before: Option<&[u8]>, after: Option<&[u8]>, op: u8| {
         framed(2, &[image(before), image(after), vec![2, b'd', 2, op]].concat())
     };
-    let mut find = |path: &str, key: Option<&[u8]>, value: &[u8]| {
+    let find = |path: &str, key: Option<&[u8]>, value: &[u8]| {
         let mut look = column(path);
         look.set_registry(&registry);
         seen(&mut look, &message(key, Some(value)))

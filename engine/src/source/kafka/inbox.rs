@@ -10,11 +10,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-use super::budget::{Account, Budget, cost};
 use super::client::{Client, c_name};
 use super::message::{Hold, KafkaMessage, RawMessage};
 use crate::batch::Message;
 use crate::offsets::TopicPartition;
+use crate::source::budget::{Account, Budget, cost};
 use crate::source::{BatchLimits, Found};
 
 /// Why nothing more comes in. The reader finds out more, and decides.

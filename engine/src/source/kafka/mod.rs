@@ -15,7 +15,6 @@
 //! Partitions are assigned by the engine; no consumer group is joined. A second reader of the same partition uses a
 //! second client: librdkafka keeps one position for each partition.
 
-mod budget;
 mod catalog;
 mod client;
 mod events;
@@ -38,13 +37,13 @@ use futures::FutureExt;
 use futures::future::BoxFuture;
 use rdkafka::ClientConfig;
 
-use self::budget::Budget;
 use self::catalog::Catalog;
 use self::fetcher::Fetcher;
 use self::inbox::{Inbox, lock};
 use self::inquiry::blocking;
 use self::keeper::Keeper;
 use self::reader::KafkaReader;
+use super::budget::Budget;
 use super::topics::matching;
 use super::{Found, Reader, Source, SourceError, Start};
 use crate::offsets::TopicPartition;
@@ -108,6 +107,12 @@ impl KafkaSource {
         let keeper = Keeper::start(catalog.clone(), pool.clone())
             .map_err(|error| SourceError::Refused { message: format!("can't start a thread: {error}") })?;
         Ok(Self { group: settings.group.clone(), catalog, pool, keeper, discovered: Mutex::default() })
+    }
+
+    /// What bounds the messages in memory, for those who keep more of them.
+    #[must_use]
+    pub fn budget(&self) -> Arc<Budget> {
+        self.pool.budget.clone()
     }
 
     /// Bytes of messages that wait for readers or were handed out and are still alive.

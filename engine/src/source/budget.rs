@@ -16,29 +16,31 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 const MESSAGE_OVERHEAD: usize = 512;
 
 /// The bytes that a message of `payload` bytes counts for.
-pub(super) fn cost(payload: usize) -> usize {
+pub(in crate::source) fn cost(payload: usize) -> usize {
     payload + MESSAGE_OVERHEAD
 }
 
 /// All bytes held by a source's readers.
 #[derive(Debug)]
-pub(super) struct Budget {
+pub struct Budget {
     limit: usize,
     held: AtomicUsize,
 }
 
 impl Budget {
-    pub(super) fn new(limit: usize) -> Arc<Self> {
+    /// So many bytes, none of them held.
+    #[must_use]
+    pub fn new(limit: usize) -> Arc<Self> {
         Arc::new(Self { limit, held: AtomicUsize::new(0) })
     }
 
-    pub(super) fn held(&self) -> usize {
+    pub(in crate::source) fn held(&self) -> usize {
         self.held.load(Ordering::Relaxed)
     }
 
     /// Most bytes to hold.
     #[cfg(test)]
-    pub(super) fn limit(&self) -> usize {
+    pub(in crate::source) fn limit(&self) -> usize {
         self.limit
     }
 
@@ -49,13 +51,13 @@ impl Budget {
 
 /// One partition's part of the budget.
 #[derive(Debug)]
-pub(super) struct Account {
+pub(in crate::source) struct Account {
     budget: Arc<Budget>,
     held: AtomicUsize,
 }
 
 impl Account {
-    pub(super) fn new(budget: Arc<Budget>) -> Arc<Self> {
+    pub(in crate::source) fn new(budget: Arc<Budget>) -> Arc<Self> {
         Arc::new(Self { budget, held: AtomicUsize::new(0) })
     }
 
@@ -63,20 +65,25 @@ impl Account {
         self.held.load(Ordering::Relaxed)
     }
 
+    /// Bytes that nobody holds.
+    pub(in crate::source) fn free(&self) -> usize {
+        self.budget.free()
+    }
+
     /// May a message of this cost come on top of `more` that is about to be taken?
-    pub(super) fn admits(&self, more: usize, cost: usize) -> bool {
+    pub(in crate::source) fn admits(&self, more: usize, cost: usize) -> bool {
         let held = self.held() + more;
         held == 0 || held + cost <= self.budget.free().saturating_sub(more)
     }
 
     /// May a partition that was stopped go on? At half of what would stop it, lest it stops again at once.
-    pub(super) fn may_resume(&self) -> bool {
+    pub(in crate::source) fn may_resume(&self) -> bool {
         let held = self.held();
         held == 0 || held * 2 <= self.budget.free()
     }
 
     /// Takes bytes until the lease is dropped.
-    pub(super) fn lease(self: &Arc<Self>, bytes: usize) -> Lease {
+    pub(in crate::source) fn lease(self: &Arc<Self>, bytes: usize) -> Lease {
         self.held.fetch_add(bytes, Ordering::Relaxed);
         self.budget.held.fetch_add(bytes, Ordering::Relaxed);
         Lease { account: self.clone(), bytes }
@@ -85,7 +92,7 @@ impl Account {
 
 /// Bytes in use. Gives them back when dropped.
 #[derive(Debug)]
-pub(super) struct Lease {
+pub(in crate::source) struct Lease {
     account: Arc<Account>,
     bytes: usize,
 }
