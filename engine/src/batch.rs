@@ -99,14 +99,15 @@ impl Message {
     pub fn into_owned(self) -> Self {
         match &self.body {
             Body::Owned { .. } => self,
-            Body::Kafka(_) | Body::Shared(_) => Self::owned(
-                self.offset,
-                self.timestamp,
-                self.key().map(<[u8]>::to_vec),
-                self.value().map(<[u8]>::to_vec),
-                self.headers(),
-            ),
+            Body::Kafka(_) | Body::Shared(_) => self.copy(),
         }
+    }
+
+    /// A copy with bytes of its own.
+    #[must_use]
+    pub fn copy(&self) -> Self {
+        let bytes = |bytes: Option<&[u8]>| bytes.map(<[u8]>::to_vec);
+        Self::owned(self.offset, self.timestamp, bytes(self.key()), bytes(self.value()), self.headers())
     }
 
     /// Bytes of key and value.

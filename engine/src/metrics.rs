@@ -242,7 +242,9 @@ impl Metrics {
                 partition: id.partition,
             };
             if let Some(lag) = view.lag {
-                let done = view.committed.unwrap_or(lag.position).min(lag.position);
+                // Where nothing is under way, there are others' messages and holes alone between the last commit and the end.
+                let at_end = view.in_flight == 0 && lag.position >= lag.end;
+                let done = view.committed.filter(|_| !at_end).unwrap_or(lag.position).min(lag.position);
                 self.lag.get_or_create(&labels).set((lag.end - done).max(0));
             }
             if let Some(watermark) = view.watermark_ms {

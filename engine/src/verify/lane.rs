@@ -17,6 +17,7 @@ use crate::offsets::OffsetRange;
 use crate::plugin::Plugin;
 use crate::registry::Schemas;
 use crate::sink::{Audited, SeenReplay};
+use crate::source::Filter as PartFilter;
 use crate::state::State;
 use crate::table::Table;
 use crate::transform::{Epoch, Transform};
@@ -58,9 +59,11 @@ impl<'a> Lane<'a> {
         let otherwise = Stamp { epoch: 1 << 48, clock_ms: SystemClock.now_ms() };
         let stretches = stretches(&offsets, &seen, self.before, otherwise);
         self.before = stretches.last().map(|stretch| stretch.stamp).or(self.before);
+        let read_now = self.read_by(&self.subject.transform, &raw).await?;
+        self.report.messages += read_now.len() as u64;
         if stretches.is_empty() {
             let made = self.subject.transform.clone();
-            return self.compare(tables, &made, false, Made::default(), &raw, raw.range).await;
+            return self.compare(tables, &made, false, Made::default(), &read_now, raw.range).await;
         }
         let raw = Arc::new(raw);
         let mut waiting = &stretches[..];
@@ -79,11 +82,25 @@ impl<'a> Lane<'a> {
                 MadeBy::Gone | MadeBy::Unknown => self.subject.transform.clone(),
             };
             let range = OffsetRange { start, end };
-            let made = self.make_again(&transform, &raw, these, &replays, range).await?;
-            self.compare(tables, &transform, gone, made, &raw, range).await?;
+            let other = transform.part() != self.subject.transform.part();
+            let read = if other { self.read_by(&transform, &raw).await? } else { read_now.clone() };
+            let made = self.make_again(&transform, &raw, &read, these, (&replays, range)).await?;
+            self.compare(tables, &transform, gone, made, &read, range).await?;
             start = end;
         }
         Ok(())
+    }
+
+    /// The offsets of the messages that are in the part that a transform reads.
+    async fn read_by(&self, transform: &Transform, raw: &RawBatch) -> Result<Vec<i64>, AuditError> {
+        let part = transform.part();
+        let mut filter = PartFilter::new(part.clone());
+        if let Some(registry) = self.audit.registry.as_ref().filter(|_| part.reads_columns())
+            && let Some(answers) = registry.schemas_of(raw, warn).await?.answers
+        {
+            filter.set_registry(&answers);
+        }
+        Ok(raw.messages.iter().filter(|message| filter.holds(message)).map(|message| message.offset).collect())
     }
 
     fn maker(&self, epoch: u64) -> Option<&Maker> {
@@ -148,9 +165,9 @@ impl<'a> Lane<'a> {
         &self,
         transform: &Transform,
         raw: &Arc<RawBatch>,
+        read: &[i64],
         these: &[Stretch],
-        replays: &[SeenReplay],
-        range: OffsetRange,
+        (replays, range): (&[SeenReplay], OffsetRange),
     ) -> Result<Made, AuditError> {
         let mut made = Made::default();
         for replay in replays {
@@ -161,7 +178,8 @@ impl<'a> Lane<'a> {
         let letters = transform.dead_letters().quoted();
         for stretch in these {
             let (messages, stamp) = (&raw.messages[stretch.start..stretch.end], stretch.stamp);
-            let part = part(raw, messages.iter());
+            let read = |message: &&Message| read.binary_search(&message.offset).is_ok();
+            let part = part(raw, messages.iter().filter(read));
             for (table, batches) in self.epoch(transform, part, stamp).await? {
                 for batch in batches {
                     made.add(&table, made.without_replayed(&batch, &table, &letters)?);
@@ -214,11 +232,10 @@ impl<'a> Lane<'a> {
         transform: &Transform,
         plugin_gone: bool,
         mut made: Made,
-        raw: &RawBatch,
+        read: &[i64],
         range: OffsetRange,
     ) -> Result<(), AuditError> {
-        let messages = raw.messages.iter().map(|message| message.offset);
-        let messages = messages.filter(|offset| (range.start..range.end).contains(offset));
+        let messages = read.iter().copied().filter(|offset| (range.start..range.end).contains(offset));
         let messages: Vec<(i64, bool)> =
             messages.map(|offset| (offset, made.replayed.binary_search(&offset).is_ok())).collect();
         for present in tables {
@@ -274,17 +291,7 @@ impl Made {
 
 /// Some messages of a batch. They are copied: the batch is needed once more.
 fn part<'a>(raw: &RawBatch, messages: impl Iterator<Item = &'a Message>) -> RawBatch {
-    let copy = |message: &Message| {
-        let bytes = |bytes: Option<&[u8]>| bytes.map(<[u8]>::to_vec);
-        Message::owned(
-            message.offset,
-            message.timestamp,
-            bytes(message.key()),
-            bytes(message.value()),
-            message.headers(),
-        )
-    };
-    let messages: Vec<Message> = messages.map(copy).collect();
+    let messages: Vec<Message> = messages.map(Message::copy).collect();
     let range = OffsetRange {
         start: messages.first().map_or(raw.range.start, |message| message.offset),
         end: messages.last().map_or(raw.range.start, |message| message.offset + 1),
