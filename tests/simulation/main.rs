@@ -6,5 +6,6 @@ mod halts;
 mod outages;
 mod plugins;
 mod remembering;
+mod shared;
 mod soak;
 mod twins;

@@ -8,7 +8,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use engine::artifacts::Artifacts;
 use engine::clock::SimulatedClock;
-use engine::config::{Config, Input, Partitions, PluginFile, Rollout};
+use engine::config::{Config, Input, Partitions, PluginFile, Rollout, Tenant};
 use engine::cpu::Cpu;
 use engine::deploy::{Plugins, Version, Versions};
 use engine::engine::{Engine, EngineError, Lanes};
@@ -18,9 +18,10 @@ use engine::metrics::Metrics;
 use engine::offsets::{LaneId, TopicPartition};
 use engine::plugin::{Host, HostSettings};
 use engine::simulation::{Chance, Process};
-use engine::sink::{ClickHouseSettings, SimulatedTables};
-use engine::source::{BatchLimits, SimulatedTopics, Start};
+use engine::sink::{ClickHouseSettings, OneSink, SimulatedTables};
+use engine::source::{BatchLimits, Budget, SharedSource, SimulatedTopics, Start};
 use engine::stop::{Stopper, stop};
+use engine::tenants::Tenants;
 use engine::transform::{Kind, Transform, TransformSettings};
 use tempfile::TempDir;
 use tokio::sync::Semaphore;
@@ -88,6 +89,8 @@ pub struct World {
     pub until_idle: bool,
     pub(super) violations: Arc<Mutex<Vec<String>>>,
     pub(super) transform: Transform,
+    /// Plugins of tenants that share the topic.
+    pub(super) tenants: Vec<Transform>,
     /// A newcomer that the next start has on trial.
     pub(super) on_trial: Option<(Transform, Rollout)>,
     /// Every table that rows were sent to, quoted.
@@ -135,6 +138,7 @@ impl World {
             until_idle: true,
             violations: Arc::default(),
             transform: bronze("rows"),
+            tenants: Vec::new(),
             on_trial: None,
             used: Vec::new(),
             data,
@@ -237,6 +241,7 @@ impl World {
         let (lanes, plugins) = (Lanes::default(), Plugins::default());
         let engine = self.engine(&process, plugins.clone(), lanes.clone(), stopped);
         plugins.insert(self.versions()); // what the disk has kept is known now
+        self.tenants.iter().for_each(|tenant| plugins.insert(Arc::new(Versions::new(version(tenant)))));
         self.running = Some(Running { engine: tokio::spawn(engine.run()), process, stopper, lanes, plugins });
     }
 
@@ -268,8 +273,9 @@ impl World {
 
     fn engine(&self, process: &Process, plugins: Plugins, lanes: Lanes, stopped: engine::stop::Stop) -> Engine {
         let around = Surroundings {
-            source: Arc::new(self.topics.open(process.clone())),
-            sink: Arc::new(self.tables.open(process.clone())),
+            source: Arc::new(SharedSource::new(Arc::new(self.topics.open(process.clone())), Budget::new(1 << 20), None)),
+            sinks: Arc::new(OneSink(Arc::new(self.tables.open(process.clone())))),
+            tenants: Tenants::default(),
             journal: Arc::new(self.disk.open(process.clone())),
             artifacts: Artifacts::open(self.data.path()).expect("a temporary folder"),
             registry: None,
@@ -412,8 +418,11 @@ pub(super) fn built(wasm: Bytes, set: impl FnOnce(&mut TransformSettings)) -> Tr
 
 /// A version of the plugin, whose tables are not made ready yet.
 pub(super) fn version(transform: &Transform) -> Arc<Version> {
+    let tenant = Tenant::default_of(ClickHouseSettings::new("http://unused"), "db");
     let file = PluginFile {
+        tenant: Arc::new(tenant),
         folder: "".into(),
+        artifact: "plugin.wasm".into(),
         topics: vec!["^t$".into()],
         start: Start::Earliest,
         partitions: Partitions::default(),
@@ -425,6 +434,10 @@ pub(super) fn version(transform: &Transform) -> Arc<Version> {
 }
 
 fn bronze(table: &str) -> Transform {
-    let settings = TransformSettings::new("default", "plugin", Kind::Bronze { table: table.into() }, "db");
+    bronze_with(TransformSettings::new("default", "plugin", Kind::Bronze { table: table.into() }, "db"))
+}
+
+/// Messages as they are, with settings of their own.
+pub(super) fn bronze_with(settings: TransformSettings) -> Transform {
     Transform::build(&HOST, settings, None).expect("bronze needs nothing")
 }
