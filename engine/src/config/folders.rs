@@ -100,7 +100,8 @@ impl Declared {
             Layout::default()
         });
         if layout == Layout::default() && declared.mistakes.0.is_empty() {
-            let hint = "add a folder with plugin.toml and plugin.wasm, or name another folder with --plugins".to_owned();
+            let hint =
+                "add a folder with plugin.toml and plugin.wasm, or name another folder with --plugins".to_owned();
             declared.mistakes.of_path(root, "there are no plugins", Some(hint));
         }
         for folder in &layout.plugins {
@@ -201,11 +202,7 @@ pub fn read_tenant<'a>(
 ///
 /// # Errors
 /// It is another's.
-pub fn alone<'a>(
-    folder: &Path,
-    tenant: Tenant,
-    others: impl Iterator<Item = &'a Tenant>,
-) -> Result<Tenant, Problems> {
+pub fn alone<'a>(folder: &Path, tenant: Tenant, others: impl Iterator<Item = &'a Tenant>) -> Result<Tenant, Problems> {
     let mut problems = Problems::default();
     let others: Vec<_> = others.filter(|other| other.name != tenant.name).collect();
     if let Some(selection) = tenant.selection()

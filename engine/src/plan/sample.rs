@@ -103,7 +103,9 @@ pub(super) async fn newest(
         }
         let (back, limits) = match part {
             Part::Whole => (MESSAGES, LIMITS),
-            Part::Selected(_) | Part::Unclaimed(_) => (SHARED_MESSAGES, BatchLimits { max_messages: SHARED_MOST, ..LIMITS }),
+            Part::Selected(_) | Part::Unclaimed(_) => {
+                (SHARED_MESSAGES, BatchLimits { max_messages: SHARED_MOST, ..LIMITS })
+            }
         };
         let mut reader = source.open(found, Start::Offset(earliest.max(end - back))).await?;
         let Some(mut batch) = reader.next_batch(limits).await? else { continue };

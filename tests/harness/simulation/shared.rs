@@ -18,6 +18,9 @@ use super::random::{Outcome, endure};
 use super::world::bronze_with;
 use super::{World, partition, simulate};
 
+/// The table of dead letters.
+pub(super) const LETTERS: &str = "`db`.`dead_letters`";
+
 impl World {
     /// The next start has this tenant as well.
     pub fn add_tenant(&mut self, name: &str) {
@@ -49,7 +52,8 @@ impl World {
                     Some(None) => Some("unknown_tenant"),
                     None => Some("no_tenant"),
                 };
-                let found: Vec<&str> = letters.get(&(number, *offset)).into_iter().flatten().map(String::as_str).collect();
+                let found: Vec<&str> =
+                    letters.get(&(number, *offset)).into_iter().flatten().map(String::as_str).collect();
                 let may_be = code.is_none() && named.is_some_and(|name| late.contains(&&*name));
                 if found != Vec::from_iter(code) && !(may_be && found == ["unknown_tenant"]) {
                     wrong.push(format!("t/{number} {offset}: letters {found:?}, not {code:?}"));
@@ -57,7 +61,8 @@ impl World {
             }
             for tenant in &self.tenants {
                 let name = &tenant.settings().tenant;
-                let mut rows: Vec<i64> = self.rows(name).iter().filter(|it| it.partition == number).map(|it| it.offset).collect();
+                let mut rows: Vec<i64> =
+                    self.rows(name).iter().filter(|it| it.partition == number).map(|it| it.offset).collect();
                 rows.sort_unstable();
                 let expected = expected.remove(&**name).unwrap_or_default();
                 if rows != expected {
@@ -75,7 +80,7 @@ impl World {
     /// Codes of the letters of each message, by partition and offset.
     fn letters(&self) -> BTreeMap<(i32, i64), Vec<String>> {
         let mut letters: BTreeMap<(i32, i64), Vec<String>> = BTreeMap::new();
-        for batch in self.tables.blocks("`db`.`dead_letters`").iter().flatten() {
+        for batch in self.tables.blocks(LETTERS).iter().flatten() {
             let column = |name: &str| batch.column_by_name(name).unwrap_or_else(|| panic!("a column {name}"));
             let (partitions, offsets) = (column("partition").as_primitive::<Int32Type>(), column("offset"));
             let (offsets, codes) = (offsets.as_primitive::<Int64Type>(), column("code").as_string::<i32>());

@@ -273,7 +273,11 @@ impl World {
 
     fn engine(&self, process: &Process, plugins: Plugins, lanes: Lanes, stopped: engine::stop::Stop) -> Engine {
         let around = Surroundings {
-            source: Arc::new(SharedSource::new(Arc::new(self.topics.open(process.clone())), Budget::new(1 << 20), None)),
+            source: Arc::new(SharedSource::new(
+                Arc::new(self.topics.open(process.clone())),
+                Budget::new(1 << 20),
+                None,
+            )),
             sinks: Arc::new(OneSink(Arc::new(self.tables.open(process.clone())))),
             tenants: Tenants::default(),
             journal: Arc::new(self.disk.open(process.clone())),
