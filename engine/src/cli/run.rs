@@ -159,7 +159,7 @@ pub fn start_with(
     if let Some(Pending { plugin, .. }) = Pending::read(&config.data_dir)? {
         return Err(RunningError::ReplayPending { plugin });
     }
-    let metrics = Arc::new(Metrics::default());
+    let metrics = Arc::new(Metrics::of_source(around.source.budget()));
     let deployer = Deployer::start(around.clone(), &config, metrics.clone())?;
     let plugins = deployer.plugins().clone();
     let control = Control {
@@ -228,14 +228,9 @@ pub(super) fn source(config: &Config) -> Result<Arc<dyn Source>, SourceError> {
 
 /// The source of the settings, read once for all lanes that share a topic.
 fn shared(config: &Config, registry: Option<Arc<Registry>>) -> Result<Arc<dyn Source>, SourceError> {
-    let (inner, budget): (Arc<dyn Source>, _) = match &config.input {
-        Input::Kafka(settings) => {
-            let kafka = KafkaSource::new(settings)?;
-            let budget = kafka.budget();
-            (Arc::new(kafka), budget)
-        }
-        Input::Files(files) => (Arc::new(FileSource::new(files.clone())), Budget::new(config.batch.max_bytes * 4)),
-    };
+    let inner = source(config)?;
+    // Files are read as they are needed: what waits for lanes is four epochs at most.
+    let budget = inner.budget().unwrap_or_else(|| Budget::new(config.batch.max_bytes.saturating_mul(4)));
     Ok(Arc::new(SharedSource::new(inner, budget, registry)))
 }
 

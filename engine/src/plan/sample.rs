@@ -18,8 +18,8 @@ const MESSAGES: i64 = 100;
 /// Rows that are enough. All partitions have the same schemas, but not every one has messages.
 const ENOUGH: usize = 50;
 /// The same where a topic is shared: one tenant's are among them.
-const SHARED_MESSAGES: i64 = 10_000;
-const SHARED_MOST: usize = 10_000;
+const SHARED_MESSAGES: i64 = 1000;
+const SHARED_MOST: usize = 1000;
 const LIMITS: BatchLimits = BatchLimits { max_messages: 100, max_bytes: 16 << 20, linger: Duration::from_millis(200) };
 
 /// What the newest messages look like.

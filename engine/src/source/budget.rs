@@ -9,7 +9,7 @@
 //! partitions of which three are busy, they leave almost all of the budget unused.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 /// What a message costs beyond its key and value: librdkafka's operation (about 400 bytes with its allocation), our
 /// entry, and its part of the fetched buffer's framing.
@@ -25,17 +25,26 @@ pub(in crate::source) fn cost(payload: usize) -> usize {
 pub struct Budget {
     limit: usize,
     held: AtomicUsize,
+    fetched: AtomicU64,
 }
 
 impl Budget {
     /// So many bytes, none of them held.
     #[must_use]
     pub fn new(limit: usize) -> Arc<Self> {
-        Arc::new(Self { limit, held: AtomicUsize::new(0) })
+        Arc::new(Self { limit, held: AtomicUsize::new(0), fetched: AtomicU64::new(0) })
     }
 
-    pub(in crate::source) fn held(&self) -> usize {
+    /// Bytes held now.
+    #[must_use]
+    pub fn held(&self) -> usize {
         self.held.load(Ordering::Relaxed)
+    }
+
+    /// Bytes of keys and values that have come in so far: those of a message as often as it was fetched.
+    #[must_use]
+    pub fn fetched(&self) -> u64 {
+        self.fetched.load(Ordering::Relaxed)
     }
 
     /// Most bytes to hold.
@@ -80,6 +89,11 @@ impl Account {
     pub(in crate::source) fn may_resume(&self) -> bool {
         let held = self.held();
         held == 0 || held * 2 <= self.budget.free()
+    }
+
+    /// Notes that so many bytes of keys and values have come in.
+    pub(in crate::source) fn fetched(&self, bytes: usize) {
+        self.budget.fetched.fetch_add(bytes as u64, Ordering::Relaxed);
     }
 
     /// Takes bytes until the lease is dropped.

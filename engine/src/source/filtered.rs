@@ -163,10 +163,7 @@ impl Reader for Filtered {
 }
 
 /// A batch with the schemas that are needed to look at it. A registry that is away is waited for.
-pub(super) async fn with_schemas(
-    registry: Option<Arc<Registry>>,
-    batch: RawBatch,
-) -> Result<(RawBatch, Schemas), RegistryError> {
+async fn with_schemas(registry: Option<Arc<Registry>>, batch: RawBatch) -> Result<(RawBatch, Schemas), RegistryError> {
     let schemas = match registry {
         Some(registry) => registry.schemas_of(&batch, |_| ()).await?,
         None => Schemas::default(),

@@ -104,6 +104,11 @@ pub trait Source: Send + Sync {
     /// all are older.
     fn at_time<'a>(&'a self, partition: &'a TopicPartition, time_ms: i64) -> BoxFuture<'a, Result<i64, SourceError>>;
 
+    /// What bounds its messages in memory, where that is bounded for all readers together.
+    fn budget(&self) -> Option<Arc<Budget>> {
+        None
+    }
+
     /// Tells outside lag tools how far a transform is: every row below `next_offset` is in its table. Best effort.
     fn mirror(&self, partition: &TopicPartition, plugin: &str, next_offset: i64);
 }

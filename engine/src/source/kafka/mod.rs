@@ -109,12 +109,6 @@ impl KafkaSource {
         Ok(Self { group: settings.group.clone(), catalog, pool, keeper, discovered: Mutex::default() })
     }
 
-    /// What bounds the messages in memory, for those who keep more of them.
-    #[must_use]
-    pub fn budget(&self) -> Arc<Budget> {
-        self.pool.budget.clone()
-    }
-
     /// Bytes of messages that wait for readers or were handed out and are still alive.
     #[must_use]
     pub fn held_bytes(&self) -> usize {
@@ -182,6 +176,10 @@ impl Source for KafkaSource {
     fn at_time<'a>(&'a self, partition: &'a TopicPartition, time_ms: i64) -> BoxFuture<'a, Result<i64, SourceError>> {
         let (catalog, partition) = (self.catalog.clone(), partition.clone());
         blocking(move || catalog.at_time(&partition, time_ms)).boxed()
+    }
+
+    fn budget(&self) -> Option<Arc<Budget>> {
+        Some(self.pool.budget.clone())
     }
 
     fn mirror(&self, partition: &TopicPartition, plugin: &str, next_offset: i64) {

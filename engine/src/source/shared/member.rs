@@ -62,8 +62,11 @@ pub(super) enum Ready {
 }
 
 impl Member {
-    pub(super) fn new(part: Part, position: i64) -> Self {
+    /// Of many that begin at a time, each has its own time for the moves of its position.
+    pub(super) fn new(part: Part, position: i64, number: u64) -> Self {
         let now = Instant::now();
+        let sixteenth = u32::try_from(number % 16).unwrap_or(0);
+        let moved = now.checked_sub(HELD_BACK / 16 * sixteenth).unwrap_or(now);
         Self {
             part,
             stream: None,
@@ -73,7 +76,7 @@ impl Member {
             held: 0,
             bytes: 0,
             since: now,
-            moved: now,
+            moved,
             took: now,
             asks: None,
             checked: true,

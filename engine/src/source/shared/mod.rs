@@ -108,6 +108,10 @@ impl Source for SharedSource {
         self.inner.at_time(partition, time_ms)
     }
 
+    fn budget(&self) -> Option<Arc<Budget>> {
+        Some(self.budget.clone())
+    }
+
     fn mirror(&self, partition: &TopicPartition, plugin: &str, next_offset: i64) {
         self.inner.mirror(partition, plugin, next_offset);
     }

@@ -170,10 +170,10 @@ impl Partition {
     }
 
     pub(super) fn join(&self, part: Part, position: i64) -> (MemberId, Arc<Notify>) {
-        let member = Member::new(part, position);
-        let wake = member.wake.clone();
         let mut state = self.state();
         let id = state.name();
+        let member = Member::new(part, position, id);
+        let wake = member.wake.clone();
         state.members.insert(id, member);
         (id, wake)
     }
@@ -325,6 +325,11 @@ impl Partition {
             if state.cut_the_longest(name, now) { Turn::Read } else { Turn::Wait }
         };
         turn
+    }
+
+    /// Whether a stream needs schemas to look at messages in Avro.
+    pub(super) fn reads_columns(&self, name: u64) -> bool {
+        self.state().streams.get(&name).is_some_and(|stream| stream.routes.reads_columns())
     }
 
     /// What keeps messages from coming, as of now.

@@ -74,6 +74,11 @@ impl Routes {
         self.rest.retain(|rest| rest.member != member);
     }
 
+    /// Whether schemas are needed to look at messages in Avro.
+    pub(super) fn reads_columns(&self) -> bool {
+        self.places.iter().any(|place| matches!(place.by, SelectBy::Column(_)))
+    }
+
     pub(super) fn set_registry(&mut self, registry: &Arc<Registry>) {
         self.places.iter_mut().for_each(|place| place.look.set_registry(registry));
     }

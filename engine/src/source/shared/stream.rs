@@ -6,8 +6,8 @@ use std::time::Duration;
 use tokio::time::{sleep, timeout};
 
 use super::partition::{Partition, Turn};
+use crate::registry::Schemas;
 use crate::source::budget::cost;
-use crate::source::filtered::with_schemas;
 use crate::source::{BatchLimits, SourceError, Start};
 
 /// Messages in one go: how long the partition's lock is held, and what may come in beyond the budget.
@@ -46,8 +46,10 @@ async fn read(partition: &Arc<Partition>, name: u64, start: i64) -> Result<(), S
                     partition.ended(name);
                     return Ok(());
                 };
-                let registry = partition.registry.clone();
-                let (batch, schemas) = with_schemas(registry, batch).await?;
+                let schemas = match partition.registry.as_ref().filter(|_| partition.reads_columns(name)) {
+                    Some(registry) => registry.schemas_of(&batch, |why| partition.show(name, None, why)).await?,
+                    None => Schemas::default(),
+                };
                 if !partition.split(name, &batch, &schemas, reader.lag()) {
                     return Ok(());
                 }
