@@ -50,8 +50,11 @@ pub struct SharedSource {
     inner: Arc<dyn Source>,
     budget: Arc<Budget>,
     registry: Option<Arc<Registry>>,
-    partitions: Mutex<BTreeMap<(TopicPartition, Arc<str>), Weak<Partition>>>,
+    partitions: Mutex<Partitions>,
 }
+
+/// By their name and their topic's id.
+type Partitions = BTreeMap<(TopicPartition, Arc<str>), Weak<Partition>>;
 
 impl SharedSource {
     /// Over another source, within its budget. The registry tells columns of messages in Avro.

@@ -315,7 +315,7 @@ impl Partition {
             return Turn::End;
         }
         let free = self.account.free();
-        let turn = if !state.sheds_the_slow(name, free, now) {
+        if !state.sheds_the_slow(name, free, now) {
             Turn::Wait
         } else if self.account.admits(0, step) {
             state.hurry = None;
@@ -323,8 +323,7 @@ impl Partition {
         } else {
             state.hurry();
             if state.cut_the_longest(name, now) { Turn::Read } else { Turn::Wait }
-        };
-        turn
+        }
     }
 
     /// Whether a stream needs schemas to look at messages in Avro.

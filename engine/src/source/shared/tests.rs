@@ -325,7 +325,7 @@ async fn chaos(seed: u64) {
     for _ in 0..200 {
         for _ in 0..chance.below(100) {
             // The first tenants have the most; one in ten is a stranger.
-            let most = 1 + chance.below(tenants.len() as u32);
+            let most = 1 + chance.below(u32::try_from(tenants.len()).unwrap());
             let tenant = tenants.get(chance.below(most) as usize);
             let stranger = chance.below(10) == 0;
             world.produce(tenant.filter(|_| !stranger).unwrap_or(&"stranger"), chance.below(2000) as usize);
