@@ -28,6 +28,11 @@ pub enum LaneState {
         /// The error in words.
         error: String,
     },
+    /// It reads nothing more, until somebody or something says otherwise; nothing is open.
+    Paused {
+        /// Why, in words.
+        why: String,
+    },
     /// Stopped by an error that trying again can't mend.
     Halted {
         /// The error in words.
@@ -46,16 +51,18 @@ impl LaneState {
             Self::Recovering => "recovering",
             Self::Running => "running",
             Self::Waiting { .. } => "waiting",
+            Self::Paused { .. } => "paused",
             Self::Halted { .. } => "halted",
             Self::Ended => "ended",
         }
     }
 
-    /// The error, where there is one.
+    /// The error, where there is one; why it is paused, where it is.
     #[must_use]
     pub fn error(&self) -> Option<&str> {
         match self {
             Self::Waiting { error } | Self::Halted { error } => Some(error),
+            Self::Paused { why } => Some(why),
             Self::Starting | Self::Recovering | Self::Running | Self::Ended => None,
         }
     }
@@ -138,7 +145,11 @@ impl LaneStatus {
         match view.state {
             LaneState::Ended => true,
             LaneState::Running => view.in_flight == 0 && view.lag.is_some_and(|lag| lag.position >= lag.end),
-            LaneState::Starting | LaneState::Recovering | LaneState::Waiting { .. } | LaneState::Halted { .. } => false,
+            LaneState::Starting
+            | LaneState::Recovering
+            | LaneState::Waiting { .. }
+            | LaneState::Paused { .. }
+            | LaneState::Halted { .. } => false,
         }
     }
 

@@ -24,6 +24,7 @@ pub mod lane;
 pub mod lane_status;
 pub mod disposition;
 pub mod engine;
+pub mod tenants;
 pub mod deploy;
 pub mod artifacts;
 pub mod dead_letters;

@@ -4,10 +4,12 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::given::Settings;
 use super::problem::{Place, Problems};
+use super::tenant_file::Tenant;
 use crate::registry::{RegistrySettings, Tls, check_tls};
 use crate::sink::{ClickHouseSettings, Compression, Password};
 use crate::source::{BatchLimits, KafkaSettings};
@@ -118,6 +120,12 @@ impl Config {
             until_idle: overlay.until_idle,
         };
         settings.finish().none(config)
+    }
+
+    /// The tenant of the plugins that lie in no tenant's folder.
+    #[must_use]
+    pub fn default_tenant(&self) -> Arc<Tenant> {
+        Arc::new(Tenant::default_of(self.clickhouse.clone(), &self.database))
     }
 
     /// How long a lane waits for more, when so many lanes share the server's inserts.
