@@ -10,14 +10,15 @@ use crate::clock::SystemClock;
 use crate::cpu::Cpu;
 use crate::dead_letters::Letters;
 use crate::dead_letters::replay::{Outcome, Replay, ReplayError, lock};
-use crate::plugin::{Host, HostSettings};
+use crate::plugin::{Compiler, Host, HostSettings};
 
 pub(super) async fn replay(args: &ReplayArgs) -> Result<ExitCode, DlqError> {
     let config = args.at.config()?;
     let Some(plugin) = &args.which.plugin else {
         return Err(DlqError::Asked("flag --plugin: which plugin's letters are to be replayed?".to_owned()));
     };
-    let host = Host::new(HostSettings::default()).map_err(|error| DlqError::Asked(error.to_string()))?;
+    let host = Host::with(HostSettings::default(), Compiler::of_this_program(), None)
+        .map_err(|error| DlqError::Asked(error.to_string()))?;
     let deployed = load_plugins(&config, &host)?;
     let names: Vec<_> = deployed.iter().map(|deployed| deployed.file.settings.name.clone()).collect();
     let Some(deployed) = deployed.into_iter().find(|deployed| deployed.file.settings.name == *plugin) else {
