@@ -233,8 +233,11 @@ impl Folder {
             if waits {
                 continue;
             }
-            let folder =
-                if key.tenant == DEFAULT_TENANT { self.path.join(&key.name) } else { self.path.join(tenant).join(&key.name) };
+            let folder = if key.tenant == DEFAULT_TENANT {
+                self.path.join(&key.name)
+            } else {
+                self.path.join(tenant).join(&key.name)
+            };
             let seen = self.plugins.entry(key.clone()).or_default();
             let named = |text: &str| vec![artifact_of(&self.path, &folder, text)];
             match seen.look(folder.join("plugin.toml"), named, now, found) {
@@ -243,7 +246,13 @@ impl Folder {
                     let mut files = files.into_iter();
                     let mut next = || files.next().unwrap_or_else(|| Err(io::ErrorKind::NotFound.into()));
                     let (text, wasm) = (utf8(next()), next().map(Bytes::from));
-                    found.changes.push(Change::Holds(Box::new(Files { key: key.clone(), folder, text, wasm, seen: since })));
+                    found.changes.push(Change::Holds(Box::new(Files {
+                        key: key.clone(),
+                        folder,
+                        text,
+                        wasm,
+                        seen: since,
+                    })));
                 }
                 Rest::Gone => found.changes.push(Change::Gone { key: key.clone() }),
             }
@@ -256,13 +265,7 @@ impl Folder {
 
 impl Seen {
     /// Looks at the file that makes it what it is, and those that are named in it.
-    fn look(
-        &mut self,
-        first: PathBuf,
-        named: impl Fn(&str) -> Vec<PathBuf>,
-        now: Instant,
-        found: &mut Found,
-    ) -> Rest {
+    fn look(&mut self, first: PathBuf, named: impl Fn(&str) -> Vec<PathBuf>, now: Instant, found: &mut Found) -> Rest {
         let paths = self.paths(first, named);
         let looks = looks(&paths);
         if looks.first().is_none_or(Option::is_none) {

@@ -18,7 +18,8 @@ pub(super) async fn replay(args: &ReplayArgs) -> Result<ExitCode, DlqError> {
     let Some(plugin) = &args.which.plugin else {
         return Err(DlqError::Asked("flag --plugin: which plugin's letters are to be replayed?".to_owned()));
     };
-    let host = Host::with(HostSettings::default(), Compiler::of_this_program(), None).map_err(|error| DlqError::Asked(error.to_string()))?;
+    let host = Host::with(HostSettings::default(), Compiler::of_this_program(), None)
+        .map_err(|error| DlqError::Asked(error.to_string()))?;
     let deployed = load_plugin(&config, &host, plugin)?;
     let table = args.at.table.clone().unwrap_or_else(|| deployed.file.settings.dead_letters.clone());
     let tenant = &deployed.file.tenant;
