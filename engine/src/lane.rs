@@ -294,7 +294,7 @@ impl Lane {
         let batch = Arc::new(batch);
         let shared = beside.share(&batch);
         let run = move || transform.run(&lane, &batch.0, &batch.1, epoch, &mut state).map(|made| (made, state));
-        let (mut made, state) = match self.around.cpu.run(run).await {
+        let (mut made, state) = match self.around.cpu.run(&self.id.tenant, run).await {
             Ok(made) => made,
             Err(error) => return self.not_made(error, begin).map(ControlFlow::Break),
         };

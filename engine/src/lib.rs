@@ -31,6 +31,7 @@ pub mod verify;
 pub mod replay;
 pub mod clock;
 pub mod cpu;
+pub mod fair;
 pub mod stop;
 
 pub mod plan;

@@ -41,7 +41,7 @@ impl Deployer {
         let seen = files.seen;
         self.spawn(name, async move {
             let read = seen.elapsed();
-            let built = loader.run(move || build(&host, file, &files.wasm)).await;
+            let built = loader.run(TENANT, move || build(&host, file, &files.wasm)).await;
             let version = match built {
                 Ok(version) => Arc::new(version),
                 Err(refusal) => return Outcome::Refused(Box::new(refusal)),
@@ -64,7 +64,7 @@ impl Deployer {
         let (standing, kept) = (self.known.entry(name.to_owned()).or_default().standing.clone(), self.kept(name));
         let loader = self.loader.clone();
         self.spawn(name, async move {
-            let first = loader.run(move || first(&around, &files, &database, &standing, &kept)).await;
+            let first = loader.run(TENANT, move || first(&around, &files, &database, &standing, &kept)).await;
             let begins = first.newcomer.as_ref().map(|(newcomer, _)| newcomer).or(first.current.as_ref());
             if let Some(version) = begins.cloned() {
                 match fit(&world, &version, None).await {

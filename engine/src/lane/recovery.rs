@@ -67,7 +67,7 @@ impl Lane {
         let schemas = Schemas::of_intent(&self.around.artifacts, intent.schemas.as_ref())?;
         let (transform, lane, intent) = (transform.clone(), self.id.clone(), intent.clone());
         let replay = move || transform.replay(&lane, &raw, &schemas, &intent, &mut state).map(|made| (made, state));
-        Ok(self.around.cpu.run(replay).await?)
+        Ok(self.around.cpu.run(&self.id.tenant, replay).await?)
     }
 
     /// The transform that an epoch was decided with: the present one, or one from the artifacts.
@@ -78,7 +78,7 @@ impl Lane {
         tracing::info!(lane = %self.id, epoch = intent.epoch, plugin = %intent.plugin_digest, "with the plugin it was decided with");
         let (artifacts, host, intent) = (self.around.artifacts.clone(), self.around.host.clone(), intent.clone());
         let rebuild = move || artifacts.rebuild(&host, &intent.plugin_digest, &intent.settings_digest);
-        Ok(self.around.cpu.run(rebuild).await?)
+        Ok(self.around.cpu.run(&self.id.tenant, rebuild).await?)
     }
 
     /// The messages of a decided range, as one batch.

@@ -68,7 +68,7 @@ impl Lane {
             let kept = (!state.tables().is_empty()).then(|| state.snapshot());
             (shadow.begin(&lane, kept.as_deref(), watermark_ms), state)
         };
-        let (lane, state) = self.around.cpu.run(copy).await;
+        let (lane, state) = self.around.cpu.run(&self.id.tenant, copy).await;
         ahead.state = state;
         lane
     }

@@ -4,6 +4,7 @@
 //! log lines are counted and cut, and what one call gives out is charged before it is copied.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use wasmtime::ResourceLimiter;
 
@@ -34,6 +35,8 @@ pub(super) struct Sandbox {
     pub(super) call: Option<Call>,
     /// The lane's, only while a call runs; else one without tables.
     pub(super) state: State,
+    /// The thread's CPU time when the call began.
+    pub(super) call_began: Duration,
     /// Why the host stopped the guest, where it was the host: the trap alone would not say.
     pub(super) fault: Option<Fault>,
     pub(super) log: GuestLog,
@@ -42,7 +45,7 @@ pub(super) struct Sandbox {
 impl Sandbox {
     pub(super) fn new(plugin: Arc<str>, outputs: Arc<[OutputPlan]>, limits: Limits) -> Self {
         let log = GuestLog { plugin, lines_left: LOG_LINES, suppressed: 0, last_error: None };
-        Self { limits, outputs, call: None, state: State::default(), fault: None, log }
+        Self { limits, outputs, call: None, state: State::default(), call_began: Duration::ZERO, fault: None, log }
     }
 
     /// Notes why the guest is stopped, and makes the error that stops it.
