@@ -24,6 +24,7 @@ pub mod lane;
 pub mod lane_status;
 pub mod disposition;
 pub mod engine;
+pub mod tenants;
 pub mod deploy;
 pub mod artifacts;
 pub mod dead_letters;
@@ -32,6 +33,7 @@ pub mod replay;
 pub mod clock;
 pub mod cpu;
 pub mod fair;
+pub mod memory;
 pub mod stop;
 
 pub mod plan;

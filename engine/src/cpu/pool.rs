@@ -21,6 +21,9 @@ const QUANTUM: Duration = Duration::from_millis(10);
 const MOST_CPU: Duration = Duration::from_millis(100);
 /// The same on the clock: it waits for a disk, or other processes have the cores.
 const MOST_TIME: Duration = Duration::from_secs(1);
+/// A piece with so much CPU time behind it goes on at low priority: far more than an epoch of good rows takes, so it is a guest
+/// that spins or a backlog of slow rows, and other processes and the threads that serve I/O go first.
+const LONG: Duration = Duration::from_millis(750);
 /// How often turns are looked at.
 const LOOK: Duration = Duration::from_millis(25);
 /// Pieces that wait in their midst, each on a thread and with what it has made so far. Beyond, pieces run to their ends.
@@ -390,6 +393,10 @@ impl Current {
         let pool = self.pool.clone();
         let (at, mut state) = (pool.now(), pool.lock());
         self.settle(&mut state, at);
+        if self.spent > LONG && !self.slowed && pool.manners == Manners::Watched {
+            Thread::current().yield_to_others();
+            self.slowed = true;
+        }
         let stays = !state.queue.is_before(self.party, at)
             || state.paused >= MOST_PAUSED && !state.queue.is_above_cap(self.party, at);
         if stays && let Some(turn) = state.turns.get_mut(&self.turn) {

@@ -16,6 +16,7 @@ use super::fault::FRAMES_COLLECTED;
 use super::sandbox::{CORE_INSTANCES, GuestLog, MEMORIES, Sandbox, TABLE_ELEMENTS, TABLES};
 use super::ticker::Ticker;
 use super::{Fault, call, emit, keyed};
+use crate::memory::Memory;
 
 /// Memory of a slot that stays with the host between two instances. It covers the working set of batches of about
 /// 8,192 rows; what is above is given back and costs page faults next time.
@@ -56,6 +57,8 @@ pub(super) struct Shared {
     pub(super) linker: Linker<Sandbox>,
     pub(super) settings: HostSettings,
     pub(super) compiled: Option<CompiledCode>,
+    /// Where guests' memory is booked.
+    pub(super) memory: Memory,
     /// Instances that live.
     instances: AtomicU32,
     _ticker: Ticker,
@@ -87,11 +90,25 @@ impl Host {
     /// # Errors
     /// As [`Self::new`].
     pub fn keeping(settings: HostSettings, compiled: Option<CompiledCode>) -> Result<Self, HostError> {
+        Self::within(settings, compiled, Memory::unlimited())
+    }
+
+    /// The same, with guests whose memory is a part of this pool.
+    ///
+    /// # Errors
+    /// As [`Self::new`].
+    pub fn within(settings: HostSettings, compiled: Option<CompiledCode>, memory: Memory) -> Result<Self, HostError> {
         let engine = engine(settings).map_err(HostError::Engine)?;
         let linker = linker(&engine).map_err(HostError::Engine)?;
         let ticker = Ticker::start(&engine).map_err(HostError::Ticker)?;
         let instances = AtomicU32::new(0);
-        Ok(Self { shared: Arc::new(Shared { engine, linker, settings, compiled, instances, _ticker: ticker }) })
+        Ok(Self { shared: Arc::new(Shared { engine, linker, settings, compiled, memory, instances, _ticker: ticker }) })
+    }
+
+    /// Where guests' memory is booked.
+    #[must_use]
+    pub fn memory(&self) -> &Memory {
+        &self.shared.memory
     }
 }
 

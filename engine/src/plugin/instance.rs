@@ -17,7 +17,8 @@ use super::load::{Exports, Plugin};
 use super::sandbox::{Sandbox, printable};
 use super::ticker::ticks;
 use super::{Answer, Context, Description, Fault, Limits, RejectedRow, contract, frame};
-use crate::cpu::{checkpoint, thread_time};
+use crate::cpu::{checkpoint, thread_time, whose};
+use crate::memory::For;
 use crate::state::{Due, State};
 
 /// How long a guest runs until it may have to let others go on.
@@ -45,7 +46,10 @@ impl Cell {
         limits: Limits,
     ) -> Result<Self, Fault> {
         let slot = Slot::take(&exports.shared)?;
-        let mut store = Store::new(&exports.shared.engine, Sandbox::new(name.clone(), outputs.clone(), limits));
+        // Described at a load, it is nobody's yet.
+        let memory = exports.shared.memory.account(whose().as_deref().unwrap_or_default()).book(For::Guests, 0);
+        let sandbox = Sandbox::new(name.clone(), outputs.clone(), limits, memory);
+        let mut store = Store::new(&exports.shared.engine, sandbox);
         store.limiter(|sandbox| sandbox);
         store.epoch_deadline_callback(go_on);
         begin_call(&mut store);

@@ -12,6 +12,7 @@ use super::call::Call;
 use super::contract::Level;
 use super::emit::OutputPlan;
 use super::{Fault, Limits};
+use crate::memory::Booking;
 use crate::state::State;
 
 /// Most core instances of a plugin: wit-component makes the module, a shim and its filler; the rest is headroom.
@@ -30,6 +31,8 @@ const LOG_BYTES: usize = 2 << 10;
 /// The data of an instance's store.
 pub(super) struct Sandbox {
     pub(super) limits: Limits,
+    /// Of its tenant, for its linear memory.
+    memory: Booking,
     pub(super) outputs: Arc<[OutputPlan]>,
     /// Only while `process` or `expire` runs.
     pub(super) call: Option<Call>,
@@ -43,9 +46,18 @@ pub(super) struct Sandbox {
 }
 
 impl Sandbox {
-    pub(super) fn new(plugin: Arc<str>, outputs: Arc<[OutputPlan]>, limits: Limits) -> Self {
+    pub(super) fn new(plugin: Arc<str>, outputs: Arc<[OutputPlan]>, limits: Limits, memory: Booking) -> Self {
         let log = GuestLog { plugin, lines_left: LOG_LINES, suppressed: 0, last_error: None };
-        Self { limits, outputs, call: None, state: State::default(), call_began: Duration::ZERO, fault: None, log }
+        Self {
+            limits,
+            memory,
+            outputs,
+            call: None,
+            state: State::default(),
+            call_began: Duration::ZERO,
+            fault: None,
+            log,
+        }
     }
 
     /// Notes why the guest is stopped, and makes the error that stops it.
@@ -61,7 +73,11 @@ impl ResourceLimiter for Sandbox {
     fn memory_growing(&mut self, _: usize, desired: usize, maximum: Option<usize>) -> wasmtime::Result<bool> {
         let limit_bytes = self.limits.memory_bytes;
         if desired <= limit_bytes && maximum.is_none_or(|maximum| desired <= maximum) {
-            return Ok(true);
+            if self.memory.grow(desired) {
+                return Ok(true);
+            }
+            let message = format!("no room for {desired} bytes of its memory: the engine's is all in use (memory_mib)");
+            return Err(self.stop(Fault::Engine { message }));
         }
         Err(self.stop(Fault::Memory { limit_bytes: maximum.map_or(limit_bytes, |maximum| limit_bytes.min(maximum)) }))
     }

@@ -8,19 +8,21 @@ use std::time::Duration;
 use bytes::Bytes;
 use engine::artifacts::Artifacts;
 use engine::clock::SimulatedClock;
-use engine::config::{Config, Input, Partitions, PluginFile, Rollout};
+use engine::config::{Config, Input, Partitions, PluginFile, Rollout, Tenant};
 use engine::cpu::Cpu;
 use engine::deploy::{Plugins, Version, Versions};
 use engine::engine::{Engine, EngineError, Lanes};
 use engine::journal::{Intent, Position, SimulatedDisk};
 use engine::lane::{MAX_RECOVERIES, Surroundings};
+use engine::memory::Memory;
 use engine::metrics::Metrics;
 use engine::offsets::{LaneId, TopicPartition};
 use engine::plugin::{Host, HostSettings};
 use engine::simulation::{Chance, Process};
-use engine::sink::{ClickHouseSettings, SimulatedTables};
+use engine::sink::{ClickHouseSettings, OneSink, SimulatedTables};
 use engine::source::{BatchLimits, SimulatedTopics, Start};
 use engine::stop::{Stopper, stop};
+use engine::tenants::Tenants;
 use engine::transform::{Kind, Transform, TransformSettings};
 use tempfile::TempDir;
 use tokio::sync::Semaphore;
@@ -269,12 +271,14 @@ impl World {
     fn engine(&self, process: &Process, plugins: Plugins, lanes: Lanes, stopped: engine::stop::Stop) -> Engine {
         let around = Surroundings {
             source: Arc::new(self.topics.open(process.clone())),
-            sink: Arc::new(self.tables.open(process.clone())),
+            sinks: Arc::new(OneSink(Arc::new(self.tables.open(process.clone())))),
+            tenants: Tenants::default(),
             journal: Arc::new(self.disk.open(process.clone())),
             artifacts: Artifacts::open(self.data.path()).expect("a temporary folder"),
             registry: None,
             host: HOST.clone(),
             cpu: Cpu::in_place(),
+            memory: Memory::unlimited(),
             clock: Arc::new(self.clock.clone()),
             recoveries: Arc::new(Semaphore::new(MAX_RECOVERIES)),
         };
@@ -292,6 +296,7 @@ impl World {
             listen: None,
             batch: self.batch,
             inserts_per_second: 20,
+            memory_bytes: usize::MAX,
             until_idle: self.until_idle,
         }
     }
@@ -412,8 +417,11 @@ pub(super) fn built(wasm: Bytes, set: impl FnOnce(&mut TransformSettings)) -> Tr
 
 /// A version of the plugin, whose tables are not made ready yet.
 pub(super) fn version(transform: &Transform) -> Arc<Version> {
+    let tenant = Tenant::default_of(ClickHouseSettings::new("http://unused"), "db");
     let file = PluginFile {
+        tenant: Arc::new(tenant),
         folder: "".into(),
+        artifact: "plugin.wasm".into(),
         topics: vec!["^t$".into()],
         start: Start::Earliest,
         partitions: Partitions::default(),

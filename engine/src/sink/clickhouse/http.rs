@@ -39,8 +39,28 @@ pub(super) struct Answer {
     pub(super) written_rows: Option<u64>,
 }
 
+/// HTTP clients by how long they take to connect: each has authorities and connections of its own, some MB of them.
+#[derive(Debug, Default)]
+pub(super) struct Clients(Vec<(Duration, reqwest::Client)>);
+
+impl Clients {
+    fn with(&mut self, connect_timeout: Duration) -> Result<reqwest::Client, reqwest::Error> {
+        if let Some((_, client)) = self.0.iter().find(|(timeout, _)| *timeout == connect_timeout) {
+            return Ok(client.clone());
+        }
+        let client = reqwest::Client::builder()
+            .redirect(redirect::Policy::none())
+            .connect_timeout(connect_timeout)
+            .pool_idle_timeout(IDLE)
+            .tcp_nodelay(true)
+            .build()?;
+        self.0.push((connect_timeout, client.clone()));
+        Ok(client)
+    }
+}
+
 impl Http {
-    pub(super) fn new(settings: &ClickHouseSettings) -> Result<Self, SinkError> {
+    pub(super) fn new(clients: &mut Clients, settings: &ClickHouseSettings) -> Result<Self, SinkError> {
         let denied = |message: String| SinkError::Denied { message };
         let url = Url::parse(&settings.url).map_err(|error| denied(format!("`{}`: {error}", settings.url)))?;
         if !matches!(url.scheme(), "http" | "https") || url.host().is_none() {
@@ -56,13 +76,8 @@ impl Http {
             value.set_sensitive(true);
             credentials.insert(name, value);
         }
-        let client = reqwest::Client::builder()
-            .redirect(redirect::Policy::none())
-            .connect_timeout(settings.connect_timeout)
-            .pool_idle_timeout(IDLE)
-            .tcp_nodelay(true)
-            .build()
-            .map_err(|error| denied(format!("no HTTP client: {error}")))?;
+        let client =
+            clients.with(settings.connect_timeout).map_err(|error| denied(format!("no HTTP client: {error}")))?;
         Ok(Self { client, url, credentials })
     }
 

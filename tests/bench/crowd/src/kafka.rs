@@ -20,9 +20,9 @@ pub(crate) fn create(kafka: &str, topics: &[String], partitions: i32) -> Result<
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let options = AdminOptions::new().request_timeout(Some(Duration::from_secs(120)));
     for some in topics.chunks(AT_ONCE) {
-        let new = some.iter().map(|topic| {
-            NewTopic::new(topic, partitions, TopicReplication::Fixed(1)).set("retention.ms", "-1")
-        });
+        let new = some
+            .iter()
+            .map(|topic| NewTopic::new(topic, partitions, TopicReplication::Fixed(1)).set("retention.ms", "-1"));
         let new: Vec<_> = new.collect();
         for result in runtime.block_on(admin.create_topics(&new, &options))? {
             result.map_err(|(name, code)| format!("topic {name}: {code}"))?;

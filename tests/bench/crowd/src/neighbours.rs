@@ -65,7 +65,8 @@ pub(crate) fn run(options: &Options) -> Result<(), Failure> {
     let watch = Watch::start(&engine.url, began, LOOK)?;
     let load = Load::start(&parts.kafka, streams(&good, |_| options.rate), began)?;
     let alone = phase(began, *seconds);
-    let rate = |tenant: &Tenant| if tenant.name.ends_with("flood") { options.rate * options.flood } else { options.rate };
+    let rate =
+        |tenant: &Tenant| if tenant.name.ends_with("flood") { options.rate * options.flood } else { options.rate };
     let nuisance = Load::start(&parts.kafka, streams(&bad, rate), began)?;
     folders::write(folder.path(), &parts.plugin, &bad)?;
     pause(Duration::from_secs(5)); // its tables are made before the server is slow: then it has epochs in flight

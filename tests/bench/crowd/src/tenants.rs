@@ -220,7 +220,8 @@ impl World<'_> {
 }
 
 fn rows(clickhouse: &str) -> Result<u64, Failure> {
-    let query = "SELECT sum(total_rows) FROM system.tables WHERE startsWith(database, 'crowd') AND endsWith(name, 'orders')";
+    let query =
+        "SELECT sum(total_rows) FROM system.tables WHERE startsWith(database, 'crowd') AND endsWith(name, 'orders')";
     Ok(ask(clickhouse, query)?.trim().parse()?)
 }
 
