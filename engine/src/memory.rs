@@ -92,6 +92,13 @@ struct Waiting {
     granted: oneshot::Sender<Booking>,
 }
 
+impl Waiting {
+    /// It has not given up.
+    fn still(&self) -> bool {
+        !self.granted.is_closed()
+    }
+}
+
 /// A tenant's account. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Account {
@@ -165,7 +172,7 @@ impl Memory {
         let held = |(index, tenant): (usize, &Tenant)| Held {
             tenant: tenant.name.clone(),
             bytes: For::ALL.map(|of| (of.as_str(), tenant.held[of as usize])).to_vec(),
-            waiting: state.waiting.iter().filter(|waiting| waiting.tenant == index).count(),
+            waiting: state.waiting.iter().filter(|waiting| waiting.tenant == index && waiting.still()).count(),
         };
         state.tenants.iter().enumerate().map(held).collect()
     }
@@ -193,7 +200,7 @@ impl Pool {
     fn grant(self: &Arc<Self>, mut state: MutexGuard<'_, State>) {
         let mut given = Vec::new();
         loop {
-            state.waiting.retain(|waiting| !waiting.granted.is_closed());
+            state.waiting.retain(Waiting::still);
             let of_weight = |waiting: &Waiting| {
                 let Tenant { weight, held, .. } = &state.tenants[waiting.tenant];
                 held.iter().sum::<usize>() / weight
@@ -245,6 +252,7 @@ impl Account {
     pub async fn room(&self, bytes: usize) -> Booking {
         let granted = {
             let mut state = self.pool.lock();
+            state.waiting.retain(Waiting::still);
             let waits = state.waiting.iter().any(|waiting| waiting.tenant == self.tenant);
             if !waits && self.pool.admits(&state, self.tenant, bytes) {
                 state.take(self.tenant, For::Epochs, bytes);

@@ -32,6 +32,7 @@ pub(super) struct Budget {
 }
 
 impl Budget {
+    #[cfg(test)]
     pub(super) fn new(limit: usize) -> Arc<Self> {
         Self::within(limit, &Memory::unlimited())
     }
