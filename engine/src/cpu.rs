@@ -35,7 +35,7 @@ pub(crate) use clock::yield_to_others;
 pub use meter::{Of, Used};
 pub use pool::checkpoint;
 use pool::{Manners, Pool};
-pub(crate) use pool::{note, whose};
+pub(crate) use pool::{note, uninterrupted, whose};
 
 /// Runs CPU-bound work of all tenants. The threads end with the last clone.
 #[derive(Clone, Debug)]

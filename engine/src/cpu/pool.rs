@@ -140,6 +140,8 @@ struct Current {
     spent: Duration,
     /// The thread's priority was lowered.
     slowed: bool,
+    /// It does not wait at its checkpoints now.
+    holds_on: bool,
 }
 
 thread_local! {
@@ -153,6 +155,16 @@ pub fn checkpoint() {
             current.checkpoint();
         }
     });
+}
+
+/// Does something within a piece at whose checkpoints the thread does not wait: it has what others may wait for, such as a lock.
+pub(crate) fn uninterrupted<T>(work: impl FnOnce() -> T) -> T {
+    let set =
+        |to| CURRENT.with_borrow_mut(|current| current.as_mut().map(|it| std::mem::replace(&mut it.holds_on, to)));
+    let before = set(true);
+    let done = work();
+    set(before.unwrap_or_default());
+    done
 }
 
 /// Counts CPU time of this thread for the tenant whose piece it runs, if it runs any.
@@ -329,6 +341,7 @@ impl Pool {
             charged,
             spent: Duration::ZERO,
             slowed: false,
+            holds_on: false,
         }
     }
 
@@ -387,7 +400,7 @@ impl State {
 
 impl Current {
     fn checkpoint(&mut self) {
-        if thread_time().saturating_sub(self.since) < QUANTUM {
+        if self.holds_on || thread_time().saturating_sub(self.since) < QUANTUM {
             return;
         }
         let pool = self.pool.clone();

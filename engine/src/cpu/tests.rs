@@ -95,6 +95,29 @@ async fn everything_is_done_once_whatever_is_interrupted() {
 }
 
 #[tokio::test]
+async fn one_that_has_what_others_wait_for_goes_on() {
+    let (cpu, lock) = (Cpu::start(2).expect("threads"), Arc::new(Mutex::new(0)));
+    let pieces = (0..20).map(|number| {
+        let (cpu, lock) = (cpu.clone(), lock.clone());
+        async move {
+            let work = move || {
+                uninterrupted(|| {
+                    let mut held = lock.lock().expect("whole");
+                    let began = thread_time();
+                    while thread_time() - began < Duration::from_millis(15) {
+                        checkpoint();
+                    }
+                    *held += 1;
+                });
+            };
+            cpu.run(&number.to_string(), work).await;
+        }
+    });
+    join_all(pieces).await;
+    assert_eq!(*lock.lock().expect("whole"), 20);
+}
+
+#[tokio::test]
 async fn a_panic_is_the_callers_and_the_thread_goes_on() {
     let cpu = one_core();
     let of = cpu.clone();

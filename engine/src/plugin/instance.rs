@@ -12,6 +12,7 @@ use super::call::Call;
 use super::contract::v0_3;
 use super::emit::OutputPlan;
 use super::fault::fault;
+use super::guest_log::LogBudget;
 use super::host::Slot;
 use super::load::{Exports, Plugin};
 use super::sandbox::{Sandbox, printable};
@@ -41,19 +42,21 @@ pub(super) struct Cell {
 impl Cell {
     pub(super) fn new(
         exports: &Exports,
-        name: &Arc<str>,
+        log: Arc<LogBudget>,
         outputs: &Arc<[OutputPlan]>,
         limits: Limits,
     ) -> Result<Self, Fault> {
         let slot = Slot::take(&exports.shared)?;
         // Described at a load, it is nobody's yet.
         let memory = exports.shared.memory.account(whose().as_deref().unwrap_or_default()).book(For::Guests, 0);
-        let sandbox = Sandbox::new(name.clone(), outputs.clone(), limits, memory);
+        let sandbox = Sandbox::new(log, outputs.clone(), limits, memory);
         let mut store = Store::new(&exports.shared.engine, sandbox);
         store.limiter(|sandbox| sandbox);
         store.epoch_deadline_callback(go_on);
         begin_call(&mut store);
         store.set_hostcall_fuel(limits.output_bytes.max(MIN_HOSTCALL_BYTES));
+        // Handles lie in the host's memory. The contract has none, and what makes some is not let in.
+        store.set_max_component_handles(0);
         match exports.pre.instantiate(&mut store) {
             Ok(instance) => Ok(Self { store, instance, _slot: slot }),
             // Nothing has crossed the border yet: what is no trap is the system's refusal.
@@ -137,7 +140,7 @@ impl Instance {
             return Err(Fault::Engine { message });
         }
         let exports = plugin.exports();
-        let mut cell = Cell::new(exports, plugin.log_name(), plugin.outputs(), limits)?;
+        let mut cell = Cell::new(exports, plugin.log().clone(), plugin.outputs(), limits)?;
         let started = exports.start(&mut cell, context)?;
         started.map_err(|message| Fault::Failed { message: printable(&message, REASON_BYTES) })?;
         let (process, expire) = (exports.process(&mut cell)?, exports.expire(&mut cell)?);
