@@ -261,7 +261,15 @@ impl Engine {
         self.metrics.partitions_raised(&topic.tenant, &topic.plugin, &topic.topic, waits);
         let (plugin, topic_name) = (topic.key(), &topic.topic);
         if !waits {
-            tracing::info!(tenant = plugin.tenant, plugin = plugin.name, topic = topic_name, from, to, generation, "the topic's partitions were raised");
+            tracing::info!(
+                tenant = plugin.tenant,
+                plugin = plugin.name,
+                topic = topic_name,
+                from,
+                to,
+                generation,
+                "the topic's partitions were raised"
+            );
             return;
         }
         let words = format!(

@@ -116,12 +116,7 @@ impl Control {
     }
 
     /// Gives an order; says what was done, in words.
-    pub(super) async fn order(
-        &self,
-        plugin: &PluginKey,
-        verb: &str,
-        to: Option<&str>,
-    ) -> Result<String, ControlError> {
+    pub(super) async fn order(&self, plugin: &PluginKey, verb: &str, to: Option<&str>) -> Result<String, ControlError> {
         let body = CommandBody { to: to.map(str::to_owned) };
         let body = serde_json::to_vec(&body).expect("plain data");
         let PluginKey { tenant, name } = plugin;

@@ -6,9 +6,9 @@ use tokio::time::timeout;
 
 use super::plugin::Failure;
 use super::plugin::messages::{EPOCH, Epochs, SchemaIds, lane};
-use crate::config::PluginFile;
 use crate::batch::RawBatch;
 use crate::clock::{Clock, SystemClock};
+use crate::config::PluginFile;
 use crate::deploy::difference::{Difference, Made};
 use crate::disposition::in_words;
 

@@ -97,7 +97,8 @@ impl Declared {
             Layout::default()
         });
         if layout == Layout::default() && declared.mistakes.0.is_empty() {
-            let hint = "add a folder with plugin.toml and plugin.wasm, or name another folder with --plugins".to_owned();
+            let hint =
+                "add a folder with plugin.toml and plugin.wasm, or name another folder with --plugins".to_owned();
             declared.mistakes.of_path(root, "there are no plugins", Some(hint));
         }
         for folder in &layout.plugins {
@@ -197,11 +198,7 @@ pub fn read_tenant<'a>(
 ///
 /// # Errors
 /// It is another's.
-pub fn alone<'a>(
-    folder: &Path,
-    tenant: Tenant,
-    others: impl Iterator<Item = &'a Tenant>,
-) -> Result<Tenant, Problems> {
+pub fn alone<'a>(folder: &Path, tenant: Tenant, others: impl Iterator<Item = &'a Tenant>) -> Result<Tenant, Problems> {
     let mut problems = Problems::default();
     if let Some(other) = others.filter(|other| other.name != tenant.name).find(|it| it.shares_database_with(&tenant)) {
         let message = format!("clickhouse.database: {} is that of tenant {}", tenant.database, other.name);

@@ -223,7 +223,8 @@ fn topics(given: &mut Settings, folder: &Path, tenant: &Tenant) -> Vec<String> {
     }
     if let TopicScope::Prefix(prefix) = &tenant.topics {
         for topic in topics.iter().filter(|topic| !topic.starts_with('^') && !topic.starts_with(prefix)) {
-            let message = format!("topics: {topic} is not one of tenant {}, whose topics begin with {prefix}", tenant.name);
+            let message =
+                format!("topics: {topic} is not one of tenant {}, whose topics begin with {prefix}", tenant.name);
             given.problems.add(place.clone(), message, None);
         }
     }
@@ -235,11 +236,7 @@ fn topics(given: &mut Settings, folder: &Path, tenant: &Tenant) -> Vec<String> {
 }
 
 /// A tenant's tables are in its database: no name of one may seem to be elsewhere.
-fn own_tables<'a>(
-    given: &mut Settings,
-    settings: &TransformSettings,
-    places: impl Iterator<Item = (&'a str, Place)>,
-) {
+fn own_tables<'a>(given: &mut Settings, settings: &TransformSettings, places: impl Iterator<Item = (&'a str, Place)>) {
     let bronze = match &settings.kind {
         Kind::Bronze { table } => Some(table),
         Kind::Plugin => None,

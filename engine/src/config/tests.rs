@@ -213,7 +213,13 @@ fn policies_are_one_of_their_case_and_mistakes_have_their_place() {
 #[test]
 fn a_rollout_is_within_its_bounds_and_has_what_its_mode_knows() {
     let folder = tempfile::tempdir().unwrap();
-    let parse = |text: &str| parse_plugin(folder.path(), &format!("topics = ['x']\n[rollout]\n{text}"), &below(folder.path()).default_tenant());
+    let parse = |text: &str| {
+        parse_plugin(
+            folder.path(),
+            &format!("topics = ['x']\n[rollout]\n{text}"),
+            &below(folder.path()).default_tenant(),
+        )
+    };
     assert_eq!(parse("").unwrap().rollout, Rollout::default());
     let text = "mode = 'canary'\nshare = 0.25\npromote = 'when-equal'\nprobation_s = 5\nprobation_rows = 1000\n\
                 max_dead_letters = 0\nmax_cost = 1.5";

@@ -197,9 +197,8 @@ impl Deployer {
         let kept: Vec<_> = files.iter().map(|files| self.kept(&files.key.clone())).collect();
         let tenants: Vec<_> = files.iter().map(|files| self.tenant(&files.key)).collect();
         let around = &self.around;
-        let decide = |index: usize| {
-            first(around, &files[index], tenants[index].clone(), &standings[index], &kept[index])
-        };
+        let decide =
+            |index: usize| first(around, &files[index], tenants[index].clone(), &standings[index], &kept[index]);
         let firsts = on_all_cores(files.len(), &decide);
         for (files, standing) in files.iter().zip(standings) {
             self.known.entry(files.key.clone()).or_default().standing = standing;
@@ -217,7 +216,12 @@ impl Deployer {
             let versions = Arc::new(Versions::new(current.clone()));
             if let Err(error) = self.around.artifacts.keep(&current.transform) {
                 // Its first epoch will stop for it; what the history calls good, a start has to be able to go back to.
-                tracing::error!(tenant = key.tenant, plugin = key.name, error = in_words(&error), "the version can't be kept");
+                tracing::error!(
+                    tenant = key.tenant,
+                    plugin = key.name,
+                    error = in_words(&error),
+                    "the version can't be kept"
+                );
             }
             if let Some((what, version)) = note {
                 let says = newcomer.as_ref().map_or(&current, |(newcomer, _)| newcomer).says().to_owned();
@@ -301,8 +305,7 @@ impl Deployer {
     fn look_again(&mut self) {
         self.look_at_mistaken_tenants();
         let passes = |known: &Known| matches!(&known.holds, Holds::Refused(refusal) if refusal.cause.passes());
-        let names: Vec<_> =
-            self.known.iter().filter(|(_, known)| passes(known)).map(|(key, _)| key.clone()).collect();
+        let names: Vec<_> = self.known.iter().filter(|(_, known)| passes(known)).map(|(key, _)| key.clone()).collect();
         for key in names {
             let before = self.known.get(&key).map(|known| known.holds.clone());
             self.consider(&key);

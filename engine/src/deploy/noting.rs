@@ -34,7 +34,13 @@ impl Deployer {
     pub(super) fn say_refused(&self, key: &PluginKey, refusal: &Refusal) {
         let goes_on = self.plugins.get(key).map(|versions| versions.current().id().to_string());
         self.metrics.versions().refused(key, refusal.cause.as_str());
-        tracing::error!(tenant = key.tenant, plugin = key.name, cause = refusal.cause.as_str(), goes_on, "not taken from its folder: {refusal}");
+        tracing::error!(
+            tenant = key.tenant,
+            plugin = key.name,
+            cause = refusal.cause.as_str(),
+            goes_on,
+            "not taken from its folder: {refusal}"
+        );
     }
 
     /// What lanes have to tell.

@@ -22,7 +22,9 @@ pub(super) fn watch_over(versions: &Versions, newcomer: Arc<Version>, rules: Rol
         }
         Mode::Shadow => match Shadow::new(newcomer, rules) {
             Ok(shadow) => versions.set_shadow(Some(shadow)),
-            Err(error) => tracing::error!(tenant = versions.tenant(), plugin = versions.name(), %error, "there is no thread for a shadow"),
+            Err(error) => {
+                tracing::error!(tenant = versions.tenant(), plugin = versions.name(), %error, "there is no thread for a shadow")
+            }
         },
     }
 }

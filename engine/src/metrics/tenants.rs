@@ -39,7 +39,8 @@ impl TenantMetrics {
     }
 
     pub(super) fn register(&self, registry: &mut Registry) {
-        let help = "How each tenant stands: running, mistaken (its file is wrong, it runs as before), paused, or waiting";
+        let help =
+            "How each tenant stands: running, mistaken (its file is wrong, it runs as before), paused, or waiting";
         registry.register("tenant_state", help, self.state.clone());
         let help = "The labels of each tenant's file";
         registry.register("tenant_info", help, self.info.clone());

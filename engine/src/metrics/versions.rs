@@ -12,9 +12,9 @@ use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::{Registry, Unit};
 
 use super::PluginLabels;
-use crate::offsets::PluginKey;
 use crate::deploy::difference::TableDifference;
 use crate::deploy::shadow::ShadowView;
+use crate::offsets::PluginKey;
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 struct CauseLabels {

@@ -13,6 +13,8 @@ use wasmtime::{
 use super::compiled::CompiledCode;
 use super::contract::{Level, Version};
 use super::fault::FRAMES_COLLECTED;
+use super::load::Inner;
+use super::loaded::Loaded;
 use super::sandbox::{CORE_INSTANCES, GuestLog, MEMORIES, Sandbox, TABLE_ELEMENTS, TABLES};
 use super::ticker::Ticker;
 use super::{Fault, call, emit, keyed};
@@ -56,6 +58,7 @@ pub(super) struct Shared {
     pub(super) linker: Linker<Sandbox>,
     pub(super) settings: HostSettings,
     pub(super) compiled: Option<CompiledCode>,
+    pub(super) loaded: Loaded<Inner>,
     /// Instances that live.
     instances: AtomicU32,
     _ticker: Ticker,
@@ -91,7 +94,17 @@ impl Host {
         let linker = linker(&engine).map_err(HostError::Engine)?;
         let ticker = Ticker::start(&engine).map_err(HostError::Ticker)?;
         let instances = AtomicU32::new(0);
-        Ok(Self { shared: Arc::new(Shared { engine, linker, settings, compiled, instances, _ticker: ticker }) })
+        Ok(Self {
+            shared: Arc::new(Shared {
+                engine,
+                linker,
+                settings,
+                compiled,
+                loaded: Loaded::default(),
+                instances,
+                _ticker: ticker,
+            }),
+        })
     }
 }
 

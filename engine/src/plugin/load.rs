@@ -98,19 +98,19 @@ pub enum LoadError {
 #[derive(Clone)]
 pub struct Plugin {
     inner: Arc<Inner>,
+    compiling: Compiling,
 }
 
 /// How a plugin came to its code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Compiling {
-    /// It was compiled before, and kept.
+    /// It was compiled before, and kept; or runs already.
     pub cached: bool,
     /// How long it took to have it.
     pub took: Duration,
 }
 
-struct Inner {
-    compiling: Compiling,
+pub(super) struct Inner {
     bytes: Bytes,
     digest: String,
     description: Description,
@@ -146,6 +146,9 @@ impl Host {
         }
         let digest = hex(&Sha256::digest(&bytes));
         let began = Instant::now();
+        if let Some(inner) = self.shared.loaded.find(&digest) {
+            return Ok(Plugin { inner, compiling: Compiling { cached: true, took: began.elapsed() } });
+        }
         let (component, cached) = self.code(&bytes, &digest)?;
         let compiling = Compiling { cached, took: began.elapsed() };
         let version = contract_of(&self.shared.engine, &component)?;
@@ -154,13 +157,12 @@ impl Host {
         let inner = Inner {
             log_name: description.name.as_str().into(),
             outputs: description.outputs.iter().map(OutputPlan::new).collect(),
-            compiling,
             bytes,
-            digest,
+            digest: digest.clone(),
             description,
             exports,
         };
-        Ok(Plugin { inner: Arc::new(inner) })
+        Ok(Plugin { inner: self.shared.loaded.add(&digest, inner), compiling })
     }
 
     /// The code of an artifact, and whether it was kept from an earlier time.
@@ -187,7 +189,7 @@ impl Plugin {
     /// How it came to its code.
     #[must_use]
     pub fn compiling(&self) -> Compiling {
-        self.inner.compiling
+        self.compiling
     }
 
     /// What the plugin says of itself.

@@ -9,6 +9,7 @@
 mod host;
 mod ticker;
 mod load;
+mod loaded;
 mod compiled;
 mod metadata;
 mod describe;

@@ -30,9 +30,9 @@ use serde_json::json;
 use sha2::{Digest, Sha256};
 use tokio::sync::{mpsc, oneshot};
 
+use crate::clock::{Clock, SystemClock};
 use crate::deploy::status::PluginStatus;
 use crate::deploy::{Command, Deployments, History, Order, OrderError, Plugins};
-use crate::clock::{Clock, SystemClock};
 use crate::engine::Lanes;
 use crate::lane_status::LaneStatus;
 use crate::offsets::{DEFAULT_TENANT, PluginKey};

@@ -47,7 +47,11 @@ pub async fn listen(address: SocketAddr, shown: Shown, token: Option<&str>) -> s
     let listener = TcpListener::bind(address).await?;
     let bound = listener.local_addr()?;
     let control = control::routes(shown.control.clone(), shown.lanes.clone(), token);
-    let routes = Router::new().route("/metrics", get(metrics)).route("/health", get(health)).route("/health/{tenant}", get(health_of)).with_state(shown);
+    let routes = Router::new()
+        .route("/metrics", get(metrics))
+        .route("/health", get(health))
+        .route("/health/{tenant}", get(health_of))
+        .with_state(shown);
     let routes = routes.merge(control).into_make_service_with_connect_info::<SocketAddr>();
     tokio::spawn(async move {
         if let Err(error) = axum::serve(listener, routes).await {

@@ -28,9 +28,9 @@ use crate::table::Table;
 pub use bronze::{bronze_block, bronze_table};
 pub use claim::Claim;
 pub use clickhouse::{
-    Audited, Backoff, Cause, ClickHouse, ClickHouseSettings, ClickHouses, Comparable, Compression, EpochSide, Group, NamedRows,
-    Password, RowsFrom, SeenEpoch, SeenReplay, SinkStats, SinkTotals, Stranger, TablePlan, create_statements,
-    encoded_bytes,
+    Audited, Backoff, Cause, ClickHouse, ClickHouseSettings, ClickHouses, Comparable, Compression, EpochSide, Group,
+    NamedRows, Password, RowsFrom, SeenEpoch, SeenReplay, SinkStats, SinkTotals, Stranger, TablePlan,
+    create_statements, encoded_bytes,
 };
 pub use dead_letter::{DeadLetter, KEPT_DAYS, MOST_KEPT_BYTES, dead_letter_block, dead_letter_table};
 pub use messages::{Provenance, epoch_column};

@@ -35,9 +35,7 @@ use crate::table::Table;
 
 pub use calls::CallError;
 pub use sandboxed::CallLimits;
-pub use settings::{
-    EventTimeSettings, Kind, Misfit, SandboxLimits, SettingsError, TransformSettings, check_table,
-};
+pub use settings::{EventTimeSettings, Kind, Misfit, SandboxLimits, SettingsError, TransformSettings, check_table};
 pub use stages::StageTimes;
 
 use calls::{Calls, Discovery, Plan};

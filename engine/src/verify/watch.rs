@@ -14,8 +14,8 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use serde::Deserialize;
 use futures::StreamExt;
+use serde::Deserialize;
 use tokio::time::{MissedTickBehavior, interval, timeout};
 
 use crate::deploy::{Plugins, Versions};
@@ -96,9 +96,9 @@ pub async fn watch(clickhouses: ClickHouses, lanes: Lanes, metrics: Arc<Metrics>
             of_tenants.entry(lane.tenant.clone()).or_default().push((lane, epochs));
         }
         // Side by side: one whose server is slow holds up nobody else's look.
-        let looks = of_tenants.into_iter().map(|(tenant, committed)| {
-            look_at_tenant(&clickhouses, &metrics, &plugins, tenant, committed)
-        });
+        let looks = of_tenants
+            .into_iter()
+            .map(|(tenant, committed)| look_at_tenant(&clickhouses, &metrics, &plugins, tenant, committed));
         futures::stream::iter(looks).buffer_unordered(TENANTS_AT_ONCE).collect::<()>().await;
     }
 }

@@ -5,8 +5,8 @@ use std::process::ExitCode;
 use serde_json::{Value, json};
 
 use super::{DlqError, ShowArgs, in_time};
-use crate::offsets::PluginKey;
 use crate::dead_letters::{Body, Filter, Letter, Mark, MarkState, recording};
+use crate::offsets::PluginKey;
 
 pub(super) async fn show(args: &ShowArgs) -> Result<ExitCode, DlqError> {
     let config = args.at.config()?;

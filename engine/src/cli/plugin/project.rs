@@ -7,10 +7,10 @@ use bytes::Bytes;
 
 use super::Failure;
 use crate::config::{PluginFile, Problems, TENANT_FILE, Tenant, read_plugin};
-use crate::offsets::{DEFAULT_TENANT, PluginKey};
-use crate::sink::ClickHouseSettings;
 use crate::disposition::in_words;
+use crate::offsets::{DEFAULT_TENANT, PluginKey};
 use crate::plugin::{Host, HostSettings};
+use crate::sink::ClickHouseSettings;
 use crate::transform::{BuildError, Kind, Transform, TransformSettings};
 
 /// The database that names tables where none is written.

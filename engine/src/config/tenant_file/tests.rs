@@ -124,9 +124,15 @@ fn each_mistake_has_its_place_and_what_to_do() {
 
 #[test]
 fn a_tenant_is_named_so_that_it_reads_well() {
-    for (name, good) in
-        [("acme", true), ("a-b_9", true), ("9x", true), ("Acme", false), ("-a", false), ("a.b", false), ("default", false)]
-    {
+    for (name, good) in [
+        ("acme", true),
+        ("a-b_9", true),
+        ("9x", true),
+        ("Acme", false),
+        ("-a", false),
+        ("a.b", false),
+        ("default", false),
+    ] {
         let read = parse_tenant(&Path::new("plugins").join(name), "prefix = ''", &default());
         assert_eq!(read.is_ok(), good, "{name}: {read:?}");
     }

@@ -313,9 +313,8 @@ fn a_shared_plugin_is_a_file_of_all_that_name_it() {
     world.write("_shared/orders/plugin.wasm", "one");
     world.write("a/plugin.toml", "shared = 'orders'");
     world.write("acme/p/plugin.toml", "shared = 'orders'");
-    let all = |wasm: &str| {
-        [format!("a: {wasm}, shared = 'orders'"), format!("acme/p: {wasm}, shared = 'orders'")].to_vec()
-    };
+    let all =
+        |wasm: &str| [format!("a: {wasm}, shared = 'orders'"), format!("acme/p: {wasm}, shared = 'orders'")].to_vec();
     assert_eq!(world.rest(), [vec!["tenant acme: ".to_owned()], all("one")].concat());
     world.write("_shared/orders/plugin.wasm", "two");
     let mut told = world.rest();

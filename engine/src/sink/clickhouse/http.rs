@@ -76,7 +76,8 @@ impl Http {
             value.set_sensitive(true);
             credentials.insert(name, value);
         }
-        let client = clients.with(settings.connect_timeout).map_err(|error| denied(format!("no HTTP client: {error}")))?;
+        let client =
+            clients.with(settings.connect_timeout).map_err(|error| denied(format!("no HTTP client: {error}")))?;
         Ok(Self { client, url, credentials })
     }
 
