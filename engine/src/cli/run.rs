@@ -27,7 +27,7 @@ use crate::lane::{MAX_RECOVERIES, Surroundings};
 use crate::metrics::{Metrics, Totals};
 use crate::offsets::PluginKey;
 use crate::plan::{Finding, Plan, Weight};
-use crate::plugin::{CompiledCode, Host, HostError, HostSettings};
+use crate::plugin::{CompiledCode, Compiler, Host, HostError, HostSettings};
 use crate::registry::{Registry, RegistryError};
 use crate::replay::{Pending, ReplayError};
 use crate::server::control::{Control, TOKEN};
@@ -180,14 +180,15 @@ pub fn start_with(
     Ok(Running { engine, shown, greeting, plans, watch, deployer })
 }
 
-/// Each plugin is compiled on one thread, so that one that comes while others run does not take their cores; what was
-/// compiled once is kept.
+/// Each plugin is compiled by a child on one thread, so that one that comes while others run takes neither their cores nor
+/// their memory; what was compiled once is kept.
 fn host(config: &Config) -> Result<Host, HostError> {
     let compiled = CompiledCode::open(&config.data_dir).inspect_err(|error| {
         let folder = config.data_dir.display();
         tracing::warn!(%folder, %error, "compiled code can't be kept: each start compiles all plugins");
     });
-    Host::keeping(HostSettings { parallel: false, ..HostSettings::default() }, compiled.ok())
+    let settings = HostSettings { parallel: false, ..HostSettings::default() };
+    Host::with(settings, Compiler::of_this_program(), compiled.ok())
 }
 
 /// What lanes share, made of the settings: from now on the journal is this process's.

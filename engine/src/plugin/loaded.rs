@@ -1,54 +1,84 @@
-//! Plugins that are loaded, by the digest of their bytes: however many tenants and versions run one, its code is in memory
-//! once.
-//!
-//! **Promise.** What is found is what loading the same bytes again would make; parameters, limits and state belong to
-//! instances, and are not among it. A plugin that nobody has any more is not kept for this.
+//! Plugins that are loaded, by the digest of their bytes: those of many tenants that are the same are compiled once, lie in
+//! memory once, and are refused once.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
-/// Plugins by digest.
-pub(super) struct Loaded<T>(Mutex<HashMap<String, Weak<T>>>);
+use super::LoadError;
+use super::load::Inner;
 
-impl<T> Default for Loaded<T> {
-    fn default() -> Self {
-        Self(Mutex::default())
-    }
+/// Refusals that are remembered: they are a few hundred bytes each.
+const MOST_REFUSALS: usize = 1_000;
+
+/// What became of some bytes. Its lock is held while they are loaded: whoever wants the same waits.
+type Slot = Arc<Mutex<Known>>;
+
+#[derive(Default)]
+enum Known {
+    #[default]
+    Nothing,
+    Loaded(Weak<Inner>),
+    /// For good: neither bytes nor limits will change.
+    Refused(LoadError),
 }
 
-impl<T> Loaded<T> {
-    pub(super) fn find(&self, digest: &str) -> Option<Arc<T>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).get(digest).and_then(Weak::upgrade)
-    }
+#[derive(Default)]
+pub(super) struct Loaded {
+    slots: Mutex<HashMap<String, Slot>>,
+}
 
-    /// Adds one that was not there, or gives back the one that has come meanwhile.
-    pub(super) fn add(&self, digest: &str, new: T) -> Arc<T> {
-        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(there) = all.get(digest).and_then(Weak::upgrade) {
-            return there;
+impl Loaded {
+    /// What is loaded under a digest, or is now.
+    pub(super) fn get_or_load(
+        &self,
+        digest: &str,
+        load: impl FnOnce() -> Result<Inner, LoadError>,
+    ) -> Result<Arc<Inner>, LoadError> {
+        let slot = self.slot(digest);
+        let mut known = slot.lock().unwrap_or_else(PoisonError::into_inner);
+        match &*known {
+            Known::Loaded(inner) => {
+                if let Some(inner) = inner.upgrade() {
+                    return Ok(inner);
+                }
+            }
+            Known::Refused(error) => return Err(error.clone()),
+            Known::Nothing => {}
         }
-        all.retain(|_, plugin| plugin.strong_count() > 0);
-        let new = Arc::new(new);
-        all.insert(digest.to_owned(), Arc::downgrade(&new));
-        new
+        match load() {
+            Ok(inner) => {
+                let inner = Arc::new(inner);
+                *known = Known::Loaded(Arc::downgrade(&inner));
+                Ok(inner)
+            }
+            Err(error) => {
+                *known = if error.passes() { Known::Nothing } else { Known::Refused(error.clone()) };
+                Err(error)
+            }
+        }
+    }
+
+    fn slot(&self, digest: &str) -> Slot {
+        let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(slot) = slots.get(digest) {
+            return slot.clone();
+        }
+        // What is gone is forgotten whenever something new comes.
+        let in_use = |slot: &Slot| Arc::strong_count(slot) > 1;
+        slots.retain(|_, slot| in_use(slot) || slot.try_lock().map_or(true, |known| known.is_of_use()));
+        if slots.len() > 2 * MOST_REFUSALS {
+            slots.retain(|_, slot| slot.try_lock().map_or(true, |known| !matches!(*known, Known::Refused(_))));
+        }
+        slots.entry(digest.to_owned()).or_default().clone()
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn one_is_there_for_as_long_as_somebody_has_it() {
-        let loaded = Loaded::default();
-        assert_eq!(loaded.find("a"), None);
-        let one = loaded.add("a", 1);
-        assert!(Arc::ptr_eq(&one, &loaded.add("a", 2)));
-        assert_eq!(loaded.find("a"), Some(one.clone()));
-        drop(one);
-        assert_eq!(loaded.find("a"), None);
-        let other = loaded.add("b", 3);
-        assert_eq!(loaded.0.lock().unwrap_or_else(PoisonError::into_inner).len(), 1, "what is gone is forgotten");
-        assert_eq!(*other, 3);
+impl Known {
+    fn is_of_use(&self) -> bool {
+        match self {
+            Self::Loaded(inner) => inner.strong_count() > 0,
+            Self::Refused(_) => true,
+            Self::Nothing => false,
+        }
     }
 }
