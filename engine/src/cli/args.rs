@@ -16,6 +16,7 @@ use super::status::StatusArgs;
 use super::tenant::TenantCommand;
 use super::verify::VerifyArgs;
 use crate::offsets::PluginKey;
+use crate::plugin::CompileChildArgs;
 
 /// Streaming transformation engine: Kafka CDC topics through WebAssembly plugins into ClickHouse, exactly once.
 #[derive(Debug, Parser)]
@@ -72,6 +73,9 @@ pub enum Command {
     State(StateCommand),
     /// Dead letters: messages that were set aside, with the reason.
     Dlq(DlqArgs),
+    /// What the engine starts for each plugin that it compiles.
+    #[command(hide = true)]
+    CompileChild(CompileChildArgs),
 }
 
 /// Arguments of `run` and `check`.

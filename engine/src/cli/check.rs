@@ -10,7 +10,7 @@ use crate::config::{Config, Input};
 use crate::deploy::Version;
 use crate::disposition::in_words;
 use crate::plan::{NoTable, Plan};
-use crate::plugin::{Description, EventTime, Host, HostSettings};
+use crate::plugin::{Compiler, Description, EventTime, Host, HostSettings};
 use crate::sink::{ClickHouses, Guarantee, TablePlan};
 use crate::source::Found;
 use crate::state::{OnExpire, StateTable};
@@ -25,7 +25,7 @@ const NOT_ASKED: u8 = 3;
 /// known to be wrong, but not everything could be asked.
 #[expect(clippy::needless_pass_by_value, reason = "all commands take their settings")]
 pub(super) fn check(config: Config) -> ExitCode {
-    let host = match Host::new(HostSettings::default()) {
+    let host = match Host::with(HostSettings::default(), Compiler::of_this_program(), None) {
         Ok(host) => host,
         Err(error) => return failed(&error),
     };

@@ -26,7 +26,7 @@ use crate::config::Config;
 use crate::deploy::status::{FolderState, PluginStatus};
 use crate::disposition::in_words;
 use crate::offsets::{DEFAULT_TENANT, PluginKey};
-use crate::plugin::{CompiledCode, Host, HostSettings};
+use crate::plugin::{CompiledCode, Compiler, Host, HostSettings};
 use crate::transform::Transform;
 use own::OwnEngine;
 use saved::Saved;
@@ -114,7 +114,7 @@ async fn looped(args: &DevArgs, config: &Config, project: &Project) -> Result<()
     };
     // What is compiled for the cases is there for an engine of its own as well.
     let compiled = own.as_ref().and_then(|own| CompiledCode::open(&own.data_dir).ok());
-    let keeping = Host::keeping(HostSettings { instances: 4, ..HostSettings::default() }, compiled);
+    let keeping = Host::with(HostSettings { instances: 4, ..HostSettings::default() }, Compiler::Here, compiled);
     let host = keeping.map_err(Failure::failed)?;
     let before = project.transform(&host, file.settings)?;
     // An engine of its own has it by itself, in no tenant's folder.

@@ -45,11 +45,13 @@ pub use tenant::TenantCommand;
 use crate::config::{Config, Overlay, Problems};
 use crate::deploy::Version;
 use crate::offsets::LaneId;
+use crate::plugin::{Compiler, compile_child};
 use crate::source::Found;
 
 /// Runs the program: 0 success, 1 a failure while running, 2 a mistake in the settings.
 #[must_use]
 pub fn main() -> ExitCode {
+    Compiler::this_is_the_engine();
     let args = Args::parse();
     let command = args.command.unwrap_or(Command::Run(args.run));
     start_logging(args.verbose, matches!(command, Command::Run(_)));
@@ -68,6 +70,7 @@ pub fn main() -> ExitCode {
         Command::Verify(args) => verify::verify(&args),
         Command::Plugin(command) => plugin::plugin(&command),
         Command::Dlq(args) => dlq::dlq(args),
+        Command::CompileChild(args) => compile_child(&args),
     }
 }
 

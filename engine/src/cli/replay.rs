@@ -21,7 +21,7 @@ use crate::lane::Surroundings;
 use crate::lane_status::LaneState;
 use crate::metrics::Metrics;
 use crate::offsets::{LaneId, PluginKey};
-use crate::plugin::{Host, HostSettings};
+use crate::plugin::{Compiler, Host, HostSettings};
 use crate::replay::{Pending, PendingLane, ReplayError, Shadow, Step, Way};
 use crate::sink::ClickHouse;
 use crate::source::{Found, SourceError};
@@ -122,7 +122,7 @@ struct Work {
 
 async fn run(args: &ReplayArgs) -> Result<(), Failure> {
     let config = Config::read(&super::overlay(&args.at))?;
-    let host = Host::new(HostSettings::default()).map_err(RunningError::from)?;
+    let host = Host::with(HostSettings::default(), Compiler::of_this_program(), None).map_err(RunningError::from)?;
     let deployed = load_plugin(&config, &host, &args.plugin)?;
     let (around, clickhouses) = match surroundings(&config, host) {
         Err(RunningError::Journal(JournalError::Locked { .. })) => {

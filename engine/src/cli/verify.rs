@@ -18,7 +18,7 @@ use crate::deploy::Version;
 use crate::disposition::in_words;
 use crate::journal::{Journal, JournalError, LocalJournal, Position};
 use crate::offsets::{LaneId, OffsetRange, PluginKey};
-use crate::plugin::{Host, HostSettings};
+use crate::plugin::{Compiler, Host, HostSettings};
 use crate::sink::{ClickHouses, SinkError, epoch_column};
 use crate::source::{Found, SourceError, Start};
 use crate::verify::compare::Finding;
@@ -123,7 +123,7 @@ pub(super) fn verify(args: &VerifyArgs) -> ExitCode {
 /// Audits all lanes that are meant, and says whether all is right.
 async fn run(args: &VerifyArgs) -> Result<bool, Failure> {
     let config = Config::read(&super::overlay(&args.at))?;
-    let host = Host::new(HostSettings::default()).map_err(RunningError::from)?;
+    let host = Host::with(HostSettings::default(), Compiler::of_this_program(), None).map_err(RunningError::from)?;
     let deployed = if args.plugin.is_empty() {
         load_plugins(&config, &host)?
     } else {

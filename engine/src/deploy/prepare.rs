@@ -45,6 +45,8 @@ pub enum Cause {
     Unbuilt,
     /// plugin.wasm is no plugin.
     Plugin,
+    /// The engine could not compile or describe it.
+    Engine,
     /// It can't read what is kept.
     State,
     /// It would set every message aside.
@@ -64,6 +66,7 @@ impl Cause {
             Self::Tenant => "tenant",
             Self::Unbuilt => "unbuilt",
             Self::Plugin => "plugin",
+            Self::Engine => "engine",
             Self::State => "state",
             Self::Topics => "topics",
             Self::Tables => "tables",
@@ -75,7 +78,7 @@ impl Cause {
     #[must_use]
     pub fn passes(self) -> bool {
         match self {
-            Self::State | Self::Topics | Self::Tables | Self::Disk => true,
+            Self::Engine | Self::State | Self::Topics | Self::Tables | Self::Disk => true,
             Self::Settings | Self::Tenant | Self::Unbuilt | Self::Plugin => false,
         }
     }
@@ -155,7 +158,9 @@ pub fn build(host: &Host, file: PluginFile, wasm: &io::Result<Bytes>) -> Result<
             Err(Refusal::new(Cause::Settings, problems).of_version(&id))
         }
         Err(error @ (BuildError::Settings(SettingsError::NoPlugin) | BuildError::Load(_) | BuildError::Input(_))) => {
-            Err(Refusal::of_folder(Cause::Plugin, &artifact, in_words(&error)).of_version(&id))
+            let passes = matches!(&error, BuildError::Load(error) if error.passes());
+            let cause = if passes { Cause::Engine } else { Cause::Plugin };
+            Err(Refusal::of_folder(cause, &artifact, in_words(&error)).of_version(&id))
         }
     }
 }

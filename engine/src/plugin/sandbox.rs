@@ -4,13 +4,15 @@
 //! log lines are counted and cut, and what one call gives out is charged before it is copied.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use wasmtime::ResourceLimiter;
 
 use super::call::Call;
-use super::contract::Level;
 use super::emit::OutputPlan;
+use super::guest_log::{GuestLog, LogBudget};
 use super::{Fault, Limits};
+use crate::memory::Booking;
 use crate::state::State;
 
 /// Most core instances of a plugin: wit-component makes the module, a shim and its filler; the rest is headroom.
@@ -21,28 +23,36 @@ pub(super) const TABLES: u32 = 4;
 pub(super) const MEMORIES: u32 = 1;
 /// Most elements of a table: functions whose address a plugin takes.
 pub(super) const TABLE_ELEMENTS: usize = 20_000;
-/// Log lines that one instance may write; an instance lives for an epoch, seconds at most.
-const LOG_LINES: u32 = 100;
-/// Longest log line; longer ones are cut.
-const LOG_BYTES: usize = 2 << 10;
 
 /// The data of an instance's store.
 pub(super) struct Sandbox {
     pub(super) limits: Limits,
+    /// Of its tenant, for its linear memory.
+    memory: Booking,
     pub(super) outputs: Arc<[OutputPlan]>,
     /// Only while `process` or `expire` runs.
     pub(super) call: Option<Call>,
     /// The lane's, only while a call runs; else one without tables.
     pub(super) state: State,
+    /// The thread's CPU time when the call began.
+    pub(super) call_began: Duration,
     /// Why the host stopped the guest, where it was the host: the trap alone would not say.
     pub(super) fault: Option<Fault>,
     pub(super) log: GuestLog,
 }
 
 impl Sandbox {
-    pub(super) fn new(plugin: Arc<str>, outputs: Arc<[OutputPlan]>, limits: Limits) -> Self {
-        let log = GuestLog { plugin, lines_left: LOG_LINES, suppressed: 0, last_error: None };
-        Self { limits, outputs, call: None, state: State::default(), fault: None, log }
+    pub(super) fn new(log: Arc<LogBudget>, outputs: Arc<[OutputPlan]>, limits: Limits, memory: Booking) -> Self {
+        Self {
+            limits,
+            memory,
+            outputs,
+            call: None,
+            state: State::default(),
+            call_began: Duration::ZERO,
+            fault: None,
+            log: GuestLog::new(log),
+        }
     }
 
     /// Notes why the guest is stopped, and makes the error that stops it.
@@ -58,7 +68,11 @@ impl ResourceLimiter for Sandbox {
     fn memory_growing(&mut self, _: usize, desired: usize, maximum: Option<usize>) -> wasmtime::Result<bool> {
         let limit_bytes = self.limits.memory_bytes;
         if desired <= limit_bytes && maximum.is_none_or(|maximum| desired <= maximum) {
-            return Ok(true);
+            if self.memory.grow(desired) {
+                return Ok(true);
+            }
+            let message = format!("no room for {desired} bytes of its memory: the engine's is all in use (memory_mib)");
+            return Err(self.stop(Fault::Engine { message }));
         }
         Err(self.stop(Fault::Memory { limit_bytes: maximum.map_or(limit_bytes, |maximum| limit_bytes.min(maximum)) }))
     }
@@ -85,57 +99,6 @@ impl ResourceLimiter for Sandbox {
 
     fn memories(&self) -> usize {
         MEMORIES as usize
-    }
-}
-
-/// What a guest says, made harmless: without control characters, cut to [`LOG_BYTES`], at most [`LOG_LINES`].
-pub(super) struct GuestLog {
-    plugin: Arc<str>,
-    lines_left: u32,
-    suppressed: u64,
-    last_error: Option<String>,
-}
-
-impl GuestLog {
-    /// What of a message becomes the line: the guest's text may be megabytes.
-    pub(super) fn cut(message: &str) -> String {
-        printable(message, LOG_BYTES)
-    }
-
-    pub(super) fn line(&mut self, level: Level, line: String) {
-        self.write(level, &line);
-        if level == Level::Error {
-            self.last_error = Some(line);
-        }
-    }
-
-    fn write(&mut self, level: Level, line: &str) {
-        let Some(left) = self.lines_left.checked_sub(1) else {
-            self.suppressed += 1;
-            return;
-        };
-        self.lines_left = left;
-        let plugin = &*self.plugin;
-        match level {
-            Level::Error => tracing::error!(target: "plugin", plugin, "{line}"),
-            Level::Warn => tracing::warn!(target: "plugin", plugin, "{line}"),
-            Level::Info => tracing::info!(target: "plugin", plugin, "{line}"),
-            Level::Debug => tracing::debug!(target: "plugin", plugin, "{line}"),
-        }
-    }
-
-    /// The last line of level error since this was last asked. The SDK's panic hook writes one before it traps.
-    pub(super) fn take_last_error(&mut self) -> Option<String> {
-        self.last_error.take()
-    }
-}
-
-impl Drop for GuestLog {
-    fn drop(&mut self) {
-        if self.suppressed > 0 {
-            let (plugin, lines) = (&*self.plugin, self.suppressed);
-            tracing::warn!(target: "plugin", plugin, lines, "more log lines than an instance may write were dropped");
-        }
     }
 }
 

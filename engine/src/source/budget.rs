@@ -11,6 +11,8 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
+use crate::memory::{self, Booking, For, Memory};
+
 /// What a message costs beyond its key and value: librdkafka's operation (about 400 bytes with its allocation), our
 /// entry, and its part of the fetched buffer's framing.
 const MESSAGE_OVERHEAD: usize = 512;
@@ -26,13 +28,22 @@ pub struct Budget {
     limit: usize,
     held: AtomicUsize,
     fetched: AtomicU64,
+    /// The engine's: who reads a partition, and for how many tenants, is not known here.
+    pool: memory::Account,
 }
 
 impl Budget {
     /// So many bytes, none of them held.
     #[must_use]
     pub fn new(limit: usize) -> Arc<Self> {
-        Arc::new(Self { limit, held: AtomicUsize::new(0), fetched: AtomicU64::new(0) })
+        Self::within(limit, &Memory::unlimited())
+    }
+
+    /// The same, as a part of a pool.
+    #[must_use]
+    pub fn within(limit: usize, memory: &Memory) -> Arc<Self> {
+        let (held, fetched) = (AtomicUsize::new(0), AtomicU64::new(0));
+        Arc::new(Self { limit, held, fetched, pool: memory.account("") })
     }
 
     /// Bytes held now.
@@ -100,7 +111,7 @@ impl Account {
     pub(in crate::source) fn lease(self: &Arc<Self>, bytes: usize) -> Lease {
         self.held.fetch_add(bytes, Ordering::Relaxed);
         self.budget.held.fetch_add(bytes, Ordering::Relaxed);
-        Lease { account: self.clone(), bytes }
+        Lease { account: self.clone(), bytes, _booked: self.budget.pool.book(For::Fetched, bytes) }
     }
 }
 
@@ -109,6 +120,7 @@ impl Account {
 pub(in crate::source) struct Lease {
     account: Arc<Account>,
     bytes: usize,
+    _booked: Booking,
 }
 
 impl Drop for Lease {

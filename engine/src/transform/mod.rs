@@ -236,7 +236,7 @@ impl Transform {
             (Kind::Bronze { table }, _) => Work::Bronze { table: Arc::new(bronze_table(&settings.database, table)) },
             (Kind::Unclaimed { .. }, _) => Work::Unclaimed,
             (Kind::Plugin, Some(wasm)) => {
-                let plugin = host.load(wasm)?;
+                let plugin = host.load(wasm)?.of(&settings.tenant, &settings.name);
                 let tables = settings.tables(plugin.description())?;
                 let outputs = plugin.description().outputs.clone().into();
                 settings.parameters(plugin.description())?;

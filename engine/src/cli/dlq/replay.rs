@@ -10,7 +10,7 @@ use crate::clock::SystemClock;
 use crate::cpu::Cpu;
 use crate::dead_letters::Letters;
 use crate::dead_letters::replay::{Outcome, Replay, ReplayError, lock};
-use crate::plugin::{Host, HostSettings};
+use crate::plugin::{Compiler, Host, HostSettings};
 use crate::sink::ClickHouses;
 
 pub(super) async fn replay(args: &ReplayArgs) -> Result<ExitCode, DlqError> {
@@ -18,7 +18,8 @@ pub(super) async fn replay(args: &ReplayArgs) -> Result<ExitCode, DlqError> {
     let Some(plugin) = &args.which.plugin else {
         return Err(DlqError::Asked("flag --plugin: which plugin's letters are to be replayed?".to_owned()));
     };
-    let host = Host::new(HostSettings::default()).map_err(|error| DlqError::Asked(error.to_string()))?;
+    let host = Host::with(HostSettings::default(), Compiler::of_this_program(), None)
+        .map_err(|error| DlqError::Asked(error.to_string()))?;
     let deployed = load_plugin(&config, &host, plugin)?;
     let table = args.at.table.clone().unwrap_or_else(|| deployed.file.settings.dead_letters.clone());
     let tenant = &deployed.file.tenant;

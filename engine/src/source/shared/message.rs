@@ -1,27 +1,29 @@
 //! A message in queues: with bytes of its own, so that it holds none of the client's buffers, which it shares with the
 //! messages of other lanes.
 
-use crate::batch::{Header, Message};
-use crate::source::budget::{Account, Lease, cost};
 use std::sync::Arc;
 
-/// A message's bytes, booked until the last lane that has it lets it go.
+use crate::batch::{Header, Message};
+use crate::source::budget::Lease;
+
+/// A message's bytes. They are booked, with those that came for the same lane at the same time, until the last of them is
+/// let go.
 #[derive(Debug)]
 pub struct SharedMessage {
     key: Option<Box<[u8]>>,
     value: Option<Box<[u8]>>,
     headers: Vec<Header>,
-    _lease: Lease,
+    _lease: Arc<Lease>,
 }
 
 impl SharedMessage {
-    /// Copies a message, and books it.
-    pub(super) fn copy(message: &Message, account: &Arc<Account>) -> Self {
+    /// Copies a message.
+    pub(super) fn copy(message: &Message, lease: Arc<Lease>) -> Self {
         Self {
             key: message.key().map(Into::into),
             value: message.value().map(Into::into),
             headers: message.headers(),
-            _lease: account.lease(cost(message.bytes())),
+            _lease: lease,
         }
     }
 

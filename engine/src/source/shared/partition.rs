@@ -4,7 +4,7 @@
 //! stream's position, or up to its own `scanned` if that is further.
 //! *Invariant:* no stream is behind another one of its members' positions for longer than it takes to read [`NEAR`] offsets.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::ops::RangeInclusive;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
@@ -20,7 +20,7 @@ use super::routes::{MemberId, Routes};
 use super::stream;
 use crate::batch::RawBatch;
 use crate::registry::{Registry, Schemas};
-use crate::source::budget::{Account, Budget};
+use crate::source::budget::{Account, Budget, Lease, cost};
 use crate::source::{BatchLimits, Found, Lag, Part, Source, SourceError, Start};
 
 /// Streams of one partition at a time. Each needs a position of its own at the source, and lanes that are far apart are few.
@@ -346,16 +346,29 @@ impl Partition {
         if let Some(answers) = &schemas.answers {
             stream.routes.set_registry(answers);
         }
-        let (now, mut wanted) = (Instant::now(), Vec::new());
+        // Whose each message is, first of all: those of one lane are booked together.
+        let (mut wanted, mut ends, mut found) = (Vec::new(), Vec::with_capacity(batch.messages.len()), Vec::new());
+        let mut costs: HashMap<MemberId, usize> = HashMap::new();
         for message in &batch.messages {
-            stream.routes.of(message, &mut wanted);
-            let mut copy = None;
-            for id in &wanted {
-                let Some(member) = members.get_mut(id).filter(|member| message.offset >= member.scanned) else {
-                    continue;
-                };
-                let body = copy.get_or_insert_with(|| Arc::new(SharedMessage::copy(message, &self.account)));
-                member.push(message, body, now);
+            stream.routes.of(message, &mut found);
+            found.retain(|id| members.get(id).is_some_and(|member| message.offset >= member.scanned));
+            if let Some(first) = found.first() {
+                *costs.entry(*first).or_default() += cost(message.bytes());
+            }
+            wanted.append(&mut found);
+            ends.push(wanted.len());
+        }
+        let lease = |(id, cost)| (id, Arc::new(self.account.lease(cost)));
+        let leases: HashMap<MemberId, Arc<Lease>> = costs.into_iter().map(lease).collect();
+        let (now, mut begin) = (Instant::now(), 0);
+        for (message, end) in batch.messages.iter().zip(ends) {
+            let ids = wanted.get(std::mem::replace(&mut begin, end)..end).unwrap_or_default();
+            let Some(lease) = ids.first().and_then(|first| leases.get(first)) else { continue };
+            let body = Arc::new(SharedMessage::copy(message, lease.clone()));
+            for id in ids {
+                if let Some(member) = members.get_mut(id) {
+                    member.push(message, &body, now);
+                }
             }
         }
         let (before, at) = (batch.range.start, batch.range.end);
