@@ -323,7 +323,7 @@ impl Engine {
     fn outcome_if_idle(&self) -> Option<Result<(), EngineError>> {
         let lanes = self.lanes.all();
         let halted = |lane: &LaneStatus| match lane.view().state {
-            LaneState::Halted { error } => Some(format!("{}: {error}", lane.id)),
+            LaneState::Halted { error } | LaneState::Failing { error } => Some(format!("{}: {error}", lane.id)),
             LaneState::Starting
             | LaneState::Recovering
             | LaneState::Running

@@ -13,6 +13,7 @@
 //! *Invariant:* a lane has one position, the journal's; each epoch begins where the one before it ended.
 //! *Invariant:* no intent is written before all earlier changes of the state are: in commits, or made again from intents.
 
+mod failing;
 mod moving;
 mod quiet;
 mod recovery;
@@ -239,12 +240,14 @@ impl Lane {
                 },
                 _ = status_tick.tick() => {
                     let room = collecting && resolving.is_none() && in_flight.len() < MAX_IN_FLIGHT;
+                    let room = room && !self.status.breaker.parks();
                     if let Some(range) = quiet.timers(&*reader, &mut ahead, self.around.clock.now_ms(), room) {
                         resolving = Some(self.with_schemas(self.no_messages(range)));
                     }
                 }
             }
-            let waiting = resolving.is_some() || collecting && quiet::is_due(&ahead);
+            let due = quiet::is_due(&ahead) && !self.status.breaker.parks();
+            let waiting = resolving.is_some() || collecting && due;
             self.status.show_progress(&*reader, in_flight.len() + usize::from(waiting));
             self.status.remembers(&ahead.state);
         }
@@ -290,7 +293,7 @@ impl Lane {
             clock_ms: self.around.clock.now_ms().max(at.clock_ms),
             watermark_ms: at.watermark_ms,
         };
-        let (transform, lane, mut state) = (self.transform(), self.id.clone(), std::mem::take(&mut ahead.state));
+        let (transform, lane, mut state) = (self.transform(batch.0.messages.len()), self.id.clone(), std::mem::take(&mut ahead.state));
         let batch = Arc::new(batch);
         let shared = beside.share(&batch);
         let run = move || transform.run(&lane, &batch.0, &batch.1, epoch, &mut state).map(|made| (made, state));
@@ -302,6 +305,7 @@ impl Lane {
         if let Some(left) = self.judged(&made) {
             return Ok(ControlFlow::Break(left));
         }
+        self.kept(&made);
         beside.follow(shared, epoch, &made);
         // An epoch that changes the state alone sends nothing, but the epochs behind it can't be made again without it.
         if !made.blocks.is_empty() || made.state != Sealed::Unchanged {

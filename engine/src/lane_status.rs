@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use crate::breaker::{Breaker, BreakerView};
 use crate::deploy::{Version, VersionId};
 use crate::journal::Intent;
 use crate::metrics::LaneMetrics;
@@ -28,6 +29,11 @@ pub enum LaneState {
         /// The error in words.
         error: String,
     },
+    /// Stopped until its plugin is tried again: see [`LaneView::breaker`].
+    Failing {
+        /// The error in words.
+        error: String,
+    },
     /// Stopped by an error that trying again can't mend.
     Halted {
         /// The error in words.
@@ -46,6 +52,7 @@ impl LaneState {
             Self::Recovering => "recovering",
             Self::Running => "running",
             Self::Waiting { .. } => "waiting",
+            Self::Failing { .. } => "failing",
             Self::Halted { .. } => "halted",
             Self::Ended => "ended",
         }
@@ -55,7 +62,7 @@ impl LaneState {
     #[must_use]
     pub fn error(&self) -> Option<&str> {
         match self {
-            Self::Waiting { error } | Self::Halted { error } => Some(error),
+            Self::Waiting { error } | Self::Failing { error } | Self::Halted { error } => Some(error),
             Self::Starting | Self::Recovering | Self::Running | Self::Ended => None,
         }
     }
@@ -82,6 +89,8 @@ pub struct LaneView {
     pub state_bytes: Option<usize>,
     /// What its next epoch is made with.
     pub version: VersionId,
+    /// The breaker, where it is not closed.
+    pub breaker: Option<BreakerView>,
 }
 
 /// Shared by a lane and those who look at it.
@@ -89,6 +98,8 @@ pub struct LaneView {
 pub struct LaneStatus {
     /// The lane's name.
     pub id: LaneId,
+    /// Whether its plugin is called.
+    pub breaker: Breaker,
     metrics: LaneMetrics,
     drift: Mutex<Looking>,
     view: Mutex<LaneView>,
@@ -120,15 +131,17 @@ impl LaneStatus {
             watermark_ms: None,
             state_bytes: None,
             version: version.id().clone(),
+            breaker: None,
         };
         let (registry, uncounted) = (Mutex::default(), Mutex::default());
-        Self { id, metrics, drift: Mutex::new(looking), view: Mutex::new(view), registry, uncounted }
+        let breaker = Breaker::default();
+        Self { id, breaker, metrics, drift: Mutex::new(looking), view: Mutex::new(view), registry, uncounted }
     }
 
     /// A copy of what it shows.
     #[must_use]
     pub fn view(&self) -> LaneView {
-        self.lock().clone()
+        LaneView { breaker: self.breaker.view(), ..self.lock().clone() }
     }
 
     /// Everything there is to read is committed. A lane that has halted is not idle: its messages wait.
@@ -138,7 +151,11 @@ impl LaneStatus {
         match view.state {
             LaneState::Ended => true,
             LaneState::Running => view.in_flight == 0 && view.lag.is_some_and(|lag| lag.position >= lag.end),
-            LaneState::Starting | LaneState::Recovering | LaneState::Waiting { .. } | LaneState::Halted { .. } => false,
+            LaneState::Starting
+            | LaneState::Recovering
+            | LaneState::Waiting { .. }
+            | LaneState::Failing { .. }
+            | LaneState::Halted { .. } => false,
         }
     }
 
@@ -170,6 +187,7 @@ impl LaneStatus {
 
     /// Epochs from now on are made with this version.
     pub(crate) fn runs(&self, version: &Version) {
+        self.breaker.concerns(version.id(), version.file.failure);
         let mut view = self.lock();
         view.version = version.id().clone();
         if version.transform.empty_state().tables().is_empty() {

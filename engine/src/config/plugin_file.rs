@@ -27,6 +27,9 @@
 //! output_mib = 64
 //! state_mib = 1024                     # memory for what the plugin remembers, for each partition
 //! state_disk_mib = 65536               # disk for what memory has no room for; 0: none
+//! [failure]                            # when the plugin fails on more than single rows
+//! policy = "pause"                     # rows wait in Kafka; or "park": they become dead letters, and the lane goes on
+//! max_failures = 64                    # on so many rows of an epoch it may fail: see `crate::breaker`
 //! [rollout]                            # how a new version takes over, while the engine runs
 //! mode = "replace"                     # or "shadow", "canary"
 //! share = 0.1                          # of the partitions, for a canary
@@ -42,6 +45,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use super::failure::{Failure, failure};
 use super::given::Settings;
 use super::partitions::Partitions;
 use super::problem::{Place, Problems};
@@ -73,6 +77,8 @@ pub struct PluginFile {
     pub settings: TransformSettings,
     /// How a new version of it takes over.
     pub rollout: Rollout,
+    /// What becomes of its lanes when it is broken.
+    pub failure: Failure,
     /// Where the settings stand that only the plugin can judge: by key, such as `parameters.rate`.
     pub places: BTreeMap<String, Place>,
 }
@@ -204,9 +210,9 @@ fn plugin_of(folder: &Path, mut given: Settings, database: &str) -> (PluginFile,
         idle_ms: given.value("event_time.idle_ms", "a number of ms"),
     };
     settings.limits = limits(&mut given);
-    let rollout = rollout(&mut given);
+    let (rollout, failure) = (rollout(&mut given), failure(&mut given));
     let (folder, start) = (folder.to_owned(), start.unwrap_or(Start::Earliest));
-    (PluginFile { folder, topics, start, partitions, settings, rollout, places }, given.finish())
+    (PluginFile { folder, topics, start, partitions, settings, rollout, failure, places }, given.finish())
 }
 
 /// The policies below a key, each one of those that its case has.

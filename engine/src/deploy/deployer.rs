@@ -306,6 +306,7 @@ fn is_same_place(one: &PluginFile, other: &PluginFile) -> bool {
         && one.start == other.start
         && one.partitions == other.partitions
         && one.rollout == other.rollout
+        && one.failure == other.failure
 }
 
 fn held(change: Change) -> Option<Arc<Files>> {

@@ -8,7 +8,7 @@ use tokio::time::advance;
 
 use super::*;
 use crate::batch::Stage;
-use crate::config::{Mode, Partitions, PluginFile, Promote, Rollout};
+use crate::config::{Failure, Mode, Partitions, PluginFile, Promote, Rollout};
 use crate::journal::{Intent, Poison};
 use crate::offsets::{LaneId, OffsetRange};
 use crate::plugin::{Host, HostSettings};
@@ -27,6 +27,7 @@ fn version(table: &str) -> Arc<Version> {
         partitions: Partitions::default(),
         settings: settings.clone(),
         rollout: Rollout::default(),
+        failure: Failure::default(),
         places: [].into(),
     };
     Arc::new(Version::new(file, Transform::build(&host, settings, None).expect("bronze needs nothing")))
@@ -60,6 +61,7 @@ fn epoch(version: &Version, messages: usize, letters: usize, faults: usize) -> T
         expired: None,
         calls: Vec::new(),
         poison: vec![poison; faults],
+        parked: None,
         blocks: Vec::new(),
         marks: Vec::new(),
     };
@@ -239,7 +241,7 @@ async fn a_canary_may_take_over_by_itself() {
     assert_eq!(world.runs(0), *world.newcomer.id());
     assert_eq!(world.runs(1), *world.before.id());
     world.commit(&epoch(&world.newcomer, 1, 0, 0));
-    let (waits, other) = (lane(1), world.before.id().clone());
+    let (waits, other) = (lane(1), world.before.clone());
     let mut moves = Box::pin(world.versions.other_than(&waits, &other));
     assert!(moves.as_mut().now_or_never().is_none());
     advance(Duration::from_secs(61)).await;

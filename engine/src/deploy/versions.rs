@@ -283,11 +283,12 @@ impl Versions {
         }
     }
 
-    /// Waits until a lane is to run another version than this one.
-    pub async fn other_than(&self, lane: &LaneId, version: &VersionId) {
+    /// Waits until a lane is to run another version than this one, or the same by other rules: also what does not shape rows
+    /// stands in plugin.toml.
+    pub async fn other_than(&self, lane: &LaneId, version: &Arc<Version>) {
         loop {
             let changed = self.changed.notified(); // before the look, so that nothing is missed between the two
-            if self.of(lane).id() != version {
+            if !Arc::ptr_eq(&self.of(lane), version) {
                 return;
             }
             changed.await;

@@ -14,8 +14,9 @@ use axum::{Json, Router};
 use serde_json::json;
 use tokio::net::TcpListener;
 
+use crate::config::FailurePolicy;
 use crate::engine::Lanes;
-use crate::lane_status::LaneState;
+use crate::lane_status::{LaneState, LaneStatus, LaneView};
 use crate::metrics::{Counts, InsertTotals, Metrics, WINDOW};
 use crate::plan::drift::Change;
 use crate::sink::ClickHouse;
@@ -93,7 +94,9 @@ async fn health(State(shown): State<Shown>) -> Response {
     let lanes = shown.lanes.all();
     let views: Vec<_> = lanes.iter().map(|lane| (lane.id.to_string(), lane.view())).collect();
     let troubled = views.iter().any(|(_, view)| {
-        matches!(view.state, LaneState::Waiting { .. } | LaneState::Halted { .. }) || view.trouble.is_some()
+        let LaneView { state, trouble, .. } = view;
+        matches!(state, LaneState::Waiting { .. } | LaneState::Failing { .. } | LaneState::Halted { .. })
+            || trouble.is_some()
     });
     let waiting = shown.clickhouse.stats().totals().waiting;
     let lanes: Vec<_> = views
@@ -107,6 +110,7 @@ async fn health(State(shown): State<Shown>) -> Response {
                 "committed": view.committed,
                 "end": view.lag.map(|lag| lag.end),
                 "in_flight": view.in_flight,
+                "breaker": view.breaker,
             })
         })
         .collect();
@@ -147,6 +151,15 @@ fn warnings(shown: &Shown) -> Vec<String> {
             seen.missing, seen.double
         )
     };
+    let parks = |lane: Arc<LaneStatus>| {
+        let breaker = lane.view().breaker.filter(|breaker| breaker.policy == FailurePolicy::Park.as_str())?;
+        let (id, plugin, why) = (&lane.id, &lane.id.plugin, breaker.why);
+        Some(format!(
+            "lane {id} parks its messages, as the plugin fails: {why}. When it works again: engine dlq replay --plugin \
+             {plugin} --code parked"
+        ))
+    };
+    let parked = shown.lanes.all().into_iter().filter_map(parks);
     let warnings = shown.metrics.failing().into_iter().map(failing).chain(shown.metrics.wrong().into_iter().map(wrong));
-    warnings.chain(shown.lanes.warnings()).chain(shown.control.deployments.warnings()).collect()
+    warnings.chain(parked).chain(shown.lanes.warnings()).chain(shown.control.deployments.warnings()).collect()
 }

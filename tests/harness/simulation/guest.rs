@@ -32,9 +32,7 @@ const IMPORTS: &str = r#"
 /// If it can't be made: the text is fixed.
 #[must_use]
 pub fn passing_plugin() -> Bytes {
-    let emit = "(call $emit (i32.const 0) (i32.const 0) (i32.const 0) (i32.const 0) (i32.const 0) (i32.const 0)
-            (i32.const 0) (i32.const 0)) (i32.const 16)";
-    plugin(&passing_description(), emit, "(unreachable)", "")
+    plugin(&passing_description(), PASS, "(unreachable)", "")
 }
 
 /// The same plugin with a bug: it traps on every row.
@@ -45,6 +43,20 @@ pub fn passing_plugin() -> Bytes {
 pub fn trapping_plugin() -> Bytes {
     plugin(&passing_description(), "(unreachable)", "(unreachable)", "")
 }
+
+/// The same plugin, which traps on every row while its clock shows less than this.
+///
+/// # Panics
+/// If it can't be made: the text is fixed.
+#[must_use]
+pub fn late_plugin(from_ms: i64) -> Bytes {
+    let trap = format!("(if (i64.lt_s (global.get $now) (i64.const {from_ms})) (then (unreachable)))");
+    plugin(&passing_description(), &format!("{trap} {PASS}"), "(unreachable)", "")
+}
+
+/// Passes each row on.
+const PASS: &str = "(call $emit (i32.const 0) (i32.const 0) (i32.const 0) (i32.const 0) (i32.const 0) (i32.const 0)
+            (i32.const 0) (i32.const 0)) (i32.const 16)";
 
 fn passing_description() -> Value {
     json!({
@@ -98,7 +110,10 @@ pub(crate) fn plugin(description: &Value, process: &str, expire: &str, more: &st
         (func (export "cabi_realloc") (param i32 i32) (param $align i32) (param $size i32) (result i32)
             (call $alloc (local.get $align) (local.get $size)))
         (func (export "describe") (result i32) (i32.const {address}))
-        (func (export "start") (param i32 i32 i64 i32 i64) (result i32) (i32.const 16))
+        (global $now (mut i64) (i64.const 0))
+        (func (export "start") (param i32 i32) (param $clock i64) (param i32 i64) (result i32)
+            (global.set $now (local.get $clock))
+            (i32.const 16))
         (func (export "process") (param $rows i32) (param $buffers i32) (param $count i32) (result i32)
             {process})
         (func (export "cabi_post_process") (param i32) (global.set $heap (i32.const {HEAP})))
