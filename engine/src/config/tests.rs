@@ -171,10 +171,10 @@ fn mistakes_about_a_registry_are_reported_at_once() {
     let problems = read(&text, &[], &[]).unwrap_err();
     let expected = [
         "engine.toml:7:1: registry.token_file: /nowhere can't be read: No such file or directory (os error 2)",
-        "engine.toml:7:1: registry: settings without registry.url, its address",
-        "engine.toml:4:1: registry.password: without registry.user",
         "engine.toml:6:1: registry.key: without registry.certificate",
         "engine.toml:5:1: registry.ca: holds no certificate",
+        "engine.toml:4:1: registry: settings without registry.url, its address",
+        "engine.toml:4:1: registry.password: without registry.user",
         "engine.toml:8:1: registry.urls: there is no such key\n  hint: did you mean registry.url?",
     ];
     assert_eq!(problems, expected);

@@ -13,6 +13,7 @@ use tokio::task::JoinHandle;
 
 use super::*;
 use crate::batch::Message;
+use crate::tls::Tls;
 use crate::offsets::{OffsetRange, TopicPartition};
 
 /// Answers requests, given as method, path and headers in one text, with status and body.

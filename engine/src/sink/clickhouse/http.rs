@@ -8,10 +8,12 @@ use std::time::Duration;
 
 use arrow_schema::ArrowError;
 use reqwest::header::{HeaderMap, HeaderValue};
-use reqwest::{Body, StatusCode, Url, redirect};
+use reqwest::{Body, StatusCode, Url};
 
 use super::trouble::{Cause, Trouble};
 use super::{ClickHouseSettings, SinkError};
+use crate::disposition::in_words;
+use crate::tls;
 
 /// Most bytes read of an answer: those of a table with ten thousand columns take about 1 MB.
 const MOST_ANSWER_BYTES: usize = 16 << 20;
@@ -56,13 +58,7 @@ impl Http {
             value.set_sensitive(true);
             credentials.insert(name, value);
         }
-        let client = reqwest::Client::builder()
-            .redirect(redirect::Policy::none())
-            .connect_timeout(settings.connect_timeout)
-            .pool_idle_timeout(IDLE)
-            .tcp_nodelay(true)
-            .build()
-            .map_err(|error| denied(format!("no HTTP client: {error}")))?;
+        let client = client(settings).map_err(|error| denied(format!("no HTTP client: {}", in_words(&error))))?;
         Ok(Self { client, url, credentials })
     }
 
@@ -94,6 +90,11 @@ impl Http {
         let text = read_whole(response).await?;
         judge(status, &headers, text)
     }
+}
+
+fn client(settings: &ClickHouseSettings) -> Result<reqwest::Client, reqwest::Error> {
+    let client = settings.tls.client()?.connect_timeout(settings.connect_timeout);
+    client.pool_idle_timeout(IDLE).tcp_nodelay(true).build()
 }
 
 async fn read_whole(mut response: reqwest::Response) -> Result<String, Trouble> {
@@ -153,6 +154,12 @@ fn shortened(text: &str) -> String {
 
 /// What it means that there is no whole answer.
 fn no_answer(error: reqwest::Error) -> Trouble {
+    // Without the address: it holds the whole query.
+    let error = error.without_url();
+    let message = in_words(&error);
+    if let Some(remedy) = tls::remedy(&message, "clickhouse") {
+        return Trouble { cause: Cause::Certificate, code: 0, message: format!("{message}; {remedy}") };
+    }
     let cause = if find::<ArrowError>(&error).is_some() {
         Cause::Encode
     } else if error.is_connect() {
@@ -162,14 +169,6 @@ fn no_answer(error: reqwest::Error) -> Trouble {
     } else {
         Cause::Broken
     };
-    // Without the address: it holds the whole query.
-    let error = error.without_url();
-    let mut message = error.to_string();
-    let mut source = error.source();
-    while let Some(inner) = source {
-        message = format!("{message}: {inner}");
-        source = inner.source();
-    }
     Trouble { cause, code: 0, message }
 }
 

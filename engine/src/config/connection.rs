@@ -1,0 +1,58 @@
+//! How servers are reached: certificates, users and secrets, the same words for each of them. Files are read when the settings
+//! are, so that a wrong path is told with its place and not by a server.
+
+use std::path::PathBuf;
+
+use super::given::Settings;
+use super::problem::Place;
+use crate::sink::Password;
+use crate::tls::Tls;
+
+/// `ca`, `certificate` and `key` below a section.
+pub(super) fn tls(settings: &mut Settings, section: &str) -> Tls {
+    let keys = ["ca", "certificate", "key"].map(|name| format!("{section}.{name}"));
+    let places = keys.each_ref().map(|key| settings.place(key));
+    let [authorities, certificate, key] = keys.each_ref().map(|key| file(settings, key).map(|(_, bytes)| bytes));
+    match (&places[1], &places[2]) {
+        (Place::Nowhere, Place::Nowhere) => {}
+        (Place::Nowhere, place) => {
+            settings.problems.add(place.clone(), format!("{section}.key: without {section}.certificate"), None);
+        }
+        (place, Place::Nowhere) => {
+            settings.problems.add(place.clone(), format!("{section}.certificate: without {section}.key"), None);
+        }
+        _ => {}
+    }
+    let ca = Tls { authorities, client: None };
+    let own = Tls { authorities: None, client: certificate.zip(key) };
+    for (tls, place, key) in [(&ca, &places[0], &keys[0]), (&own, &places[1], &keys[1])] {
+        if let Err(message) = tls.check() {
+            settings.problems.add(place.clone(), format!("{key}: {message}"), None);
+        }
+    }
+    Tls { client: own.client, ..ca }
+}
+
+/// A password, from its own key or from a file.
+pub(super) fn password(settings: &mut Settings, section: &str) -> Option<Password> {
+    let given = settings.text(&format!("{section}.password")).map(|(password, _)| Password::from(password));
+    secret_file(settings, &format!("{section}.password_file")).or(given)
+}
+
+/// A password from a file.
+fn secret_file(settings: &mut Settings, key: &str) -> Option<Password> {
+    let bytes = file(settings, key)?.1;
+    Some(String::from_utf8_lossy(&bytes).trim_end_matches(['\r', '\n']).to_owned().into())
+}
+
+/// The file that a key names, with its content.
+pub(super) fn file(settings: &mut Settings, key: &str) -> Option<(PathBuf, Vec<u8>)> {
+    let (file, place) = settings.text(key)?;
+    match std::fs::read(&file) {
+        Ok(bytes) => Some((file.into(), bytes)),
+        Err(error) => {
+            settings.problems.add(place, format!("{key}: {file} can't be read: {error}"), None);
+            None
+        }
+    }
+}
