@@ -293,7 +293,8 @@ impl Lane {
             clock_ms: self.around.clock.now_ms().max(at.clock_ms),
             watermark_ms: at.watermark_ms,
         };
-        let (transform, lane, mut state) = (self.transform(batch.0.messages.len()), self.id.clone(), std::mem::take(&mut ahead.state));
+        let (transform, lane, mut state) =
+            (self.transform(batch.0.messages.len()), self.id.clone(), std::mem::take(&mut ahead.state));
         let batch = Arc::new(batch);
         let shared = beside.share(&batch);
         let run = move || transform.run(&lane, &batch.0, &batch.1, epoch, &mut state).map(|made| (made, state));
@@ -305,7 +306,6 @@ impl Lane {
         if let Some(left) = self.judged(&made) {
             return Ok(ControlFlow::Break(left));
         }
-        self.kept(&made);
         beside.follow(shared, epoch, &made);
         // An epoch that changes the state alone sends nothing, but the epochs behind it can't be made again without it.
         if !made.blocks.is_empty() || made.state != Sealed::Unchanged {

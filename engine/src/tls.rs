@@ -73,11 +73,20 @@ pub fn remedy(message: &str, section: &str) -> Option<String> {
             "the server's certificate is out of date: renew it there, or set this machine's clock".to_owned()
         }
     } else if has(&["hostname mismatch", "ip address mismatch", "subject name does not match"]) {
-        format!("the server's certificate is for another name: use a name that it holds as the address below [{section}]")
-    } else if has(&["alert unknown ca", "unknown ca", "bad certificate", "certificate unknown", "unsupported certificate"])
-        && has(&["alert"])
+        format!(
+            "the server's certificate is for another name: use a name that it holds as the address below [{section}]"
+        )
+    } else if has(&[
+        "alert unknown ca",
+        "unknown ca",
+        "bad certificate",
+        "certificate unknown",
+        "unsupported certificate",
+    ]) && has(&["alert"])
     {
-        format!("the server does not take our certificate: check {section}.certificate, or the authorities that it trusts")
+        format!(
+            "the server does not take our certificate: check {section}.certificate, or the authorities that it trusts"
+        )
     } else if has(&["certificate required", "peer did not return a certificate", "handshake failure"]) {
         format!("the server wants to see a certificate: set {section}.certificate and {section}.key")
     } else if has(&[
@@ -89,7 +98,9 @@ pub fn remedy(message: &str, section: &str) -> Option<String> {
         "certificate verify failed",
         "broker certificate could not be verified",
     ]) {
-        format!("the server's certificate is of an authority that is not known here: set {section}.ca to its certificate (PEM)")
+        format!(
+            "the server's certificate is of an authority that is not known here: set {section}.ca to its certificate (PEM)"
+        )
     } else if has(&["wrong version number", "packet length too long", "record layer failure"]) {
         "the server does not speak TLS at this port: use the port that does, or an address without TLS".to_owned()
     } else {

@@ -7,7 +7,7 @@ use super::{Lane, LaneError, Left};
 use crate::breaker::Turn;
 use crate::config::Failure;
 use crate::disposition::{Disposition, disposition};
-use crate::transform::{Transform, Transformed};
+use crate::transform::Transform;
 
 impl Lane {
     /// By which rules the plugin may fail: those in its folder now, also where nothing else has changed.
@@ -21,11 +21,6 @@ impl Lane {
             Turn::Call(budget) => transform.within(budget),
             Turn::Park(reason) => transform.parking(&reason),
         }
-    }
-
-    /// Notes an epoch that is kept.
-    pub(super) fn kept(&self, made: &Transformed) {
-        self.status.breaker.made(made);
     }
 
     /// Whether the error of an epoch opens the breaker; what is under way is ended first.

@@ -64,7 +64,10 @@ impl Lane {
             return None; // nobody made it
         }
         match self.versions.judge(&self.id, self.version.id(), made) {
-            Verdict::Keep => None,
+            Verdict::Keep => {
+                self.status.breaker.made(made);
+                None
+            }
             Verdict::Withdraw { reason } => {
                 tracing::warn!(lane = %self.id, offsets = %made.intent.range, reason, "an epoch is made again with the version before");
                 CrashPoint::Withdrawn.reached();

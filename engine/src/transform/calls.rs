@@ -112,7 +112,9 @@ pub enum CallError {
     #[error("calls of the plugin take too long")]
     Slow(#[source] Fault),
     /// It fails on too many rows to blame the rows.
-    #[error("the plugin fails on more rows of one batch than it may (failure.max_failures in plugin.toml); the last fault")]
+    #[error(
+        "the plugin fails on more rows of one batch than it may (failure.max_failures in plugin.toml); the last fault"
+    )]
     Broken(#[source] Fault),
     /// A call of the plan, which succeeded once, now faults: the plugin is not deterministic, or this is another engine.
     #[error("a call that succeeded before the crash now fails: the plugin is not deterministic")]

@@ -18,9 +18,7 @@ use crate::journal::{Call, Expired, Intent, PlannedBlock, Poison};
 use crate::offsets::LaneId;
 use crate::plugin::{Answer, Output, Plugin, Rows};
 use crate::registry::Schemas;
-use crate::sink::{
-    DeadLetter, OutOfRange, Provenance, bronze_block, dead_letter_block, is_kept_whole, out_of_range,
-};
+use crate::sink::{DeadLetter, OutOfRange, Provenance, bronze_block, dead_letter_block, is_kept_whole, out_of_range};
 use crate::state::{Due, Seal, Sealed, State};
 use crate::table::Table;
 

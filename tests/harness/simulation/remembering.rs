@@ -66,7 +66,8 @@ pub fn faulty_plugin(version: &str, state_version: u32, reads: &[u32], key: i64)
 /// If it can't be made: the text is fixed.
 #[must_use]
 pub fn unsteady_plugin(version: &str) -> Bytes {
-    let trap = format!("(if (i64.ne (i64.and (global.get $now) (i64.const {DAY})) (i64.const 0)) (then (unreachable)))");
+    let trap =
+        format!("(if (i64.ne (i64.and (global.get $now) (i64.const {DAY})) (i64.const 0)) (then (unreachable)))");
     let [process, expire] = [(PROCESS, "(local.set $ids "), (EXPIRE, "(local.set $bits ")].map(|(text, first)| {
         let (locals, body) = text.split_once(first).expect("its first statement is there");
         format!("{locals} {trap} {first}{body}")

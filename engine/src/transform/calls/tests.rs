@@ -275,9 +275,9 @@ fn a_budget_holds_for_the_epoch() {
     for (failures, fits) in [(3, true), (2, false), (0, false)] {
         let mut discovery = Discovery::new(false, Budget { failures });
         let mut trapping = Trapping::on(poison);
-        let outcome = [rows(0..100), rows(100..200)].into_iter().try_for_each(|chunk| {
-            discovery.chunk(&mut trapping, 0, &chunk, |_| 0).map(drop)
-        });
+        let outcome = [rows(0..100), rows(100..200)]
+            .into_iter()
+            .try_for_each(|chunk| discovery.chunk(&mut trapping, 0, &chunk, |_| 0).map(drop));
         assert_eq!(outcome.is_ok(), fits, "{failures}");
     }
     let mut discovery = Discovery::new(false, Budget { failures: 1 });
