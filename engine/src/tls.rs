@@ -58,55 +58,54 @@ impl Tls {
     }
 }
 
-/// What a failed handshake means, by words in the TLS library's message: OpenSSL's `X509_verify_cert_error_string` and the
-/// names of alerts (RFC 8446, 6.2). None: it was something else.
-///
-/// `section` is where the settings of this server stand.
+/// What failed handshakes mean, by words in the TLS library's message: OpenSSL's `X509_verify_cert_error_string` and the names
+/// of alerts (RFC 8446, 6.2). The first that fits counts. `SECTION` is where the settings of the server stand.
+const REMEDIES: [(&[&str], &str); 6] = [
+    (&["alert certificate expired"], "the server says that our certificate is out of date: renew SECTION.certificate"),
+    (
+        &["certificate has expired", "certificate is not yet valid"],
+        "the server's certificate is out of date: renew it there, or set this machine's clock",
+    ),
+    (
+        &["hostname mismatch", "ip address mismatch"],
+        "the server's certificate is for another name: use a name that it holds as the address below [SECTION]",
+    ),
+    (
+        &[
+            "alert unknown ca",
+            "alert bad certificate",
+            "alert certificate unknown",
+            "alert unsupported certificate",
+            "alert certificate required",
+            "alert handshake failure",
+        ],
+        "the server does not take our certificate, or wants to see one: check SECTION.certificate and SECTION.key, and which \
+         authorities it trusts",
+    ),
+    (
+        &[
+            "self-signed certificate",
+            "self signed certificate",
+            "unable to get local issuer",
+            "unable to get issuer",
+            "unable to verify the first",
+            "certificate verify failed",
+        ],
+        "the server's certificate is of an authority that is not known here: set SECTION.ca to its certificate (PEM)",
+    ),
+    (
+        &["wrong version number", "packet length too long", "record layer failure"],
+        "the server does not speak TLS at this port: use the port that does, or an address without TLS",
+    ),
+];
+
+/// What to do about a failed handshake with the server of this section; none: it was something else.
 #[must_use]
 pub fn remedy(message: &str, section: &str) -> Option<String> {
-    let lower = message.to_lowercase();
-    let has = |words: &[&str]| words.iter().any(|word| lower.contains(word));
-    let remedy = if has(&["certificate has expired", "certificate expired", "certificate is not yet valid"]) {
-        if has(&["alert"]) {
-            format!("the server says that our certificate is out of date: renew {section}.certificate")
-        } else {
-            "the server's certificate is out of date: renew it there, or set this machine's clock".to_owned()
-        }
-    } else if has(&["hostname mismatch", "ip address mismatch", "subject name does not match"]) {
-        format!(
-            "the server's certificate is for another name: use a name that it holds as the address below [{section}]"
-        )
-    } else if has(&[
-        "alert unknown ca",
-        "unknown ca",
-        "bad certificate",
-        "certificate unknown",
-        "unsupported certificate",
-    ]) && has(&["alert"])
-    {
-        format!(
-            "the server does not take our certificate: check {section}.certificate, or the authorities that it trusts"
-        )
-    } else if has(&["certificate required", "peer did not return a certificate", "handshake failure"]) {
-        format!("the server wants to see a certificate: set {section}.certificate and {section}.key")
-    } else if has(&[
-        "self-signed certificate",
-        "self signed certificate",
-        "unable to get local issuer",
-        "unable to get issuer",
-        "unable to verify the first",
-        "certificate verify failed",
-        "broker certificate could not be verified",
-    ]) {
-        format!(
-            "the server's certificate is of an authority that is not known here: set {section}.ca to its certificate (PEM)"
-        )
-    } else if has(&["wrong version number", "packet length too long", "record layer failure"]) {
-        "the server does not speak TLS at this port: use the port that does, or an address without TLS".to_owned()
-    } else {
-        return None;
-    };
-    Some(remedy)
+    let message = message.to_lowercase();
+    let fits = |words: &[&str]| words.iter().any(|word| message.contains(word));
+    let (_, remedy) = REMEDIES.iter().find(|(words, _)| fits(words))?;
+    Some(remedy.replace("SECTION", section))
 }
 
 #[cfg(test)]
@@ -119,7 +118,7 @@ mod tests {
             ("certificate verify failed (self-signed certificate in certificate chain)", "set clickhouse.ca"),
             ("certificate verify failed (certificate has expired)", "renew it there"),
             ("certificate verify failed (IP address mismatch)", "another name"),
-            ("tlsv13 alert certificate required", "set clickhouse.certificate and clickhouse.key"),
+            ("tlsv13 alert certificate required", "check clickhouse.certificate and clickhouse.key"),
             ("sslv3 alert certificate expired", "renew clickhouse.certificate"),
             ("tlsv1 alert unknown ca", "check clickhouse.certificate"),
             ("ssl3_get_record: wrong version number", "does not speak TLS"),

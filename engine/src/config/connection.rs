@@ -33,6 +33,24 @@ pub(super) fn tls(settings: &mut Settings, section: &str) -> Tls {
     Tls { client: own.client, ..ca }
 }
 
+/// An address. One with a user or password in it is refused without being repeated: they have keys of their own, which nothing
+/// shows.
+pub(super) fn address(settings: &mut Settings, key: &str) -> Option<String> {
+    let (address, place) = settings.text(key)?;
+    let host = address.split_once("://").map_or(address.as_str(), |(_, rest)| rest).split('/').next();
+    if host.is_some_and(|host| host.contains('@')) {
+        let section = key.split('.').next().unwrap_or_default();
+        let hint = Some(format!("{section}.user and {section}.password_file"));
+        settings.problems.add(
+            place,
+            format!("{key}: holds a user or password, which have settings of their own"),
+            hint,
+        );
+        return None;
+    }
+    Some(address)
+}
+
 /// A password, from its own key or from a file.
 pub(super) fn password(settings: &mut Settings, section: &str) -> Option<Password> {
     let given = settings.text(&format!("{section}.password")).map(|(password, _)| Password::from(password));

@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::connection::{file, password, tls};
+use super::connection::{address, file, password, tls};
 use super::given::Settings;
 use super::kafka::kafka_properties;
 use super::problem::{Place, Problems};
@@ -173,7 +173,7 @@ fn input(settings: &mut Settings, files: &[PathBuf], none: bool) -> Input {
 }
 
 fn clickhouse(settings: &mut Settings) -> ClickHouseSettings {
-    let url = settings.text("clickhouse.url").map_or_else(|| "http://127.0.0.1:8123".into(), |(url, _)| url);
+    let url = address(settings, "clickhouse.url").unwrap_or_else(|| "http://127.0.0.1:8123".into());
     let mut clickhouse = ClickHouseSettings::new(url);
     if let Some((user, _)) = settings.text("clickhouse.user") {
         clickhouse.user = user;
@@ -206,7 +206,7 @@ fn clickhouse_tls(settings: &mut Settings, url: &str) -> Tls {
 fn registry(settings: &mut Settings) -> Option<RegistrySettings> {
     let keys = ["url", "user", "password", "password_file", "token_file", "ca", "certificate", "key"];
     let places = keys.map(|key| settings.place(&format!("registry.{key}")));
-    let url = settings.text("registry.url").map(|(url, _)| url);
+    let url = address(settings, "registry.url");
     let user = settings.text("registry.user").map(|(user, _)| user);
     let password = password(settings, "registry");
     let token_file = file(settings, "registry.token_file").map(|(path, _)| path);

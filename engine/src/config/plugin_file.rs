@@ -9,6 +9,7 @@
 //! decimals = "precise"                 # or "string": decimal.handling.mode, for messages without schema
 //! placeholder = "__debezium_unavailable_value"  # the connector's unavailable.value.placeholder
 //! dead_letters = "dead_letters"        # the table for messages that were set aside
+//! sha256 = "9f86d081…"                  # the only plugin.wasm that may run here, by its SHA-256 in hex; by default any may
 //! plugin_column = true                 # each row says which plugin made it, in a column _plugin; by default none does
 //! [tables]                             # other names for the plugin's tables
 //! orders = "silver_orders"
@@ -71,6 +72,8 @@ pub struct PluginFile {
     pub topics: Vec<String>,
     /// Where a lane begins that has never run.
     pub start: Start,
+    /// SHA-256 of the only artifact that may run, in lower-case hex.
+    pub sha256: Option<String>,
     /// Which partitions of its topics are this engine's.
     pub partitions: Partitions,
     /// What decides its output.
@@ -190,6 +193,7 @@ fn plugin_of(folder: &Path, mut given: Settings, database: &str) -> (PluginFile,
     if let Some((table, _)) = given.text("dead_letters") {
         settings.dead_letters = table;
     }
+    let sha256 = sha256(&mut given, &settings.kind);
     plugin_column(&mut given, &mut settings);
     let places =
         ["tables.", "parameters.", "event_time."].into_iter().flat_map(|prefix| given.places(prefix)).collect();
@@ -212,7 +216,7 @@ fn plugin_of(folder: &Path, mut given: Settings, database: &str) -> (PluginFile,
     settings.limits = limits(&mut given);
     let (rollout, failure) = (rollout(&mut given), failure(&mut given));
     let (folder, start) = (folder.to_owned(), start.unwrap_or(Start::Earliest));
-    (PluginFile { folder, topics, start, partitions, settings, rollout, failure, places }, given.finish())
+    (PluginFile { folder, topics, start, sha256, partitions, settings, rollout, failure, places }, given.finish())
 }
 
 /// The policies below a key, each one of those that its case has.
@@ -222,6 +226,20 @@ fn policies(given: &mut Settings, key: &str) -> BTreeMap<Case, Policy> {
         Some((case, given.choice(&format!("{key}.{}", case.as_str()), &choices)?))
     };
     Case::ALL.into_iter().filter_map(policy).collect()
+}
+
+/// The digest that an artifact must have.
+fn sha256(given: &mut Settings, kind: &Kind) -> Option<String> {
+    let (digest, place) = given.text("sha256")?;
+    let wrong = if *kind != Kind::Plugin {
+        "there is no plugin that it could be of"
+    } else if digest.len() != 64 || !digest.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+        "not 64 hexadecimal digits, as sha256sum plugin.wasm prints them"
+    } else {
+        return Some(digest.to_ascii_lowercase());
+    };
+    given.problems.add(place, format!("sha256: {wrong}"), None);
+    None
 }
 
 /// Whether rows say which plugin made them, where there is one.

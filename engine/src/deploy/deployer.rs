@@ -307,6 +307,7 @@ fn is_same_place(one: &PluginFile, other: &PluginFile) -> bool {
         && one.partitions == other.partitions
         && one.rollout == other.rollout
         && one.failure == other.failure
+        && one.sha256 == other.sha256
 }
 
 fn held(change: Change) -> Option<Arc<Files>> {

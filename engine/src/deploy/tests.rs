@@ -24,6 +24,7 @@ fn version(table: &str) -> Arc<Version> {
         folder: "".into(),
         topics: vec!["t".into()],
         start: Start::Earliest,
+        sha256: None,
         partitions: Partitions::default(),
         settings: settings.clone(),
         rollout: Rollout::default(),

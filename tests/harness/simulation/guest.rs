@@ -54,14 +54,42 @@ pub fn late_plugin(from_ms: i64) -> Bytes {
     plugin(&passing_description(), &format!("{trap} {PASS}"), "(unreachable)", "")
 }
 
+/// The same plugin, which traps on these numbers.
+///
+/// # Panics
+/// If it can't be made: the text is fixed.
+#[must_use]
+pub fn poisoned_plugin(poison: &[i64]) -> Bytes {
+    let is = |n: &i64| format!("(if (i64.eq (local.get $n) (i64.const {n})) (then (unreachable)))");
+    let poison: String = poison.iter().map(is).collect();
+    let process = format!(
+        "(local $at i32) (local $end i32) (local $n i64)
+        (local.set $at (i32.load offset=8 (local.get $buffers)))
+        (local.set $end (i32.add (local.get $at) (i32.mul (local.get $rows) (i32.const 8))))
+        (block $done (loop $next
+            (br_if $done (i32.ge_u (local.get $at) (local.get $end)))
+            (local.set $n (i64.load (local.get $at)))
+            {poison}
+            (local.set $at (i32.add (local.get $at) (i32.const 8)))
+            (br $next)))
+        {PASS}"
+    );
+    plugin(&described_passing(true), &process, "(unreachable)", "")
+}
+
 /// Passes each row on.
 const PASS: &str = "(call $emit (i32.const 0) (i32.const 0) (i32.const 0) (i32.const 0) (i32.const 0) (i32.const 0)
             (i32.const 0) (i32.const 0)) (i32.const 16)";
 
 fn passing_description() -> Value {
+    described_passing(false)
+}
+
+/// `crosses`: the plugin sees the column.
+fn described_passing(crosses: bool) -> Value {
     json!({
         "name": "passing", "version": "1.0.0",
-        "input": { "columns": [input_column("n", false)], "format": "envelope" },
+        "input": { "columns": [input_column("n", crosses)], "format": "envelope" },
         "outputs": [output("passed", "append", &[output_column("n", &json!({ "input": 0 }))], &[])],
         "parameters": [], "state": null, "event-time": null,
     })

@@ -21,7 +21,7 @@ pub mod remembering;
 mod remembering_oracle;
 mod world;
 
-pub use guest::{late_plugin, passing_plugin, trapping_plugin};
+pub use guest::{late_plugin, passing_plugin, poisoned_plugin, trapping_plugin};
 pub use oracle::Row;
 pub use random::{Outcome, run_seed};
 pub use reloading::{Change, Changed, run_change};

@@ -424,6 +424,7 @@ fn version_by(transform: &Transform, failure: Failure) -> Arc<Version> {
         folder: "".into(),
         topics: vec!["^t$".into()],
         start: Start::Earliest,
+        sha256: None,
         partitions: Partitions::default(),
         settings: transform.settings().clone(),
         rollout: Rollout::default(),
