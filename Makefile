@@ -23,6 +23,9 @@ planted: ## known bugs planted one at a time into a copy of the sources: the sim
 crash: ## the engine on real Kafka and ClickHouse dies RUNS=200 times, at every step and whenever
 	@CRASH_RUNS=$(or $(RUNS),200) cargo test --workspace --locked --test crash -- --test-threads=1 --nocapture
 
+evil: ## plugins that attack the engine, each beside a neighbour: what it took and what the neighbour felt; UNDER=valgrind
+	@tests/evil.sh $(UNDER)
+
 plugins: ## compiles the plugins to plugins/*/plugin.wasm
 	@plugin-sdk/toolchain/build-plugins.sh
 
@@ -32,4 +35,4 @@ fuzz: ## a fuzz target for a while: TARGET=border|state|messages|documents|decim
 bench: ## CPU time: decoding, the border to plugins, state, whole events, each beside others' ways; PART=decode|state|disk|border|remember|restart|events for one of them; PART=reload: versions that change under load for ten minutes
 	@tests/bench.sh $(PART)
 
-.PHONY: help demo test test-quick simulate planted crash plugins fuzz bench
+.PHONY: help demo test test-quick simulate planted crash evil plugins fuzz bench

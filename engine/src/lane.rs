@@ -43,10 +43,11 @@ use crate::lane_status::{LaneState, LaneStatus};
 use crate::offsets::{LaneId, OffsetRange};
 use crate::plugin::Host;
 use crate::registry::{Registry, RegistryError, Schemas};
-use crate::sink::{Claim, Sending, Sink, SinkError, epoch_column};
+use crate::sink::{Claim, Sending, Sink, SinkError, Sinks, epoch_column};
 use crate::source::{BatchLimits, Found, Source, SourceError, Start};
 use crate::state::{Sealed, State};
 use crate::stop::Stop;
+use crate::tenants::Tenants;
 use crate::token::token;
 use crate::transform::{Epoch, Tally, Transform, TransformError, Transformed};
 use quiet::Quiet;
@@ -70,8 +71,10 @@ pub const MAX_RECOVERIES: usize = 2;
 pub struct Surroundings {
     /// Where messages come from.
     pub source: Arc<dyn Source>,
-    /// Where rows go.
-    pub sink: Arc<dyn Sink>,
+    /// Where rows go, by tenant.
+    pub sinks: Arc<dyn Sinks>,
+    /// The tenants, and who of them is paused.
+    pub tenants: Tenants,
     /// What was decided and done.
     pub journal: Arc<dyn Journal>,
     /// Plugins and settings of open epochs.
@@ -102,6 +105,8 @@ pub struct Lane {
     pub versions: Arc<Versions>,
     /// What it shares.
     pub around: Surroundings,
+    /// Where its rows go: its tenant's.
+    pub sink: Arc<dyn Sink>,
     /// What it shows.
     pub status: Arc<LaneStatus>,
     /// Becomes true when the engine stops.
@@ -310,7 +315,7 @@ impl Lane {
         // An epoch that changes the state alone sends nothing, but the epochs behind it can't be made again without it.
         if !made.blocks.is_empty() || made.state != Sealed::Unchanged {
             for block in &made.blocks {
-                made.intent.marks.push(self.around.sink.mark(&block.table).await);
+                made.intent.marks.push(self.sink.mark(&block.table).await);
             }
             self.around.artifacts.keep(&self.version.transform)?;
             self.around.artifacts.note_maker(&self.id, &made.intent)?;
@@ -326,12 +331,12 @@ impl Lane {
     /// than the tables is an old copy, and would write again what they have.
     async fn hold(&self, owner: Owner, position: &Position, open: &[Intent]) -> Result<Held, LaneError> {
         let tables = self.version.transform.tables();
-        let claim = Arc::new(self.around.sink.claim(&self.id, owner, &tables).await?);
+        let claim = Arc::new(self.sink.claim(&self.id, owner, &tables).await?);
         CrashPoint::Claimed.reached();
         let known = open.last().map_or((position.generation, position.epoch), |it| (it.generation, it.epoch));
         let known = epoch_column(known.0, known.1);
         for table in &tables {
-            if self.around.sink.holds_later(table, &self.id, known, position.clock_ms).await? {
+            if self.sink.holds_later(table, &self.id, known, position.clock_ms).await? {
                 return Err(SinkError::OldJournal { table: table.quoted(), lane: Box::new(self.id.clone()) }.into());
             }
         }
@@ -361,7 +366,7 @@ impl Lane {
         });
         let wait = before.filter(|before| before.of_state || of_state).and_then(|before| before.landed.take());
         let (land, landed) = oneshot::channel();
-        let insert = insert_all(self.around.sink.clone(), self.status.clone(), sending.collect());
+        let insert = insert_all(self.sink.clone(), self.status.clone(), sending.collect());
         let task = async move {
             if let Some(Err(_)) = OptionFuture::from(wait).await {
                 return std::future::pending().await; // it failed: the lane stops, and this task with it
@@ -383,7 +388,7 @@ impl Lane {
         for file in &epoch.replaced {
             std::fs::remove_file(file).ok(); // one that stays is removed when the lane is taken the next time
         }
-        self.around.source.mirror(&self.found.partition, &self.id.plugin, epoch.intent.range.end);
+        self.around.source.mirror(&self.found.partition, &self.id.key().to_string(), epoch.intent.range.end);
         self.versions.committed(&self.id, &epoch.intent, &epoch.tally);
         self.status.committed(&epoch.made_by, &epoch.intent, &epoch.tally);
         tracing::debug!(lane = %self.id, epoch = number, range = %epoch.intent.range, "committed");

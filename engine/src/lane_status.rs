@@ -34,6 +34,11 @@ pub enum LaneState {
         /// The error in words.
         error: String,
     },
+    /// It reads nothing more, until somebody or something says otherwise; nothing is open.
+    Paused {
+        /// Why, in words.
+        why: String,
+    },
     /// Stopped by an error that trying again can't mend.
     Halted {
         /// The error in words.
@@ -53,16 +58,18 @@ impl LaneState {
             Self::Running => "running",
             Self::Waiting { .. } => "waiting",
             Self::Failing { .. } => "failing",
+            Self::Paused { .. } => "paused",
             Self::Halted { .. } => "halted",
             Self::Ended => "ended",
         }
     }
 
-    /// The error, where there is one.
+    /// The error, where there is one; why it is paused, where it is.
     #[must_use]
     pub fn error(&self) -> Option<&str> {
         match self {
             Self::Waiting { error } | Self::Failing { error } | Self::Halted { error } => Some(error),
+            Self::Paused { why } => Some(why),
             Self::Starting | Self::Recovering | Self::Running | Self::Ended => None,
         }
     }
@@ -155,6 +162,7 @@ impl LaneStatus {
             | LaneState::Recovering
             | LaneState::Waiting { .. }
             | LaneState::Failing { .. }
+            | LaneState::Paused { .. }
             | LaneState::Halted { .. } => false,
         }
     }

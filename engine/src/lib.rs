@@ -26,6 +26,7 @@ pub mod lane_status;
 pub mod breaker;
 pub mod disposition;
 pub mod engine;
+pub mod tenants;
 pub mod deploy;
 pub mod artifacts;
 pub mod dead_letters;

@@ -4,6 +4,7 @@
 //! messages that decoding set aside. A process counts from its own start.
 
 mod plugin_counts;
+mod tenants;
 mod totals;
 mod versions;
 mod window;
@@ -21,11 +22,13 @@ use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::{Registry, Unit};
 
 use crate::lane_status::LaneStatus;
-use crate::offsets::LaneId;
+use crate::offsets::{LaneId, PluginKey};
+use crate::tenants::status::TenantStatus;
 use crate::transform::Tally;
 use crate::verify::watch::Seen;
 
 use plugin_counts::PluginCounts;
+use tenants::TenantMetrics;
 pub use totals::Totals;
 pub use versions::{RunningVersion, VersionMetrics};
 use window::Window;
@@ -49,6 +52,12 @@ struct TransformLabels {
 struct PluginLabels {
     tenant: String,
     plugin: String,
+}
+
+impl PluginLabels {
+    fn key(&self) -> PluginKey {
+        PluginKey::new(&self.tenant, &self.plugin)
+    }
 }
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
@@ -142,6 +151,7 @@ pub struct Metrics {
     double: Family<TransformLabels, Counter>,
     wrong: Mutex<BTreeMap<PluginLabels, Seen>>,
     versions: VersionMetrics,
+    tenants: TenantMetrics,
     totals: Mutex<Totals>,
 }
 
@@ -207,6 +217,7 @@ impl Default for Metrics {
             double: Family::default(),
             wrong: Mutex::default(),
             versions: VersionMetrics::default(),
+            tenants: TenantMetrics::default(),
             totals: Mutex::default(),
         }
     }
@@ -219,6 +230,11 @@ impl Metrics {
         let labels =
             TransformLabels { tenant: lane.tenant.clone(), plugin: lane.plugin.clone(), topic: lane.topic.clone() };
         LaneMetrics { all: self.clone(), labels }
+    }
+
+    /// Shows the tenants as they stand.
+    pub fn show_tenants(&self, tenants: &[TenantStatus]) {
+        self.tenants.show(tenants);
     }
 
     /// Those of plugins' versions.
@@ -291,9 +307,9 @@ impl Metrics {
 
     /// Plugins that set aside more than [`MOST_DEAD_SHARE`] of their messages over the last [`WINDOW`].
     #[must_use]
-    pub fn failing(&self) -> Vec<(String, Counts)> {
+    pub fn failing(&self) -> Vec<(PluginKey, Counts)> {
         let failing = self.lately().into_iter().filter(|(_, counts)| counts.share() > MOST_DEAD_SHARE);
-        failing.map(|(labels, counts)| (labels.plugin, counts)).collect()
+        failing.map(|(labels, counts)| (labels.key(), counts)).collect()
     }
 
     /// Counts rows of committed epochs that were looked for in their tables.
@@ -313,9 +329,9 @@ impl Metrics {
 
     /// Plugins of whose committed rows some were missing or doubled.
     #[must_use]
-    pub fn wrong(&self) -> Vec<(String, Seen)> {
+    pub fn wrong(&self) -> Vec<(PluginKey, Seen)> {
         let wrong = self.wrong.lock().unwrap_or_else(PoisonError::into_inner);
-        wrong.iter().map(|(labels, seen)| (labels.plugin.clone(), *seen)).collect()
+        wrong.iter().map(|(labels, seen)| (labels.key(), *seen)).collect()
     }
 
     /// Says whether a topic whose partitions were raised waits for an operator.
@@ -378,6 +394,7 @@ impl Metrics {
         registry.register("inserts_waiting", "Blocks that wait for the server now", self.inserts_waiting.clone());
         registry.register("insert_failures", "Failed attempts to insert, by cause", self.insert_failures.clone());
         self.versions.register(&mut registry);
+        self.tenants.register(&mut registry);
         registry
     }
 

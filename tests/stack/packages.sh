@@ -4,6 +4,7 @@
 #   java      a Java 17 or newer and Maven
 #   postgres  PostgreSQL's server and psql        mariadb  MariaDB's server
 #   tools     curl and jq, for the scripts that are run by hand
+#   valgrind  for `make evil UNDER=valgrind`
 # Needs root or sudo, and apt, only when something is missing.
 set -euo pipefail
 . "$(dirname "$0")/env.sh"
@@ -27,6 +28,7 @@ for group; do
       need maven command -v mvn ;;
     postgres) need postgresql pg_bin ;;
     mariadb) need mariadb-server command -v mariadbd ;;
+    valgrind) need valgrind command -v valgrind ;;
     tools)
       need curl command -v curl
       need jq command -v jq ;;

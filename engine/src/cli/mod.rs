@@ -19,6 +19,7 @@ mod run;
 mod state;
 mod status;
 mod table;
+mod tenant;
 mod verify;
 mod when;
 
@@ -39,15 +40,18 @@ pub use plugin::{
 pub use run::{Running, RunningError, start, start_with};
 pub use state::{StateCommand, StateExportArgs, StateLanes};
 pub use status::StatusArgs;
+pub use tenant::TenantCommand;
 
 use crate::config::{Config, Overlay, Problems};
 use crate::deploy::Version;
 use crate::offsets::LaneId;
+use crate::plugin::{Compiler, compile_child};
 use crate::source::Found;
 
 /// Runs the program: 0 success, 1 a failure while running, 2 a mistake in the settings.
 #[must_use]
 pub fn main() -> ExitCode {
+    Compiler::this_is_the_engine();
     let args = Args::parse();
     let command = args.command.unwrap_or(Command::Run(args.run));
     start_logging(args.verbose, matches!(command, Command::Run(_)));
@@ -58,6 +62,7 @@ pub fn main() -> ExitCode {
         Command::Recover(args) => recover::recover(&args),
         Command::State(command) => state::state(&command),
         Command::Status(args) => status::status(&args),
+        Command::Tenant(command) => tenant::tenant(&command),
         Command::Dev(args) => dev::dev(&args),
         Command::Plan(args) => plan::plan(&args),
         Command::Apply(args) => apply::apply(&args),
@@ -65,6 +70,7 @@ pub fn main() -> ExitCode {
         Command::Verify(args) => verify::verify(&args),
         Command::Plugin(command) => plugin::plugin(&command),
         Command::Dlq(args) => dlq::dlq(args),
+        Command::CompileChild(args) => compile_child(&args),
     }
 }
 

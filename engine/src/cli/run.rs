@@ -17,7 +17,7 @@ use tokio::sync::Semaphore;
 use super::greeting::{begins, greet};
 use crate::artifacts::{ArtifactError, Artifacts};
 use crate::clock::SystemClock;
-use crate::config::{Config, Input, Problems, read_plugins};
+use crate::config::{Config, Declared, Input, PluginFile, Problems, read_plugin_of, read_plugins};
 use crate::cpu::Cpu;
 use crate::deploy::{Deployer, Plugins, Version, build};
 use crate::disposition::in_words;
@@ -25,15 +25,17 @@ use crate::engine::{Engine, EngineError, Lanes};
 use crate::journal::{JournalError, LocalJournal};
 use crate::lane::{MAX_RECOVERIES, Surroundings};
 use crate::metrics::{Metrics, Totals};
+use crate::offsets::PluginKey;
 use crate::plan::{Finding, Plan, Weight};
-use crate::plugin::{CompiledCode, Host, HostError, HostSettings};
+use crate::plugin::{CompiledCode, Compiler, Host, HostError, HostSettings};
 use crate::registry::{Registry, RegistryError};
 use crate::replay::{Pending, ReplayError};
 use crate::server::control::{Control, TOKEN};
 use crate::server::{Shown, listen, thread_stages};
-use crate::sink::{ClickHouse, SinkError};
+use crate::sink::{ClickHouses, SinkError};
 use crate::source::{FileSource, KafkaSource, Source, SourceError};
 use crate::stop::{Stop, Stopper};
+use crate::tenants::Tenants;
 use crate::verify::watch::watch;
 
 /// An engine put together, and what shows it from outside.
@@ -92,7 +94,7 @@ pub enum RunningError {
     )]
     ReplayPending {
         /// The plugin.
-        plugin: String,
+        plugin: PluginKey,
     },
     /// The plan of a replay.
     #[error(transparent)]
@@ -109,14 +111,26 @@ pub enum RunningError {
 pub(super) fn load_plugins(config: &Config, host: &Host) -> Result<Vec<Version>, Problems> {
     let mut problems = Problems::default();
     let mut versions = Vec::new();
-    for file in read_plugins(&config.plugins, &config.database)? {
-        let wasm = std::fs::read(file.artifact()).map(Bytes::from);
-        match build(host, file, &wasm) {
+    for file in read_plugins(config)? {
+        match load(file, host) {
             Ok(version) => versions.push(version),
-            Err(refusal) => problems.0.extend(refusal.problems.0),
+            Err(wrong) => problems.0.extend(wrong.0),
         }
     }
     problems.none(versions)
+}
+
+/// Loads one plugin, compiled and checked. What is wrong with others is theirs.
+///
+/// # Errors
+/// Everything that is wrong with it and its tenant's file.
+pub(super) fn load_plugin(config: &Config, host: &Host, plugin: &PluginKey) -> Result<Version, Problems> {
+    load(read_plugin_of(config, plugin)?, host)
+}
+
+fn load(file: PluginFile, host: &Host) -> Result<Version, Problems> {
+    let wasm = std::fs::read(&file.artifact).map(Bytes::from);
+    build(host, file, &wasm).map_err(|refusal| refusal.problems)
 }
 
 /// Puts an engine together.
@@ -137,8 +151,10 @@ pub fn start_with(
     stop: Stop,
     exchange: impl FnOnce(Surroundings) -> Surroundings,
 ) -> Result<Running, RunningError> {
-    read_plugins(&config.plugins, &config.database)?; // mistakes are told before anything is touched
-    let (around, clickhouse) = surroundings(&config, host(&config)?)?;
+    Declared::read(&config).mistakes.none(())?; // told before anything is touched
+    let (mut around, clickhouses) = surroundings(&config, host(&config)?)?;
+    let pauses = |source| RunningError::DataDir { path: config.data_dir.clone(), source };
+    around.tenants = Tenants::of_data(&config.data_dir).map_err(pauses)?;
     let around = exchange(around);
     if let Some(Pending { plugin, .. }) = Pending::read(&config.data_dir)? {
         return Err(RunningError::ReplayPending { plugin });
@@ -151,10 +167,11 @@ pub fn start_with(
         deployments: deployer.deployments().clone(),
         history: deployer.history().clone(),
         orders: deployer.orders(),
+        tenants: around.tenants.clone(),
     };
-    let shown = Shown { lanes: Lanes::default(), metrics, clickhouse, control };
-    let plans = say_plans(around.source.clone(), shown.clickhouse.clone(), around.registry.clone(), plugins.clone());
-    let watch = watch(shown.clickhouse.clone(), shown.lanes.clone(), shown.metrics.clone(), plugins.clone());
+    let shown = Shown { lanes: Lanes::default(), metrics, clickhouses, control };
+    let plans = say_plans(around.source.clone(), shown.clickhouses.clone(), around.registry.clone(), plugins.clone());
+    let watch = watch(shown.clickhouses.clone(), shown.lanes.clone(), shown.metrics.clone(), plugins.clone());
     let greeting = greet(begins(&config), plugins.clone(), shown.lanes.clone()).boxed();
     // A run that ends with its source is over what the folder held when it began.
     let deployer = deployer.run(!config.until_idle);
@@ -163,25 +180,28 @@ pub fn start_with(
     Ok(Running { engine, shown, greeting, plans, watch, deployer })
 }
 
-/// Each plugin is compiled on one thread, so that one that comes while others run does not take their cores; what was
-/// compiled once is kept.
+/// Each plugin is compiled by a child on one thread, so that one that comes while others run takes neither their cores nor
+/// their memory; what was compiled once is kept.
 fn host(config: &Config) -> Result<Host, HostError> {
     let compiled = CompiledCode::open(&config.data_dir).inspect_err(|error| {
         let folder = config.data_dir.display();
         tracing::warn!(%folder, %error, "compiled code can't be kept: each start compiles all plugins");
     });
-    Host::keeping(HostSettings { parallel: false, ..HostSettings::default() }, compiled.ok())
+    let settings = HostSettings { parallel: false, ..HostSettings::default() };
+    Host::with(settings, Compiler::of_this_program(), compiled.ok())
 }
 
 /// What lanes share, made of the settings: from now on the journal is this process's.
-pub(super) fn surroundings(config: &Config, host: Host) -> Result<(Surroundings, Arc<ClickHouse>), RunningError> {
+pub(super) fn surroundings(config: &Config, host: Host) -> Result<(Surroundings, ClickHouses), RunningError> {
     let data_dir = &config.data_dir;
     std::fs::create_dir_all(data_dir).map_err(|source| RunningError::DataDir { path: data_dir.clone(), source })?;
-    let clickhouse = Arc::new(ClickHouse::new(config.clickhouse.clone())?);
+    let clickhouses = ClickHouses::default();
+    clickhouses.with(&config.clickhouse)?; // a wrong address is told before anything is touched
     let artifacts = Artifacts::open(data_dir)?;
     let around = Surroundings {
         source: source(config)?,
-        sink: clickhouse.clone(),
+        sinks: Arc::new(clickhouses.clone()),
+        tenants: Tenants::default(),
         journal: Arc::new(LocalJournal::open(data_dir)?),
         registry: registry(config, &artifacts)?,
         artifacts,
@@ -190,7 +210,7 @@ pub(super) fn surroundings(config: &Config, host: Host) -> Result<(Surroundings,
         clock: Arc::new(SystemClock),
         recoveries: Arc::new(Semaphore::new(MAX_RECOVERIES)),
     };
-    Ok((around, clickhouse))
+    Ok((around, clickhouses))
 }
 
 /// The schema registry of the settings, if they name one. Nothing is asked of it yet.
@@ -208,16 +228,17 @@ pub(super) fn source(config: &Config) -> Result<Arc<dyn Source>, SourceError> {
 
 /// Says in the log how each plugin fits its topics and tables, while the lanes begin: a lane refuses what it can't do
 /// by itself, but nobody should have to find out from its rows that a column is always null.
-async fn say_plans(source: Arc<dyn Source>, sink: Arc<ClickHouse>, registry: Option<Arc<Registry>>, plugins: Plugins) {
+async fn say_plans(source: Arc<dyn Source>, sinks: ClickHouses, registry: Option<Arc<Registry>>, plugins: Plugins) {
     for versions in plugins.all() {
         let version = versions.newcomer().unwrap_or_else(|| versions.current());
         let (file, transform) = (&version.file, &version.transform);
-        let plan = Plan::make(&*source, &sink, registry.as_deref(), &file.topics, transform).await;
+        let Ok(sink) = sinks.of(&file.tenant) else { continue }; // its lanes say so
+        let plan = Plan::make(&*source, &sink, registry.as_deref(), file, transform).await;
         for Finding { weight, message } in plan.findings {
-            let plugin = &file.settings.name;
+            let PluginKey { tenant, name: plugin } = versions.key();
             match weight {
-                Weight::Note | Weight::Unknown => tracing::info!(plugin, "{message}"),
-                Weight::Risk | Weight::Stops => tracing::warn!(plugin, "{message}"),
+                Weight::Note | Weight::Unknown => tracing::info!(tenant, plugin, "{message}"),
+                Weight::Risk | Weight::Stops => tracing::warn!(tenant, plugin, "{message}"),
             }
         }
     }
@@ -319,7 +340,7 @@ fn print_summary(shown: &Shown) {
         stage_cpu_seconds: BTreeMap<&'static str, f64>,
     }
     let totals = shown.metrics.totals();
-    let mut stages: BTreeMap<_, _> = thread_stages(&shown.clickhouse).into_iter().collect();
+    let mut stages: BTreeMap<_, _> = thread_stages(&shown.clickhouses).into_iter().collect();
     stages.extend(shown.metrics.stage_seconds());
     let summary = Summary { totals, stage_cpu_seconds: stages };
     println!("{}", serde_json::to_string(&summary).expect("numbers under text keys"));

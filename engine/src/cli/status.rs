@@ -14,13 +14,14 @@ use crate::config::FailurePolicy;
 use crate::deploy::shadow::ShadowView;
 use crate::deploy::status::{FiguresStatus, FolderState, LaneVersion, PluginStatus, Refusal, TrialStatus};
 use crate::disposition::in_words;
+use crate::offsets::PluginKey;
 
 /// Arguments of `status`.
 #[derive(Clone, Debug, clap::Args)]
 pub struct StatusArgs {
-    /// This plugin alone, with all that is known of it.
+    /// This plugin alone, with all that is known of it; of a tenant, TENANT/NAME.
     #[arg(value_name = "PLUGIN")]
-    pub plugin: Option<String>,
+    pub plugin: Option<PluginKey>,
     /// Which engine.
     #[command(flatten)]
     pub at: EngineAt,
@@ -47,7 +48,7 @@ pub(super) fn status(args: &StatusArgs) -> ExitCode {
         }
     };
     if let Some(wanted) = &args.plugin {
-        plugins.retain(|plugin| plugin.plugin == *wanted);
+        plugins.retain(|plugin| plugin.key() == *wanted);
         if plugins.is_empty() {
             eprintln!("engine: no plugin {wanted} runs");
             return ExitCode::from(2);
@@ -67,7 +68,7 @@ fn show(plugins: &[PluginStatus], args: &StatusArgs, out: &mut impl Write) -> io
     let rows: Vec<_> = plugins.iter().map(|plugin| row(plugin).map(Some).to_vec()).collect();
     write!(out, "{}", table(&["plugin", "version", "lanes", "newcomer"], &rows, None, paint))?;
     for plugin in plugins.iter().filter(|plugin| args.plugin.is_some() || has_news(plugin)) {
-        writeln!(out, "\n{}", paint.bold(&plugin.plugin))?;
+        writeln!(out, "\n{}", paint.bold(&plugin.key().to_string()))?;
         details(plugin, paint).iter().for_each(|line| drop(writeln!(out, "  {line}")));
     }
     Ok(())
@@ -85,7 +86,7 @@ fn row(plugin: &PluginStatus) -> [String; 4] {
         Some(version) => format!("{}{pinned}", named(&plugin.says, &version.to_string())),
         None => "nothing runs".to_owned(),
     };
-    [plugin.plugin.clone(), version, plugin.lanes.len().to_string(), newcomer]
+    [plugin.key().to_string(), version, plugin.lanes.len().to_string(), newcomer]
 }
 
 /// A version as people know it, and as it is told from others.

@@ -1,18 +1,19 @@
 //! How servers are reached: certificates, users and secrets, the same words for each of them. Files are read when the settings
 //! are, so that a wrong path is told with its place and not by a server.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::given::Settings;
 use super::problem::Place;
 use crate::sink::Password;
 use crate::tls::Tls;
 
-/// `ca`, `certificate` and `key` below a section.
-pub(super) fn tls(settings: &mut Settings, section: &str) -> Tls {
+/// `ca`, `certificate` and `key` below a section; paths begin at a folder.
+pub(super) fn tls(settings: &mut Settings, section: &str, folder: &Path) -> Tls {
     let keys = ["ca", "certificate", "key"].map(|name| format!("{section}.{name}"));
     let places = keys.each_ref().map(|key| settings.place(key));
-    let [authorities, certificate, key] = keys.each_ref().map(|key| file(settings, key).map(|(_, bytes)| bytes));
+    let [authorities, certificate, key] =
+        keys.each_ref().map(|key| file(settings, key, folder).map(|(_, bytes)| bytes));
     match (&places[1], &places[2]) {
         (Place::Nowhere, Place::Nowhere) => {}
         (Place::Nowhere, place) => {
@@ -59,15 +60,16 @@ pub(super) fn password(settings: &mut Settings, section: &str) -> Option<Passwor
 
 /// A password from a file.
 fn secret_file(settings: &mut Settings, key: &str) -> Option<Password> {
-    let bytes = file(settings, key)?.1;
+    let bytes = file(settings, key, Path::new(""))?.1;
     Some(String::from_utf8_lossy(&bytes).trim_end_matches(['\r', '\n']).to_owned().into())
 }
 
-/// The file that a key names, with its content.
-pub(super) fn file(settings: &mut Settings, key: &str) -> Option<(PathBuf, Vec<u8>)> {
+/// The file that a key names, with its content; its path begins at a folder.
+pub(super) fn file(settings: &mut Settings, key: &str, folder: &Path) -> Option<(PathBuf, Vec<u8>)> {
     let (file, place) = settings.text(key)?;
-    match std::fs::read(&file) {
-        Ok(bytes) => Some((file.into(), bytes)),
+    let path = folder.join(&file);
+    match std::fs::read(&path) {
+        Ok(bytes) => Some((path, bytes)),
         Err(error) => {
             settings.problems.add(place, format!("{key}: {file} can't be read: {error}"), None);
             None

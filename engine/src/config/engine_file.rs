@@ -4,12 +4,14 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::connection::{address, file, password, tls};
 use super::given::Settings;
 use super::kafka::kafka_properties;
 use super::problem::{Place, Problems};
+use super::tenant_file::Tenant;
 use crate::registry::RegistrySettings;
 use crate::sink::{ClickHouseSettings, Compression};
 use crate::source::{BatchLimits, KafkaSettings};
@@ -123,6 +125,12 @@ impl Config {
         settings.finish().none(config)
     }
 
+    /// The tenant of the plugins that lie in no tenant's folder.
+    #[must_use]
+    pub fn default_tenant(&self) -> Arc<Tenant> {
+        Arc::new(Tenant::default_of(self.clickhouse.clone(), &self.database))
+    }
+
     /// How long a lane waits for more, when so many lanes share the server's inserts.
     #[must_use]
     pub fn linger(&self, lanes: usize) -> Duration {
@@ -192,7 +200,7 @@ fn clickhouse(settings: &mut Settings) -> ClickHouseSettings {
 /// Certificates at an address that would never see them are a mistake: somebody relies on them.
 fn clickhouse_tls(settings: &mut Settings, url: &str) -> Tls {
     let places = ["ca", "certificate"].map(|key| settings.place(&format!("clickhouse.{key}")));
-    let tls = tls(settings, "clickhouse");
+    let tls = tls(settings, "clickhouse", Path::new(""));
     if let Some(place) = places.into_iter().find(|place| *place != Place::Nowhere)
         && !url.starts_with("https:")
     {
@@ -209,8 +217,8 @@ fn registry(settings: &mut Settings) -> Option<RegistrySettings> {
     let url = address(settings, "registry.url");
     let user = settings.text("registry.user").map(|(user, _)| user);
     let password = password(settings, "registry");
-    let token_file = file(settings, "registry.token_file").map(|(path, _)| path);
-    let tls = tls(settings, "registry");
+    let token_file = file(settings, "registry.token_file", Path::new("")).map(|(path, _)| path);
+    let tls = tls(settings, "registry", Path::new(""));
 
     let [url_place, user_place, passwords @ .., token_place, _, _, _] = &places;
     let mut wrong = |place: &Place, message: &str| settings.problems.add(place.clone(), message, None);

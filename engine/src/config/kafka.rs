@@ -9,6 +9,7 @@
 //! | `mechanism`: `PLAIN`, `SCRAM-SHA-256`, `SCRAM-SHA-512` | `sasl.mechanism` |
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use super::connection::{file, password};
 use super::given::Settings;
@@ -40,7 +41,7 @@ fn security(settings: &mut Settings) -> BTreeMap<String, String> {
     let tls = settings.choice("kafka.tls", &[("true", true), ("false", false)]);
     for (name, property) in FILES {
         let (key, place) = (format!("kafka.{name}"), settings.place(&format!("kafka.{name}")));
-        let Some((path, bytes)) = file(settings, &key) else { continue };
+        let Some((path, bytes)) = file(settings, &key, Path::new("")) else { continue };
         if name == "ca"
             && let Err(message) = (Tls { authorities: Some(bytes), client: None }).check()
         {

@@ -28,6 +28,14 @@ fn read(text: &str, environment: &[(&str, &str)], flags: &[(String, String, Stri
     Config::read(&overlay).map_err(|problems| problems.0.iter().map(|p| p.to_string().replace(&folder, "")).collect())
 }
 
+/// Settings with this folder of plugins.
+fn below(plugins: &Path) -> Config {
+    let plugins = plugins.display().to_string();
+    let environment =
+        [("ENGINE_KAFKA_BROKERS", "x:1"), ("ENGINE_PLUGINS", &plugins), ("ENGINE_CLICKHOUSE_DATABASE", "db")];
+    read("", &environment, &[]).unwrap()
+}
+
 #[test]
 fn flags_win_over_the_environment_which_wins_over_the_file() {
     let text = "data_dir = 'file'\nplugins = 'file'\n[kafka]\nbrokers = 'file:1'";
@@ -100,7 +108,7 @@ fn a_plugin_has_its_settings_from_its_folder() {
     fs::create_dir(folder.path().join(".git")).unwrap();
     let text = "topics = ['a', '^b']\nstart = 'latest'\nplugin_column = true\n[tables]\norders = 'o'\n[parameters]\nlimit = 7\n[limits]\nmemory_mib = 1";
     fs::write(folder.path().join("orders/plugin.toml"), text).unwrap();
-    let [plugin] = <[PluginFile; 1]>::try_from(read_plugins(folder.path(), "db").unwrap()).unwrap();
+    let [plugin] = <[PluginFile; 1]>::try_from(read_plugins(&below(folder.path())).unwrap()).unwrap();
     assert_eq!(plugin.topics, ["a", "^b"]);
     assert_eq!(plugin.start, Start::Latest);
     assert_eq!((plugin.settings.name.as_str(), plugin.settings.database.as_str()), ("orders", "db"));
@@ -124,7 +132,7 @@ fn mistakes_of_all_plugins_are_reported_at_once() {
     fs::write(folder.path().join("d/plugin.toml"), "# shop\ntopics = ['x', '^shop.(y']\n").unwrap();
     let text = "topics = ['x']\nbronze = 'x'\nplugin_column = true\n[limits]\nmemory_mib = 5000\n";
     fs::write(folder.path().join("b/plugin.toml"), text).unwrap();
-    let problems = read_plugins(folder.path(), "db").unwrap_err().to_string();
+    let problems = read_plugins(&below(folder.path())).unwrap_err().to_string();
     let root = format!("{}/", folder.path().display());
     let expected = "\
 a/plugin.toml: topics: not given
@@ -188,7 +196,7 @@ fn policies_are_one_of_their_case_and_mistakes_have_their_place() {
     let text = "topics = ['x']\nplaceholder = '?'\n[policies]\ninfinity = 'clamp'\n\
                 [columns.paid_at]\ninfinity = 'null'\n[columns.'a.b']\nencoding = 'hex'\n";
     fs::write(&file, text).unwrap();
-    let [plugin] = <[PluginFile; 1]>::try_from(read_plugins(folder.path(), "db").unwrap()).unwrap();
+    let [plugin] = <[PluginFile; 1]>::try_from(read_plugins(&below(folder.path())).unwrap()).unwrap();
     let settings = plugin.settings;
     assert_eq!(settings.placeholder, "?");
     assert_eq!(settings.policies, [(Case::Infinity, Policy::Clamp)].into());
@@ -196,7 +204,7 @@ fn policies_are_one_of_their_case_and_mistakes_have_their_place() {
     assert_eq!(settings.columns["a.b"].encoding, Some(Encoding::Hex));
 
     fs::write(&file, "topics = ['x']\n[policies]\nnan = 'clamp'\n[columns.c]\ninfinit = 'null'\n").unwrap();
-    let problems = read_plugins(folder.path(), "db").unwrap_err().to_string();
+    let problems = read_plugins(&below(folder.path())).unwrap_err().to_string();
     assert!(problems.contains("a/plugin.toml:3:1: policies.nan: not one of keep, reject, null"), "{problems}");
     assert!(problems.contains("a/plugin.toml:5:1: columns.c.infinit: there is no such key"), "{problems}");
     assert!(problems.contains("did you mean columns.c.infinity?"), "{problems}");
@@ -205,7 +213,13 @@ fn policies_are_one_of_their_case_and_mistakes_have_their_place() {
 #[test]
 fn a_rollout_is_within_its_bounds_and_has_what_its_mode_knows() {
     let folder = tempfile::tempdir().unwrap();
-    let parse = |text: &str| parse_plugin(folder.path(), &format!("topics = ['x']\n[rollout]\n{text}"), "db");
+    let parse = |text: &str| {
+        parse_plugin(
+            folder.path(),
+            &format!("topics = ['x']\n[rollout]\n{text}"),
+            &below(folder.path()).default_tenant(),
+        )
+    };
     assert_eq!(parse("").unwrap().rollout, Rollout::default());
     let text = "mode = 'canary'\nshare = 0.25\npromote = 'when-equal'\nprobation_s = 5\nprobation_rows = 1000\n\
                 max_dead_letters = 0\nmax_cost = 1.5";

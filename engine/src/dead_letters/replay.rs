@@ -192,7 +192,7 @@ impl Replay {
     /// What keeps it from going on.
     pub async fn run(&self, filter: &Filter) -> Result<Outcome, ReplayError> {
         if self.transform.state_version().is_some() {
-            return Err(ReplayError::KeepsState { plugin: self.transform.settings().name.clone() });
+            return Err(ReplayError::KeepsState { plugin: self.transform.settings().key().to_string() });
         }
         for table in self.transform.tables() {
             self.clickhouse.prepare(&table).await?;

@@ -12,12 +12,12 @@ use sha2::{Digest, Sha256};
 use super::compare::{Compatibility, compare, reads_otherwise};
 use super::folder::Files;
 use super::version::{Version, VersionId};
-use crate::config::{PluginFile, Problems, parse_plugin};
+use crate::config::{PluginFile, Problems, Tenant, parse_plugin};
 use crate::disposition::in_words;
 use crate::plan::{Plan, Weight};
 use crate::plugin::Host;
 use crate::registry::Registry;
-use crate::sink::{Sink, SinkError};
+use crate::sink::{SinkError, Sinks};
 use crate::source::Source;
 use crate::transform::{BuildError, Kind, SettingsError, Transform};
 
@@ -39,10 +39,14 @@ pub struct Refusal {
 pub enum Cause {
     /// plugin.toml, by itself or beside what the plugin knows.
     Settings,
+    /// Its tenant's tenant.toml.
+    Tenant,
     /// There is no plugin.wasm.
     Unbuilt,
     /// plugin.wasm is no plugin.
     Plugin,
+    /// The engine could not compile or describe it.
+    Engine,
     /// It can't read what is kept.
     State,
     /// It would set every message aside.
@@ -59,8 +63,10 @@ impl Cause {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Settings => "settings",
+            Self::Tenant => "tenant",
             Self::Unbuilt => "unbuilt",
             Self::Plugin => "plugin",
+            Self::Engine => "engine",
             Self::State => "state",
             Self::Topics => "topics",
             Self::Tables => "tables",
@@ -72,14 +78,14 @@ impl Cause {
     #[must_use]
     pub fn passes(self) -> bool {
         match self {
-            Self::State | Self::Topics | Self::Tables | Self::Disk => true,
-            Self::Settings | Self::Unbuilt | Self::Plugin => false,
+            Self::Engine | Self::State | Self::Topics | Self::Tables | Self::Disk => true,
+            Self::Settings | Self::Tenant | Self::Unbuilt | Self::Plugin => false,
         }
     }
 }
 
 impl Refusal {
-    fn new(cause: Cause, problems: Problems) -> Self {
+    pub(super) fn new(cause: Cause, problems: Problems) -> Self {
         Self { version: None, cause, problems, statement: None }
     }
 
@@ -113,9 +119,9 @@ impl fmt::Display for Refusal {
 }
 
 /// Reads plugin.toml.
-pub(super) fn read(files: &Files, database: &str) -> Result<PluginFile, Refusal> {
+pub(super) fn read(files: &Files, tenant: &Arc<Tenant>) -> Result<PluginFile, Refusal> {
     match &files.text {
-        Ok(text) => parse_plugin(&files.folder, text, database).map_err(|it| Refusal::new(Cause::Settings, it)),
+        Ok(text) => parse_plugin(&files.folder, text, tenant).map_err(|it| Refusal::new(Cause::Settings, it)),
         Err(error) => {
             let file = files.folder.join("plugin.toml");
             Err(Refusal::of_folder(Cause::Settings, &file, format!("can't be read: {error}")))
@@ -137,7 +143,7 @@ pub(super) fn id(file: &PluginFile, wasm: &io::Result<Bytes>) -> VersionId {
 /// # Errors
 /// Everything that is wrong with it.
 pub fn build(host: &Host, file: PluginFile, wasm: &io::Result<Bytes>) -> Result<Version, Refusal> {
-    let artifact = file.artifact();
+    let artifact = file.artifact.clone();
     let id = id(&file, wasm);
     let bytes = match (&file.settings.kind, wasm) {
         (Kind::Bronze { .. }, _) => None,
@@ -159,13 +165,15 @@ pub fn build(host: &Host, file: PluginFile, wasm: &io::Result<Bytes>) -> Result<
             Err(Refusal::new(Cause::Settings, problems).of_version(&id))
         }
         Err(error @ (BuildError::Settings(SettingsError::NoPlugin) | BuildError::Load(_) | BuildError::Input(_))) => {
-            Err(Refusal::of_folder(Cause::Plugin, &artifact, in_words(&error)).of_version(&id))
+            let passes = matches!(&error, BuildError::Load(error) if error.passes());
+            let cause = if passes { Cause::Engine } else { Cause::Plugin };
+            Err(Refusal::of_folder(cause, &artifact, in_words(&error)).of_version(&id))
         }
     }
 }
 
 fn unreadable(file: &PluginFile, error: &io::Error) -> Refusal {
-    let name = &file.settings.name;
+    let name = file.key();
     let (cause, hint) = if error.kind() != io::ErrorKind::NotFound {
         (Cause::Plugin, None)
     } else if file.folder.join("Cargo.toml").is_file() {
@@ -174,7 +182,7 @@ fn unreadable(file: &PluginFile, error: &io::Error) -> Refusal {
         (Cause::Unbuilt, Some("put the built plugin there: engine plugin build makes it".to_owned()))
     };
     let mut problems = Problems::default();
-    problems.of_path(&file.artifact(), format!("can't be read: {error}"), hint);
+    problems.of_path(&file.artifact, format!("can't be read: {error}"), hint);
     Refusal::new(cause, problems)
 }
 
@@ -182,7 +190,7 @@ fn unreadable(file: &PluginFile, error: &io::Error) -> Refusal {
 #[derive(Clone)]
 pub(super) struct World {
     pub source: Arc<dyn Source>,
-    pub sink: Arc<dyn Sink>,
+    pub sinks: Arc<dyn Sinks>,
     pub registry: Option<Arc<Registry>>,
 }
 
@@ -222,8 +230,8 @@ pub(super) async fn fit(
         }
     }
     if incumbent.is_none_or(|(incumbent, _)| reads_otherwise(newcomer, incumbent)) {
-        let topics = &newcomer.file.topics;
-        let plan = Plan::of_topics(&*world.source, world.registry.as_deref(), topics, &newcomer.transform).await;
+        let plan =
+            Plan::of_topics(&*world.source, world.registry.as_deref(), &newcomer.file, &newcomer.transform).await;
         let (stops, others): (Vec<_>, Vec<_>) =
             plan.findings.into_iter().partition(|finding| finding.weight == Weight::Stops);
         // A first version says so in its dead letters; one that would take over from a sound one is not let in.
@@ -233,7 +241,12 @@ pub(super) async fn fit(
         }
         notes.extend(stops.into_iter().chain(others).map(|finding| finding.message));
     }
-    newcomer.prepare_beside(&*world.sink, incumbent.map(|(incumbent, _)| incumbent)).await.map_err(|error| {
+    let incumbent = incumbent.map(|(incumbent, _)| incumbent);
+    let prepared = match world.sinks.of(&newcomer.file.tenant) {
+        Ok(sink) => newcomer.prepare_beside(&*sink, incumbent).await,
+        Err(error) => Err(error),
+    };
+    prepared.map_err(|error| {
         if let SinkError::Table { table, mismatch, statement } = error {
             of_folder(Cause::Tables, format!("table {table} does not fit: {mismatch}")).with_statement(statement)
         } else {

@@ -8,10 +8,11 @@ use tokio::time::advance;
 
 use super::*;
 use crate::batch::Stage;
-use crate::config::{Failure, Mode, Partitions, PluginFile, Promote, Rollout};
+use crate::config::{Failure, Mode, Partitions, PluginFile, Promote, Rollout, Tenant};
 use crate::journal::{Intent, Poison};
-use crate::offsets::{LaneId, OffsetRange};
+use crate::offsets::{LaneId, OffsetRange, PluginKey};
 use crate::plugin::{Host, HostSettings};
+use crate::sink::ClickHouseSettings;
 use crate::source::Start;
 use crate::state::Sealed;
 use crate::transform::{Kind, Tally, Transform, TransformSettings, Transformed};
@@ -20,8 +21,11 @@ use crate::transform::{Kind, Tally, Transform, TransformSettings, Transformed};
 fn version(table: &str) -> Arc<Version> {
     let host = Host::new(HostSettings { instances: 1, ..HostSettings::default() }).expect("WebAssembly");
     let settings = TransformSettings::new("default", "plugin", Kind::Bronze { table: table.to_owned() }, "db");
+    let tenant = Tenant::default_of(ClickHouseSettings::new("http://localhost:8123"), "db");
     let file = PluginFile {
+        tenant: Arc::new(tenant),
         folder: "".into(),
+        artifact: "plugin.wasm".into(),
         topics: vec!["t".into()],
         start: Start::Earliest,
         sha256: None,
@@ -285,7 +289,7 @@ async fn who_waits_hears_of_plugins_that_come_change_and_go() {
     plugins.changed().await;
     versions.try_out(version("new"), Rollout::default());
     plugins.changed().await;
-    plugins.remove("default", "plugin");
+    plugins.remove(&PluginKey::new("default", "plugin"));
     plugins.changed().await;
     assert!(plugins.all().is_empty());
 }

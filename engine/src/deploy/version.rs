@@ -10,7 +10,6 @@ use crate::config::PluginFile;
 use crate::journal::Intent;
 use crate::offsets::LaneId;
 use crate::sink::{Guarantee, Sink, SinkError};
-use crate::source::names_topic;
 use crate::table::{Table, TableKind};
 use crate::transform::Transform;
 
@@ -120,7 +119,13 @@ impl Version {
     /// Whether a lane is on one of its topics' partitions.
     #[must_use]
     pub fn is_for(&self, lane: &LaneId) -> bool {
-        self.file.partitions.contains(lane.partition) && names_topic(&self.file.topics, &lane.topic)
+        self.file.partitions.contains(lane.partition) && self.file.reads(&lane.topic)
+    }
+
+    /// Whether it is the other one: the same code and settings, at the same server as the same user.
+    #[must_use]
+    pub fn is_same(&self, other: &Self) -> bool {
+        self.id == other.id && self.file.tenant.clickhouse == other.file.tenant.clickhouse
     }
 
     /// Whether a lane that runs the other version can run this one from its next epoch on, with what it has at hand: its
@@ -133,7 +138,9 @@ impl Version {
             let limits = version.transform.settings().limits;
             Some((tables, limits.state_bytes, limits.state_disk_bytes))
         };
-        self.transform.decodes() == other.transform.decodes()
+        let place = |version: &Self| (version.file.tenant.clickhouse.clone(), version.file.tenant.topics.clone());
+        place(self) == place(other)
+            && self.transform.decodes() == other.transform.decodes()
             && self.tables() == other.tables()
             && kept(self) == kept(other)
     }

@@ -1,10 +1,12 @@
 //! Runs one lane again and again: after errors that pass, and when another version of its plugin has to begin anew.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep_until};
 
+use crate::cell;
 use crate::config::FailurePolicy;
 use crate::deploy::{Version, Versions};
 use crate::disposition::{Disposition, disposition, in_words, is_the_plugins};
@@ -12,7 +14,7 @@ use crate::lane::{Lane, LaneError, Left, Surroundings};
 use crate::lane_status::{LaneState, LaneStatus};
 use crate::offsets::LaneId;
 use crate::source::{BatchLimits, Found};
-use crate::stop::Stop;
+use crate::stop::{Stop, stop};
 use crate::transform::TransformError;
 
 /// First and longest pause before a lane is run again.
@@ -45,12 +47,16 @@ impl Keeper {
     pub(super) async fn keep_running(mut self) -> Result<(), LaneError> {
         let mut pause = PAUSES.0;
         loop {
+            if !self.may_run().await {
+                return Ok(());
+            }
             let (began, version) = (Instant::now(), self.versions.of(&self.id));
             if !version.is_for(&self.id) {
                 return Ok(()); // the engine is about to say so
             }
             self.status.runs(&version);
             let (error, undecided) = match self.run_once(&version).await {
+                Ok(Left::Ended) if self.is_paused() && !self.stop.is_told() => continue,
                 Ok(Left::Ended) => {
                     self.status.set_state(LaneState::Ended);
                     return Ok(());
@@ -81,6 +87,7 @@ impl Keeper {
                 biased;
                 () = self.stop.told() => return Ok(()),
                 () = self.versions.other_than(&self.id, &version) => pause = PAUSES.0,
+                () = self.around.tenants.paused(&self.id.tenant) => pause = PAUSES.0,
                 () = sleep_until(again.unwrap_or(began)), if again.is_some() => pause = (pause * 2).min(PAUSES.1),
             }
         }
@@ -118,14 +125,34 @@ impl Keeper {
         }
     }
 
+    fn is_paused(&self) -> bool {
+        self.around.tenants.paused_since(&self.id.tenant).is_some()
+    }
+
+    /// Waits as long as the tenant is paused. Says whether the lane shall run at all.
+    async fn may_run(&mut self) -> bool {
+        let Some(since) = self.around.tenants.paused_since(&self.id.tenant) else { return true };
+        tracing::info!(lane = %self.id, "lane paused");
+        let why = format!("an operator has paused tenant {} at {}", self.id.tenant, cell::utc(since));
+        self.status.set_state(LaneState::Paused { why });
+        tokio::select! {
+            biased;
+            () = self.stop.told() => false,
+            () = self.around.tenants.resumed(&self.id.tenant) => true,
+        }
+    }
+
     async fn run_once(&self, version: &Arc<Version>) -> Result<Left, LaneError> {
-        let mut stop = self.stop.clone();
+        let (mut told, tenants) = (self.stop.clone(), self.around.tenants.clone());
+        let sink = self.around.sinks.of(&version.file.tenant)?;
         // A server that is down is waited for inside; a stop must not wait with it.
         tokio::select! {
             biased;
-            () = stop.told() => return Ok(Left::Ended),
-            prepared = version.prepare(&*self.around.sink) => prepared?,
+            () = told.told() => return Ok(Left::Ended),
+            () = tenants.paused(&self.id.tenant) => return Ok(Left::Ended),
+            prepared = version.prepare(&*sink) => prepared?,
         };
+        let (stopper, stop) = stop();
         let lane = Lane {
             id: self.id.clone(),
             found: self.found.clone(),
@@ -133,9 +160,18 @@ impl Keeper {
             version: version.clone(),
             versions: self.versions.clone(),
             around: self.around.clone(),
+            sink,
             status: self.status.clone(),
-            stop: self.stop.clone(),
+            stop,
         };
-        lane.run().await
+        let mut lane = pin!(lane.run());
+        tokio::select! {
+            biased;
+            () = told.told() => {}
+            () = tenants.paused(&self.id.tenant) => {}
+            left = &mut lane => return left,
+        }
+        stopper.tell(); // it ends what is open
+        lane.await
     }
 }

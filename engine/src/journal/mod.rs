@@ -314,7 +314,7 @@ pub enum JournalError {
     #[error(
         "the state of lane {lane} in {path} can't be read. Restore the whole data folder from a backup, or give the state up: \
          stop the engine and run: engine recover --plugin {} --topic {} --partition {} --from start (to make everything \
-         again from the topic) or --from here (to go on with nothing remembered)", lane.plugin, lane.topic, lane.partition
+         again from the topic) or --from here (to go on with nothing remembered)", lane.key(), lane.topic, lane.partition
     )]
     State {
         /// The lane.

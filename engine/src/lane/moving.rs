@@ -31,7 +31,7 @@ impl Lane {
     /// Asks what the next epoch is made with, and goes over to it. Says so if that has to begin anew.
     pub(super) fn move_over(&mut self, ahead: &Ahead, quiet: &mut Quiet) -> Option<Left> {
         let next = self.versions.of(&self.id);
-        if next.id() == self.version.id() {
+        if next.is_same(&self.version) {
             return None;
         }
         let on_the_spot = next.is_for(&self.id)

@@ -14,7 +14,7 @@ use crate::transform::{Transform, TransformError};
     "what plugin {} keeps for this partition was written in {} of its state, but now it keeps {}: let it read the other as \
      well, go back to the plugin before, or give up what is kept: stop the engine and run: engine recover --plugin {} --topic {} \
      --partition {} --from start (to make everything again from the topic) or --from here (to go on with nothing remembered)",
-    lane.plugin, versions(written), kept_now(*keeps, reads), lane.plugin, lane.topic, lane.partition
+    lane.key(), versions(written), kept_now(*keeps, reads), lane.key(), lane.topic, lane.partition
 )]
 pub struct OtherState {
     /// The lane.

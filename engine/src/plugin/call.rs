@@ -53,7 +53,6 @@ impl Call {
 
     fn count(&mut self, name: &str, by: u64) -> Result<(), String> {
         if !is_name(name) {
-            let name = printable(name, NAME_BYTES);
             return Err(format!(
                 "count {name:?}: a name is a letter or _, then letters, digits and _, {NAME_BYTES} at most"
             ));
@@ -87,7 +86,9 @@ pub(super) fn event_time(mut store: StoreContextMut<'_, Sandbox>, (greatest_ms,)
 
 /// The host function `count`.
 pub(super) fn count(mut store: StoreContextMut<'_, Sandbox>, (name, by): (WasmStr, u64)) -> wasmtime::Result<()> {
-    let name = name.to_str(&store)?.into_owned();
+    // Judged where it lies: it may have megabytes.
+    let name = name.to_str(&store)?;
+    let name = if is_name(&name) { name.into_owned() } else { printable(&name, NAME_BYTES) };
     let sandbox = store.data_mut();
     let counted = match &mut sandbox.call {
         Some(call) => call.count(&name, by),

@@ -95,7 +95,7 @@ impl CompiledCode {
         (&mut file).take(self.most_bytes).read_to_end(&mut kept)?;
         let (mac, code) = kept.split_at_checked(MAC_BYTES).ok_or(NotKept::Foreign)?;
         self.mac(name, code).verify_slice(mac).map_err(|_| NotKept::Foreign)?;
-        // SAFETY: the code is what `Component::serialize` gave to this engine, which alone has the key, and nobody can
+        // SAFETY: the code is what this engine's compiler gave to it, which alone has the key, and nobody can
         // change it any more: it was checked in this process's memory and is loaded from there.
         let component = unsafe { Component::deserialize(engine, code) }.map_err(NotKept::Refused)?;
         // When it was used last, for `make_room`; a folder that is read only keeps it from being known.
@@ -104,14 +104,13 @@ impl CompiledCode {
     }
 
     /// Keeps the code of an artifact. That it can't be kept is a warning: the plugin runs.
-    pub(super) fn keep(&self, engine: &Engine, artifact: &str, component: &Component) {
-        if let Err(error) = self.write(engine, artifact, component) {
+    pub(super) fn keep(&self, engine: &Engine, artifact: &str, code: &[u8]) {
+        if let Err(error) = self.write(engine, artifact, code) {
             tracing::warn!(folder = %self.folder.display(), %error, "compiled code can't be kept: the next start compiles it again");
         }
     }
 
-    fn write(&self, engine: &Engine, artifact: &str, component: &Component) -> io::Result<()> {
-        let code = component.serialize().map_err(|error| io::Error::other(format!("{error:#}")))?;
+    fn write(&self, engine: &Engine, artifact: &str, code: &[u8]) -> io::Result<()> {
         let bytes = (MAC_BYTES + code.len()) as u64;
         if bytes > self.most_bytes {
             return Ok(());
@@ -119,8 +118,8 @@ impl CompiledCode {
         self.make_room(bytes)?;
         let name = name(engine, artifact);
         let mut partial = NamedTempFile::new_in(&self.folder)?;
-        partial.write_all(&self.mac(&name, &code).finalize().into_bytes())?;
-        partial.write_all(&code)?;
+        partial.write_all(&self.mac(&name, code).finalize().into_bytes())?;
+        partial.write_all(code)?;
         partial.persist(self.folder.join(name))?;
         Ok(())
     }

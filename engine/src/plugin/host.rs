@@ -7,13 +7,16 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use wasmtime::component::{Linker, WasmStr};
 use wasmtime::{
     Config, Enabled, Engine, InstanceAllocationStrategy, OptLevel, PoolingAllocationConfig, StoreContextMut,
-    WasmBacktraceDetails,
+    WasmBacktraceDetails, WasmFeatures,
 };
 
 use super::compiled::CompiledCode;
+use super::compiler::Compiler;
 use super::contract::{Level, Version};
 use super::fault::FRAMES_COLLECTED;
-use super::sandbox::{CORE_INSTANCES, GuestLog, MEMORIES, Sandbox, TABLE_ELEMENTS, TABLES};
+use super::guest_log::GuestLog;
+use super::loaded::Loaded;
+use super::sandbox::{CORE_INSTANCES, MEMORIES, Sandbox, TABLE_ELEMENTS, TABLES};
 use super::ticker::Ticker;
 use super::{Fault, call, emit, keyed};
 
@@ -32,10 +35,9 @@ pub struct HostSettings {
     pub instances: u32,
     /// Largest artifact that is loaded.
     pub artifact_bytes: usize,
-    /// Most code that is compiled: nothing stops a compiler that has begun. Each MiB takes it about a second of one core,
-    /// and some tens of MiB of memory.
+    /// Most code that is compiled. Each MiB takes the compiler about a second of one core, and some tens of MiB of memory.
     pub code_bytes: usize,
-    /// Whether one plugin is compiled on all cores, or on the thread alone that loads it.
+    /// Whether one plugin is compiled on all cores, or on the thread alone that loads it. A child has one thread.
     pub parallel: bool,
 }
 
@@ -54,8 +56,12 @@ pub struct Host {
 pub(super) struct Shared {
     pub(super) engine: Engine,
     pub(super) linker: Linker<Sandbox>,
+    /// Memories move when they grow, because there is no address space for them to stay.
+    pub(super) moving: bool,
     pub(super) settings: HostSettings,
+    pub(super) compiler: Compiler,
     pub(super) compiled: Option<CompiledCode>,
+    pub(super) loaded: Loaded,
     /// Instances that live.
     instances: AtomicU32,
     _ticker: Ticker,
@@ -73,25 +79,27 @@ pub enum HostError {
 }
 
 impl Host {
-    /// Starts the WebAssembly engine and the clock of its deadlines.
+    /// Starts the WebAssembly engine and the clock of its deadlines. What it loads is compiled in this process.
     ///
     /// # Errors
     /// If this machine can't run it. Where only the pool of prepared memories is impossible (a limit of address
     /// space), it does without, which costs about half the speed, and the log says so.
     pub fn new(settings: HostSettings) -> Result<Self, HostError> {
-        Self::keeping(settings, None)
+        Self::with(settings, Compiler::Here, None)
     }
 
-    /// The same, and what it compiles is kept.
+    /// The same, with somebody else who compiles, and a place where code is kept.
     ///
     /// # Errors
     /// As [`Self::new`].
-    pub fn keeping(settings: HostSettings, compiled: Option<CompiledCode>) -> Result<Self, HostError> {
-        let engine = engine(settings).map_err(HostError::Engine)?;
+    pub fn with(settings: HostSettings, compiler: Compiler, compiled: Option<CompiledCode>) -> Result<Self, HostError> {
+        let (engine, moving) = engine(settings).map_err(HostError::Engine)?;
         let linker = linker(&engine).map_err(HostError::Engine)?;
         let ticker = Ticker::start(&engine).map_err(HostError::Ticker)?;
-        let instances = AtomicU32::new(0);
-        Ok(Self { shared: Arc::new(Shared { engine, linker, settings, compiled, instances, _ticker: ticker }) })
+        let (instances, loaded) = (AtomicU32::new(0), Loaded::default());
+        let shared =
+            Shared { engine, linker, moving, settings, compiler, compiled, loaded, instances, _ticker: ticker };
+        Ok(Self { shared: Arc::new(shared) })
     }
 }
 
@@ -117,24 +125,25 @@ impl Drop for Slot {
     }
 }
 
-fn engine(settings: HostSettings) -> wasmtime::Result<Engine> {
+/// The engine, and whether it had to do without address space.
+fn engine(settings: HostSettings) -> wasmtime::Result<(Engine, bool)> {
     let mut config = config();
     config.parallel_compilation(settings.parallel);
     config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool(settings)));
-    Engine::new(&config).or_else(|error| {
+    Engine::new(&config).map(|engine| (engine, false)).or_else(|error| {
         tracing::warn!(
             error = format!("{error:#}"),
             instances = settings.instances,
             "no address space for a pool of plugin memories: plugins will run at about half their speed. \
              Raise the limit of virtual memory (ulimit -v) or lower the number of instances"
         );
-        Engine::new(without_address_space(&mut config))
+        Ok((Engine::new(without_address_space(&mut config))?, true))
     })
 }
 
 /// Where a pool is not possible, 4 GiB for each instance are not either: memories as large as they are, which move
 /// when they grow, and a check in front of each access in place of guard pages.
-fn without_address_space(config: &mut Config) -> &Config {
+pub(super) fn without_address_space(config: &mut Config) -> &Config {
     config
         .allocation_strategy(InstanceAllocationStrategy::OnDemand)
         .memory_reservation(0)
@@ -161,11 +170,27 @@ fn pool(settings: HostSettings) -> PoolingAllocationConfig {
     pool
 }
 
-/// What a plugin may be made of and how it is compiled. Threads, garbage collection, exceptions and stack switching
-/// are not even compiled into this wasmtime.
-fn config() -> Config {
+/// What compilers of plugins use without being asked, and the contract. Everything else of WebAssembly is off, that of
+/// future versions of wasmtime too: threads, memories of 64 bits or several of them, tail calls, garbage collection,
+/// references to the host's values, exceptions, stack switching, all of the component model that is not the contract's,
+/// and relaxed SIMD, which answers differently on different machines.
+const FEATURES: WasmFeatures = WasmFeatures::MUTABLE_GLOBAL
+    .union(WasmFeatures::SATURATING_FLOAT_TO_INT)
+    .union(WasmFeatures::SIGN_EXTENSION)
+    .union(WasmFeatures::MULTI_VALUE)
+    .union(WasmFeatures::BULK_MEMORY)
+    .union(WasmFeatures::CALL_INDIRECT_OVERLONG)
+    .union(WasmFeatures::EXTENDED_CONST)
+    .union(WasmFeatures::FLOATS)
+    .union(WasmFeatures::SIMD)
+    .union(WasmFeatures::COMPONENT_MODEL);
+
+/// What a plugin may be made of and how it is compiled: the one configuration, of the engine and of its compiler.
+pub(super) fn config() -> Config {
     let mut config = Config::new();
     config
+        .wasm_features(WasmFeatures::all(), false)
+        .wasm_features(FEATURES, true)
         .epoch_interruption(true)
         .max_wasm_stack(STACK_BYTES)
         .memory_init_cow(true)
@@ -177,13 +202,6 @@ fn config() -> Config {
         .cranelift_nan_canonicalization(true)
         .wasm_backtrace_details(WasmBacktraceDetails::Disable)
         .wasm_backtrace_max_frames(NonZeroUsize::new(FRAMES_COLLECTED))
-        // Relaxed SIMD answers differently on different machines.
-        .wasm_relaxed_simd(false)
-        .wasm_memory64(false)
-        .wasm_multi_memory(false)
-        .wasm_tail_call(false)
-        .wasm_custom_page_sizes(false)
-        .wasm_wide_arithmetic(false)
         .concurrency_support(false);
     config
 }
@@ -208,6 +226,7 @@ fn linker(engine: &Engine) -> wasmtime::Result<Linker<Sandbox>> {
 }
 
 fn log(mut store: StoreContextMut<'_, Sandbox>, (level, message): (Level, WasmStr)) -> wasmtime::Result<()> {
+    // At most as long as what a call may hand over, which wasmtime has charged; what is kept of it is cut.
     let line = GuestLog::cut(&message.to_str(&store)?);
     store.data_mut().log.line(level, line);
     Ok(())

@@ -11,6 +11,7 @@ use super::call::Call;
 use super::contract::v0_3;
 use super::emit::OutputPlan;
 use super::fault::fault;
+use super::guest_log::LogBudget;
 use super::host::Slot;
 use super::load::{Exports, Plugin};
 use super::sandbox::{Sandbox, printable};
@@ -36,15 +37,17 @@ pub(super) struct Cell {
 impl Cell {
     pub(super) fn new(
         exports: &Exports,
-        name: &Arc<str>,
+        log: Arc<LogBudget>,
         outputs: &Arc<[OutputPlan]>,
         limits: Limits,
     ) -> Result<Self, Fault> {
         let slot = Slot::take(&exports.shared)?;
-        let mut store = Store::new(&exports.shared.engine, Sandbox::new(name.clone(), outputs.clone(), limits));
+        let mut store = Store::new(&exports.shared.engine, Sandbox::new(log, outputs.clone(), limits));
         store.limiter(|sandbox| sandbox);
         store.set_epoch_deadline(ticks(limits.call_ms));
         store.set_hostcall_fuel(limits.output_bytes.max(MIN_HOSTCALL_BYTES));
+        // Handles lie in the host's memory. The contract has none, and what makes some is not let in.
+        store.set_max_component_handles(0);
         match exports.pre.instantiate(&mut store) {
             Ok(instance) => Ok(Self { store, instance, _slot: slot }),
             // Nothing has crossed the border yet: what is no trap is the system's refusal.
@@ -107,7 +110,7 @@ impl Instance {
             return Err(Fault::Engine { message });
         }
         let exports = plugin.exports();
-        let mut cell = Cell::new(exports, plugin.log_name(), plugin.outputs(), limits)?;
+        let mut cell = Cell::new(exports, plugin.log().clone(), plugin.outputs(), limits)?;
         let started = exports.start(&mut cell, context)?;
         started.map_err(|message| Fault::Failed { message: printable(&message, REASON_BYTES) })?;
         let (process, expire) = (exports.process(&mut cell)?, exports.expire(&mut cell)?);

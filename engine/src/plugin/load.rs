@@ -1,30 +1,30 @@
 //! From bytes to a plugin: refuse what is not one, compile, ask what it is.
 
-use std::borrow::Cow;
 use std::fmt::Write as _;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
-use wasmparser::{Parser, Payload};
 use wasmtime::Engine;
 use wasmtime::component::{Component, ComponentExportIndex, ComponentNamedList, Func, InstancePre, Lift, Lower};
-use wit_component::ComponentEncoder;
 
+use super::compile::refuse_foreign;
 use super::contract::{self, Version, v0_2, v0_3};
 use super::emit::OutputPlan;
+use super::guest_log::{Author, LogBudget};
 use super::host::{Host, Shared};
 use super::instance::{Cell, Instance};
 use super::sandbox::Sandbox;
-use super::{Context, Description, Fault, Limits, describe, metadata};
+use super::{Context, Description, Fault, Limits, describe};
 
 /// Limits of `describe`, which does nothing but build a small value.
 /// 16 MiB of description are a hundred times what the largest that is accepted needs: so it is refused in words.
 const DESCRIBE: Limits = Limits { memory_bytes: 64 << 20, call_ms: 2_000, output_bytes: 16 << 20 };
 
 /// Why bytes are not a plugin. Nothing of it was run, unless it says so.
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Debug, thiserror::Error, Serialize, Deserialize)]
 pub enum LoadError {
     /// Larger than [`super::HostSettings::artifact_bytes`].
     #[error("the artifact has {bytes} bytes, at most {limit_bytes} are loaded")]
@@ -44,6 +44,34 @@ pub enum LoadError {
         bytes: usize,
         /// The limit.
         limit_bytes: usize,
+    },
+    /// More of something than a plugin needs.
+    #[error("it has {found} {what}, at most {most} are let in")]
+    TooMany {
+        /// Of what.
+        what: String,
+        /// How many or how much.
+        found: usize,
+        /// The limit.
+        most: usize,
+    },
+    /// A part of WebAssembly that the contract has no use for.
+    #[error("it has {what}, which no plugin needs: build it with the engine's SDK")]
+    NotAllowed {
+        /// What.
+        what: String,
+    },
+    /// It was compiled in a child, which came to one of its limits.
+    #[error("compiling it would take {what}")]
+    TooCostly {
+        /// The limit.
+        what: String,
+    },
+    /// The engine could not have it compiled. Not the plugin's doing as far as anybody knows: it may be loaded later.
+    #[error("there is no compiler for it: {why}")]
+    NoCompiler {
+        /// What is missing.
+        why: String,
     },
     /// Something else than WebAssembly.
     #[error("this is no WebAssembly binary: it does not begin with the bytes 00 61 73 6d")]
@@ -85,6 +113,7 @@ pub enum LoadError {
     },
     /// `describe` failed in the sandbox.
     #[error("it could not describe itself")]
+    #[serde(skip)]
     Describe(#[source] Fault),
     /// What it says of itself can't be.
     #[error("its description is wrong:\n  {}", problems.join("\n  "))]
@@ -94,27 +123,36 @@ pub enum LoadError {
     },
 }
 
-/// A plugin: compiled, described and checked. Cheap to clone.
+impl LoadError {
+    /// Whether the same bytes may be loaded later: what stood against them was the engine's.
+    #[must_use]
+    pub fn passes(&self) -> bool {
+        matches!(self, Self::NoCompiler { .. } | Self::Describe(Fault::Engine { .. }))
+    }
+}
+
+/// A plugin: compiled, described and checked. Cheap to clone. Those that are loaded from the same bytes share their code,
+/// and nothing that runs.
 #[derive(Clone)]
 pub struct Plugin {
     inner: Arc<Inner>,
+    compiling: Compiling,
+    log: Arc<LogBudget>,
 }
 
 /// How a plugin came to its code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Compiling {
-    /// It was compiled before, and kept.
+    /// It was compiled before, and kept: on the disk, or because another plugin of the same bytes is loaded.
     pub cached: bool,
     /// How long it took to have it.
     pub took: Duration,
 }
 
-struct Inner {
-    compiling: Compiling,
+pub(super) struct Inner {
     bytes: Bytes,
     digest: String,
     description: Description,
-    log_name: Arc<str>,
     outputs: Arc<[OutputPlan]>,
     exports: Exports,
 }
@@ -146,32 +184,41 @@ impl Host {
         }
         let digest = hex(&Sha256::digest(&bytes));
         let began = Instant::now();
-        let (component, cached) = self.code(&bytes, &digest)?;
-        let compiling = Compiling { cached, took: began.elapsed() };
+        let mut cached = true;
+        let loaded = self.shared.loaded.get_or_load(&digest, || {
+            let inner;
+            (inner, cached) = self.load_anew(bytes, &digest)?;
+            Ok(inner)
+        });
+        let inner = loaded?;
+        let log = Arc::new(LogBudget::new(Author::unnamed(&inner.description.name)));
+        Ok(Plugin { inner, compiling: Compiling { cached, took: began.elapsed() }, log })
+    }
+
+    /// Loads what is not loaded. Says whether its code was kept.
+    fn load_anew(&self, bytes: Bytes, digest: &str) -> Result<(Inner, bool), LoadError> {
+        let (component, cached) = self.code(&bytes, digest)?;
         let version = contract_of(&self.shared.engine, &component)?;
         let exports = Exports::new(self, &component, version)?;
-        let description = exports.describe(&digest)?;
-        let inner = Inner {
-            log_name: description.name.as_str().into(),
-            outputs: description.outputs.iter().map(OutputPlan::new).collect(),
-            compiling,
-            bytes,
-            digest,
-            description,
-            exports,
-        };
-        Ok(Plugin { inner: Arc::new(inner) })
+        let description = exports.describe(digest)?;
+        let outputs = description.outputs.iter().map(OutputPlan::new).collect();
+        Ok((Inner { outputs, bytes, digest: digest.to_owned(), description, exports }, cached))
     }
 
     /// The code of an artifact, and whether it was kept from an earlier time.
     fn code(&self, bytes: &[u8], digest: &str) -> Result<(Component, bool), LoadError> {
-        let Shared { engine, settings, compiled, .. } = &*self.shared;
+        let Shared { engine, settings, compiler, compiled, moving, .. } = &*self.shared;
         if let Some(component) = compiled.as_ref().and_then(|compiled| compiled.find(engine, digest)) {
             return Ok((component, true));
         }
-        let component = compile(engine, bytes, settings.code_bytes)?;
+        let code = compiler.compile(engine, *moving, *settings, bytes)?;
+        // SAFETY: it is what the compiler made, in this process or in the child that was started for nothing else, whose
+        // answer came through a pipe that nobody but the two has.
+        let component = unsafe { Component::deserialize(engine, &code) };
+        // What fits no slot of the pool is told here.
+        let component = component.map_err(|error| LoadError::Invalid { message: format!("{error:#}") })?;
         if let Some(compiled) = compiled {
-            compiled.keep(engine, digest, &component);
+            compiled.keep(engine, digest, &code);
         }
         Ok((component, false))
     }
@@ -187,7 +234,14 @@ impl Plugin {
     /// How it came to its code.
     #[must_use]
     pub fn compiling(&self) -> Compiling {
-        self.inner.compiling
+        self.compiling
+    }
+
+    /// The same plugin, whose log lines are those of a tenant's plugin of this name: the name that it gives itself is its
+    /// author's choice, who may choose another's.
+    #[must_use]
+    pub fn of(self, tenant: &str, name: &str) -> Self {
+        Self { log: Arc::new(LogBudget::new(Author::new(tenant, name))), ..self }
     }
 
     /// What the plugin says of itself.
@@ -214,8 +268,8 @@ impl Plugin {
         &self.inner.exports
     }
 
-    pub(super) fn log_name(&self) -> &Arc<str> {
-        &self.inner.log_name
+    pub(super) fn log(&self) -> &Arc<LogBudget> {
+        &self.log
     }
 
     pub(super) fn outputs(&self) -> &Arc<[OutputPlan]> {
@@ -269,7 +323,8 @@ impl Exports {
 
     /// Asks the plugin what it is, in an instance of its own.
     fn describe(&self, digest: &str) -> Result<Description, LoadError> {
-        let mut cell = Cell::new(self, &digest.into(), &Arc::from([]), DESCRIBE).map_err(LoadError::Describe)?;
+        let log = Arc::new(LogBudget::new(Author::unnamed(digest)));
+        let mut cell = Cell::new(self, log, &Arc::from([]), DESCRIBE).map_err(LoadError::Describe)?;
         self.compare_types(&mut cell)?;
         let described = match self.version {
             Version::V0_2 => self.described::<v0_2::Description>(&mut cell)?.into(),
@@ -315,93 +370,12 @@ fn other_types(error: &wasmtime::Error) -> LoadError {
     LoadError::NotAPlugin { message: format!("its functions have other types than the contract's: {error:#}") }
 }
 
-/// Compiles an artifact: a component, or a core module that is made one.
-fn compile(engine: &Engine, bytes: &[u8], most_code: usize) -> Result<Component, LoadError> {
-    let is_module = match bytes.get(..8) {
-        Some([0, b'a', b's', b'm', 1, 0, 0, 0]) => true,
-        Some([0, b'a', b's', b'm', _, 0, 1, 0]) => false,
-        _ if bytes.starts_with(b"\0asm") => return Err(LoadError::Invalid { message: "unknown version".to_owned() }),
-        _ => return Err(LoadError::NotWasm),
-    };
-    let code = code_bytes(bytes).map_err(|error| LoadError::Invalid { message: error.to_string() })?;
-    if code > most_code {
-        return Err(LoadError::TooMuchCode { bytes: code, limit_bytes: most_code });
-    }
-    let component = if is_module { Cow::Owned(wrap(bytes)?) } else { Cow::Borrowed(bytes) };
-    Component::from_binary(engine, &component).map_err(|error| LoadError::Invalid { message: format!("{error:#}") })
-}
-
 /// The version of the contract that a component is written for, if it imports nothing else.
 fn contract_of(engine: &Engine, component: &Component) -> Result<Version, LoadError> {
     let imports = component.component_type();
     let imports: Vec<String> = imports.imports(engine).map(|(name, _)| name.to_owned()).collect();
     let version = refuse_foreign(imports.iter().map(|name| (name.as_str(), name.clone())))?;
     version.ok_or_else(|| LoadError::NotAPlugin { message: "it knows nothing of engine:plugin".to_owned() })
-}
-
-/// Bytes of functions in all modules of a component.
-fn code_bytes(component: &[u8]) -> Result<usize, wasmparser::BinaryReaderError> {
-    let mut bytes = 0_usize;
-    for payload in Parser::new(0).parse_all(component) {
-        if let Payload::CodeSectionStart { size, .. } = payload? {
-            bytes = bytes.saturating_add(size as usize);
-        }
-    }
-    Ok(bytes)
-}
-
-/// Makes a component of a core module, by the metadata that the SDK's bindings leave in it.
-fn wrap(module: &[u8]) -> Result<Vec<u8>, LoadError> {
-    let imports = core_imports(module).map_err(|error| LoadError::Invalid { message: error.to_string() })?;
-    refuse_foreign(imports.iter().map(|(module, name)| (module.as_str(), format!("{module}/{name}"))))?;
-    let packages = metadata::packages(module).map_err(|error| LoadError::Invalid { message: error.to_string() })?;
-    if packages.len() > 1 {
-        let message = format!("its metadata speaks of several packages: {}", packages.join(", "));
-        return Err(LoadError::NotAPlugin { message });
-    }
-    let encoded = ComponentEncoder::default().module(module).and_then(|encoder| encoder.encode());
-    encoded.map_err(|error| LoadError::NotAPlugin {
-        message: format!("its module can't be made a component; was it built with the engine's SDK? {error:#}"),
-    })
-}
-
-/// Module and name of every import of a core module.
-fn core_imports(module: &[u8]) -> Result<Vec<(String, String)>, wasmparser::BinaryReaderError> {
-    let mut imports = Vec::new();
-    for payload in Parser::new(0).parse_all(module) {
-        let Payload::ImportSection(section) = payload? else { continue };
-        for import in section.into_imports() {
-            let import = import?;
-            imports.push((import.module.to_owned(), import.name.to_owned()));
-        }
-    }
-    Ok(imports)
-}
-
-/// Refuses imports outside the contract, and those of a version of it that is not here. Each is where it comes from, and
-/// its name. Answers which version they are of; none where there are no imports.
-fn refuse_foreign<'a>(imports: impl Iterator<Item = (&'a str, String)> + Clone) -> Result<Option<Version>, LoadError> {
-    let foreign = imports.clone().filter(|(from, _)| !from.starts_with(contract::PACKAGE));
-    let names: Vec<String> = foreign.map(|(_, name)| name).collect();
-    if !names.is_empty() {
-        return Err(LoadError::Imports { names });
-    }
-    let mut version = None;
-    for (from, _) in imports {
-        let found = from.rsplit_once('@').map_or("unknown", |(_, version)| version);
-        let of = Version::compatible(found).ok_or_else(|| other_version(found))?;
-        if *version.get_or_insert(of) != of {
-            let message = "it imports several versions of engine:plugin".to_owned();
-            return Err(LoadError::NotAPlugin { message });
-        }
-    }
-    Ok(version)
-}
-
-fn other_version(found: &str) -> LoadError {
-    let numbers = |version: &str| version.split('.').map(|number| number.parse::<u64>().ok()).collect::<Vec<_>>();
-    let newer = Version::ALL.into_iter().all(|ours| numbers(found) > numbers(ours.name()));
-    LoadError::Version { found: found.to_owned(), supported: Version::ALL.map(Version::name).join(" and "), newer }
 }
 
 pub(super) fn hex(bytes: &[u8]) -> String {

@@ -9,12 +9,17 @@
 mod host;
 mod ticker;
 mod load;
+mod loaded;
+mod compiler;
+mod compile;
 mod compiled;
+mod parts;
 mod metadata;
 mod describe;
 mod contract;
 mod instance;
 mod sandbox;
+mod guest_log;
 mod call;
 mod emit;
 mod keyed;
@@ -32,6 +37,7 @@ use crate::state::{StateError, StateTable};
 use crate::table::{Index, TableKind};
 
 pub use compiled::CompiledCode;
+pub use compiler::{ChildLimits, CompileChildArgs, Compiler, compile_child};
 pub use host::{Host, HostError, HostSettings};
 pub use instance::Instance;
 pub use load::{Compiling, LoadError, Plugin};
@@ -244,7 +250,7 @@ impl Fault {
 }
 
 /// Why a call has no answer. The instance is dead.
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Fault {
     /// The plugin panicked, or did what WebAssembly forbids.
     #[error("plugin trapped: {message}")]

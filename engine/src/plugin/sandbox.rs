@@ -8,8 +8,8 @@ use std::sync::Arc;
 use wasmtime::ResourceLimiter;
 
 use super::call::Call;
-use super::contract::Level;
 use super::emit::OutputPlan;
+use super::guest_log::{GuestLog, LogBudget};
 use super::{Fault, Limits};
 use crate::state::State;
 
@@ -21,10 +21,6 @@ pub(super) const TABLES: u32 = 4;
 pub(super) const MEMORIES: u32 = 1;
 /// Most elements of a table: functions whose address a plugin takes.
 pub(super) const TABLE_ELEMENTS: usize = 20_000;
-/// Log lines that one instance may write; an instance lives for an epoch, seconds at most.
-const LOG_LINES: u32 = 100;
-/// Longest log line; longer ones are cut.
-const LOG_BYTES: usize = 2 << 10;
 
 /// The data of an instance's store.
 pub(super) struct Sandbox {
@@ -40,9 +36,8 @@ pub(super) struct Sandbox {
 }
 
 impl Sandbox {
-    pub(super) fn new(plugin: Arc<str>, outputs: Arc<[OutputPlan]>, limits: Limits) -> Self {
-        let log = GuestLog { plugin, lines_left: LOG_LINES, suppressed: 0, last_error: None };
-        Self { limits, outputs, call: None, state: State::default(), fault: None, log }
+    pub(super) fn new(log: Arc<LogBudget>, outputs: Arc<[OutputPlan]>, limits: Limits) -> Self {
+        Self { limits, outputs, call: None, state: State::default(), fault: None, log: GuestLog::new(log) }
     }
 
     /// Notes why the guest is stopped, and makes the error that stops it.
@@ -85,57 +80,6 @@ impl ResourceLimiter for Sandbox {
 
     fn memories(&self) -> usize {
         MEMORIES as usize
-    }
-}
-
-/// What a guest says, made harmless: without control characters, cut to [`LOG_BYTES`], at most [`LOG_LINES`].
-pub(super) struct GuestLog {
-    plugin: Arc<str>,
-    lines_left: u32,
-    suppressed: u64,
-    last_error: Option<String>,
-}
-
-impl GuestLog {
-    /// What of a message becomes the line: the guest's text may be megabytes.
-    pub(super) fn cut(message: &str) -> String {
-        printable(message, LOG_BYTES)
-    }
-
-    pub(super) fn line(&mut self, level: Level, line: String) {
-        self.write(level, &line);
-        if level == Level::Error {
-            self.last_error = Some(line);
-        }
-    }
-
-    fn write(&mut self, level: Level, line: &str) {
-        let Some(left) = self.lines_left.checked_sub(1) else {
-            self.suppressed += 1;
-            return;
-        };
-        self.lines_left = left;
-        let plugin = &*self.plugin;
-        match level {
-            Level::Error => tracing::error!(target: "plugin", plugin, "{line}"),
-            Level::Warn => tracing::warn!(target: "plugin", plugin, "{line}"),
-            Level::Info => tracing::info!(target: "plugin", plugin, "{line}"),
-            Level::Debug => tracing::debug!(target: "plugin", plugin, "{line}"),
-        }
-    }
-
-    /// The last line of level error since this was last asked. The SDK's panic hook writes one before it traps.
-    pub(super) fn take_last_error(&mut self) -> Option<String> {
-        self.last_error.take()
-    }
-}
-
-impl Drop for GuestLog {
-    fn drop(&mut self) {
-        if self.suppressed > 0 {
-            let (plugin, lines) = (&*self.plugin, self.suppressed);
-            tracing::warn!(target: "plugin", plugin, lines, "more log lines than an instance may write were dropped");
-        }
     }
 }
 

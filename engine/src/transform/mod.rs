@@ -35,7 +35,7 @@ use crate::table::Table;
 
 pub use calls::{Budget, CallError};
 pub use sandboxed::CallLimits;
-pub use settings::{EventTimeSettings, Kind, Misfit, SandboxLimits, SettingsError, TransformSettings};
+pub use settings::{EventTimeSettings, Kind, Misfit, SandboxLimits, SettingsError, TransformSettings, check_table};
 pub use stages::StageTimes;
 
 use calls::{Calls, Discovery, Plan};
@@ -243,7 +243,7 @@ impl Transform {
         let work = match (&settings.kind, wasm) {
             (Kind::Bronze { table }, _) => Work::Bronze { table: Arc::new(bronze_table(&settings.database, table)) },
             (Kind::Plugin, Some(wasm)) => {
-                let plugin = host.load(wasm)?;
+                let plugin = host.load(wasm)?.of(&settings.tenant, &settings.name);
                 let tables = settings.tables(plugin.description())?;
                 let outputs = plugin.description().outputs.clone().into();
                 settings.parameters(plugin.description())?;

@@ -4,16 +4,21 @@ use serde_json::Value;
 use wit_parser::{Int, Resolve, SizeAlign, Type, TypeDefKind};
 
 /// Values in a memory, from an address on.
-pub(super) struct Memory<'a> {
+pub struct Memory<'a> {
     resolve: &'a Resolve,
     sizes: SizeAlign,
     first: u32,
     /// The bytes at that address.
-    pub(super) bytes: Vec<u8>,
+    pub bytes: Vec<u8>,
 }
 
 impl<'a> Memory<'a> {
-    pub(super) fn new(resolve: &'a Resolve, first: u32) -> Self {
+    /// An empty one, for values of this contract.
+    ///
+    /// # Panics
+    /// If the contract is none.
+    #[must_use]
+    pub fn new(resolve: &'a Resolve, first: u32) -> Self {
         let mut sizes = SizeAlign::default();
         sizes.fill(resolve).expect("the contract has sizes");
         Self { resolve, sizes, first, bytes: Vec::new() }
@@ -21,7 +26,10 @@ impl<'a> Memory<'a> {
 
     /// Puts a value of a type of the contract's interface `types` into the memory; gives its address. Records are objects,
     /// a case of a variant is its name or an object of its name and payload, an option that is absent is null.
-    pub(super) fn value(&mut self, type_name: &str, value: &Value) -> u32 {
+    ///
+    /// # Panics
+    /// If it is none of the type.
+    pub fn value(&mut self, type_name: &str, value: &Value) -> u32 {
         let types = self.resolve.interfaces.iter().find_map(|(_, interface)| interface.types.get(type_name));
         let ty = Type::Id(*types.expect("a type of the contract"));
         let at = self.room(&ty, 1);

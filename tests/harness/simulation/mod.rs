@@ -12,7 +12,7 @@
 //! on which it fails and its lanes wait or park, and two a plugin that changes under its lanes besides (`reloading.rs`): newcomers
 //! on trial, with bugs, with other tables and other state. Of all but the first, the plugin's tables are compared with what plain Rust makes of the messages (`remembering_oracle.rs`).
 
-mod canonical;
+pub mod canonical;
 pub(crate) mod guest;
 mod oracle;
 mod random;

@@ -8,7 +8,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use engine::artifacts::Artifacts;
 use engine::clock::SimulatedClock;
-use engine::config::{Config, Failure, Input, Partitions, PluginFile, Rollout};
+use engine::config::{Config, Failure, Input, Partitions, PluginFile, Rollout, Tenant};
 use engine::cpu::Cpu;
 use engine::deploy::{Plugins, Version, Versions};
 use engine::engine::{Engine, EngineError, Lanes};
@@ -18,9 +18,10 @@ use engine::metrics::Metrics;
 use engine::offsets::{LaneId, TopicPartition};
 use engine::plugin::{Host, HostSettings};
 use engine::simulation::{Chance, Process};
-use engine::sink::{ClickHouseSettings, SimulatedTables};
+use engine::sink::{ClickHouseSettings, OneSink, SimulatedTables};
 use engine::source::{BatchLimits, SimulatedTopics, Start};
 use engine::stop::{Stopper, stop};
+use engine::tenants::Tenants;
 use engine::transform::{Kind, Transform, TransformSettings};
 use tempfile::TempDir;
 use tokio::sync::Semaphore;
@@ -272,7 +273,8 @@ impl World {
     fn engine(&self, process: &Process, plugins: Plugins, lanes: Lanes, stopped: engine::stop::Stop) -> Engine {
         let around = Surroundings {
             source: Arc::new(self.topics.open(process.clone())),
-            sink: Arc::new(self.tables.open(process.clone())),
+            sinks: Arc::new(OneSink(Arc::new(self.tables.open(process.clone())))),
+            tenants: Tenants::default(),
             journal: Arc::new(self.disk.open(process.clone())),
             artifacts: Artifacts::open(self.data.path()).expect("a temporary folder"),
             registry: None,
@@ -420,8 +422,11 @@ pub(super) fn version(transform: &Transform) -> Arc<Version> {
 
 /// The same, which may fail by these rules.
 fn version_by(transform: &Transform, failure: Failure) -> Arc<Version> {
+    let tenant = Tenant::default_of(ClickHouseSettings::new("http://unused"), "db");
     let file = PluginFile {
+        tenant: Arc::new(tenant),
         folder: "".into(),
+        artifact: "plugin.wasm".into(),
         topics: vec!["^t$".into()],
         start: Start::Earliest,
         sha256: None,

@@ -10,12 +10,12 @@ use bytes::Bytes;
 use super::border::Random;
 use super::guest::Guest;
 use crate::plugin::compiled::CompiledCode;
-use crate::plugin::{Host, HostSettings, LoadError, Plugin};
+use crate::plugin::{Compiler, Host, HostSettings, LoadError, Plugin};
 
 const FEW: HostSettings = HostSettings { instances: 2, artifact_bytes: 1 << 20, code_bytes: 1 << 20, parallel: false };
 
 fn host(data: &Path) -> Host {
-    Host::keeping(FEW, Some(CompiledCode::open(data).unwrap())).unwrap()
+    Host::with(FEW, Compiler::Here, Some(CompiledCode::open(data).unwrap())).unwrap()
 }
 
 fn load(data: &Path, wasm: &Bytes) -> Plugin {
@@ -169,7 +169,7 @@ fn what_was_not_used_for_the_longest_goes_first() {
     let size = fs::metadata(only_file(data.path())).unwrap().len();
     let first = only_file(data.path());
     let bounded = CompiledCode::bounded(data.path(), size * 5 / 2).unwrap();
-    let host = Host::keeping(FEW, Some(bounded)).unwrap();
+    let host = Host::with(FEW, Compiler::Here, Some(bounded)).unwrap();
     host.load(named("bb")).unwrap();
     let second = files(data.path()).into_iter().find(|it| *it != first).unwrap();
     let ago = |minutes: u64| SystemTime::now() - Duration::from_secs(minutes * 60);
@@ -183,7 +183,7 @@ fn what_was_not_used_for_the_longest_goes_first() {
 
     // What is larger than the bound is not kept, and nothing goes for it.
     let tiny = CompiledCode::bounded(data.path(), 100).unwrap();
-    Host::keeping(FEW, Some(tiny)).unwrap().load(named("dd")).unwrap();
+    Host::with(FEW, Compiler::Here, Some(tiny)).unwrap().load(named("dd")).unwrap();
     assert_eq!(files(data.path()).len(), 2);
 }
 
@@ -195,4 +195,25 @@ fn more_code_than_is_compiled_is_refused_before_it_is() {
     guest.more = function.repeat(8);
     let error = host.load(guest.module()).err().unwrap();
     assert!(matches!(error, LoadError::TooMuchCode { limit_bytes: 65536, .. }), "{error}");
+}
+
+/// As five hundred tenants do who have the same plugin, at a start on many threads.
+#[test]
+fn the_same_bytes_are_compiled_once_and_refused_once() {
+    let host = Host::new(FEW).unwrap();
+    let (wasm, bad) = (named("shared"), Bytes::from_static(b"\0asm\x01\0\0\0\xff"));
+    let load = || -> Vec<Plugin> { (0..63).map(|_| host.load(wasm.clone()).unwrap()).collect() };
+    let plugins: Vec<Plugin> = std::thread::scope(|scope| {
+        let threads = [(); 8].map(|()| scope.spawn(load));
+        threads.into_iter().flat_map(|thread| thread.join().unwrap()).collect()
+    });
+    assert_eq!(plugins.len(), 504);
+    assert_eq!(plugins.iter().filter(|plugin| !plugin.compiling().cached).count(), 1);
+    let [one, other] = [&plugins[0], &plugins[503]];
+    assert!(std::ptr::eq(one.description(), other.description()), "one description in memory");
+    let words = [(); 2].map(|()| host.load(bad.clone()).err().unwrap().to_string());
+    assert_eq!(words[0], words[1]);
+    // When nobody has it any more, neither has the host.
+    drop(plugins);
+    assert!(!host.load(wasm).unwrap().compiling().cached);
 }

@@ -13,7 +13,7 @@ use reqwest::{Body, StatusCode, Url};
 use super::trouble::{Cause, Trouble};
 use super::{ClickHouseSettings, SinkError};
 use crate::disposition::in_words;
-use crate::tls;
+use crate::tls::{self, Tls};
 
 /// Most bytes read of an answer: those of a table with ten thousand columns take about 1 MB.
 const MOST_ANSWER_BYTES: usize = 16 << 20;
@@ -41,8 +41,26 @@ pub(super) struct Answer {
     pub(super) written_rows: Option<u64>,
 }
 
+/// HTTP clients by how long they take to connect, and by certificates: each has authorities and connections of its own, some MB
+/// of them.
+#[derive(Debug, Default)]
+pub(super) struct Clients(Vec<(Duration, Tls, reqwest::Client)>);
+
+impl Clients {
+    fn with(&mut self, settings: &ClickHouseSettings) -> Result<reqwest::Client, reqwest::Error> {
+        let ClickHouseSettings { connect_timeout, tls, .. } = settings;
+        if let Some((.., client)) = self.0.iter().find(|(timeout, of, _)| timeout == connect_timeout && of == tls) {
+            return Ok(client.clone());
+        }
+        let client =
+            tls.client()?.connect_timeout(*connect_timeout).pool_idle_timeout(IDLE).tcp_nodelay(true).build()?;
+        self.0.push((*connect_timeout, tls.clone(), client.clone()));
+        Ok(client)
+    }
+}
+
 impl Http {
-    pub(super) fn new(settings: &ClickHouseSettings) -> Result<Self, SinkError> {
+    pub(super) fn new(clients: &mut Clients, settings: &ClickHouseSettings) -> Result<Self, SinkError> {
         let denied = |message: String| SinkError::Denied { message };
         let url = Url::parse(&settings.url).map_err(|error| denied(format!("`{}`: {error}", settings.url)))?;
         if !matches!(url.scheme(), "http" | "https") || url.host().is_none() {
@@ -58,7 +76,7 @@ impl Http {
             value.set_sensitive(true);
             credentials.insert(name, value);
         }
-        let client = client(settings).map_err(|error| denied(format!("no HTTP client: {}", in_words(&error))))?;
+        let client = clients.with(settings).map_err(|error| denied(format!("no HTTP client: {}", in_words(&error))))?;
         Ok(Self { client, url, credentials })
     }
 
@@ -90,11 +108,6 @@ impl Http {
         let text = read_whole(response).await?;
         judge(status, &headers, text)
     }
-}
-
-fn client(settings: &ClickHouseSettings) -> Result<reqwest::Client, reqwest::Error> {
-    let client = settings.tls.client()?.connect_timeout(settings.connect_timeout);
-    client.pool_idle_timeout(IDLE).tcp_nodelay(true).build()
 }
 
 async fn read_whole(mut response: reqwest::Response) -> Result<String, Trouble> {

@@ -23,6 +23,7 @@ mod fence;
 mod http;
 mod insert;
 mod marks;
+mod pool;
 mod prepare;
 mod retry;
 mod select;
@@ -41,7 +42,7 @@ use futures::FutureExt;
 use futures::future::BoxFuture;
 use tokio::sync::Mutex;
 
-use self::http::Http;
+use self::http::{Clients, Http};
 use self::marks::Known;
 use self::retry::Patience;
 use super::{Claim, Guarantee, Inserted, Sending, Sink, SinkError};
@@ -53,6 +54,7 @@ use crate::tls::Tls;
 pub use audit::{Audited, Comparable, Group, Names as NamedRows, SeenEpoch, SeenReplay, Stranger};
 pub use ddl::create_statements;
 pub use encode::encoded_bytes;
+pub use pool::ClickHouses;
 pub use prepare::TablePlan;
 pub use retry::Backoff;
 pub use stats::{SinkStats, SinkTotals};
@@ -71,7 +73,7 @@ pub enum Compression {
 }
 
 /// A password: never shown.
-#[derive(Clone, Default)]
+#[derive(Clone, Default, PartialEq, Eq)]
 pub struct Password(String);
 
 impl Password {
@@ -94,7 +96,7 @@ impl fmt::Debug for Password {
 }
 
 /// Which server, as whom, and how patiently.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ClickHouseSettings {
     /// `http://host:8123` or `https://host:8443`, without user and password.
     pub url: String,
@@ -184,8 +186,13 @@ impl ClickHouse {
     /// [`SinkError::Denied`] if the settings can't be those of a server.
     #[expect(clippy::needless_pass_by_value, reason = "settings hold a password: they end here")]
     pub fn new(settings: ClickHouseSettings) -> Result<Self, SinkError> {
+        Self::by(&mut Clients::default(), &settings)
+    }
+
+    /// A sink that shares connections with others.
+    fn by(clients: &mut Clients, settings: &ClickHouseSettings) -> Result<Self, SinkError> {
         Ok(Self {
-            http: Http::new(&settings)?,
+            http: Http::new(clients, settings)?,
             patience: Patience::new(settings.backoff),
             stats: SinkStats::default(),
             compression: settings.compression,
