@@ -307,7 +307,8 @@ fn mistakes_about_security_are_reported_without_the_secret() {
 #[test]
 fn an_artifact_is_pinned_by_its_whole_digest() {
     let folder = Path::new("plugins/a");
-    let parse = |line: &str| parse_plugin(folder, &format!("topics = ['x']\n{line}"), "db");
+    let tenant = Arc::new(Tenant::default_of(ClickHouseSettings::new("http://x"), "db"));
+    let parse = |line: &str| parse_plugin(folder, &format!("topics = ['x']\n{line}"), &tenant);
     let digest = "AB".repeat(32);
     assert_eq!(parse(&format!("sha256 = '{digest}'")).unwrap().sha256, Some("ab".repeat(32)));
     for (line, expected) in [
