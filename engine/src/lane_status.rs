@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::breaker::{Breaker, BreakerView};
 use crate::deploy::{Version, VersionId};
@@ -100,6 +100,26 @@ pub struct LaneView {
     pub breaker: Option<BreakerView>,
 }
 
+/// What an epoch waits for, as others of its tenant, or other tenants, have it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wait {
+    /// A turn: its tenant has used its share of CPU time for now.
+    Cpu,
+    /// Memory: its tenant holds its part of the pool.
+    Memory,
+}
+
+impl Wait {
+    /// In words.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Cpu => "for its tenant's share of CPU time",
+            Self::Memory => "for its tenant's part of memory",
+        }
+    }
+}
+
 /// Shared by a lane and those who look at it.
 #[derive(Debug)]
 pub struct LaneStatus {
@@ -112,6 +132,8 @@ pub struct LaneStatus {
     view: Mutex<LaneView>,
     /// Why the schema registry can't be asked, while the lane waits for it.
     registry: Mutex<Option<String>>,
+    /// What its next epoch waits for, and since when.
+    waits: Mutex<Option<(Wait, Instant)>>,
     /// The last committed epochs whose rows nobody has counted in their tables yet.
     uncounted: Mutex<VecDeque<Committed>>,
 }
@@ -140,9 +162,9 @@ impl LaneStatus {
             version: version.id().clone(),
             breaker: None,
         };
-        let (registry, uncounted) = (Mutex::default(), Mutex::default());
-        let breaker = Breaker::default();
-        Self { id, breaker, metrics, drift: Mutex::new(looking), view: Mutex::new(view), registry, uncounted }
+        let (registry, waits, uncounted) = (Mutex::default(), Mutex::default(), Mutex::default());
+        let (breaker, drift, view) = (Breaker::default(), Mutex::new(looking), Mutex::new(view));
+        Self { id, breaker, metrics, drift, view, registry, waits, uncounted }
     }
 
     /// A copy of what it shows.
@@ -187,6 +209,17 @@ impl LaneStatus {
     /// The lane waits for the schema registry, for this reason; none: no more.
     pub(crate) fn waits_for_registry(&self, why: Option<String>) {
         *self.registry.lock().unwrap_or_else(PoisonError::into_inner) = why;
+    }
+
+    /// What the next epoch waits for from now on.
+    pub(crate) fn waits_for(&self, what: Option<Wait>) {
+        *self.waits.lock().unwrap_or_else(PoisonError::into_inner) = what.map(|what| (what, Instant::now()));
+    }
+
+    /// What the next epoch waits for, and for how long it has.
+    #[must_use]
+    pub fn waits(&self) -> Option<(Wait, Duration)> {
+        self.waits.lock().unwrap_or_else(PoisonError::into_inner).map(|(what, since)| (what, since.elapsed()))
     }
 
     fn registry_trouble(&self) -> Option<String> {

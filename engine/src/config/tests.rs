@@ -2,10 +2,12 @@
 
 use std::fs;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::*;
 use crate::decode::{Case, Encoding, Policy};
+use crate::sink::ClickHouseSettings;
 use crate::source::Start;
 use crate::transform::Kind;
 
@@ -91,14 +93,6 @@ fn kafka_properties_come_from_the_environment_too() {
     assert_eq!(kafka.properties["sasl.password"], "secret");
     assert_eq!(kafka.properties["security.protocol"], "SASL_SSL");
     assert!(!format!("{config:?}").contains("secret"));
-}
-
-#[test]
-fn many_lanes_wait_longer_for_fuller_blocks() {
-    let config = read("[kafka]\nbrokers = 'x:1'", &[], &[]).unwrap();
-    assert_eq!(config.linger(1), Duration::from_millis(200));
-    assert_eq!(config.linger(100), Duration::from_secs(5));
-    assert_eq!(config.linger(100_000), Duration::from_secs(30));
 }
 
 #[test]
@@ -320,4 +314,11 @@ fn an_artifact_is_pinned_by_its_whole_digest() {
         let problems = parse(line).unwrap_err().to_string();
         assert!(problems.contains(expected), "{line}: {problems}");
     }
+}
+
+#[test]
+fn memory_is_limited_to_what_is_said_or_to_a_part_of_the_machines() {
+    let of = |text: &str| read(&format!("{text}\n[kafka]\nbrokers = 'x:1'"), &[], &[]).unwrap().memory_bytes;
+    assert_eq!(of("memory_mib = 512"), 512 << 20);
+    assert!(of("") > 64 << 20);
 }

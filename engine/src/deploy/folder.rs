@@ -95,6 +95,8 @@ pub(super) struct Folder {
     path: PathBuf,
     tenants: BTreeMap<String, Seen>,
     plugins: BTreeMap<PluginKey, Seen>,
+    /// Artifacts that somebody has, by their digests: those that many plugins share are in memory once.
+    artifacts: BTreeMap<[u8; 32], Bytes>,
     /// While it can't be read, plugins go on as they are: they may be on a disk that is about to come back.
     unreadable: bool,
 }
@@ -142,7 +144,8 @@ impl Folder {
     /// A folder of which nothing is known yet.
     #[must_use]
     pub(super) fn new(path: &Path) -> Self {
-        Self { path: path.to_owned(), tenants: BTreeMap::new(), plugins: BTreeMap::new(), unreadable: false }
+        let (tenants, plugins, artifacts) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
+        Self { path: path.to_owned(), tenants, plugins, artifacts, unreadable: false }
     }
 
     /// Where it is.
@@ -173,6 +176,7 @@ impl Folder {
         self.unreadable = false;
         let gone = self.look_at_tenants(&layout, now, &mut found);
         self.look_at_plugins(&layout, now, &mut found);
+        self.artifacts.retain(|_, bytes| !bytes.is_unique());
         for name in gone {
             self.plugins.retain(|key, seen| {
                 if key.tenant == name && seen.told.is_some() {
@@ -245,7 +249,7 @@ impl Folder {
                 Rest::Holds(files, since) => {
                     let mut files = files.into_iter();
                     let mut next = || files.next().unwrap_or_else(|| Err(io::ErrorKind::NotFound.into()));
-                    let (text, wasm) = (utf8(next()), next().map(Bytes::from));
+                    let (text, wasm) = (utf8(next()), next().map(|bytes| shared(&mut self.artifacts, bytes)));
                     found.changes.push(Change::Holds(Box::new(Files {
                         key: key.clone(),
                         folder,
@@ -379,6 +383,12 @@ fn looks(paths: &[PathBuf]) -> Looks {
 fn read(paths: &[PathBuf]) -> Option<Vec<io::Result<Vec<u8>>>> {
     let most = |index| if index == 0 { MOST_TEXT_BYTES } else { MOST_BYTES };
     paths.iter().enumerate().map(|(index, path)| read_file(path, most(index))).collect()
+}
+
+/// These bytes, where they are in memory already.
+fn shared(artifacts: &mut BTreeMap<[u8; 32], Bytes>, bytes: Vec<u8>) -> Bytes {
+    use sha2::{Digest, Sha256};
+    artifacts.entry(Sha256::digest(&bytes).into()).or_insert_with(|| bytes.into()).clone()
 }
 
 fn utf8(bytes: io::Result<Vec<u8>>) -> io::Result<String> {
