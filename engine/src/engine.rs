@@ -69,6 +69,18 @@ impl Lanes {
         &self.drift
     }
 
+    /// Whether a plugin's topics could be listed: as long as they can't, its new partitions have no lanes that would say so.
+    fn listed(&self, plugin: PluginKey, outcome: Result<(), String>) {
+        let mut warnings = self.warnings.lock().unwrap_or_else(PoisonError::into_inner);
+        match outcome {
+            Ok(()) => drop(warnings.remove(&(plugin, String::new()))),
+            Err(why) => {
+                let words = format!("the topics of plugin {plugin} can't be listed: {why}");
+                warnings.insert((plugin, String::new()), words);
+            }
+        }
+    }
+
     fn warn(&self, lane: &LaneId, words: String) {
         let mut warnings = self.warnings.lock().unwrap_or_else(PoisonError::into_inner);
         warnings.insert((lane.key(), lane.topic.clone()), words);
@@ -179,7 +191,10 @@ impl Engine {
         let mut complete = true;
         let mut new = Vec::new();
         for versions in self.plugins.all() {
-            match self.around.source.discover(&versions.topics()).await {
+            let found = self.around.source.discover(&versions.topics()).await;
+            let key = PluginKey::new(versions.tenant(), versions.name());
+            self.lanes.listed(key, found.as_ref().map(drop).map_err(|error| in_words(error)));
+            match found {
                 Ok(found) => {
                     let own = found.into_iter().filter(|found| versions.may_read(&found.partition.topic));
                     new.extend(own.map(|found| Place::new(&versions, found)));
@@ -333,7 +348,7 @@ impl Engine {
     fn outcome_if_idle(&self) -> Option<Result<(), EngineError>> {
         let lanes = self.lanes.all();
         let halted = |lane: &LaneStatus| match lane.view().state {
-            LaneState::Halted { error } => Some(format!("{}: {error}", lane.id)),
+            LaneState::Halted { error } | LaneState::Failing { error } => Some(format!("{}: {error}", lane.id)),
             LaneState::Starting
             | LaneState::Recovering
             | LaneState::Running

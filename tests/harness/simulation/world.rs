@@ -8,7 +8,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use engine::artifacts::Artifacts;
 use engine::clock::SimulatedClock;
-use engine::config::{Config, Input, Partitions, PluginFile, Rollout, Tenant};
+use engine::config::{Config, Failure, Input, Partitions, PluginFile, Rollout, Tenant};
 use engine::cpu::Cpu;
 use engine::deploy::{Plugins, Version, Versions};
 use engine::engine::{Engine, EngineError, Lanes};
@@ -88,6 +88,8 @@ pub struct World {
     pub batch: BatchLimits,
     /// The process ends when everything is committed.
     pub until_idle: bool,
+    /// How often the plugin may fail, and what becomes of its lanes then: of the next start or reload.
+    pub failure: Failure,
     pub(super) violations: Arc<Mutex<Vec<String>>>,
     pub(super) transform: Transform,
     /// A newcomer that the next start has on trial.
@@ -135,6 +137,7 @@ impl World {
             clock: SimulatedClock::default(),
             batch: BatchLimits { max_messages: 5, max_bytes: 1 << 20, linger: Duration::from_millis(20) },
             until_idle: true,
+            failure: Failure::default(),
             violations: Arc::default(),
             transform: bronze("rows"),
             on_trial: None,
@@ -244,7 +247,7 @@ impl World {
 
     /// What runs, with the newcomer that is on trial.
     fn versions(&self) -> Arc<Versions> {
-        let versions = Versions::new(version(&self.transform));
+        let versions = Versions::new(version_by(&self.transform, self.failure));
         if let Some((newcomer, rules)) = &self.on_trial {
             versions.try_out(version(newcomer), rules.clone());
             versions.trial_goes_on(&self.disk.state_versions(versions.tenant(), versions.name()));
@@ -255,7 +258,7 @@ impl World {
     /// Makes the transform that was deployed last the running process's, from the next epoch of each lane on.
     pub fn reload(&mut self) {
         for versions in self.running.iter().flat_map(|running| running.plugins.all()) {
-            versions.replace(version(&self.transform));
+            versions.replace(version_by(&self.transform, self.failure));
         }
     }
 
@@ -417,6 +420,11 @@ pub(super) fn built(wasm: Bytes, set: impl FnOnce(&mut TransformSettings)) -> Tr
 
 /// A version of the plugin, whose tables are not made ready yet.
 pub(super) fn version(transform: &Transform) -> Arc<Version> {
+    version_by(transform, Failure::default())
+}
+
+/// The same, which may fail by these rules.
+fn version_by(transform: &Transform, failure: Failure) -> Arc<Version> {
     let tenant = Tenant::default_of(ClickHouseSettings::new("http://unused"), "db");
     let file = PluginFile {
         tenant: Arc::new(tenant),
@@ -424,9 +432,11 @@ pub(super) fn version(transform: &Transform) -> Arc<Version> {
         artifact: "plugin.wasm".into(),
         topics: vec!["^t$".into()],
         start: Start::Earliest,
+        sha256: None,
         partitions: Partitions::default(),
         settings: transform.settings().clone(),
         rollout: Rollout::default(),
+        failure,
         places: [].into(),
     };
     Arc::new(Version::new(file, transform.clone()))

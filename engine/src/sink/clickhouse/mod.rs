@@ -52,6 +52,7 @@ use super::{Claim, Guarantee, Inserted, Sending, Sink, SinkError};
 use crate::journal::Owner;
 use crate::offsets::LaneId;
 use crate::table::Table;
+use crate::tls::Tls;
 
 pub use audit::{Audited, Comparable, Group, Names as NamedRows, SeenEpoch, SeenReplay, Stranger};
 pub use ddl::create_statements;
@@ -106,6 +107,8 @@ pub struct ClickHouseSettings {
     pub user: String,
     /// The user's password.
     pub password: Password,
+    /// Whom to trust and who we are, at an address with `https`.
+    pub tls: Tls,
     /// How blocks are compressed.
     pub compression: Compression,
     /// Longest time to connect.
@@ -125,6 +128,7 @@ impl ClickHouseSettings {
             url: url.into(),
             user: "default".into(),
             password: Password::default(),
+            tls: Tls::default(),
             compression: Compression::None,
             connect_timeout: Duration::from_secs(10),
             timeout: Duration::from_secs(120),
