@@ -4,6 +4,7 @@ mod changes;
 mod crashes;
 mod halts;
 mod outages;
+mod pauses;
 mod plugins;
 mod remembering;
 mod soak;

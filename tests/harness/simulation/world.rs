@@ -87,6 +87,8 @@ pub struct World {
     pub batch: BatchLimits,
     /// The process ends when everything is committed.
     pub until_idle: bool,
+    /// Who is paused, whatever process runs.
+    pub tenants: Tenants,
     pub(super) violations: Arc<Mutex<Vec<String>>>,
     pub(super) transform: Transform,
     /// A newcomer that the next start has on trial.
@@ -134,6 +136,7 @@ impl World {
             clock: SimulatedClock::default(),
             batch: BatchLimits { max_messages: 5, max_bytes: 1 << 20, linger: Duration::from_millis(20) },
             until_idle: true,
+            tenants: Tenants::default(),
             violations: Arc::default(),
             transform: bronze("rows"),
             on_trial: None,
@@ -271,7 +274,7 @@ impl World {
         let around = Surroundings {
             source: Arc::new(self.topics.open(process.clone())),
             sinks: Arc::new(OneSink(Arc::new(self.tables.open(process.clone())))),
-            tenants: Tenants::default(),
+            tenants: self.tenants.clone(),
             journal: Arc::new(self.disk.open(process.clone())),
             artifacts: Artifacts::open(self.data.path()).expect("a temporary folder"),
             registry: None,
