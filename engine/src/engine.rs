@@ -194,9 +194,8 @@ impl Engine {
         complete &= unnoted.is_empty();
         new.retain(|place| !unnoted.contains(&place.topic()));
         new.retain(|place| !self.kept.contains_key(&place.id) && place.versions.of(&place.id).is_for(&place.id));
-        let lanes = self.kept.len() + new.len();
         for place in new {
-            self.start_lane(place, lanes);
+            self.start_lane(place);
         }
         complete
     }
@@ -282,14 +281,13 @@ impl Engine {
         self.lanes.warn(topic, words);
     }
 
-    fn start_lane(&mut self, place: Place, lanes: usize) {
+    fn start_lane(&mut self, place: Place) {
         let Place { id, found, versions } = place;
         tracing::info!(lane = %id, "lane starts");
         let (metrics, version) = (self.metrics.lane(&id), versions.of(&id));
         let status = Arc::new(LaneStatus::new(id.clone(), metrics, &self.lanes.drift, &version));
         self.lanes.lock().insert(id.clone(), status.clone());
-        let mut limits = self.config.batch;
-        limits.linger = self.config.linger(lanes);
+        let limits = self.config.batch;
         let (stopper, stop) = stop();
         let keeper = Keeper {
             id: id.clone(),

@@ -17,6 +17,7 @@ mod moving;
 mod quiet;
 mod recovery;
 mod remembered;
+mod room;
 mod shadow;
 
 use std::collections::VecDeque;
@@ -25,24 +26,23 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures::FutureExt;
-use futures::future::{BoxFuture, OptionFuture};
+use futures::future::OptionFuture;
 use tokio::sync::{Semaphore, oneshot};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
 use crate::artifacts::{ArtifactError, Artifacts};
-use crate::batch::RawBatch;
 use crate::clock::Clock;
-use crate::cpu::Cpu;
+use crate::cpu::{Cpu, Of};
 use crate::crash_point::CrashPoint;
 use crate::deploy::{Version, Versions};
 use crate::journal::{Commit, Intent, Journal, JournalError, Owner, Position, Taken};
-use crate::lane_status::{LaneState, LaneStatus};
+use crate::lane_status::{LaneState, LaneStatus, Wait};
+use crate::memory::{Booking, For, Memory};
 use crate::offsets::{LaneId, OffsetRange};
 use crate::plugin::Host;
-use crate::registry::{Registry, RegistryError, Schemas};
-use crate::sink::{Claim, Sending, Sink, SinkError, Sinks, epoch_column};
+use crate::registry::{Registry, RegistryError};
+use crate::sink::{Claim, Inserted, Sending, Sink, SinkError, Sinks, epoch_column};
 use crate::source::{BatchLimits, Found, Source, SourceError, Start};
 use crate::state::{Sealed, State};
 use crate::stop::Stop;
@@ -50,6 +50,7 @@ use crate::tenants::Tenants;
 use crate::token::token;
 use crate::transform::{Epoch, Tally, Transform, TransformError, Transformed};
 use quiet::Quiet;
+use room::{Ready, Resolving, bytes_of, ready};
 use shadow::Beside;
 
 pub use moving::Left;
@@ -84,6 +85,8 @@ pub struct Surroundings {
     pub host: Host,
     /// Where transforms run.
     pub cpu: Cpu,
+    /// What lanes hold.
+    pub memory: Memory,
     /// The time of day.
     pub clock: Arc<dyn Clock>,
     /// Turns of lanes that make an open epoch again: [`MAX_RECOVERIES`].
@@ -146,9 +149,6 @@ pub enum LaneError {
     },
 }
 
-/// A batch that waits for its schemas.
-type Resolving = BoxFuture<'static, Result<(RawBatch, Schemas), RegistryError>>;
-
 /// What proves that the lane is this process's.
 struct Held {
     /// To the journal.
@@ -180,6 +180,8 @@ struct Inserting {
     /// Told when all its blocks are in their tables.
     landed: Option<oneshot::Receiver<()>>,
     task: JoinHandle<Result<(), SinkError>>,
+    /// For its blocks.
+    _room: Booking,
 }
 
 impl Drop for Inserting {
@@ -209,7 +211,9 @@ impl Lane {
         let mut resolving: Option<Resolving> = None;
         let mut status_tick = interval(STATUS_INTERVAL);
         status_tick.set_missed_tick_behavior(MissedTickBehavior::Skip);
+        let mut limits = self.limits_now();
         let mut quiet = Quiet::new(self.version.transform.event_time(), self.limits.linger);
+        let mut remembers = self.account().book(For::State, 0);
         let (mut collecting, mut left, mut beside) = (true, Left::Ended, Beside::default());
         self.status.set_state(LaneState::Running);
 
@@ -237,43 +241,25 @@ impl Lane {
                     }
                     quiet.decided();
                 }
-                raw = reader.next_batch(self.limits),
+                raw = reader.next_batch(limits),
                     if collecting && resolving.is_none() && in_flight.len() < MAX_IN_FLIGHT => match raw? {
-                    Some(raw) => resolving = Some(self.with_schemas(raw)),
+                    Some(raw) => resolving = Some(self.made_ready(raw)),
                     None => collecting = false,
                 },
                 _ = status_tick.tick() => {
+                    limits = self.limits_now();
                     let room = collecting && resolving.is_none() && in_flight.len() < MAX_IN_FLIGHT;
                     if let Some(range) = quiet.timers(&*reader, &mut ahead, self.around.clock.now_ms(), room) {
-                        resolving = Some(self.with_schemas(self.no_messages(range)));
+                        resolving = Some(self.made_ready(self.no_messages(range)));
                     }
                 }
             }
             let waiting = resolving.is_some() || collecting && quiet::is_due(&ahead);
             self.status.show_progress(&*reader, in_flight.len() + usize::from(waiting));
             self.status.remembers(&ahead.state);
+            remembers.resize(ahead.state.bytes());
         }
         Ok(left)
-    }
-
-    /// Gets the schemas that a batch needs, beside the lane's other work: a registry that is away must not hold up the
-    /// epochs in flight.
-    fn with_schemas(&self, raw: RawBatch) -> Resolving {
-        let (registry, status) = (self.around.registry.clone(), self.status.clone());
-        let registry = registry.filter(|_| self.version.transform.decodes());
-        async move {
-            let schemas = match registry {
-                Some(registry) => registry.schemas_of(&raw, |why| status.waits_for_registry(why)).await?,
-                None => Schemas::default(),
-            };
-            Ok((raw, schemas))
-        }
-        .boxed()
-    }
-
-    /// The batch of an epoch of timers.
-    fn no_messages(&self, range: OffsetRange) -> RawBatch {
-        RawBatch { partition: self.found.partition.clone(), range, messages: Vec::new(), bytes: 0 }
     }
 
     /// Transforms a batch and writes down what will be sent, then begins to send it; breaks off if the version is withdrawn
@@ -282,12 +268,12 @@ impl Lane {
         &self,
         held: &Held,
         ahead: &mut Ahead,
-        batch: (RawBatch, Schemas),
+        Ready { raw, schemas, mut room }: Ready,
         beside: &mut Beside,
         before: Option<&mut Inserting>,
     ) -> Result<ControlFlow<Left, Inserting>, LaneError> {
         self.look_beside(beside, ahead).await;
-        let (at, begin) = (&ahead.position, batch.0.range.start);
+        let (at, begin) = (&ahead.position, raw.range.start);
         assert!(at.next_offset.is_none_or(|next| next == begin), "an epoch begins where the last ended");
         let epoch = Epoch {
             generation: at.generation,
@@ -296,13 +282,19 @@ impl Lane {
             watermark_ms: at.watermark_ms,
         };
         let (transform, lane, mut state) = (self.transform(), self.id.clone(), std::mem::take(&mut ahead.state));
-        let batch = Arc::new(batch);
+        let batch = Arc::new((raw, schemas));
         let shared = beside.share(&batch);
-        let run = move || transform.run(&lane, &batch.0, &batch.1, epoch, &mut state).map(|made| (made, state));
-        let (mut made, state) = match self.around.cpu.run(run).await {
+        let status = self.status.clone();
+        let run = move || {
+            status.waits_for(None);
+            transform.run(&lane, &batch.0, &batch.1, epoch, &mut state).map(|made| (made, state))
+        };
+        self.status.waits_for(Some(Wait::Cpu));
+        let (mut made, state) = match self.around.cpu.run(&self.id.tenant, run).await {
             Ok(made) => made,
             Err(error) => return self.not_made(error, begin).map(ControlFlow::Break),
         };
+        room.resize(bytes_of(&made.blocks));
         CrashPoint::Transformed.reached();
         if let Some(left) = self.judged(&made) {
             return Ok(ControlFlow::Break(left));
@@ -320,7 +312,7 @@ impl Lane {
         }
         *ahead = Ahead { position: after(&ahead.position, &made.intent), state };
         let made_by = self.version.transform.clone();
-        Ok(ControlFlow::Continue(self.send(held, (made, made_by), ahead.position.clone(), before, false)))
+        Ok(ControlFlow::Continue(self.send(held, (made, made_by, room), ahead.position.clone(), before, false)))
     }
 
     /// Makes the lane this process's alone: at the tables, as the journal has done for itself. A journal that knows less
@@ -345,7 +337,7 @@ impl Lane {
     fn send(
         &self,
         held: &Held,
-        (made, made_by): (Transformed, Transform),
+        (made, made_by, room): (Transformed, Transform, Booking),
         position: Position,
         before: Option<&mut Inserting>,
         again: bool,
@@ -362,7 +354,7 @@ impl Lane {
         });
         let wait = before.filter(|before| before.of_state || of_state).and_then(|before| before.landed.take());
         let (land, landed) = oneshot::channel();
-        let insert = insert_all(self.sink.clone(), self.status.clone(), sending.collect());
+        let insert = insert_all(self.sink.clone(), self.around.cpu.clone(), self.status.clone(), sending.collect());
         let task = async move {
             if let Some(Err(_)) = OptionFuture::from(wait).await {
                 return std::future::pending().await; // it failed: the lane stops, and this task with it
@@ -372,7 +364,7 @@ impl Lane {
             Ok(())
         };
         let (landed, task) = (Some(landed), tokio::spawn(task));
-        Inserting { intent, position, state, replaced, tally, made_by, of_state, landed, task }
+        Inserting { intent, position, state, replaced, tally, made_by, of_state, landed, task, _room: room }
     }
 
     /// Ends an epoch whose rows are all in their tables.
@@ -413,10 +405,16 @@ fn after(before: &Position, intent: &Intent) -> Position {
 
 /// All blocks of an epoch, one after the other: tables of one epoch are of different size, and the server's parallelism
 /// is for the lanes.
-async fn insert_all(sink: Arc<dyn Sink>, lane: Arc<LaneStatus>, sending: Vec<Sending>) -> Result<(), SinkError> {
+async fn insert_all(
+    sink: Arc<dyn Sink>,
+    cpu: Cpu,
+    lane: Arc<LaneStatus>,
+    sending: Vec<Sending>,
+) -> Result<(), SinkError> {
     for send in &sending {
         let began = Instant::now();
-        sink.insert(send).await?;
+        let Inserted { encoding, .. } = sink.insert(send).await?;
+        cpu.charge(&lane.id.tenant, Of::Encode, encoding);
         lane.inserted(began.elapsed());
         CrashPoint::InsertedOne.reached();
     }
@@ -427,14 +425,6 @@ async fn insert_all(sink: Arc<dyn Sink>, lane: Arc<LaneStatus>, sending: Vec<Sen
 async fn front(in_flight: &mut VecDeque<Inserting>) -> Result<(), SinkError> {
     match in_flight.front_mut() {
         Some(epoch) => finished(epoch).await,
-        None => std::future::pending().await,
-    }
-}
-
-/// Waits for the schemas of a batch; for ever if none waits for any.
-async fn ready(resolving: &mut Option<Resolving>) -> Result<(RawBatch, Schemas), RegistryError> {
-    match resolving {
-        Some(resolving) => resolving.await,
         None => std::future::pending().await,
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::deploy::{Version, VersionId};
 use crate::journal::Intent;
@@ -91,6 +91,26 @@ pub struct LaneView {
     pub version: VersionId,
 }
 
+/// What an epoch waits for, as others of its tenant, or other tenants, have it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wait {
+    /// A turn: its tenant has used its share of CPU time for now.
+    Cpu,
+    /// Memory: its tenant holds its part of the pool.
+    Memory,
+}
+
+impl Wait {
+    /// In words.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Cpu => "for its tenant's share of CPU time",
+            Self::Memory => "for its tenant's part of memory",
+        }
+    }
+}
+
 /// Shared by a lane and those who look at it.
 #[derive(Debug)]
 pub struct LaneStatus {
@@ -101,6 +121,8 @@ pub struct LaneStatus {
     view: Mutex<LaneView>,
     /// Why the schema registry can't be asked, while the lane waits for it.
     registry: Mutex<Option<String>>,
+    /// What its next epoch waits for, and since when.
+    waits: Mutex<Option<(Wait, Instant)>>,
     /// The last committed epochs whose rows nobody has counted in their tables yet.
     uncounted: Mutex<VecDeque<Committed>>,
 }
@@ -128,8 +150,8 @@ impl LaneStatus {
             state_bytes: None,
             version: version.id().clone(),
         };
-        let (registry, uncounted) = (Mutex::default(), Mutex::default());
-        Self { id, metrics, drift: Mutex::new(looking), view: Mutex::new(view), registry, uncounted }
+        let (registry, waits, uncounted) = (Mutex::default(), Mutex::default(), Mutex::default());
+        Self { id, metrics, drift: Mutex::new(looking), view: Mutex::new(view), registry, waits, uncounted }
     }
 
     /// A copy of what it shows.
@@ -173,6 +195,17 @@ impl LaneStatus {
     /// The lane waits for the schema registry, for this reason; none: no more.
     pub(crate) fn waits_for_registry(&self, why: Option<String>) {
         *self.registry.lock().unwrap_or_else(PoisonError::into_inner) = why;
+    }
+
+    /// What the next epoch waits for from now on.
+    pub(crate) fn waits_for(&self, what: Option<Wait>) {
+        *self.waits.lock().unwrap_or_else(PoisonError::into_inner) = what.map(|what| (what, Instant::now()));
+    }
+
+    /// What the next epoch waits for, and for how long it has.
+    #[must_use]
+    pub fn waits(&self) -> Option<(Wait, Duration)> {
+        self.waits.lock().unwrap_or_else(PoisonError::into_inner).map(|(what, since)| (what, since.elapsed()))
     }
 
     fn registry_trouble(&self) -> Option<String> {

@@ -32,6 +32,8 @@ pub mod verify;
 pub mod replay;
 pub mod clock;
 pub mod cpu;
+pub mod fair;
+pub mod memory;
 pub mod stop;
 
 pub mod plan;

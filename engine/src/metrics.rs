@@ -22,7 +22,9 @@ use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::{Registry, Unit};
 
 use crate::lane_status::LaneStatus;
+use crate::memory::Memory;
 use crate::offsets::{LaneId, PluginKey};
+use crate::tenants::shares::TenantUse;
 use crate::tenants::status::TenantStatus;
 use crate::transform::Tally;
 use crate::verify::watch::Seen;
@@ -223,6 +225,11 @@ impl Metrics {
     /// Shows the tenants as they stand.
     pub fn show_tenants(&self, tenants: &[TenantStatus]) {
         self.tenants.show(tenants);
+    }
+
+    /// Shows what tenants have used, and what they hold of the pool.
+    pub fn show_use(&self, used: &BTreeMap<String, TenantUse>, memory: &Memory) {
+        self.tenants.show_use(used, memory);
     }
 
     /// Those of plugins' versions.

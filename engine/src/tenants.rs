@@ -5,6 +5,7 @@
 //! **After a crash** the pauses are those that were written down: [`Tenants::pause`] returns when one is.
 
 mod pauses;
+pub mod shares;
 pub mod status;
 
 use std::collections::BTreeMap;

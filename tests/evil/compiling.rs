@@ -89,7 +89,7 @@ fn artifacts_that_would_cost_too_much_are_refused() {
         case("20,000 segments of data", || more("p", "(data \"\")".repeat(20_000)), &["segments of data"]),
         case("20,000 globals", || more("q", "(global i32 (i32.const 0))".repeat(20_000)), &["globals, at most"]),
         case("60,000 exports", || more("r", exports(60_000)), &["exports, at most"]),
-        case("20 MiB of names of functions", || named_functions(), &[LOADS, COSTS, ITS_OWN]),
+        case("20 MiB of names of functions", named_functions, &[LOADS, COSTS, ITS_OWN]),
         case("200,000 imports", || imports(200_000), &["imports, at most"]),
         case("900 foreign imports", || imports(900), &["and 88"]),
         case(
@@ -112,8 +112,8 @@ fn components_that_are_more_than_the_contract_are_refused() {
         case("1,000 instances of a module", || text(&instances(1_000)), &["modules and instances"]),
         case("resources, whose handles the host would keep", || text(RESOURCES), &["it has resources"]),
         case("text in UTF-16", || text(UTF16), &["not UTF-8"]),
-        case("a start function of the component", || patched_start(), &["does not allow", "start function"]),
-        case("metadata whose packages depend on each other", || circular(), &["several packages", "not a plugin"]),
+        case("a start function of the component", patched_start, &["does not allow", "start function"]),
+        case("metadata whose packages depend on each other", circular, &["several packages", "not a plugin"]),
     ]);
 }
 

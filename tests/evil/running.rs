@@ -184,7 +184,7 @@ fn storms() -> Case {
             ),
         );
         let plugin = load(host, &guest).expect("it loads");
-        let all = (0..50).try_for_each(|_| called(&plugin, LIMITS, |instance, plugin| numbers(instance, plugin)));
+        let all = (0..50).try_for_each(|_| called(&plugin, LIMITS, numbers));
         words(all)
     };
     Case { name: "memory: 50 guests that take 25 MiB each", expected: vec!["harmless"], run: Box::new(run) }

@@ -24,6 +24,7 @@ use crate::disposition::in_words;
 use crate::engine::{Engine, EngineError, Lanes};
 use crate::journal::{JournalError, LocalJournal};
 use crate::lane::{MAX_RECOVERIES, Surroundings};
+use crate::memory::Memory;
 use crate::metrics::{Metrics, Totals};
 use crate::offsets::PluginKey;
 use crate::plan::{Finding, Plan, Weight};
@@ -169,7 +170,8 @@ pub fn start_with(
         orders: deployer.orders(),
         tenants: around.tenants.clone(),
     };
-    let shown = Shown { lanes: Lanes::default(), metrics, clickhouses, control };
+    let (cpu, memory) = (around.cpu.clone(), around.memory.clone());
+    let shown = Shown { lanes: Lanes::default(), metrics, clickhouses, cpu, memory, control };
     let plans = say_plans(around.source.clone(), shown.clickhouses.clone(), around.registry.clone(), plugins.clone());
     let watch = watch(shown.clickhouses.clone(), shown.lanes.clone(), shown.metrics.clone(), plugins.clone());
     let greeting = greet(begins(&config), plugins.clone(), shown.lanes.clone()).boxed();
@@ -188,18 +190,19 @@ fn host(config: &Config) -> Result<Host, HostError> {
         tracing::warn!(%folder, %error, "compiled code can't be kept: each start compiles all plugins");
     });
     let settings = HostSettings { parallel: false, ..HostSettings::default() };
-    Host::with(settings, Compiler::of_this_program(), compiled.ok())
+    Host::within(settings, Compiler::of_this_program(), compiled.ok(), Memory::new(config.memory_bytes))
 }
 
 /// What lanes share, made of the settings: from now on the journal is this process's.
 pub(super) fn surroundings(config: &Config, host: Host) -> Result<(Surroundings, ClickHouses), RunningError> {
     let data_dir = &config.data_dir;
     std::fs::create_dir_all(data_dir).map_err(|source| RunningError::DataDir { path: data_dir.clone(), source })?;
-    let clickhouses = ClickHouses::default();
+    let clickhouses = ClickHouses::new(config.inserts_per_second);
     clickhouses.with(&config.clickhouse)?; // a wrong address is told before anything is touched
     let artifacts = Artifacts::open(data_dir)?;
+    let memory = host.memory().clone();
     let around = Surroundings {
-        source: source(config)?,
+        source: source_within(config, &memory)?,
         sinks: Arc::new(clickhouses.clone()),
         tenants: Tenants::default(),
         journal: Arc::new(LocalJournal::open(data_dir)?),
@@ -207,6 +210,7 @@ pub(super) fn surroundings(config: &Config, host: Host) -> Result<(Surroundings,
         artifacts,
         host,
         cpu: Cpu::start(cores()).map_err(RunningError::Threads)?,
+        memory,
         clock: Arc::new(SystemClock),
         recoveries: Arc::new(Semaphore::new(MAX_RECOVERIES)),
     };
@@ -220,8 +224,13 @@ pub(super) fn registry(config: &Config, artifacts: &Artifacts) -> Result<Option<
 
 /// The source of the settings. Nothing is asked of it yet.
 pub(super) fn source(config: &Config) -> Result<Arc<dyn Source>, SourceError> {
+    source_within(config, &Memory::unlimited())
+}
+
+/// The same, with messages whose memory is a part of this pool.
+fn source_within(config: &Config, memory: &Memory) -> Result<Arc<dyn Source>, SourceError> {
     Ok(match &config.input {
-        Input::Kafka(settings) => Arc::new(KafkaSource::new(settings)?),
+        Input::Kafka(settings) => Arc::new(KafkaSource::within(settings, memory)?),
         Input::Files(files) => Arc::new(FileSource::new(files.clone())),
     })
 }

@@ -10,8 +10,9 @@ use std::time::Duration;
 use super::given::Settings;
 use super::problem::{Place, Problems};
 use super::tenant_file::Tenant;
+use crate::memory::default_limit;
 use crate::registry::{RegistrySettings, Tls, check_tls};
-use crate::sink::{ClickHouseSettings, Compression, Password};
+use crate::sink::{ClickHouseSettings, Compression, INSERTS_PER_SECOND, Password};
 use crate::source::{BatchLimits, KafkaSettings};
 
 /// Read when `--config` names no other file; it may be missing.
@@ -25,8 +26,6 @@ const MAX_MESSAGES: usize = 100_000;
 const MAX_BYTES: usize = 32 << 20;
 /// Fetched messages in memory, over all lanes: eight epochs.
 const PREFETCH_BYTES: usize = 8 * MAX_BYTES;
-/// Inserts a second that one server takes without more parts than its merges can keep up with.
-const INSERTS_PER_SECOND: u32 = 20;
 
 /// Where messages come from.
 #[derive(Clone, Debug)]
@@ -56,8 +55,10 @@ pub struct Config {
     pub listen: Option<SocketAddr>,
     /// When an epoch is collected; the linger is the shortest.
     pub batch: BatchLimits,
-    /// Inserts a second for which lanes wait longer when they are many.
+    /// Inserts a second that one server takes: lanes gather rows for longer when they are many.
     pub inserts_per_second: u32,
+    /// Most bytes that lanes hold, all together.
+    pub memory_bytes: usize,
     /// End when the source is caught up and committed.
     pub until_idle: bool,
 }
@@ -117,6 +118,9 @@ impl Config {
                 .value("clickhouse.inserts_per_second", "a number")
                 .unwrap_or(INSERTS_PER_SECOND)
                 .max(1),
+            memory_bytes: settings
+                .value::<usize>("memory_mib", "a number of MiB")
+                .map_or_else(default_limit, |mib| mib.saturating_mul(1 << 20)),
             until_idle: overlay.until_idle,
         };
         settings.finish().none(config)
@@ -126,13 +130,6 @@ impl Config {
     #[must_use]
     pub fn default_tenant(&self) -> Arc<Tenant> {
         Arc::new(Tenant::default_of(self.clickhouse.clone(), &self.database))
-    }
-
-    /// How long a lane waits for more, when so many lanes share the server's inserts.
-    #[must_use]
-    pub fn linger(&self, lanes: usize) -> Duration {
-        let fair = Duration::from_secs_f64(lanes as f64 / f64::from(self.inserts_per_second));
-        fair.clamp(self.batch.linger, Duration::from_secs(30).max(self.batch.linger))
     }
 }
 

@@ -94,14 +94,6 @@ fn kafka_properties_come_from_the_environment_too() {
 }
 
 #[test]
-fn many_lanes_wait_longer_for_fuller_blocks() {
-    let config = read("[kafka]\nbrokers = 'x:1'", &[], &[]).unwrap();
-    assert_eq!(config.linger(1), Duration::from_millis(200));
-    assert_eq!(config.linger(100), Duration::from_secs(5));
-    assert_eq!(config.linger(100_000), Duration::from_secs(30));
-}
-
-#[test]
 fn a_plugin_has_its_settings_from_its_folder() {
     let folder = tempfile::tempdir().unwrap();
     fs::create_dir(folder.path().join("orders")).unwrap();
@@ -248,4 +240,11 @@ plugin.toml:8:1: rollout.max_cost: not between 1 and 1000";
     assert_eq!(problems, expected);
     assert!(parse("promote = 'by-hand'").unwrap_err().to_string().contains("has a meaning for mode = \"shadow\""));
     assert!(parse("max_cost = nan").unwrap_err().to_string().contains("not between 1 and 1000"));
+}
+
+#[test]
+fn memory_is_limited_to_what_is_said_or_to_a_part_of_the_machines() {
+    let of = |text: &str| read(&format!("{text}\n[kafka]\nbrokers = 'x:1'"), &[], &[]).unwrap().memory_bytes;
+    assert_eq!(of("memory_mib = 512"), 512 << 20);
+    assert!(of("") > 64 << 20);
 }

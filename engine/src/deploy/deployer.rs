@@ -104,6 +104,7 @@ impl Deployer {
             ordering,
             around,
         };
+        deployer.around.share(&deployer.default);
         deployer.around.tenants.set(deployer.default.clone());
         let mut folder = Folder::new(&config.plugins);
         let files = deployer.read_all(&mut folder);

@@ -101,7 +101,7 @@ impl Deployer {
                 Ok(current.clone())
             } else {
                 let (file, id) = (current.file.clone(), target.clone());
-                match loader.run(move || former(&around, &file, &id)).await {
+                match loader.run(&from.file.tenant.name, move || former(&around, &file, &id)).await {
                     Some(version) => Ok(Arc::new(version)),
                     None => refused(format!("version {target} can't be had any more, see the log")),
                 }

@@ -39,10 +39,10 @@ impl Deployer {
         let incumbent = reference(versions);
         let kept = self.kept_now(key, &incumbent);
         let (world, host, loader) = (self.world(), self.around.host.clone(), self.loader.clone());
-        let seen = files.seen;
+        let (seen, of) = (files.seen, key.tenant.clone());
         self.spawn(key, async move {
             let read = seen.elapsed();
-            let built = loader.run(move || build(&host, file, &files.wasm)).await;
+            let built = loader.run(&of, move || build(&host, file, &files.wasm)).await;
             let version = match built {
                 Ok(version) => Arc::new(version),
                 Err(refusal) => return Outcome::Refused(Box::new(refusal)),
@@ -63,9 +63,9 @@ impl Deployer {
     pub(super) fn prepare_first(&mut self, key: &PluginKey, files: Arc<Files>) {
         let (around, tenant, world) = (self.around.clone(), self.tenant(key), self.world());
         let (standing, kept) = (self.known.entry(key.clone()).or_default().standing.clone(), self.kept(key));
-        let loader = self.loader.clone();
+        let (loader, of) = (self.loader.clone(), key.tenant.clone());
         self.spawn(key, async move {
-            let first = loader.run(move || first(&around, &files, tenant, &standing, &kept)).await;
+            let first = loader.run(&of, move || first(&around, &files, tenant, &standing, &kept)).await;
             let begins = first.newcomer.as_ref().map(|(newcomer, _)| newcomer).or(first.current.as_ref());
             if let Some(version) = begins.cloned() {
                 match fit(&world, &version, None).await {

@@ -13,6 +13,7 @@ use super::deployer::Deployer;
 use super::folder::TenantFiles;
 use super::prepare::{Cause, Refusal};
 use crate::config::{Problems, TENANT_FILE, Tenant, alone, parse_tenant};
+use crate::cpu::Share;
 use crate::offsets::{DEFAULT_TENANT, PluginKey};
 
 impl Deployer {
@@ -61,6 +62,8 @@ impl Deployer {
             Ok(tenant) => {
                 let same = tenants.get(name).is_some_and(|before| *before == tenant);
                 tracing::info!(tenant = name, database = tenant.database, same, "tenant.toml was read");
+                self.around.share(&tenant);
+                self.loader.share(name, Share { weight: tenant.weight, cap: None });
                 tenants.set(Arc::new(tenant));
                 if same {
                     return false; // what stood between was a mistake, with which nothing ran

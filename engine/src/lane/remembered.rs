@@ -68,7 +68,7 @@ impl Lane {
             state.open_disk().and_then(|()| state.clean_disk()).map_err(TransformError::from)?;
             Ok(state)
         };
-        let state = self.around.cpu.run(read).await?;
+        let state = self.around.cpu.run(&self.id.tenant, read).await?;
         let (bytes, on_disk, ms) = (state.bytes(), state.disk_bytes(), began.elapsed().as_millis());
         tracing::info!(lane = %self.id, bytes, on_disk, ms, "what the plugin remembers was read");
         Ok(state)

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::{Ahead, Lane};
 use crate::batch::RawBatch;
+use crate::cpu::Of;
 use crate::deploy::difference::Made;
 use crate::deploy::shadow::{MOST_STATE_BYTES, Shadow, ShadowLane};
 use crate::registry::Schemas;
@@ -36,6 +37,7 @@ impl Lane {
     pub(super) async fn look_beside(&self, beside: &mut Beside, ahead: &mut Ahead) {
         let shadow = self.versions.shadow().filter(|shadow| shadow.follows() && shadow.version.is_for(&self.id));
         let Some(shadow) = shadow else { return beside.0 = None };
+        self.around.cpu.charge(&self.id.tenant, Of::Shadow, shadow.spent());
         if beside.0.as_ref().is_none_or(|(known, _)| !Arc::ptr_eq(known, &shadow)) {
             let lane = self.copied_for(&shadow, ahead).await;
             beside.0 = Some((shadow, lane));
@@ -68,7 +70,7 @@ impl Lane {
             let kept = (!state.tables().is_empty()).then(|| state.snapshot());
             (shadow.begin(&lane, kept.as_deref(), watermark_ms), state)
         };
-        let (lane, state) = self.around.cpu.run(copy).await;
+        let (lane, state) = self.around.cpu.run(&self.id.tenant, copy).await;
         ahead.state = state;
         lane
     }

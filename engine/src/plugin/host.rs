@@ -19,6 +19,7 @@ use super::loaded::Loaded;
 use super::sandbox::{CORE_INSTANCES, MEMORIES, Sandbox, TABLE_ELEMENTS, TABLES};
 use super::ticker::Ticker;
 use super::{Fault, call, emit, keyed};
+use crate::memory::Memory;
 
 /// Memory of a slot that stays with the host between two instances. It covers the working set of batches of about
 /// 8,192 rows; what is above is given back and costs page faults next time.
@@ -62,6 +63,8 @@ pub(super) struct Shared {
     pub(super) compiler: Compiler,
     pub(super) compiled: Option<CompiledCode>,
     pub(super) loaded: Loaded,
+    /// Where guests' memory is booked.
+    pub(super) memory: Memory,
     /// Instances that live.
     instances: AtomicU32,
     _ticker: Ticker,
@@ -93,13 +96,32 @@ impl Host {
     /// # Errors
     /// As [`Self::new`].
     pub fn with(settings: HostSettings, compiler: Compiler, compiled: Option<CompiledCode>) -> Result<Self, HostError> {
+        Self::within(settings, compiler, compiled, Memory::unlimited())
+    }
+
+    /// The same, with guests whose memory is a part of this pool.
+    ///
+    /// # Errors
+    /// As [`Self::new`].
+    pub fn within(
+        settings: HostSettings,
+        compiler: Compiler,
+        compiled: Option<CompiledCode>,
+        memory: Memory,
+    ) -> Result<Self, HostError> {
         let (engine, moving) = engine(settings).map_err(HostError::Engine)?;
         let linker = linker(&engine).map_err(HostError::Engine)?;
         let ticker = Ticker::start(&engine).map_err(HostError::Ticker)?;
         let (instances, loaded) = (AtomicU32::new(0), Loaded::default());
         let shared =
-            Shared { engine, linker, moving, settings, compiler, compiled, loaded, instances, _ticker: ticker };
+            Shared { engine, linker, moving, settings, compiler, compiled, loaded, memory, instances, _ticker: ticker };
         Ok(Self { shared: Arc::new(shared) })
+    }
+
+    /// Where guests' memory is booked.
+    #[must_use]
+    pub fn memory(&self) -> &Memory {
+        &self.shared.memory
     }
 }
 

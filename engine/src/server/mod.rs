@@ -5,6 +5,7 @@ mod threads;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::extract::{Path, State};
 use axum::http::{StatusCode, header};
@@ -14,17 +15,23 @@ use axum::{Json, Router};
 use serde_json::json;
 use tokio::net::TcpListener;
 
+use crate::cpu::Cpu;
 use crate::engine::Lanes;
 use crate::lane_status::{LaneStatus, LaneView};
+use crate::memory::Memory;
 use crate::metrics::{Counts, InsertTotals, Metrics, WINDOW};
 use crate::offsets::PluginKey;
 use crate::plan::drift::Change;
 use crate::sink::ClickHouses;
-use crate::tenants::status::is_troubled;
+use crate::tenants::shares::used;
+use crate::tenants::status::{TenantStatus, is_troubled};
 use crate::verify::watch::Seen;
 
 use control::Control;
 use threads::cpu_seconds;
+
+/// What a lane waits for is said after so long: before, it is nothing but its turn.
+const LONG: Duration = Duration::from_secs(1);
 
 /// What the server shows.
 #[derive(Clone)]
@@ -35,6 +42,10 @@ pub struct Shown {
     pub metrics: Arc<Metrics>,
     /// The sinks, for their counters.
     pub clickhouses: ClickHouses,
+    /// Where transforms run, for what tenants have used.
+    pub cpu: Cpu,
+    /// What lanes hold.
+    pub memory: Memory,
     /// What an operator works on.
     pub control: Control,
 }
@@ -77,6 +88,7 @@ pub fn thread_stages(clickhouses: &ClickHouses) -> Vec<(&'static str, f64)> {
 async fn metrics(State(shown): State<Shown>) -> Response {
     let lanes = shown.lanes.all();
     shown.metrics.show_tenants(&shown.control.tenants(&lanes));
+    shown.metrics.show_use(&used(&shown.cpu, &shown.memory), &shown.memory);
     let text = shown.metrics.render(&lanes, &insert_totals(&shown.clickhouses), &thread_stages(&shown.clickhouses));
     let content_type = "application/openmetrics-text; version=1.0.0; charset=utf-8";
     ([(header::CONTENT_TYPE, content_type)], text).into_response()
@@ -105,14 +117,19 @@ fn insert_totals(clickhouses: &ClickHouses) -> InsertTotals {
 /// wants somebody's eyes is a warning; so is a tenant whose file is wrong, as others go on.
 async fn health(State(shown): State<Shown>) -> Response {
     let lanes = shown.lanes.all();
-    let tenants: Vec<_> = shown
-        .control
-        .tenants(&lanes)
-        .into_iter()
-        .map(|tenant| json!({ "tenant": tenant.tenant, "state": tenant.state, "why": tenant.why, "lanes": tenant.lanes }))
-        .collect();
+    let mut used = used(&shown.cpu, &shown.memory);
+    let tenant = |tenant: TenantStatus| {
+        let used = used.remove(&tenant.tenant).unwrap_or_default();
+        let TenantStatus { tenant, state, why, lanes, lag, .. } = tenant;
+        json!({ "tenant": tenant, "state": state, "why": why, "lanes": lanes, "lag": lag, "used": used })
+    };
+    let tenants: Vec<_> = shown.control.tenants(&lanes).into_iter().map(tenant).collect();
     let waiting: u64 = shown.clickhouses.all().iter().map(|sink| sink.stats().totals().waiting).sum();
-    answer(&shown, &lanes, |_| true, waiting, json!({ "tenants": tenants }))
+    answer(&shown, &lanes, |_| true, waiting, json!({ "tenants": tenants, "memory": memory(&shown.memory) }))
+}
+
+fn memory(memory: &Memory) -> serde_json::Value {
+    json!({ "held_bytes": memory.held(), "limit_bytes": memory.limit() })
 }
 
 /// The same of one tenant alone: 503 also where its file was never right, so that nothing of it runs.
@@ -124,7 +141,9 @@ async fn health_of(State(shown): State<Shown>, Path(name): Path<String>) -> Resp
     };
     let sink = shown.control.tenants.get(&name).and_then(|tenant| shown.clickhouses.of(&tenant).ok());
     let waiting = sink.map_or(0, |sink| sink.stats().totals().waiting);
-    let mut response = answer(&shown, &lanes, |of| of == name, waiting, json!({ "tenant": tenant }));
+    let used = used(&shown.cpu, &shown.memory).remove(&name).unwrap_or_default();
+    let body = json!({ "tenant": tenant, "used": used });
+    let mut response = answer(&shown, &lanes, |of| of == name, waiting, body);
     if tenant.is_troubled() {
         *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
     }
@@ -138,9 +157,10 @@ fn answer(
     waiting: u64,
     mut body: serde_json::Value,
 ) -> Response {
-    let views: Vec<_> = lanes.iter().map(|lane| (lane.id.to_string(), lane.view())).collect();
-    let troubled = views.iter().any(|(_, view)| is_troubled(&view.state, view.trouble.as_deref()));
-    let lane = |(id, view): &(String, LaneView)| {
+    let waits = |lane: &LaneStatus| lane.waits().filter(|(_, time)| *time >= LONG).map(|(what, _)| what.as_str());
+    let views: Vec<_> = lanes.iter().map(|lane| (lane.id.to_string(), lane.view(), waits(lane))).collect();
+    let troubled = views.iter().any(|(_, view, _)| is_troubled(&view.state, view.trouble.as_deref()));
+    let lane = |(id, view, waits): &(String, LaneView, Option<&str>)| {
         json!({
             "lane": id,
             "state": view.state.as_str(),
@@ -149,6 +169,7 @@ fn answer(
             "committed": view.committed,
             "end": view.lag.map(|lag| lag.end),
             "in_flight": view.in_flight,
+            "waits": waits,
         })
     };
     let healthy = !troubled && waiting == 0;

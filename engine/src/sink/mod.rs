@@ -18,6 +18,7 @@ mod simulated;
 use futures::future::BoxFuture;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::batch::Block;
 use crate::config::Tenant;
@@ -27,6 +28,7 @@ use crate::table::Table;
 
 pub use bronze::{bronze_block, bronze_table};
 pub use claim::Claim;
+pub(crate) use clickhouse::server::INSERTS_PER_SECOND;
 pub use clickhouse::{
     Audited, Backoff, Cause, ClickHouse, ClickHouseSettings, ClickHouses, Comparable, Compression, EpochSide, Group,
     NamedRows, Password, RowsFrom, SeenEpoch, SeenReplay, SinkStats, SinkTotals, Stranger, TablePlan,
@@ -57,6 +59,8 @@ pub struct Inserted {
     pub bytes: usize,
     /// Attempts, the successful one included.
     pub attempts: u32,
+    /// CPU time of writing it into requests.
+    pub encoding: Duration,
 }
 
 /// Where blocks go.
@@ -92,6 +96,14 @@ pub trait Sink: Send + Sync {
     /// or that leaves open whether the rows are in, for as long as it takes: only an answer that repeating can't change
     /// is an error. Cancel safe.
     fn insert<'a>(&'a self, send: &'a Sending) -> BoxFuture<'a, Result<Inserted, SinkError>>;
+
+    /// How long a lane should gather rows for one insert, at least, as many lanes share the server.
+    fn linger(&self, _: &LaneId) -> Duration {
+        Duration::ZERO
+    }
+
+    /// Sets a tenant's part of what the server takes, and the inserts a second that it may make at most.
+    fn share(&self, _tenant: &str, _weight: u32, _inserts_per_second: Option<u32>) {}
 }
 
 /// Which sink a tenant's rows go to.

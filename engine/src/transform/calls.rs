@@ -269,7 +269,7 @@ impl Plan<'_> {
                 }
                 // A chunk that is shorter than when it was planned is seen by the input digest; here it must not panic.
                 let Range { start, end } = within(call, rows.num_rows());
-                let answer = caller.call(&rows.slice(start, end - start)).map_err(CallError::Replay)?;
+                let answer = caller.call(&rows.slice(start, end - start)).map_err(again)?;
                 Ok(Answered { call, answer })
             })
             .collect()
@@ -283,10 +283,12 @@ fn expire_again(caller: &mut impl Caller, due: &[Due], call: Call) -> Result<Ans
     }
     let none = Due::default();
     let due = due.get(call.chunk as usize).unwrap_or(&none);
-    caller.expire(&due.slice(within(call, due.len()))).map_err(|fault| match guilty(fault) {
-        Ok(fault) => CallError::Replay(fault),
-        Err(error) => error,
-    })
+    caller.expire(&due.slice(within(call, due.len()))).map_err(again)
+}
+
+/// What a fault of a call means that succeeded before.
+fn again(fault: Fault) -> CallError {
+    guilty(fault).map_or_else(|error| error, CallError::Replay)
 }
 
 /// The rows of a call, of so many that there are.

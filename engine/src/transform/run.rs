@@ -12,6 +12,7 @@ use super::assemble::{CallInput, assemble, without_messages};
 use super::calls::{Answered, Caller, Calls, MAX_POISON};
 use super::{CHUNK_MESSAGES, Epoch, Tally, Transform, TransformError, Transformed};
 use crate::batch::{Block, Decoded, Message, RawBatch, Reject, Stage};
+use crate::cpu::checkpoint;
 use crate::decode::Decoder;
 use crate::digest::digest;
 use crate::journal::{Call, Expired, Intent, PlannedBlock, Poison};
@@ -124,6 +125,7 @@ impl<'a> Run<'a> {
             decoder.set_registry(answers);
         }
         for (chunk, messages) in (0_u32..).zip(self.raw.messages.chunks(CHUNK_MESSAGES)) {
+            checkpoint();
             let decoded = self.tally.times.decode.of(|| decoder.decode(messages));
             self.account_for(&decoded);
             self.tally.rows.nulls_of(&decoded);

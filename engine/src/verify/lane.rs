@@ -113,7 +113,7 @@ impl<'a> Lane<'a> {
             let settings = then.settings().writing_where(&here, then.plugin().map(Plugin::description));
             Ok::<_, ArtifactError>(Transform::build(&host, settings, then.plugin().map(|it| it.bytes().clone()))?)
         };
-        let rebuilt = self.audit.cpu.run(rebuild).await;
+        let rebuilt = self.audit.cpu.run(&self.subject.id.tenant, rebuild).await;
         let short: String = digests.0.chars().take(12).collect();
         let made_by = match rebuilt {
             // It only wrote elsewhere: its tables were shadows once, or were renamed since.
@@ -204,7 +204,7 @@ impl<'a> Lane<'a> {
         let epoch = Epoch { generation, number, clock_ms: stamp.clock_ms, watermark_ms: None };
         let (transform, id) = (transform.clone(), self.subject.id.clone());
         let run = move || transform.run(&id, &part, &schemas, epoch, &mut State::default());
-        let made = self.audit.cpu.run(run).await?;
+        let made = self.audit.cpu.run(&self.subject.id.tenant, run).await?;
         Ok(made.blocks.into_iter().map(|block| (block.table.quoted(), block.batches)).collect())
     }
 

@@ -14,6 +14,7 @@ use engine::deploy::{Plugins, Version, Versions};
 use engine::engine::{Engine, EngineError, Lanes};
 use engine::journal::{Intent, Position, SimulatedDisk};
 use engine::lane::{MAX_RECOVERIES, Surroundings};
+use engine::memory::Memory;
 use engine::metrics::Metrics;
 use engine::offsets::{LaneId, TopicPartition};
 use engine::plugin::{Host, HostSettings};
@@ -280,6 +281,7 @@ impl World {
             registry: None,
             host: HOST.clone(),
             cpu: Cpu::in_place(),
+            memory: Memory::unlimited(),
             clock: Arc::new(self.clock.clone()),
             recoveries: Arc::new(Semaphore::new(MAX_RECOVERIES)),
         };
@@ -297,6 +299,7 @@ impl World {
             listen: None,
             batch: self.batch,
             inserts_per_second: 20,
+            memory_bytes: usize::MAX,
             until_idle: self.until_idle,
         }
     }

@@ -10,6 +10,7 @@
 //! ```text
 //! insert (a block) ──► encode (Arrow stream) ──► http (one request) ──► trouble (what it means) ──► retry (again, or the error)
 //!   └─ fence (whose lane is it), marks (does the table remember), rows that are there
+//! server (what all share who insert into it) ──► when, and how many at a time
 //! audit (rows beside rows made again), select (questions)
 //! types, expression ──► ddl (statements) ──► existing (what is there, does it fit) ──► prepare (make it so)
 //! ```
@@ -26,6 +27,7 @@ mod marks;
 mod pool;
 mod prepare;
 mod retry;
+pub(crate) mod server;
 mod select;
 mod stats;
 mod storage;
@@ -45,6 +47,7 @@ use tokio::sync::Mutex;
 use self::http::{Clients, Http};
 use self::marks::Known;
 use self::retry::Patience;
+use self::server::{INSERTS_PER_SECOND, Server};
 use super::{Claim, Guarantee, Inserted, Sending, Sink, SinkError};
 use crate::journal::Owner;
 use crate::offsets::LaneId;
@@ -134,6 +137,7 @@ impl ClickHouseSettings {
 #[derive(Debug)]
 pub struct ClickHouse {
     http: Http,
+    server: Arc<Server>,
     patience: Patience,
     stats: SinkStats,
     compression: Compression,
@@ -182,13 +186,14 @@ impl ClickHouse {
     /// [`SinkError::Denied`] if the settings can't be those of a server.
     #[expect(clippy::needless_pass_by_value, reason = "settings hold a password: they end here")]
     pub fn new(settings: ClickHouseSettings) -> Result<Self, SinkError> {
-        Self::by(&mut Clients::default(), &settings)
+        Self::by(&mut Clients::default(), Arc::new(Server::new(INSERTS_PER_SECOND)), &settings)
     }
 
-    /// A sink that shares connections with others.
-    fn by(clients: &mut Clients, settings: &ClickHouseSettings) -> Result<Self, SinkError> {
+    /// A sink that shares connections and a server with others.
+    fn by(clients: &mut Clients, server: Arc<Server>, settings: &ClickHouseSettings) -> Result<Self, SinkError> {
         Ok(Self {
             http: Http::new(clients, settings)?,
+            server,
             patience: Patience::new(settings.backoff),
             stats: SinkStats::default(),
             compression: settings.compression,
@@ -237,5 +242,13 @@ impl Sink for ClickHouse {
 
     fn insert<'a>(&'a self, send: &'a Sending) -> BoxFuture<'a, Result<Inserted, SinkError>> {
         self.insert_block(send).boxed()
+    }
+
+    fn linger(&self, lane: &LaneId) -> Duration {
+        self.server.pace.linger(lane)
+    }
+
+    fn share(&self, tenant: &str, weight: u32, inserts_per_second: Option<u32>) {
+        self.server.share(tenant, weight, inserts_per_second);
     }
 }
