@@ -5,6 +5,7 @@ mod crashes;
 mod failing;
 mod halts;
 mod outages;
+mod pauses;
 mod plugins;
 mod remembering;
 mod soak;

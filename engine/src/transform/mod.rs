@@ -243,7 +243,8 @@ impl Transform {
         let work = match (&settings.kind, wasm) {
             (Kind::Bronze { table }, _) => Work::Bronze { table: Arc::new(bronze_table(&settings.database, table)) },
             (Kind::Plugin, Some(wasm)) => {
-                let plugin = host.load(wasm)?.of(&settings.tenant, &settings.name);
+                let plugin = host.load(wasm)?;
+                let plugin = plugin.of(&settings.tenant, &settings.name).logging(settings.limits.log_lines_per_second);
                 let tables = settings.tables(plugin.description())?;
                 let outputs = plugin.description().outputs.clone().into();
                 settings.parameters(plugin.description())?;

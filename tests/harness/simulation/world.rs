@@ -90,6 +90,8 @@ pub struct World {
     pub until_idle: bool,
     /// How often the plugin may fail, and what becomes of its lanes then: of the next start or reload.
     pub failure: Failure,
+    /// Who is paused, whatever process runs.
+    pub tenants: Tenants,
     pub(super) violations: Arc<Mutex<Vec<String>>>,
     pub(super) transform: Transform,
     /// A newcomer that the next start has on trial.
@@ -138,6 +140,7 @@ impl World {
             batch: BatchLimits { max_messages: 5, max_bytes: 1 << 20, linger: Duration::from_millis(20) },
             until_idle: true,
             failure: Failure::default(),
+            tenants: Tenants::default(),
             violations: Arc::default(),
             transform: bronze("rows"),
             on_trial: None,
@@ -275,7 +278,7 @@ impl World {
         let around = Surroundings {
             source: Arc::new(self.topics.open(process.clone())),
             sinks: Arc::new(OneSink(Arc::new(self.tables.open(process.clone())))),
-            tenants: Tenants::default(),
+            tenants: self.tenants.clone(),
             journal: Arc::new(self.disk.open(process.clone())),
             artifacts: Artifacts::open(self.data.path()).expect("a temporary folder"),
             registry: None,
