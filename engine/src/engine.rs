@@ -4,12 +4,14 @@
 //! stops by an error is run again or left stopped as [`crate::disposition`] says; it never takes another with it. Plugins
 //! come, go and change while it runs: lanes begin and end with them.
 
+mod discovery;
 mod keeper;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use futures::future::join_all;
 use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval, timeout};
 
@@ -25,6 +27,7 @@ use crate::plan::drift::Drift;
 use crate::source::Found;
 use crate::stop::{Stop, Stopper, stop};
 use crate::table::TableKind;
+use discovery::Discovered;
 use keeper::Keeper;
 
 /// How often new topics and partitions are looked for.
@@ -190,8 +193,15 @@ impl Engine {
     async fn discover(&mut self) -> bool {
         let mut complete = true;
         let mut new = Vec::new();
-        for versions in self.plugins.all() {
-            let found = self.around.source.discover(&versions.topics()).await;
+        let plugins = self.plugins.all();
+        let all = Discovered::of_all(&*self.around.source, &plugins).await;
+        for versions in plugins {
+            let topics = versions.topics();
+            // What keeps all of them from being listed may be one tenant's topic, which it may not describe.
+            let found = match &all {
+                Ok(all) => Ok(all.named(&topics)),
+                Err(_) => Discovered::of(&*self.around.source, &topics).await.map(|own| own.named(&topics)),
+            };
             let key = PluginKey::new(versions.tenant(), versions.name());
             self.lanes.listed(key, found.as_ref().map(drop).map_err(|error| in_words(error)));
             match found {
@@ -247,11 +257,12 @@ impl Engine {
             *count = (*count).max(place.found.partition.partition + 1);
         }
         let mut unnoted = Vec::new();
-        for (topic, (versions, count)) in counts {
-            if self.partitions.get(&topic).is_some_and(|known| *known >= count) {
-                continue;
-            }
-            match self.around.journal.partitions(&topic, count).await {
+        counts.retain(|topic, (_, count)| self.partitions.get(topic).is_none_or(|known| known < count));
+        // At once: the journal writes what comes together with one sync.
+        let journal = &self.around.journal;
+        let noted = join_all(counts.iter().map(|(topic, (_, count))| journal.partitions(topic, *count))).await;
+        for ((topic, (versions, count)), noted) in counts.into_iter().zip(noted) {
+            match noted {
                 Ok(raised) => {
                     if let Some(raised) = raised {
                         self.partitions_raised(&versions.current(), &topic, raised);
