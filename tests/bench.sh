@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
 # The benchmark, in release builds; figures are written into bench.json, in place of those of the same names.
 #   tests/bench.sh                      all parts but the last three, one after the other
-#   tests/bench.sh PART [ARGUMENT…]     one of decode, state, disk, border, remember, restart, events, reload, tenants, neighbours; arguments go to it (--help)
+#   tests/bench.sh PART [ARGUMENT…]     one of decode, state, disk, border, poison, remember, restart, events, reload, tenants, neighbours; arguments go to it (--help)
 set -euo pipefail
 cd "$(dirname "$0")/.."
-parts=(decode state disk border remember restart events)
+parts=(decode state disk border poison remember restart events)
 if [ $# -gt 0 ]; then parts=("$1"); shift; fi
 
 tests/stack/packages.sh build java
@@ -39,6 +39,11 @@ border() { # beside arrow-udf, which brings its own Arrow and wasmtime
   (cd tests/bench/arrow-udf && CARGO_TARGET_DIR=$target/arrow-udf cargo build --release --locked -p arrow-udf-host)
   "$bench" border --plugins "$plugins" --out "$out" --arrow-udf "$target/arrow-udf/release/arrow-udf-host" \
     "$target/arrow-udf/wasm32-unknown-unknown/plugin/arrow_udf_guest.wasm" "$@"
+}
+
+poison() {
+  wasm=$target/plugins wasm_build . bench-poison
+  "$bench" poison --plugins "$plugins" --out "$out" "$@"
 }
 
 remember() {
@@ -113,7 +118,7 @@ events() {
 
 for part in "${parts[@]}"; do
   case $part in
-    decode | state | disk | border | remember | restart | events | reload | tenants | neighbours) ;;
+    decode | state | disk | border | poison | remember | restart | events | reload | tenants | neighbours) ;;
     *) echo "bench: there is no part $part" >&2; exit 2 ;;
   esac
 done

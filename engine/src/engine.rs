@@ -4,6 +4,7 @@
 //! stops by an error is run again or left stopped as [`crate::disposition`] says; it never takes another with it. Plugins
 //! come, go and change while it runs: lanes begin and end with them.
 
+mod discovery;
 mod keeper;
 mod unclaimed;
 
@@ -11,6 +12,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use futures::future::join_all;
 use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval, timeout};
 
@@ -26,6 +28,7 @@ use crate::plan::drift::Drift;
 use crate::source::Found;
 use crate::stop::{Stop, Stopper, stop};
 use crate::table::TableKind;
+use discovery::Discovered;
 use keeper::Keeper;
 use unclaimed::Strangers;
 
@@ -69,6 +72,18 @@ impl Lanes {
     #[must_use]
     pub fn drift(&self) -> &Drift {
         &self.drift
+    }
+
+    /// Whether a plugin's topics could be listed: as long as they can't, its new partitions have no lanes that would say so.
+    fn listed(&self, plugin: PluginKey, outcome: Result<(), String>) {
+        let mut warnings = self.warnings.lock().unwrap_or_else(PoisonError::into_inner);
+        match outcome {
+            Ok(()) => drop(warnings.remove(&(plugin, String::new()))),
+            Err(why) => {
+                let words = format!("the topics of plugin {plugin} can't be listed: {why}");
+                warnings.insert((plugin, String::new()), words);
+            }
+        }
     }
 
     fn warn(&self, lane: &LaneId, words: String) {
@@ -183,8 +198,18 @@ impl Engine {
         self.strangers.follow(&self.plugins, &self.around, &self.config);
         let mut complete = true;
         let mut new = Vec::new();
-        for versions in self.plugins.all() {
-            match self.around.source.discover(&versions.topics()).await {
+        let plugins = self.plugins.all();
+        let all = Discovered::of_all(&*self.around.source, &plugins).await;
+        for versions in plugins {
+            let topics = versions.topics();
+            // What keeps all of them from being listed may be one tenant's topic, which it may not describe.
+            let found = match &all {
+                Ok(all) => Ok(all.named(&topics)),
+                Err(_) => Discovered::of(&*self.around.source, &topics).await.map(|own| own.named(&topics)),
+            };
+            let key = PluginKey::new(versions.tenant(), versions.name());
+            self.lanes.listed(key, found.as_ref().map(drop).map_err(|error| in_words(error)));
+            match found {
                 Ok(found) => {
                     let own = found.into_iter().filter(|found| versions.may_read(&found.partition.topic));
                     new.extend(own.map(|found| Place::new(&versions, found)));
@@ -237,11 +262,12 @@ impl Engine {
             *count = (*count).max(place.found.partition.partition + 1);
         }
         let mut unnoted = Vec::new();
-        for (topic, (versions, count)) in counts {
-            if self.partitions.get(&topic).is_some_and(|known| *known >= count) {
-                continue;
-            }
-            match self.around.journal.partitions(&topic, count).await {
+        counts.retain(|topic, (_, count)| self.partitions.get(topic).is_none_or(|known| known < count));
+        // At once: the journal writes what comes together with one sync.
+        let journal = &self.around.journal;
+        let noted = join_all(counts.iter().map(|(topic, (_, count))| journal.partitions(topic, *count))).await;
+        for ((topic, (versions, count)), noted) in counts.into_iter().zip(noted) {
+            match noted {
                 Ok(raised) => {
                     if let Some(raised) = raised {
                         self.partitions_raised(&versions.current(), &topic, raised);
@@ -338,7 +364,7 @@ impl Engine {
     fn outcome_if_idle(&self) -> Option<Result<(), EngineError>> {
         let lanes = self.lanes.all();
         let halted = |lane: &LaneStatus| match lane.view().state {
-            LaneState::Halted { error } => Some(format!("{}: {error}", lane.id)),
+            LaneState::Halted { error } | LaneState::Failing { error } => Some(format!("{}: {error}", lane.id)),
             LaneState::Starting
             | LaneState::Recovering
             | LaneState::Running

@@ -13,6 +13,7 @@
 //! *Invariant:* a lane has one position, the journal's; each epoch begins where the one before it ended.
 //! *Invariant:* no intent is written before all earlier changes of the state are: in commits, or made again from intents.
 
+mod failing;
 mod moving;
 mod quiet;
 mod recovery;
@@ -249,12 +250,14 @@ impl Lane {
                 _ = status_tick.tick() => {
                     limits = self.limits_now();
                     let room = collecting && resolving.is_none() && in_flight.len() < MAX_IN_FLIGHT;
+                    let room = room && !self.status.breaker.parks();
                     if let Some(range) = quiet.timers(&*reader, &mut ahead, self.around.clock.now_ms(), room) {
                         resolving = Some(self.made_ready(self.no_messages(range)));
                     }
                 }
             }
-            let waiting = resolving.is_some() || collecting && quiet::is_due(&ahead);
+            let due = quiet::is_due(&ahead) && !self.status.breaker.parks();
+            let waiting = resolving.is_some() || collecting && due;
             self.status.show_progress(&*reader, in_flight.len() + usize::from(waiting));
             self.status.remembers(&ahead.state);
             remembers.resize(ahead.state.bytes());
@@ -281,7 +284,8 @@ impl Lane {
             clock_ms: self.around.clock.now_ms().max(at.clock_ms),
             watermark_ms: at.watermark_ms,
         };
-        let (transform, lane, mut state) = (self.transform(), self.id.clone(), std::mem::take(&mut ahead.state));
+        let transform = self.transform(raw.messages.len());
+        let (lane, mut state) = (self.id.clone(), std::mem::take(&mut ahead.state));
         let batch = Arc::new((raw, schemas));
         let shared = beside.share(&batch);
         let status = self.status.clone();

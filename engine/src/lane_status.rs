@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use crate::breaker::{Breaker, BreakerView};
 use crate::deploy::{Version, VersionId};
 use crate::journal::Intent;
 use crate::metrics::LaneMetrics;
@@ -25,6 +26,11 @@ pub enum LaneState {
     Running,
     /// Waiting after an error, to try again.
     Waiting {
+        /// The error in words.
+        error: String,
+    },
+    /// Stopped until its plugin is tried again: see [`LaneView::breaker`].
+    Failing {
         /// The error in words.
         error: String,
     },
@@ -51,6 +57,7 @@ impl LaneState {
             Self::Recovering => "recovering",
             Self::Running => "running",
             Self::Waiting { .. } => "waiting",
+            Self::Failing { .. } => "failing",
             Self::Paused { .. } => "paused",
             Self::Halted { .. } => "halted",
             Self::Ended => "ended",
@@ -61,7 +68,7 @@ impl LaneState {
     #[must_use]
     pub fn error(&self) -> Option<&str> {
         match self {
-            Self::Waiting { error } | Self::Halted { error } => Some(error),
+            Self::Waiting { error } | Self::Failing { error } | Self::Halted { error } => Some(error),
             Self::Paused { why } => Some(why),
             Self::Starting | Self::Recovering | Self::Running | Self::Ended => None,
         }
@@ -89,6 +96,8 @@ pub struct LaneView {
     pub state_bytes: Option<usize>,
     /// What its next epoch is made with.
     pub version: VersionId,
+    /// The breaker, where it is not closed.
+    pub breaker: Option<BreakerView>,
 }
 
 /// What an epoch waits for, as others of its tenant, or other tenants, have it.
@@ -116,6 +125,8 @@ impl Wait {
 pub struct LaneStatus {
     /// The lane's name.
     pub id: LaneId,
+    /// Whether its plugin is called.
+    pub breaker: Breaker,
     metrics: LaneMetrics,
     drift: Mutex<Looking>,
     view: Mutex<LaneView>,
@@ -149,15 +160,17 @@ impl LaneStatus {
             watermark_ms: None,
             state_bytes: None,
             version: version.id().clone(),
+            breaker: None,
         };
         let (registry, waits, uncounted) = (Mutex::default(), Mutex::default(), Mutex::default());
-        Self { id, metrics, drift: Mutex::new(looking), view: Mutex::new(view), registry, waits, uncounted }
+        let (breaker, drift, view) = (Breaker::default(), Mutex::new(looking), Mutex::new(view));
+        Self { id, breaker, metrics, drift, view, registry, waits, uncounted }
     }
 
     /// A copy of what it shows.
     #[must_use]
     pub fn view(&self) -> LaneView {
-        self.lock().clone()
+        LaneView { breaker: self.breaker.view(), ..self.lock().clone() }
     }
 
     /// Everything there is to read is committed. A lane that has halted is not idle: its messages wait.
@@ -170,6 +183,7 @@ impl LaneStatus {
             LaneState::Starting
             | LaneState::Recovering
             | LaneState::Waiting { .. }
+            | LaneState::Failing { .. }
             | LaneState::Paused { .. }
             | LaneState::Halted { .. } => false,
         }
@@ -214,6 +228,7 @@ impl LaneStatus {
 
     /// Epochs from now on are made with this version.
     pub(crate) fn runs(&self, version: &Version) {
+        self.breaker.concerns(version.id(), version.file.failure);
         let mut view = self.lock();
         view.version = version.id().clone();
         if version.transform.empty_state().tables().is_empty() {

@@ -10,6 +10,7 @@ pub use debezium_decode::input;
 pub mod table;
 pub mod cell;
 
+pub mod tls;
 pub mod source;
 pub mod registry;
 pub use debezium_decode as decode;
@@ -22,6 +23,7 @@ pub mod sink;
 pub mod lane;
 
 pub mod lane_status;
+pub mod breaker;
 pub mod disposition;
 pub mod engine;
 pub mod tenants;

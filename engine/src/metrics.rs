@@ -102,6 +102,14 @@ struct StateLabels {
 }
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct BreakerLabels {
+    tenant: String,
+    plugin: String,
+    state: String,
+    policy: String,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 struct StageLabels {
     stage: &'static str,
 }
@@ -136,6 +144,8 @@ pub struct Metrics {
     stages: Family<StageLabels, Seconds>,
     lag: Family<LaneLabels, Gauge>,
     states: Family<StateLabels, Gauge>,
+    breakers: Family<BreakerLabels, Gauge>,
+    opened: Family<LaneLabels, Counter>,
     inserts: Counter,
     insert_rows: Counter,
     insert_bytes: Counter,
@@ -203,6 +213,8 @@ impl Default for Metrics {
             stages: Family::default(),
             lag: Family::default(),
             states: Family::default(),
+            breakers: Family::default(),
+            opened: Family::default(),
             inserts: Counter::default(),
             insert_rows: Counter::default(),
             insert_bytes: Counter::default(),
@@ -272,6 +284,7 @@ impl Metrics {
 
     fn show_lanes(&self, lanes: &[Arc<LaneStatus>]) {
         self.states.clear();
+        self.breakers.clear();
         for status in lanes {
             let (id, view) = (&status.id, status.view());
             self.states.get_or_create(&StateLabels { state: view.state.as_str() }).inc();
@@ -281,6 +294,14 @@ impl Metrics {
                 topic: id.topic.clone(),
                 partition: id.partition,
             };
+            if let opened @ 1.. = status.breaker.opened() {
+                raise(&self.opened.get_or_create(&labels), opened);
+            }
+            if let Some(breaker) = view.breaker {
+                let (tenant, plugin) = (id.tenant.clone(), id.plugin.clone());
+                let labels = BreakerLabels { tenant, plugin, state: breaker.state, policy: breaker.policy };
+                self.breakers.get_or_create(&labels).inc();
+            }
             if let Some(lag) = view.lag {
                 // Where nothing is under way, there are others' messages and holes alone between the last commit and the end.
                 let at_end = view.in_flight == 0 && lag.position >= lag.end;
@@ -392,6 +413,9 @@ impl Metrics {
         registry.register_with_unit("stage_cpu", "CPU time of the stages", Unit::Seconds, self.stages.clone());
         registry.register("lag", "Messages at the source that are not committed yet", self.lag.clone());
         registry.register("lanes", "Lanes by state", self.states.clone());
+        let help = "Lanes that do not call their plugin (open) or try it (half_open), as it failed on too much";
+        registry.register("breakers", help, self.breakers.clone());
+        registry.register("breaker_opened", "How often a lane's plugin failed on too much", self.opened.clone());
         registry.register("inserts", "Blocks inserted", self.inserts.clone());
         registry.register("insert_rows", "Rows of those blocks", self.insert_rows.clone());
         registry.register_with_unit("insert", "Bytes of those blocks", Unit::Bytes, self.insert_bytes.clone());

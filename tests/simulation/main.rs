@@ -2,8 +2,10 @@
 
 mod changes;
 mod crashes;
+mod failing;
 mod halts;
 mod outages;
+mod pauses;
 mod plugins;
 mod remembering;
 mod shared;

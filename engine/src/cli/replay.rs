@@ -390,7 +390,7 @@ fn progress(lanes: &Lanes, ends: &BTreeMap<LaneId, i64>) -> Result<bool, String>
     let mut there = 0;
     for status in lanes.all() {
         let view = status.view();
-        if let LaneState::Halted { error } = &view.state {
+        if let LaneState::Halted { error } | LaneState::Failing { error } = &view.state {
             return Err(format!("lane {}: {error}", status.id));
         }
         let Some(end) = ends.get(&status.id) else { continue };

@@ -8,9 +8,11 @@ use super::paint::Paint;
 use super::run::engine_runtime;
 use super::table::{harmless, table};
 use super::{difference, mistaken};
+use crate::breaker::BreakerView;
 use crate::cell;
+use crate::config::FailurePolicy;
 use crate::deploy::shadow::ShadowView;
-use crate::deploy::status::{FiguresStatus, FolderState, PluginStatus, Refusal, TrialStatus};
+use crate::deploy::status::{FiguresStatus, FolderState, LaneVersion, PluginStatus, Refusal, TrialStatus};
 use crate::disposition::in_words;
 use crate::offsets::PluginKey;
 
@@ -93,7 +95,8 @@ pub(super) fn named(says: &str, id: &str) -> String {
 }
 
 fn has_news(plugin: &PluginStatus) -> bool {
-    plugin.trial.is_some() || plugin.shadow.is_some() || plugin.folder.state != FolderState::Running
+    let broken = plugin.lanes.iter().any(|lane| lane.breaker.is_some());
+    broken || plugin.trial.is_some() || plugin.shadow.is_some() || plugin.folder.state != FolderState::Running
 }
 
 /// What there is to say of a plugin, in lines.
@@ -113,11 +116,25 @@ pub(super) fn details(plugin: &PluginStatus, paint: Paint) -> Vec<String> {
         FolderState::Refused => Some(paint.red(&format!("the version in its folder is refused: {why}"))),
         FolderState::Withdrawn => Some(paint.red(&format!("the version in its folder was taken back: {why}"))),
     });
+    lines.extend(plugin.lanes.iter().filter_map(|lane| breaker_line(lane, paint)));
     let refusal = |Refusal { at_ms, version, what, reason }: &Refusal| {
         format!("{}  {version} was {}: {}", cell::utc(*at_ms), what.as_str(), harmless(reason))
     };
     lines.extend(plugin.refused.iter().map(refusal));
     lines
+}
+
+/// What a lane does whose plugin fails on too much.
+fn breaker_line(lane: &LaneVersion, paint: Paint) -> Option<String> {
+    let BreakerView { state, policy, why, open_seconds, next_probe_seconds } = lane.breaker.as_ref()?;
+    let does = if policy == FailurePolicy::Park.as_str() { "parks its messages" } else { "is paused" };
+    let next = match state.as_str() {
+        "half_open" => "it is tried now".to_owned(),
+        _ => format!("it is tried in {next_probe_seconds:.0} s"),
+    };
+    let (topic, partition, why) = (&lane.topic, lane.partition, harmless(why));
+    let line = format!("{topic}/{partition} {does}: the plugin has failed for {open_seconds:.0} s, {next}: {why}");
+    Some(paint.red(&line))
 }
 
 fn trial_lines(trial: &TrialStatus) -> Vec<String> {

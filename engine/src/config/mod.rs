@@ -1,9 +1,12 @@
 //! Settings: `engine.toml`, the environment and flags (flags win), one `tenant.toml` for each tenant, and one `plugin.toml`
 //! for each plugin. Read once, unknown keys refused, all mistakes reported at once with their places.
 
+mod connection;
 mod engine_file;
+mod failure;
 mod folders;
 mod given;
+mod kafka;
 mod partitions;
 mod plugin_file;
 mod problem;
@@ -11,9 +14,14 @@ mod rollout;
 mod tenant_file;
 
 pub use engine_file::{Config, Input, Overlay};
+<<<<<<< HEAD
 pub use folders::{
     Declared, Layout, TenantFolder, UNCLAIMED, alone, folders, read_plugin_of, read_plugins, read_tenant,
 };
+=======
+pub use failure::{Failure, FailurePolicy, MAX_FAILURES};
+pub use folders::{Declared, Layout, TenantFolder, alone, folders, read_plugin_of, read_plugins, read_tenant};
+>>>>>>> main
 pub use partitions::Partitions;
 pub use plugin_file::{PluginFile, artifact_of, parse_plugin, read_plugin};
 pub use problem::{Place, Problem, Problems};

@@ -10,6 +10,7 @@
 //! decimals = "precise"                 # or "string": decimal.handling.mode, for messages without schema
 //! placeholder = "__debezium_unavailable_value"  # the connector's unavailable.value.placeholder
 //! dead_letters = "dead_letters"        # the table for messages that were set aside
+//! sha256 = "9f86d081…"                  # the only plugin.wasm that may run here, by its SHA-256 in hex; by default any may
 //! plugin_column = true                 # each row says which plugin made it, in a column _plugin; by default none does
 //! [tables]                             # other names for the plugin's tables
 //! orders = "silver_orders"
@@ -28,6 +29,9 @@
 //! output_mib = 64
 //! state_mib = 1024                     # memory for what the plugin remembers, for each partition
 //! state_disk_mib = 65536               # disk for what memory has no room for; 0: none
+//! [failure]                            # when the plugin fails on more than single rows
+//! policy = "pause"                     # rows wait in Kafka; or "park": they become dead letters, and the lane goes on
+//! max_failures = 64                    # on so many rows of an epoch it may fail: see `crate::breaker`
 //! [rollout]                            # how a new version takes over, while the engine runs
 //! mode = "replace"                     # or "shadow", "canary"
 //! share = 0.1                          # of the partitions, for a canary
@@ -42,7 +46,12 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+<<<<<<< HEAD
 use super::folders::{UNCLAIMED, name_of};
+=======
+use super::failure::{Failure, failure};
+use super::folders::name_of;
+>>>>>>> main
 use super::given::Settings;
 use super::partitions::Partitions;
 use super::problem::{Place, Problems};
@@ -72,12 +81,16 @@ pub struct PluginFile {
     pub topics: Vec<String>,
     /// Where a lane begins that has never run.
     pub start: Start,
+    /// SHA-256 of the only artifact that may run, in lower-case hex.
+    pub sha256: Option<String>,
     /// Which partitions of its topics are this engine's.
     pub partitions: Partitions,
     /// What decides its output.
     pub settings: TransformSettings,
     /// How a new version of it takes over.
     pub rollout: Rollout,
+    /// What becomes of its lanes when it is broken.
+    pub failure: Failure,
     /// Where the settings stand that only the plugin can judge: by key, such as `parameters.rate`.
     pub places: BTreeMap<String, Place>,
 }
@@ -187,6 +200,7 @@ fn plugin_of(folder: &Path, mut given: Settings, tenant: &Arc<Tenant>) -> Result
     if let Some((table, _)) = given.text("dead_letters") {
         settings.dead_letters = table;
     }
+    let sha256 = sha256(&mut given, &settings.kind);
     plugin_column(&mut given, &mut settings);
     let places: BTreeMap<_, _> =
         ["tables.", "parameters.", "event_time."].into_iter().flat_map(|prefix| given.places(prefix)).collect();
@@ -211,9 +225,10 @@ fn plugin_of(folder: &Path, mut given: Settings, tenant: &Arc<Tenant>) -> Result
         let places = place_of_tables.into_iter().chain(places.iter().map(|(key, place)| (key.as_str(), place.clone())));
         own_tables(&mut given, &settings, places);
     }
-    let rollout = rollout(&mut given);
+    let (rollout, failure) = (rollout(&mut given), failure(&mut given));
     let (folder, start, tenant) = (folder.to_owned(), start.unwrap_or(Start::Earliest), tenant.clone());
-    let file = PluginFile { tenant, folder, artifact, topics, start, partitions, settings, rollout, places };
+    let file =
+        PluginFile { tenant, folder, artifact, topics, start, sha256, partitions, settings, rollout, failure, places };
     given.finish().none(file)
 }
 
@@ -263,6 +278,20 @@ fn policies(given: &mut Settings, key: &str) -> BTreeMap<Case, Policy> {
         Some((case, given.choice(&format!("{key}.{}", case.as_str()), &choices)?))
     };
     Case::ALL.into_iter().filter_map(policy).collect()
+}
+
+/// The digest that an artifact must have.
+fn sha256(given: &mut Settings, kind: &Kind) -> Option<String> {
+    let (digest, place) = given.text("sha256")?;
+    let wrong = if *kind != Kind::Plugin {
+        "there is no plugin that it could be of"
+    } else if digest.len() != 64 || !digest.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+        "not 64 hexadecimal digits, as sha256sum plugin.wasm prints them"
+    } else {
+        return Some(digest.to_ascii_lowercase());
+    };
+    given.problems.add(place, format!("sha256: {wrong}"), None);
+    None
 }
 
 /// Whether rows say which plugin made them, where there is one.

@@ -9,6 +9,9 @@
 //! user = "acme"                        # by default the engine's user and password
 //! password_file = "/run/secrets/acme"  # or
 //! password_env = "ACME_PASSWORD"       # the name of an environment variable; never the password itself
+//! ca = "authority.pem"                 # whom to trust beside the system's authorities; paths begin at this file's folder
+//! certificate = "acme.pem"             # who the tenant is, with
+//! key = "acme.key"                     # its PKCS #8 key; the engine's own are shown to the engine's server alone
 //! [select]                             # in place of prefix: the rows of shared topics that are the tenant's
 //! column = "tenant_id"                 # by a column of the row, or
 //! header = "tenant"                    # by a header of the message
@@ -21,7 +24,7 @@
 //! state_disk_mib = 1024
 //! cpu_share = 0.25                     # of the engine's cores, at most
 //! inserts_per_second = 5
-//! log_lines_per_second = 20
+//! log_lines_per_second = 20            # of each of its plugins, in the long run
 //! [labels]                             # on the metric engine_tenant_info
 //! team = "payments"
 //! ```
@@ -32,12 +35,14 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use super::connection::{address, tls};
 use super::given::Settings;
 use super::problem::{Place, Problem, Problems};
 use crate::input::{SelectBy, Selection};
 use crate::offsets::DEFAULT_TENANT;
 use crate::sink::{ClickHouseSettings, Password};
 use crate::source::names_topic;
+use crate::tls::Tls;
 use crate::transform::SandboxLimits;
 
 /// What makes a folder a tenant's.
@@ -96,7 +101,7 @@ pub struct TenantLimits {
     pub cpu_share: Option<f64>,
     /// Inserts a second: of all its plugins together.
     pub inserts_per_second: Option<u32>,
-    /// Lines that its plugins log in a second, all together.
+    /// Lines that each of its plugins logs in a second in the long run.
     pub log_lines_per_second: Option<u32>,
 }
 
@@ -210,7 +215,8 @@ fn database(given: &mut Settings, name: &str) -> String {
 /// The engine's own password goes to the engine's own server alone, and to nobody else's user.
 fn clickhouse(given: &mut Settings, folder: &Path, engines: &ClickHouseSettings) -> ClickHouseSettings {
     let place_of_url = given.place("clickhouse.url");
-    let url = given.text("clickhouse.url").map(|(url, _)| url);
+    let url = address(given, "clickhouse.url");
+    let tls = tls(given, "clickhouse", folder);
     let user = given.text("clickhouse.user").map(|(user, _)| user);
     let password_places = ["clickhouse.password_file", "clickhouse.password_env"].map(|key| given.place(key));
     let password = password(given, folder);
@@ -235,7 +241,9 @@ fn clickhouse(given: &mut Settings, folder: &Path, engines: &ClickHouseSettings)
     }
     let own = user.map(|user| (user, password.unwrap_or_default()));
     let (user, password) = own.unwrap_or_else(|| (engines.user.clone(), engines.password.clone()));
-    ClickHouseSettings { url: url.unwrap_or_else(|| engines.url.clone()), user, password, ..engines.clone() }
+    // Nor does a certificate of the engine's go elsewhere.
+    let tls = if url.is_none() && tls == Tls::default() { engines.tls.clone() } else { tls };
+    ClickHouseSettings { url: url.unwrap_or_else(|| engines.url.clone()), user, password, tls, ..engines.clone() }
 }
 
 fn password(given: &mut Settings, folder: &Path) -> Option<Password> {
@@ -389,6 +397,7 @@ impl TenantLimits {
         let mib = (1 << 20, " MiB");
         let as_u64 = |bytes: usize| bytes as u64;
         let as_usize = |bytes: u64| usize::try_from(bytes).unwrap_or(usize::MAX);
+        limits.log_lines_per_second = self.log_lines_per_second.unwrap_or(limits.log_lines_per_second);
         let memory = hold("limits.memory_mib", as_u64(limits.memory_bytes), self.memory_bytes.map(as_u64), mib);
         let output = hold("limits.output_mib", as_u64(limits.output_bytes), self.output_bytes.map(as_u64), mib);
         let state = hold("limits.state_mib", as_u64(limits.state_bytes), self.state_bytes.map(as_u64), mib);

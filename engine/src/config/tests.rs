@@ -2,10 +2,12 @@
 
 use std::fs;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::*;
 use crate::decode::{Case, Encoding, Policy};
+use crate::sink::ClickHouseSettings;
 use crate::source::Start;
 use crate::transform::Kind;
 
@@ -171,10 +173,10 @@ fn mistakes_about_a_registry_are_reported_at_once() {
     let problems = read(&text, &[], &[]).unwrap_err();
     let expected = [
         "engine.toml:7:1: registry.token_file: /nowhere can't be read: No such file or directory (os error 2)",
-        "engine.toml:7:1: registry: settings without registry.url, its address",
-        "engine.toml:4:1: registry.password: without registry.user",
         "engine.toml:6:1: registry.key: without registry.certificate",
         "engine.toml:5:1: registry.ca: holds no certificate",
+        "engine.toml:4:1: registry: settings without registry.url, its address",
+        "engine.toml:4:1: registry.password: without registry.user",
         "engine.toml:8:1: registry.urls: there is no such key\n  hint: did you mean registry.url?",
     ];
     assert_eq!(problems, expected);
@@ -240,6 +242,78 @@ plugin.toml:8:1: rollout.max_cost: not between 1 and 1000";
     assert_eq!(problems, expected);
     assert!(parse("promote = 'by-hand'").unwrap_err().to_string().contains("has a meaning for mode = \"shadow\""));
     assert!(parse("max_cost = nan").unwrap_err().to_string().contains("not between 1 and 1000"));
+}
+
+#[test]
+fn kafkas_security_in_the_engines_words_is_librdkafkas() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = |name: &str, text: &str| {
+        fs::write(folder.path().join(name), text).unwrap();
+        folder.path().join(name).display().to_string()
+    };
+    let (password, key) = (file("password", "s3cret\n"), file("key", "any"));
+    let properties = |more: &str| {
+        let config = read(&format!("[kafka]\nbrokers = 'x:1'\n{more}"), &[], &[]).unwrap();
+        assert!(!format!("{config:?}").contains("s3cret"));
+        let Input::Kafka(kafka) = config.input else { panic!("Kafka") };
+        kafka.properties.into_iter().map(|(key, value)| format!("{key}={value}")).collect::<Vec<_>>()
+    };
+    assert_eq!(properties(""), Vec::<String>::new());
+    assert_eq!(properties("tls = true"), ["security.protocol=SSL"]);
+    assert_eq!(
+        properties(&format!("certificate = '{key}'\nkey = '{key}'")),
+        [
+            "security.protocol=SSL".to_owned(),
+            format!("ssl.certificate.location={key}"),
+            format!("ssl.key.location={key}")
+        ]
+    );
+    let user = format!("user = 'me'\nmechanism = 'SCRAM-SHA-256'\npassword_file = '{password}'");
+    let sasl = ["sasl.mechanism=SCRAM-SHA-256", "sasl.password=s3cret", "sasl.username=me"];
+    assert_eq!(properties(&user), [&sasl[..], &["security.protocol=SASL_PLAINTEXT"]].concat());
+    assert_eq!(properties(&format!("{user}\ntls = true")), [&sasl[..], &["security.protocol=SASL_SSL"]].concat());
+}
+
+#[test]
+fn mistakes_about_security_are_reported_without_the_secret() {
+    let of = |text: &str| read(&format!("[kafka]\nbrokers = 'x:1'\n{text}"), &[], &[]).unwrap_err().join("\n");
+    for (text, expected) in [
+        ("user = 'me'\npassword = 's3cret'", "kafka.user: without kafka.mechanism"),
+        ("user = 'me'\nmechanism = 'PLAIN'", "kafka.user: without a password"),
+        ("password = 's3cret'", "kafka: a password or mechanism without kafka.user"),
+        ("user = 'me'\npassword = 's3cret'\nmechanism = 'GSSAPI'", "kafka.mechanism: not one of PLAIN, SCRAM-SHA-256"),
+        (
+            "user = 'me'\npassword = 's3cret'\nmechanism = 'PLAIN'\nproperties.'sasl.password' = 's3cret'",
+            "kafka.properties.sasl.password: beside settings of kafka",
+        ),
+        ("key = '/dev/null'", "kafka.key: without kafka.certificate"),
+        ("tls = false\ncertificate = '/dev/null'\nkey = '/dev/null'", "kafka.tls: false, beside certificates"),
+        ("[clickhouse]\nurl = 'http://me:s3cret@x:8123'", "clickhouse.url: holds a user or password"),
+        ("[registry]\nurl = 'https://me:s3cret@x/api'", "registry.url: holds a user or password"),
+        ("[clickhouse]\ncertificate = '/dev/null'\nkey = '/dev/null'", "is not https"),
+        ("[clickhouse]\nurl = 'https://x'\nca = '/dev/null'", "clickhouse.ca: holds no certificate"),
+    ] {
+        let problems = of(text);
+        assert!(problems.contains(expected) && !problems.contains("s3cret"), "{text}: {problems}");
+    }
+}
+
+#[test]
+fn an_artifact_is_pinned_by_its_whole_digest() {
+    let folder = Path::new("plugins/a");
+    let tenant = Arc::new(Tenant::default_of(ClickHouseSettings::new("http://x"), "db"));
+    let parse = |line: &str| parse_plugin(folder, &format!("topics = ['x']\n{line}"), &tenant);
+    let digest = "AB".repeat(32);
+    assert_eq!(parse(&format!("sha256 = '{digest}'")).unwrap().sha256, Some("ab".repeat(32)));
+    for (line, expected) in [
+        ("sha256 = 'ab12'", "sha256: not 64 hexadecimal digits"),
+        (&*format!("sha256 = '{digest}'\nbronze = 't'"), "sha256: there is no plugin"),
+        ("failure.max_failures = 2000", "failure.max_failures: not between 0 and 1000"),
+        ("failure.policy = 'stop'", "failure.policy: not one of pause, park"),
+    ] {
+        let problems = parse(line).unwrap_err().to_string();
+        assert!(problems.contains(expected), "{line}: {problems}");
+    }
 }
 
 #[test]

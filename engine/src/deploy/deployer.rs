@@ -345,6 +345,8 @@ pub(super) fn is_same_place(one: &PluginFile, other: &PluginFile) -> bool {
         && one.start == other.start
         && one.partitions == other.partitions
         && one.rollout == other.rollout
+        && one.failure == other.failure
+        && one.sha256 == other.sha256
 }
 
 fn no_thread(folder: &Path, error: &std::io::Error) -> Problems {

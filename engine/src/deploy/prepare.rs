@@ -150,6 +150,13 @@ pub fn build(host: &Host, file: PluginFile, wasm: &io::Result<Bytes>) -> Result<
         (Kind::Plugin, Ok(bytes)) => Some(bytes.clone()),
         (Kind::Plugin, Err(error)) => return Err(unreadable(&file, error)),
     };
+    if let Some(pinned) = file.sha256.as_ref().filter(|pinned| **pinned != id.plugin_digest) {
+        let mut problems = Problems::default();
+        let message = format!("its SHA-256 is {}, and plugin.toml lets only {pinned} run", id.plugin_digest);
+        let hint = "put the artifact there that was meant; if this one is, set sha256 in plugin.toml to its digest";
+        problems.of_path(&artifact, message, Some(hint.to_owned()));
+        return Err(Refusal::new(Cause::Plugin, problems).of_version(&id));
+    }
     match Transform::build(host, file.settings.clone(), bytes) {
         Ok(transform) => Ok(Version::new(file, transform)),
         Err(BuildError::Settings(SettingsError::Misfit { problems: misfits })) => {

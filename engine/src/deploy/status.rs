@@ -9,6 +9,7 @@ use super::history::{Entry, What};
 use super::shadow::ShadowView;
 use super::trial::{Figures, TrialView};
 use super::{VersionId, Versions};
+use crate::breaker::BreakerView;
 use crate::config::Mode;
 use crate::lane_status::LaneStatus;
 use crate::offsets::PluginKey;
@@ -79,6 +80,9 @@ pub struct LaneVersion {
     pub version: VersionId,
     /// Offset after the last committed message.
     pub committed: Option<i64>,
+    /// The breaker, where it is not closed: whether the plugin is called, since when not, why, and when again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub breaker: Option<BreakerView>,
 }
 
 /// A version on trial.
@@ -189,7 +193,7 @@ impl LaneVersion {
     fn of(lane: &LaneStatus) -> Self {
         let view = lane.view();
         let (topic, partition) = (lane.id.topic.clone(), lane.id.partition);
-        Self { topic, partition, version: view.version, committed: view.committed }
+        Self { topic, partition, version: view.version, committed: view.committed, breaker: view.breaker }
     }
 }
 

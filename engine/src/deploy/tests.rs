@@ -8,7 +8,7 @@ use tokio::time::advance;
 
 use super::*;
 use crate::batch::Stage;
-use crate::config::{Mode, Partitions, PluginFile, Promote, Rollout, Tenant};
+use crate::config::{Failure, Mode, Partitions, PluginFile, Promote, Rollout, Tenant};
 use crate::journal::{Intent, Poison};
 use crate::offsets::{LaneId, OffsetRange, PluginKey};
 use crate::plugin::{Host, HostSettings};
@@ -28,9 +28,11 @@ fn version(table: &str) -> Arc<Version> {
         artifact: "plugin.wasm".into(),
         topics: vec!["t".into()],
         start: Start::Earliest,
+        sha256: None,
         partitions: Partitions::default(),
         settings: settings.clone(),
         rollout: Rollout::default(),
+        failure: Failure::default(),
         places: [].into(),
     };
     Arc::new(Version::new(file, Transform::build(&host, settings, None).expect("bronze needs nothing")))
@@ -64,6 +66,7 @@ fn epoch(version: &Version, messages: usize, letters: usize, faults: usize) -> T
         expired: None,
         calls: Vec::new(),
         poison: vec![poison; faults],
+        parked: None,
         blocks: Vec::new(),
         marks: Vec::new(),
     };

@@ -311,11 +311,13 @@ impl Versions {
         }
     }
 
-    /// Waits until a lane is to run another version than this one, or this one at another server or as another user.
+    /// Waits until a lane is to run another version than this one, or this one by other rules, at another server or as another
+    /// user: also what does not shape rows stands in files.
     pub async fn other_than(&self, lane: &LaneId, version: &Version) {
         loop {
             let changed = self.changed.notified(); // before the look, so that nothing is missed between the two
-            if !self.of(lane).is_same(version) {
+            let runs = self.of(lane);
+            if !runs.is_same(version) || runs.file.failure != version.file.failure {
                 return;
             }
             changed.await;

@@ -4,9 +4,10 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep_until};
 
 use crate::cell;
+use crate::config::FailurePolicy;
 use crate::deploy::{Version, Versions};
 use crate::disposition::{Disposition, disposition, in_words, is_the_plugins};
 use crate::lane::{Lane, LaneError, Left, Surroundings};
@@ -14,11 +15,20 @@ use crate::lane_status::{LaneState, LaneStatus};
 use crate::offsets::LaneId;
 use crate::source::{BatchLimits, Found};
 use crate::stop::{Stop, stop};
+use crate::transform::TransformError;
 
 /// First and longest pause before a lane is run again.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(30));
 /// A lane that ran this long before it stopped is given the first pause again.
 const STEADY: Duration = Duration::from_secs(60);
+
+/// What a lane does whose plugin is broken.
+enum Breaks {
+    /// It is run again at once, and parks its messages.
+    Parks,
+    /// It is run again then.
+    Waits(Instant),
+}
 
 /// Keeps one lane running.
 pub(super) struct Keeper {
@@ -45,48 +55,73 @@ impl Keeper {
                 return Ok(()); // the engine is about to say so
             }
             self.status.runs(&version);
-            let error = match self.run_once(&version).await {
+            let (error, undecided) = match self.run_once(&version).await {
                 Ok(Left::Ended) if self.is_paused() && !self.stop.is_told() => continue,
                 Ok(Left::Ended) => {
                     self.status.set_state(LaneState::Ended);
                     return Ok(());
                 }
                 Ok(Left::Changed | Left::Withdrawn) => continue,
-                Err(error) => error,
+                Ok(Left::Failing(error)) => (*error, true),
+                Err(error) => (error, false),
             };
             if is_the_plugins(&error) && self.versions.withdraw(version.id(), in_words(&error), None) {
                 continue;
             }
             let (decision, kind) = disposition(&error);
             self.status.restarted(kind);
-            if decision == Disposition::EndEngine {
-                return Err(error);
-            }
             if began.elapsed() > STEADY {
                 pause = PAUSES.0;
             }
-            let retry = (decision == Disposition::Retry).then_some(pause);
-            self.say(&error, retry);
+            let again = match decision {
+                Disposition::EndEngine => return Err(error),
+                Disposition::Retry => Some(Instant::now() + pause),
+                Disposition::Break => match self.breaks(&error, undecided) {
+                    Breaks::Parks => continue,
+                    Breaks::Waits(probe) => Some(probe),
+                },
+                Disposition::Halt => None,
+            };
+            self.say(&error, decision, again);
             tokio::select! {
                 biased;
                 () = self.stop.told() => return Ok(()),
                 () = self.versions.other_than(&self.id, &version) => pause = PAUSES.0,
                 () = self.around.tenants.paused(&self.id.tenant) => pause = PAUSES.0,
-                () = sleep(retry.unwrap_or_default()), if retry.is_some() => pause = (pause * 2).min(PAUSES.1),
+                () = sleep_until(again.unwrap_or(began)), if again.is_some() => pause = (pause * 2).min(PAUSES.1),
             }
         }
     }
 
-    /// Says why the lane has stopped; it is run again after a pause, or not.
-    fn say(&self, error: &LaneError, pause: Option<Duration>) {
+    /// Opens the breaker. What was decided before a crash can't be parked: some of it may be in the tables.
+    fn breaks(&self, error: &LaneError, undecided: bool) -> Breaks {
+        let rules = self.versions.of(&self.id).file.failure;
+        let probe = self.status.breaker.open(rules, in_words(error));
+        let parkable = undecided && !matches!(error, LaneError::Transform(TransformError::Unparkable { .. }));
+        if parkable && rules.policy == FailurePolicy::Park {
+            tracing::warn!(lane = %self.id, error = in_words(error), "the plugin fails: the lane parks its messages");
+            return Breaks::Parks;
+        }
+        Breaks::Waits(probe)
+    }
+
+    /// Says why the lane has stopped; it is run again at some time, or not.
+    fn say(&self, error: &LaneError, decision: Disposition, again: Option<Instant>) {
         let (words, committed) = (in_words(error), self.status.view().committed);
-        if let Some(pause) = pause {
-            let pause_ms = pause.as_millis();
-            tracing::warn!(lane = %self.id, committed, error = %words, pause_ms, "lane stopped, will run again");
-            self.status.set_state(LaneState::Waiting { error: words });
-        } else {
-            tracing::error!(lane = %self.id, committed, error = %words, "lane halted; the others go on");
-            self.status.set_state(LaneState::Halted { error: words });
+        let pause_ms = again.map(|again| again.saturating_duration_since(Instant::now()).as_millis());
+        match (decision, pause_ms) {
+            (Disposition::Break, Some(pause_ms)) => {
+                tracing::warn!(lane = %self.id, committed, error = %words, pause_ms, "the plugin fails: the lane waits, then tries it again");
+                self.status.set_state(LaneState::Failing { error: words });
+            }
+            (_, Some(pause_ms)) => {
+                tracing::warn!(lane = %self.id, committed, error = %words, pause_ms, "lane stopped, will run again");
+                self.status.set_state(LaneState::Waiting { error: words });
+            }
+            (_, None) => {
+                tracing::error!(lane = %self.id, committed, error = %words, "lane halted; the others go on");
+                self.status.set_state(LaneState::Halted { error: words });
+            }
         }
     }
 

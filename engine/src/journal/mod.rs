@@ -188,6 +188,9 @@ pub struct Intent {
     pub calls: Vec<Call>,
     /// The rows that no call succeeded on.
     pub poison: Vec<Poison>,
+    /// Its messages were parked, for this reason: each is a letter, and the plugin was not called.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parked: Option<String>,
     /// What it inserts.
     pub blocks: Vec<PlannedBlock>,
     /// For each block, how far its table had come before it: [`crate::sink::Sink::mark`]. Tells a recovery whether the

@@ -15,7 +15,7 @@ use crate::disposition::{in_words, is_the_plugins};
 use crate::transform::{Transform, TransformError, Transformed};
 
 /// Why a lane left its path without an error.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub enum Left {
     /// It was told to stop, or its source has ended.
     Ended,
@@ -23,6 +23,8 @@ pub enum Left {
     Changed,
     /// The version that it ran was withdrawn in the midst of an epoch.
     Withdrawn,
+    /// The plugin fails on more than it may. Nothing of that epoch is decided, everything before it is committed.
+    Failing(Box<LaneError>),
 }
 
 impl Lane {
@@ -48,16 +50,24 @@ impl Lane {
         None
     }
 
-    /// What the next epoch is made with. One fault is enough to withdraw a newcomer, so it is not tried again and again.
-    pub(super) fn transform(&self) -> Transform {
+    /// What the next epoch is made with, which has so many messages. One fault is enough to withdraw a newcomer, so it is not
+    /// tried again and again.
+    pub(super) fn transform(&self, messages: usize) -> Transform {
         let transform = self.version.transform.clone();
-        if self.versions.takes_no_fault_of(self.version.id()) { transform.impatient() } else { transform }
+        let hasty = self.versions.takes_no_fault_of(self.version.id());
+        self.in_turn(if hasty { transform.impatient() } else { transform }, messages)
     }
 
     /// Has an epoch judged that was made, before anything of it is written down. Says so if its version is withdrawn.
     pub(super) fn judged(&self, made: &Transformed) -> Option<Left> {
+        if made.intent.parked.is_some() {
+            return None; // nobody made it
+        }
         match self.versions.judge(&self.id, self.version.id(), made) {
-            Verdict::Keep => None,
+            Verdict::Keep => {
+                self.status.breaker.made(made);
+                None
+            }
             Verdict::Withdraw { reason } => {
                 tracing::warn!(lane = %self.id, offsets = %made.intent.range, reason, "an epoch is made again with the version before");
                 CrashPoint::Withdrawn.reached();
@@ -74,6 +84,6 @@ impl Lane {
             CrashPoint::Withdrawn.reached();
             return Ok(Left::Withdrawn);
         }
-        Err(error)
+        Self::fails(error)
     }
 }

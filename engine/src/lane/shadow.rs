@@ -24,8 +24,9 @@ impl Beside {
         self.0.as_ref().map(|_| batch.clone())
     }
 
-    /// Hands on an epoch that the lane keeps.
+    /// Hands on an epoch that the lane keeps; one that is parked, neither has made.
     pub(super) fn follow(&self, batch: Option<Batch>, epoch: Epoch, made: &Transformed) {
+        let batch = batch.filter(|_| made.intent.parked.is_none());
         if let (Some((shadow, Some(lane))), Some(batch)) = (&self.0, batch) {
             shadow.follow(lane, batch, epoch, Made::of(made));
         }

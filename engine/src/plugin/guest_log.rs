@@ -13,10 +13,10 @@ use super::sandbox::printable;
 const LOG_LINES: u32 = 100;
 /// Longest log line; longer ones are cut.
 const LOG_BYTES: usize = 2 << 10;
-/// Lines that a plugin may write at once …
-const BURST_LINES: u32 = 1_000;
-/// … and in the long run: with those above, 2 MiB at once and 20 KiB a second.
-const LINES_PER_S: u32 = 10;
+/// Lines that a plugin may write in a second in the long run, where nobody says otherwise: 20 KiB …
+pub const LINES_PER_S: u32 = 10;
+/// … and so many times that at once: 2 MiB.
+const BURST_S: u32 = 100;
 /// How often it is said that lines were dropped.
 const SAID_EVERY: Duration = Duration::from_secs(10);
 
@@ -42,6 +42,7 @@ impl Author {
 #[derive(Debug)]
 pub(super) struct LogBudget {
     author: Author,
+    lines_per_s: u32,
     left: Mutex<Left>,
 }
 
@@ -55,9 +56,14 @@ struct Left {
 }
 
 impl LogBudget {
-    pub(super) fn new(author: Author) -> Self {
-        let left = Left { lines: BURST_LINES, at: Instant::now(), dropped: 0, said: None };
-        Self { author, left: Mutex::new(left) }
+    pub(super) fn new(author: Author, lines_per_s: u32) -> Self {
+        let lines = lines_per_s.saturating_mul(BURST_S);
+        let left = Left { lines, at: Instant::now(), dropped: 0, said: None };
+        Self { author, lines_per_s, left: Mutex::new(left) }
+    }
+
+    pub(super) fn author(&self) -> &Author {
+        &self.author
     }
 
     fn left(&self) -> std::sync::MutexGuard<'_, Left> {
@@ -66,7 +72,7 @@ impl LogBudget {
 
     /// Whether one more line may be written.
     fn take(&self) -> bool {
-        self.left().take(Instant::now())
+        self.left().take(self.lines_per_s, Instant::now())
     }
 
     /// Lines of an instance were dropped. Says so for all of them, now or with later ones.
@@ -86,10 +92,11 @@ impl LogBudget {
 }
 
 impl Left {
-    fn take(&mut self, now: Instant) -> bool {
-        let passed = now.duration_since(self.at).as_millis() * u128::from(LINES_PER_S) / 1_000;
+    fn take(&mut self, lines_per_s: u32, now: Instant) -> bool {
+        let passed = now.duration_since(self.at).as_millis() * u128::from(lines_per_s) / 1_000;
         if passed > 0 {
-            self.lines = self.lines.saturating_add(u32::try_from(passed).unwrap_or(u32::MAX)).min(BURST_LINES);
+            let most = lines_per_s.saturating_mul(BURST_S);
+            self.lines = self.lines.saturating_add(u32::try_from(passed).unwrap_or(u32::MAX)).min(most);
             self.at = now;
         }
         self.lines.checked_sub(1).map(|left| self.lines = left).is_some()
@@ -156,12 +163,12 @@ mod tests {
 
     #[test]
     fn the_budget_of_all_instances_fills_up_with_time_and_not_beyond() {
-        let budget = LogBudget::new(Author::new("acme", "orders"));
+        let budget = LogBudget::new(Author::new("acme", "orders"), 10);
         let mut left = budget.left();
         let begin = left.at;
         let mut at = |ms: u64| {
             let now = begin + Duration::from_millis(ms);
-            (0..5_000).filter(|_| left.take(now)).count()
+            (0..5_000).filter(|_| left.take(10, now)).count()
         };
         assert_eq!((at(0), at(50), at(1_000), at(1_050), at(600_000)), (1_000, 0, 10, 0, 1_000));
     }

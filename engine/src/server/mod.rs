@@ -15,6 +15,7 @@ use axum::{Json, Router};
 use serde_json::json;
 use tokio::net::TcpListener;
 
+use crate::config::FailurePolicy;
 use crate::cpu::Cpu;
 use crate::engine::Lanes;
 use crate::lane_status::{LaneStatus, LaneView};
@@ -169,6 +170,7 @@ fn answer(
             "committed": view.committed,
             "end": view.lag.map(|lag| lag.end),
             "in_flight": view.in_flight,
+            "breaker": view.breaker,
             "waits": waits,
         })
     };
@@ -209,8 +211,18 @@ fn warnings(shown: &Shown, of: impl Fn(&str) -> bool) -> Vec<String> {
         );
         (plugin, words)
     };
+    let parks = |lane: Arc<LaneStatus>| {
+        let breaker = lane.view().breaker.filter(|breaker| breaker.policy == FailurePolicy::Park.as_str())?;
+        let (id, plugin, why) = (&lane.id, lane.id.key(), breaker.why);
+        let words = format!(
+            "lane {id} parks its messages, as the plugin fails: {why}. When it works again: engine dlq replay --plugin \
+             {plugin} --code parked"
+        );
+        Some((plugin, words))
+    };
+    let parked = shown.lanes.all().into_iter().filter_map(parks);
     let warnings = shown.metrics.failing().into_iter().map(failing).chain(shown.metrics.wrong().into_iter().map(wrong));
-    let warnings = warnings.chain(shown.lanes.warnings()).chain(shown.control.deployments.warnings());
+    let warnings = warnings.chain(parked).chain(shown.lanes.warnings()).chain(shown.control.deployments.warnings());
     let warnings = warnings.map(|(plugin, words)| (plugin.tenant, words)).chain(shown.control.tenants.warnings());
     warnings.filter(|(tenant, _)| of(tenant)).map(|(_, words)| words).collect()
 }

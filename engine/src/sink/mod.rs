@@ -34,7 +34,7 @@ pub use clickhouse::{
     NamedRows, Password, RowsFrom, SeenEpoch, SeenReplay, SinkStats, SinkTotals, Stranger, TablePlan,
     create_statements, encoded_bytes,
 };
-pub use dead_letter::{DeadLetter, KEPT_DAYS, MOST_KEPT_BYTES, dead_letter_block, dead_letter_table};
+pub use dead_letter::{DeadLetter, KEPT_DAYS, MOST_KEPT_BYTES, dead_letter_block, dead_letter_table, is_kept_whole};
 pub use messages::{Provenance, epoch_column};
 pub use range::{OutOfRange, out_of_range};
 pub(crate) use settle::{Names, names, without};

@@ -126,7 +126,7 @@ impl TenantStatus {
     /// Whether something of it does not do its work, and nobody has said that it shall not.
     #[must_use]
     pub fn is_troubled(&self) -> bool {
-        let waiting = ["waiting", "halted"].into_iter().any(|state| self.lanes.contains_key(state));
+        let waiting = ["waiting", "failing", "halted"].into_iter().any(|state| self.lanes.contains_key(state));
         self.state == TenantState::Waiting || waiting
     }
 }
@@ -157,5 +157,6 @@ impl TenantSettings {
 /// Whether a lane wants somebody's eyes.
 #[must_use]
 pub fn is_troubled(state: &LaneState, trouble: Option<&str>) -> bool {
-    matches!(state, LaneState::Waiting { .. } | LaneState::Halted { .. }) || trouble.is_some()
+    let stopped = matches!(state, LaneState::Waiting { .. } | LaneState::Failing { .. } | LaneState::Halted { .. });
+    stopped || trouble.is_some()
 }

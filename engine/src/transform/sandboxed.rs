@@ -51,14 +51,16 @@ impl<'a> Sandboxed<'a> {
         Self { plugin, context, limits, state, instance: None }
     }
 
-    /// Makes a call; of one that fails nothing is remembered.
+    /// Makes a call, in one part of the time over `hurry`; of one that fails nothing is remembered.
     fn remembering(
         &mut self,
+        hurry: u64,
         call: impl FnOnce(&mut Instance, &mut State) -> Result<Answer, Fault>,
     ) -> Result<Answer, Fault> {
         let Some(instance) = &mut self.instance else {
             return Err(Fault::Engine { message: "called before an instance was made".to_owned() });
         };
+        instance.allow(self.limits.call_ms.div_ceil(hurry.max(1)));
         self.state.begin_call();
         call(instance, self.state).inspect_err(|_| self.state.undo_call())
     }
@@ -71,11 +73,11 @@ impl Caller for Sandboxed<'_> {
         Ok(())
     }
 
-    fn call(&mut self, rows: &RecordBatch) -> Result<Answer, Fault> {
-        self.remembering(|instance, state| instance.process(rows, state))
+    fn call(&mut self, rows: &RecordBatch, hurry: u64) -> Result<Answer, Fault> {
+        self.remembering(hurry, |instance, state| instance.process(rows, state))
     }
 
-    fn expire(&mut self, due: &Due) -> Result<Answer, Fault> {
-        self.remembering(|instance, state| instance.expire(due, state))
+    fn expire(&mut self, due: &Due, hurry: u64) -> Result<Answer, Fault> {
+        self.remembering(hurry, |instance, state| instance.expire(due, state))
     }
 }

@@ -11,8 +11,12 @@ use sha2::{Digest, Sha256};
 use crate::decode::{Case, Policy, Reading};
 use crate::input::{Decimals, Input, PLACEHOLDER, Selection, Tombstone};
 use crate::offsets::{DEFAULT_TENANT, PluginKey, TopicPartition};
+<<<<<<< HEAD
 use crate::plugin::{Description, EventTime, Parameter};
 use crate::source::{Claims, Part};
+=======
+use crate::plugin::{Description, EventTime, LOG_LINES_PER_S, Parameter};
+>>>>>>> main
 use crate::table::{Table, plugin_column, with_engine_columns};
 
 /// The version of everything here that shapes rows: decoder, assembly, engine's columns, digests. Raised when a new
@@ -106,6 +110,9 @@ pub struct SandboxLimits {
     /// Most bytes of what memory has no room for, on the disk; 0: nothing goes there.
     #[serde(default = "state_disk_bytes")]
     pub state_disk_bytes: u64,
+    /// Lines that its instances may log in a second in the long run, all together.
+    #[serde(default = "log_lines_per_second", skip_serializing_if = "is_usual")]
+    pub log_lines_per_second: u32,
 }
 
 impl Default for SandboxLimits {
@@ -118,6 +125,7 @@ impl Default for SandboxLimits {
             output_bytes: 64 << 20,
             state_bytes: state_bytes(),
             state_disk_bytes: state_disk_bytes(),
+            log_lines_per_second: log_lines_per_second(),
         }
     }
 }
@@ -369,6 +377,15 @@ fn is_false(set: &bool) -> bool {
 /// 64 GiB: a disk is full long before by accident, and three billion keys are no accident.
 fn state_disk_bytes() -> u64 {
     64 << 30
+}
+
+fn log_lines_per_second() -> u32 {
+    LOG_LINES_PER_S
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+fn is_usual(lines: &u32) -> bool {
+    *lines == LOG_LINES_PER_S
 }
 
 fn placeholder() -> String {

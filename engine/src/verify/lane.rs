@@ -16,11 +16,15 @@ use crate::clock::{Clock, SystemClock};
 use crate::offsets::OffsetRange;
 use crate::plugin::Plugin;
 use crate::registry::Schemas;
+<<<<<<< HEAD
 use crate::sink::{Audited, SeenReplay};
 use crate::source::Filter as PartFilter;
+=======
+use crate::sink::{Audited, SeenEpoch, SeenReplay};
+>>>>>>> main
 use crate::state::State;
 use crate::table::Table;
-use crate::transform::{Epoch, Transform};
+use crate::transform::{Budget, Epoch, Transform};
 
 /// Who made rows.
 #[derive(Clone)]
@@ -57,6 +61,11 @@ impl<'a> Lane<'a> {
         let seen = clickhouse.epochs_seen(tables, id.number(), raw.range).await?;
         let replays = clickhouse.replays_seen(tables, lanes, raw.range).await?;
         let otherwise = Stamp { epoch: 1 << 48, clock_ms: SystemClock.now_ms() };
+        let letters = tables.iter().find(|table| table.quoted() == self.subject.transform.dead_letters().quoted());
+        let parked = match letters {
+            Some(letters) => clickhouse.parked_seen(letters, id.number(), raw.range).await?,
+            None => Vec::new(),
+        };
         let stretches = stretches(&offsets, &seen, self.before, otherwise);
         self.before = stretches.last().map(|stretch| stretch.stamp).or(self.before);
         let read_now = self.read_by(&self.subject.transform, &raw).await?;
@@ -82,10 +91,15 @@ impl<'a> Lane<'a> {
                 MadeBy::Gone | MadeBy::Unknown => self.subject.transform.clone(),
             };
             let range = OffsetRange { start, end };
+<<<<<<< HEAD
             let other = transform.part() != self.subject.transform.part();
             let read = if other { self.read_by(&transform, &raw).await? } else { read_now.clone() };
             let made = self.make_again(&transform, &raw, &read, these, (&replays, range)).await?;
             self.compare(tables, &transform, gone, made, &read, range).await?;
+=======
+            let made = self.make_again(&transform, &raw, these, (&replays, &parked), range).await?;
+            self.compare(tables, &transform, gone, made, &raw, range).await?;
+>>>>>>> main
             start = end;
         }
         Ok(())
@@ -167,7 +181,12 @@ impl<'a> Lane<'a> {
         raw: &Arc<RawBatch>,
         read: &[i64],
         these: &[Stretch],
+<<<<<<< HEAD
         (replays, range): (&[SeenReplay], OffsetRange),
+=======
+        (replays, parked): (&[SeenReplay], &[SeenEpoch]),
+        range: OffsetRange,
+>>>>>>> main
     ) -> Result<Made, AuditError> {
         let mut made = Made::default();
         for replay in replays {
@@ -178,11 +197,21 @@ impl<'a> Lane<'a> {
         let letters = transform.dead_letters().quoted();
         for stretch in these {
             let (messages, stamp) = (&raw.messages[stretch.start..stretch.end], stretch.stamp);
+<<<<<<< HEAD
             let read = |message: &&Message| read.binary_search(&message.offset).is_ok();
             let part = part(raw, messages.iter().filter(read));
             for (table, batches) in self.epoch(transform, part, stamp).await? {
                 for batch in batches {
                     made.add(&table, made.without_replayed(&batch, &table, &letters)?);
+=======
+            let last = parked.iter().find(|epoch| epoch.epoch == stamp.epoch).map(|epoch| epoch.last);
+            let (parked, called) = messages.split_at(messages.partition_point(|it| Some(it.offset) <= last));
+            for (transform, messages) in [(&transform.clone().parking(""), parked), (transform, called)] {
+                for (table, batches) in self.epoch(transform, part(raw, messages.iter()), stamp).await? {
+                    for batch in batches {
+                        made.add(&table, made.without_replayed(&batch, &table, &letters)?);
+                    }
+>>>>>>> main
                 }
             }
         }
@@ -220,7 +249,7 @@ impl<'a> Lane<'a> {
         let number = stamp.epoch & 0xffff_ffff_ffff;
         // Nothing here remembers: what does is not made again.
         let epoch = Epoch { generation, number, clock_ms: stamp.clock_ms, watermark_ms: None };
-        let (transform, id) = (transform.clone(), self.subject.id.clone());
+        let (transform, id) = (transform.clone().within(Budget::MOST), self.subject.id.clone());
         let run = move || transform.run(&id, &part, &schemas, epoch, &mut State::default());
         let made = self.audit.cpu.run(&self.subject.id.tenant, run).await?;
         Ok(made.blocks.into_iter().map(|block| (block.table.quoted(), block.batches)).collect())

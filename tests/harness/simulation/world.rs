@@ -8,7 +8,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use engine::artifacts::Artifacts;
 use engine::clock::SimulatedClock;
-use engine::config::{Config, Input, Partitions, PluginFile, Rollout, Tenant};
+use engine::config::{Config, Failure, Input, Partitions, PluginFile, Rollout, Tenant};
 use engine::cpu::Cpu;
 use engine::deploy::{Plugins, Version, Versions};
 use engine::engine::{Engine, EngineError, Lanes};
@@ -88,6 +88,10 @@ pub struct World {
     pub batch: BatchLimits,
     /// The process ends when everything is committed.
     pub until_idle: bool,
+    /// How often the plugin may fail, and what becomes of its lanes then: of the next start or reload.
+    pub failure: Failure,
+    /// Who is paused, whatever process runs.
+    pub tenants: Tenants,
     pub(super) violations: Arc<Mutex<Vec<String>>>,
     pub(super) transform: Transform,
     /// Plugins of tenants that share the topic.
@@ -137,6 +141,8 @@ impl World {
             clock: SimulatedClock::default(),
             batch: BatchLimits { max_messages: 5, max_bytes: 1 << 20, linger: Duration::from_millis(20) },
             until_idle: true,
+            failure: Failure::default(),
+            tenants: Tenants::default(),
             violations: Arc::default(),
             transform: bronze("rows"),
             tenants: Vec::new(),
@@ -248,7 +254,7 @@ impl World {
 
     /// What runs, with the newcomer that is on trial.
     fn versions(&self) -> Arc<Versions> {
-        let versions = Versions::new(version(&self.transform));
+        let versions = Versions::new(version_by(&self.transform, self.failure));
         if let Some((newcomer, rules)) = &self.on_trial {
             versions.try_out(version(newcomer), rules.clone());
             versions.trial_goes_on(&self.disk.state_versions(versions.tenant(), versions.name()));
@@ -259,7 +265,7 @@ impl World {
     /// Makes the transform that was deployed last the running process's, from the next epoch of each lane on.
     pub fn reload(&mut self) {
         for versions in self.running.iter().flat_map(|running| running.plugins.all()) {
-            versions.replace(version(&self.transform));
+            versions.replace(version_by(&self.transform, self.failure));
         }
     }
 
@@ -280,7 +286,7 @@ impl World {
                 None,
             )),
             sinks: Arc::new(OneSink(Arc::new(self.tables.open(process.clone())))),
-            tenants: Tenants::default(),
+            tenants: self.tenants.clone(),
             journal: Arc::new(self.disk.open(process.clone())),
             artifacts: Artifacts::open(self.data.path()).expect("a temporary folder"),
             registry: None,
@@ -425,6 +431,11 @@ pub(super) fn built(wasm: Bytes, set: impl FnOnce(&mut TransformSettings)) -> Tr
 
 /// A version of the plugin, whose tables are not made ready yet.
 pub(super) fn version(transform: &Transform) -> Arc<Version> {
+    version_by(transform, Failure::default())
+}
+
+/// The same, which may fail by these rules.
+fn version_by(transform: &Transform, failure: Failure) -> Arc<Version> {
     let tenant = Tenant::default_of(ClickHouseSettings::new("http://unused"), "db");
     let file = PluginFile {
         tenant: Arc::new(tenant),
@@ -432,9 +443,11 @@ pub(super) fn version(transform: &Transform) -> Arc<Version> {
         artifact: "plugin.wasm".into(),
         topics: vec!["^t$".into()],
         start: Start::Earliest,
+        sha256: None,
         partitions: Partitions::default(),
         settings: transform.settings().clone(),
         rollout: Rollout::default(),
+        failure,
         places: [].into(),
     };
     Arc::new(Version::new(file, transform.clone()))

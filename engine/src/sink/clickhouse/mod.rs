@@ -40,9 +40,9 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use self::prepare::Preparing;
 use futures::FutureExt;
 use futures::future::BoxFuture;
-use tokio::sync::Mutex;
 
 use self::http::{Clients, Http};
 use self::marks::Known;
@@ -52,6 +52,7 @@ use super::{Claim, Guarantee, Inserted, Sending, Sink, SinkError};
 use crate::journal::Owner;
 use crate::offsets::LaneId;
 use crate::table::Table;
+use crate::tls::Tls;
 
 pub use audit::{Audited, Comparable, Group, Names as NamedRows, SeenEpoch, SeenReplay, Stranger};
 pub use ddl::create_statements;
@@ -106,6 +107,8 @@ pub struct ClickHouseSettings {
     pub user: String,
     /// The user's password.
     pub password: Password,
+    /// Whom to trust and who we are, at an address with `https`.
+    pub tls: Tls,
     /// How blocks are compressed.
     pub compression: Compression,
     /// Longest time to connect.
@@ -125,6 +128,7 @@ impl ClickHouseSettings {
             url: url.into(),
             user: "default".into(),
             password: Password::default(),
+            tls: Tls::default(),
             compression: Compression::None,
             connect_timeout: Duration::from_secs(10),
             timeout: Duration::from_secs(120),
@@ -142,8 +146,7 @@ pub struct ClickHouse {
     stats: SinkStats,
     compression: Compression,
     timeout: Duration,
-    /// Lanes of one table prepare it one after the other; what they do is also safe beside another process.
-    preparing: Mutex<()>,
+    preparing: Preparing,
     /// What is known of each table, by its quoted name.
     known: std::sync::Mutex<HashMap<String, Known>>,
     /// Databases whose fence table is there.
@@ -198,7 +201,7 @@ impl ClickHouse {
             stats: SinkStats::default(),
             compression: settings.compression,
             timeout: settings.timeout,
-            preparing: Mutex::new(()),
+            preparing: Preparing::default(),
             known: std::sync::Mutex::default(),
             fences: std::sync::Mutex::default(),
         })
