@@ -237,11 +237,7 @@ fn source_within(config: &Config, memory: &Memory) -> Result<Arc<dyn Source>, So
 }
 
 /// The source of the settings, read once for all lanes that share a topic.
-fn shared(
-    config: &Config,
-    memory: &Memory,
-    registry: Option<Arc<Registry>>,
-) -> Result<Arc<dyn Source>, SourceError> {
+fn shared(config: &Config, memory: &Memory, registry: Option<Arc<Registry>>) -> Result<Arc<dyn Source>, SourceError> {
     let inner = source_within(config, memory)?;
     // Files are read as they are needed: what waits for lanes is four epochs at most.
     let most = config.batch.max_bytes.saturating_mul(4);

@@ -46,12 +46,8 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-<<<<<<< HEAD
-use super::folders::{UNCLAIMED, name_of};
-=======
 use super::failure::{Failure, failure};
-use super::folders::name_of;
->>>>>>> main
+use super::folders::{UNCLAIMED, name_of};
 use super::given::Settings;
 use super::partitions::Partitions;
 use super::problem::{Place, Problems};

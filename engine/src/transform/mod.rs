@@ -29,12 +29,8 @@ use crate::journal::Intent;
 use crate::offsets::LaneId;
 use crate::plugin::{EventTime, Host, LoadError, Output, Plugin};
 use crate::registry::Schemas;
-<<<<<<< HEAD
-use crate::sink::{bronze_table, dead_letter_table};
-use crate::source::Part;
-=======
 use crate::sink::{MOST_KEPT_BYTES, bronze_table, dead_letter_table};
->>>>>>> main
+use crate::source::Part;
 use crate::state::{DUE_ROWS, Sealed, State, StateError};
 use crate::table::Table;
 
@@ -267,12 +263,8 @@ impl Transform {
         let settings_digest = settings.digest().into();
         let part = settings.part();
         let made_by = work.name().filter(|_| settings.plugin_column).map(Into::into);
-<<<<<<< HEAD
-        Ok(Self { settings: Arc::new(settings), settings_digest, part, made_by, work, dead_letters, impatient: false })
-=======
         let (settings, impatient, budget, parking) = (Arc::new(settings), false, Budget::default(), None);
-        Ok(Self { settings, settings_digest, made_by, work, dead_letters, impatient, budget, parking })
->>>>>>> main
+        Ok(Self { settings, settings_digest, part, made_by, work, dead_letters, impatient, budget, parking })
     }
 
     /// The settings that it was made with.

@@ -20,14 +20,9 @@ use crate::journal::{Call, Expired, Intent, PlannedBlock, Poison};
 use crate::offsets::LaneId;
 use crate::plugin::{Answer, Output, Plugin, Rows};
 use crate::registry::Schemas;
-<<<<<<< HEAD
-use crate::sink::{DeadLetter, OutOfRange, Provenance, bronze_block, dead_letter_block, out_of_range};
-use crate::source::{Filter, Part, Unclaimed};
-use crate::state::{Due, Seal, State};
-=======
 use crate::sink::{DeadLetter, OutOfRange, Provenance, bronze_block, dead_letter_block, is_kept_whole, out_of_range};
+use crate::source::{Filter, Part, Unclaimed};
 use crate::state::{Due, Seal, Sealed, State};
->>>>>>> main
 use crate::table::Table;
 
 /// An epoch that is being made.

@@ -11,12 +11,8 @@ use sha2::{Digest, Sha256};
 use crate::decode::{Case, Policy, Reading};
 use crate::input::{Decimals, Input, PLACEHOLDER, Selection, Tombstone};
 use crate::offsets::{DEFAULT_TENANT, PluginKey, TopicPartition};
-<<<<<<< HEAD
-use crate::plugin::{Description, EventTime, Parameter};
-use crate::source::{Claims, Part};
-=======
 use crate::plugin::{Description, EventTime, LOG_LINES_PER_S, Parameter};
->>>>>>> main
+use crate::source::{Claims, Part};
 use crate::table::{Table, plugin_column, with_engine_columns};
 
 /// The version of everything here that shapes rows: decoder, assembly, engine's columns, digests. Raised when a new

@@ -16,12 +16,8 @@ use crate::clock::{Clock, SystemClock};
 use crate::offsets::OffsetRange;
 use crate::plugin::Plugin;
 use crate::registry::Schemas;
-<<<<<<< HEAD
-use crate::sink::{Audited, SeenReplay};
-use crate::source::Filter as PartFilter;
-=======
 use crate::sink::{Audited, SeenEpoch, SeenReplay};
->>>>>>> main
+use crate::source::Filter as PartFilter;
 use crate::state::State;
 use crate::table::Table;
 use crate::transform::{Budget, Epoch, Transform};
@@ -91,15 +87,11 @@ impl<'a> Lane<'a> {
                 MadeBy::Gone | MadeBy::Unknown => self.subject.transform.clone(),
             };
             let range = OffsetRange { start, end };
-<<<<<<< HEAD
             let other = transform.part() != self.subject.transform.part();
             let read = if other { self.read_by(&transform, &raw).await? } else { read_now.clone() };
-            let made = self.make_again(&transform, &raw, &read, these, (&replays, range)).await?;
+            let again = Again { raw: &raw, read: &read, replays: &replays, parked: &parked, range };
+            let made = self.make_again(&transform, these, again).await?;
             self.compare(tables, &transform, gone, made, &read, range).await?;
-=======
-            let made = self.make_again(&transform, &raw, these, (&replays, &parked), range).await?;
-            self.compare(tables, &transform, gone, made, &raw, range).await?;
->>>>>>> main
             start = end;
         }
         Ok(())
@@ -178,15 +170,8 @@ impl<'a> Lane<'a> {
     async fn make_again(
         &self,
         transform: &Transform,
-        raw: &Arc<RawBatch>,
-        read: &[i64],
         these: &[Stretch],
-<<<<<<< HEAD
-        (replays, range): (&[SeenReplay], OffsetRange),
-=======
-        (replays, parked): (&[SeenReplay], &[SeenEpoch]),
-        range: OffsetRange,
->>>>>>> main
+        Again { raw, read, replays, parked, range }: Again<'_>,
     ) -> Result<Made, AuditError> {
         let mut made = Made::default();
         for replay in replays {
@@ -197,21 +182,15 @@ impl<'a> Lane<'a> {
         let letters = transform.dead_letters().quoted();
         for stretch in these {
             let (messages, stamp) = (&raw.messages[stretch.start..stretch.end], stretch.stamp);
-<<<<<<< HEAD
-            let read = |message: &&Message| read.binary_search(&message.offset).is_ok();
-            let part = part(raw, messages.iter().filter(read));
-            for (table, batches) in self.epoch(transform, part, stamp).await? {
-                for batch in batches {
-                    made.add(&table, made.without_replayed(&batch, &table, &letters)?);
-=======
             let last = parked.iter().find(|epoch| epoch.epoch == stamp.epoch).map(|epoch| epoch.last);
             let (parked, called) = messages.split_at(messages.partition_point(|it| Some(it.offset) <= last));
+            let is_read = |message: &&Message| read.binary_search(&message.offset).is_ok();
             for (transform, messages) in [(&transform.clone().parking(""), parked), (transform, called)] {
-                for (table, batches) in self.epoch(transform, part(raw, messages.iter()), stamp).await? {
+                let part = part(raw, messages.iter().filter(is_read));
+                for (table, batches) in self.epoch(transform, part, stamp).await? {
                     for batch in batches {
                         made.add(&table, made.without_replayed(&batch, &table, &letters)?);
                     }
->>>>>>> main
                 }
             }
         }
@@ -288,6 +267,16 @@ impl<'a> Lane<'a> {
         }
         Ok(())
     }
+}
+
+/// What rows are made again of.
+struct Again<'a> {
+    raw: &'a Arc<RawBatch>,
+    /// The offsets of messages that the transform reads.
+    read: &'a [i64],
+    replays: &'a [SeenReplay],
+    parked: &'a [SeenEpoch],
+    range: OffsetRange,
 }
 
 /// Rows made again, by table.
