@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use crate::config::{Config, Partitions, PluginFile, Rollout, UNCLAIMED};
+use crate::config::{Config, Failure, Partitions, PluginFile, Rollout, UNCLAIMED};
 use crate::deploy::{Plugins, Version, Versions};
 use crate::disposition::in_words;
 use crate::lane::Surroundings;
@@ -94,9 +94,11 @@ fn version(shared: Shared, around: &Surroundings, config: &Config) -> Result<Arc
         folder,
         topics,
         start: Start::Earliest,
+        sha256: None,
         partitions,
         settings,
         rollout: Rollout::default(),
+        failure: Failure::default(),
         places: BTreeMap::new(),
     };
     Ok(Arc::new(Version::new(file, transform)))
