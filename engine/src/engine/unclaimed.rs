@@ -94,11 +94,11 @@ fn version(shared: Shared, around: &Surroundings, config: &Config) -> Result<Arc
         folder,
         topics,
         start: Start::Earliest,
-        sha256: None,
         partitions,
         settings,
         rollout: Rollout::default(),
         failure: Failure::default(),
+        sha256: None,
         places: BTreeMap::new(),
     };
     Ok(Arc::new(Version::new(file, transform)))
