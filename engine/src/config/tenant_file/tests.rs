@@ -305,3 +305,16 @@ fn a_database_is_one_tenants() {
                     of its own";
     assert_eq!(problems, expected);
 }
+
+#[test]
+fn a_certificate_of_the_engines_is_shown_to_its_own_server_alone() {
+    let mut engines = default();
+    engines.clickhouse.tls = Tls { authorities: None, client: Some((b"certificate".to_vec(), b"key".to_vec())) };
+    let tls = |text: &str| {
+        let tenant = parse_tenant(Path::new("plugins/acme"), &format!("prefix = 'acme.'\n{text}"), &engines).unwrap();
+        tenant.clickhouse.tls
+    };
+    assert_eq!(tls(""), engines.clickhouse.tls);
+    assert_eq!(tls("[clickhouse]\nuser = 'acme'"), engines.clickhouse.tls);
+    assert_eq!(tls("[clickhouse]\nurl = 'https://theirs:8443'\nuser = 'acme'"), Tls::default());
+}
