@@ -8,5 +8,6 @@ mod outages;
 mod pauses;
 mod plugins;
 mod remembering;
+mod shared;
 mod soak;
 mod twins;

@@ -30,6 +30,7 @@ use crate::offsets::LaneId;
 use crate::plugin::{EventTime, Host, LoadError, Output, Plugin};
 use crate::registry::Schemas;
 use crate::sink::{MOST_KEPT_BYTES, bronze_table, dead_letter_table};
+use crate::source::Part;
 use crate::state::{DUE_ROWS, Sealed, State, StateError};
 use crate::table::Table;
 
@@ -51,6 +52,7 @@ pub const CHUNK_MESSAGES: usize = 8192;
 pub struct Transform {
     settings: Arc<TransformSettings>,
     settings_digest: Arc<str>,
+    part: Part,
     /// The value of `_plugin`, where it is asked for.
     made_by: Option<Arc<str>>,
     work: Work,
@@ -67,6 +69,8 @@ enum Work {
     Plugin { plugin: Plugin, outputs: Arc<[Output]>, tables: Arc<[Arc<Table>]>, event_time: Option<EventTime> },
     /// Messages as they are.
     Bronze { table: Arc<Table> },
+    /// Messages that nobody claims, to the dead letters.
+    Unclaimed,
 }
 
 impl Work {
@@ -77,7 +81,7 @@ impl Work {
                 let digest = plugin.digest();
                 Some(format!("{}@{}", plugin.description().version, digest.get(..12).unwrap_or(digest)))
             }
-            Self::Bronze { .. } => None,
+            Self::Bronze { .. } | Self::Unclaimed => None,
         }
     }
 }
@@ -242,6 +246,7 @@ impl Transform {
         let dead_letters = Arc::new(dead_letter_table(&settings.database, &settings.dead_letters));
         let work = match (&settings.kind, wasm) {
             (Kind::Bronze { table }, _) => Work::Bronze { table: Arc::new(bronze_table(&settings.database, table)) },
+            (Kind::Unclaimed { .. }, _) => Work::Unclaimed,
             (Kind::Plugin, Some(wasm)) => {
                 let plugin = host.load(wasm)?;
                 let plugin = plugin.of(&settings.tenant, &settings.name).logging(settings.limits.log_lines_per_second);
@@ -256,9 +261,10 @@ impl Transform {
             (Kind::Plugin, None) => return Err(SettingsError::NoPlugin.into()),
         };
         let settings_digest = settings.digest().into();
+        let part = settings.part();
         let made_by = work.name().filter(|_| settings.plugin_column).map(Into::into);
         let (settings, impatient, budget, parking) = (Arc::new(settings), false, Budget::default(), None);
-        Ok(Self { settings, settings_digest, made_by, work, dead_letters, impatient, budget, parking })
+        Ok(Self { settings, settings_digest, part, made_by, work, dead_letters, impatient, budget, parking })
     }
 
     /// The settings that it was made with.
@@ -273,12 +279,18 @@ impl Transform {
         &self.settings_digest
     }
 
+    /// The part of its topics that it reads.
+    #[must_use]
+    pub fn part(&self) -> &Part {
+        &self.part
+    }
+
     /// Digest of the plugin's bytes, in hex; empty for bronze.
     #[must_use]
     pub fn plugin_digest(&self) -> &str {
         match &self.work {
             Work::Plugin { plugin, .. } => plugin.digest(),
-            Work::Bronze { .. } => "",
+            Work::Bronze { .. } | Work::Unclaimed => "",
         }
     }
 
@@ -293,7 +305,7 @@ impl Transform {
     pub fn plugin(&self) -> Option<&Plugin> {
         match &self.work {
             Work::Plugin { plugin, .. } => Some(plugin),
-            Work::Bronze { .. } => None,
+            Work::Bronze { .. } | Work::Unclaimed => None,
         }
     }
 
@@ -303,6 +315,7 @@ impl Transform {
         let own = match &self.work {
             Work::Plugin { tables, .. } => tables.to_vec(),
             Work::Bronze { table } => vec![table.clone()],
+            Work::Unclaimed => Vec::new(),
         };
         own.into_iter().chain([self.dead_letters.clone()]).collect()
     }
@@ -320,10 +333,14 @@ impl Transform {
         self.state_version().is_some() || self.event_time().is_some()
     }
 
-    /// Whether messages are decoded, so that their schemas are needed.
+    /// Whether messages are decoded or looked at, so that their schemas are needed.
     #[must_use]
     pub fn decodes(&self) -> bool {
-        matches!(self.work, Work::Plugin { .. })
+        match self.work {
+            Work::Plugin { .. } => true,
+            Work::Unclaimed => self.part.reads_columns(),
+            Work::Bronze { .. } => false,
+        }
     }
 
     /// Where it gets its watermarks from, if it has any.
@@ -331,7 +348,7 @@ impl Transform {
     pub fn event_time(&self) -> Option<EventTime> {
         match &self.work {
             Work::Plugin { event_time, .. } => *event_time,
-            Work::Bronze { .. } => None,
+            Work::Bronze { .. } | Work::Unclaimed => None,
         }
     }
 
@@ -422,6 +439,7 @@ impl Transform {
     ) -> Result<Transformed, TransformError> {
         match &self.work {
             Work::Bronze { table } => run.bronze(table),
+            Work::Unclaimed => run.unclaimed(self.part.clone()),
             Work::Plugin { plugin, outputs, tables, .. } => {
                 let due = state.begin(epoch.watermark_ms, DUE_ROWS)?;
                 let mut sandbox = Sandboxed::new(plugin, &self.settings, epoch, calls.limits(), state);

@@ -12,6 +12,7 @@ use crate::decode::{Case, Policy, Reading};
 use crate::input::{Decimals, Input, PLACEHOLDER, Selection, Tombstone};
 use crate::offsets::{DEFAULT_TENANT, PluginKey, TopicPartition};
 use crate::plugin::{Description, EventTime, LOG_LINES_PER_S, Parameter};
+use crate::source::{Claims, Part};
 use crate::table::{Table, plugin_column, with_engine_columns};
 
 /// The version of everything here that shapes rows: decoder, assembly, engine's columns, digests. Raised when a new
@@ -73,6 +74,11 @@ pub enum Kind {
     Bronze {
         /// The table's name.
         table: String,
+    },
+    /// The messages of shared topics that nobody claims, to the dead letters.
+    Unclaimed {
+        /// What tenants claim.
+        claims: Claims,
     },
 }
 
@@ -181,6 +187,16 @@ impl TransformSettings {
         Sha256::digest(json).iter().map(|byte| format!("{byte:02x}")).collect()
     }
 
+    /// The part of its topics that it reads.
+    #[must_use]
+    pub fn part(&self) -> Part {
+        match (&self.kind, &self.selection) {
+            (Kind::Unclaimed { claims }, _) => Part::Unclaimed(Arc::new(claims.clone())),
+            (Kind::Plugin | Kind::Bronze { .. }, Some(selection)) => Part::Selected(selection.clone()),
+            (Kind::Plugin | Kind::Bronze { .. }, None) => Part::Whole,
+        }
+    }
+
     /// Whether this engine makes the rows that the engine made which wrote these settings.
     #[must_use]
     pub fn made_by_this_version(&self) -> bool {
@@ -195,7 +211,7 @@ impl TransformSettings {
         let tables = others.tables.iter().filter(|(name, _)| known(name));
         let kind = match (&self.kind, &others.kind) {
             (Kind::Bronze { .. }, Kind::Bronze { .. }) => others.kind.clone(),
-            (Kind::Bronze { .. } | Kind::Plugin, _) => self.kind.clone(),
+            (Kind::Bronze { .. } | Kind::Plugin | Kind::Unclaimed { .. }, _) => self.kind.clone(),
         };
         Self {
             kind,

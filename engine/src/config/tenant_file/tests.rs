@@ -291,6 +291,19 @@ fn a_folder_is_a_tenants_or_a_plugins() {
 }
 
 #[test]
+fn a_value_of_a_shared_topic_is_one_tenants() {
+    let (folder, config) = world(&[
+        ("a/tenant.toml", "[select]\ncolumn = 'tenant'\nvalue = '7'"),
+        ("b/tenant.toml", "[select]\ncolumn = 'tenant'\nvalue = 7"),
+        ("c/tenant.toml", "[select]\nheader = 'tenant'\nvalue = '7'"),
+    ]);
+    let problems = read_plugins(&config).unwrap_err().to_string();
+    let expected = "b/tenant.toml: select.value: 7 is claimed by tenant a\n  hint: a message of a shared topic is one tenant's: \
+                    give each a value of its own";
+    assert_eq!(problems.replace(&format!("{}/", folder.path().display()), ""), expected);
+}
+
+#[test]
 fn a_database_is_one_tenants() {
     let (folder, config) = world(&[
         ("a/tenant.toml", "prefix = 'a.'\n[clickhouse]\ndatabase = 'x'"),
