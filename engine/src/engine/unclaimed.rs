@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use crate::config::{Config, Partitions, PluginFile, Rollout, UNCLAIMED};
+use crate::config::{Config, Failure, Partitions, PluginFile, Rollout, UNCLAIMED};
 use crate::deploy::{Plugins, Version, Versions};
 use crate::disposition::in_words;
 use crate::lane::Surroundings;
@@ -97,6 +97,8 @@ fn version(shared: Shared, around: &Surroundings, config: &Config) -> Result<Arc
         partitions,
         settings,
         rollout: Rollout::default(),
+        failure: Failure::default(),
+        sha256: None,
         places: BTreeMap::new(),
     };
     Ok(Arc::new(Version::new(file, transform)))
