@@ -37,7 +37,7 @@ impl World {
 
     fn all_rows(&self) -> Vec<Row> {
         // Where tenants share the topic, there are letters: `wrong_shares` looks at them.
-        let shared = |table: &&String| self.tenants.is_empty() || **table != LETTERS;
+        let shared = |table: &&String| self.sharing.is_empty() || **table != LETTERS;
         let blocks = self.used.iter().filter(shared).flat_map(|table| self.tables.blocks(table));
         blocks.flatten().flat_map(|batch| rows(&batch)).collect()
     }

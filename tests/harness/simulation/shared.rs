@@ -27,7 +27,7 @@ impl World {
         let kind = Kind::Bronze { table: name.to_owned() };
         let mut settings = TransformSettings::new(name, "plugin", kind, "db");
         settings.selection = Some(Selection { by: SelectBy::Column("tenant".to_owned()), value: name.to_owned() });
-        self.tenants.push(bronze_with(settings));
+        self.sharing.push(bronze_with(settings));
     }
 
     /// Everything that is wrong: with the tenants' rows, the letters, or what is open. Late tenants are those that were not there
@@ -35,7 +35,7 @@ impl World {
     #[must_use]
     pub fn wrong_shares(&self, late: &[&str]) -> Vec<String> {
         let mut wrong = Vec::new();
-        let letters = self.letters();
+        let letters = self.letters_of_all();
         for found in self.topics.partitions() {
             let number = found.partition.partition;
             let mut expected: BTreeMap<&str, Vec<i64>> = BTreeMap::new();
@@ -43,7 +43,7 @@ impl World {
             for (offset, value) in &messages {
                 let Some(value) = value else { continue };
                 let named = named(value);
-                let tenant = named.as_deref().map(|name| self.tenants.iter().find(|it| it.settings().tenant == name));
+                let tenant = named.as_deref().map(|name| self.sharing.iter().find(|it| it.settings().tenant == name));
                 let code = match tenant {
                     Some(Some(tenant)) => {
                         expected.entry(&tenant.settings().tenant).or_default().push(*offset);
@@ -59,7 +59,7 @@ impl World {
                     wrong.push(format!("t/{number} {offset}: letters {found:?}, not {code:?}"));
                 }
             }
-            for tenant in &self.tenants {
+            for tenant in &self.sharing {
                 let name = &tenant.settings().tenant;
                 let mut rows: Vec<i64> =
                     self.rows(name).iter().filter(|it| it.partition == number).map(|it| it.offset).collect();
@@ -78,7 +78,7 @@ impl World {
     }
 
     /// Codes of the letters of each message, by partition and offset.
-    fn letters(&self) -> BTreeMap<(i32, i64), Vec<String>> {
+    fn letters_of_all(&self) -> BTreeMap<(i32, i64), Vec<String>> {
         let mut letters: BTreeMap<(i32, i64), Vec<String>> = BTreeMap::new();
         for batch in self.tables.blocks(LETTERS).iter().flatten() {
             let column = |name: &str| batch.column_by_name(name).unwrap_or_else(|| panic!("a column {name}"));

@@ -95,7 +95,7 @@ pub struct World {
     pub(super) violations: Arc<Mutex<Vec<String>>>,
     pub(super) transform: Transform,
     /// Plugins of tenants that share the topic.
-    pub(super) tenants: Vec<Transform>,
+    pub(super) sharing: Vec<Transform>,
     /// A newcomer that the next start has on trial.
     pub(super) on_trial: Option<(Transform, Rollout)>,
     /// Every table that rows were sent to, quoted.
@@ -145,7 +145,7 @@ impl World {
             tenants: Tenants::default(),
             violations: Arc::default(),
             transform: bronze("rows"),
-            tenants: Vec::new(),
+            sharing: Vec::new(),
             on_trial: None,
             used: Vec::new(),
             data,
@@ -248,7 +248,7 @@ impl World {
         let (lanes, plugins) = (Lanes::default(), Plugins::default());
         let engine = self.engine(&process, plugins.clone(), lanes.clone(), stopped);
         plugins.insert(self.versions()); // what the disk has kept is known now
-        self.tenants.iter().for_each(|tenant| plugins.insert(Arc::new(Versions::new(version(tenant)))));
+        self.sharing.iter().for_each(|tenant| plugins.insert(Arc::new(Versions::new(version(tenant)))));
         self.running = Some(Running { engine: tokio::spawn(engine.run()), process, stopper, lanes, plugins });
     }
 
