@@ -439,7 +439,7 @@ impl Transform {
     ) -> Result<Transformed, TransformError> {
         match &self.work {
             Work::Bronze { table } => run.bronze(table),
-            Work::Unclaimed => run.unclaimed(Part::clone(&self.part)),
+            Work::Unclaimed => run.unclaimed(&self.part),
             Work::Plugin { plugin, outputs, tables, .. } => {
                 let due = state.begin(epoch.watermark_ms, DUE_ROWS)?;
                 let mut sandbox = Sandboxed::new(plugin, &self.settings, epoch, calls.limits(), state);
