@@ -26,7 +26,7 @@ use crate::transform::{Budget, Epoch, Transform};
 #[derive(Clone)]
 enum MadeBy {
     /// This transform: the present one, or one from the artifacts.
-    Known(Transform),
+    Known(Box<Transform>),
     /// A plugin that is not to be had any more. The present one is taken.
     Gone,
     /// Nobody noted it. The present one is taken.
@@ -83,7 +83,7 @@ impl<'a> Lane<'a> {
             let end = behind.first().and_then(|next| offsets.get(next.start)).copied().unwrap_or(raw.range.end);
             let gone = matches!(made_by, MadeBy::Gone);
             let transform = match made_by {
-                MadeBy::Known(transform) => transform,
+                MadeBy::Known(transform) => *transform,
                 MadeBy::Gone | MadeBy::Unknown => self.subject.transform.clone(),
             };
             let range = OffsetRange { start, end };
@@ -123,7 +123,7 @@ impl<'a> Lane<'a> {
             return Ok(MadeBy::Unknown);
         };
         if plugin_digest == present.plugin_digest() && settings_digest == present.settings_digest() {
-            return Ok(MadeBy::Known(present.clone()));
+            return Ok(MadeBy::Known(Box::new(present.clone())));
         }
         let digests = (plugin_digest, settings_digest);
         if let Some(known) = self.rebuilt.get(&digests) {
@@ -141,7 +141,7 @@ impl<'a> Lane<'a> {
         let made_by = match rebuilt {
             // It only wrote elsewhere: its tables were shadows once, or were renamed since.
             Ok(then) if then.settings_digest() == present.settings_digest() && digests.0 == present.plugin_digest() => {
-                MadeBy::Known(then)
+                MadeBy::Known(Box::new(then))
             }
             Ok(then) if then.remembers() => {
                 self.report.note(format!(
@@ -152,7 +152,7 @@ impl<'a> Lane<'a> {
             Ok(transform) => {
                 self.report
                     .note(format!("rows of plugin {short} with its settings were compared with what that one makes"));
-                MadeBy::Known(transform)
+                MadeBy::Known(Box::new(transform))
             }
             Err(error) => {
                 self.report.note(format!(
