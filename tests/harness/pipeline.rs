@@ -140,6 +140,15 @@ impl Pipeline {
         let quantity: i64 = (0..orders).map(orders::quantity).sum();
         let cents: i64 = (0..orders).map(orders::unit_price_cents).sum();
         let price = format!("{}.{:02}", cents / 100, cents % 100);
-        assert_eq!(found.trim(), format!("{orders}\t{orders}\t{quantity}\t{price}\t{orders}"));
+        let right = format!("{orders}\t{orders}\t{quantity}\t{price}\t{orders}");
+        assert!(found.trim() == right, "{} instead of {right}; not current are:\n{}", found.trim(), self.not_current());
+    }
+
+    /// Which rows of the history have no current row, by the epochs that made them.
+    fn not_current(&self) -> String {
+        self.clickhouse.query(&format!(
+            "SELECT _partition, hex(_epoch), min(_offset), max(_offset), count() FROM {DATABASE}.orders_final \
+             WHERE id NOT IN (SELECT id FROM {DATABASE}.orders_current) GROUP BY ALL ORDER BY ALL FORMAT TSVWithNames"
+        ))
     }
 }

@@ -8,6 +8,10 @@
 //! | append, the engine's columns | send again: the token drops what is there, and repairs views behind it | ask which `_row`s are there, send the others |
 //! | current state | send again | send again: the same key, version and content |
 //! | anything else | send again | stop: nobody can tell |
+//!
+//! A token is not proof of its rows. A server notes it in the table's deduplication log before it gives the part its name
+//! (`MergeTreeSink::commitPart`): one that is killed between the two drops each repeat of a block that it does not have. So where
+//! the table can be asked, it is asked once more behind a repeat, and rows that it lacks go under a token of their own.
 
 use std::ops::Range;
 
@@ -75,21 +79,42 @@ pub(super) async fn attempt<S: Server>(server: &S, send: &Sending, unsettled: bo
     }
     let block = &send.block;
     let now = server.mark(&block.table).await?;
-    match way(block, server.memory(&block.table), send.mark, now).map_err(S::refusal)? {
+    let sent = match way(block, server.memory(&block.table), send.mark, now).map_err(S::refusal)? {
         Way::Resend => {
             tracing::info!(block = send.token, "sent again: its table still knows the token");
-            try_once(server, block, send, *number).await
+            try_once(server, block, send, *number).await?
         }
         Way::Probe => {
             let lacking = missing(block, &server.present(block).await?).map_err(S::refusal)?;
             let (rows, lacks) = (block.rows, lacking.as_ref().map_or(0, |block| block.rows));
             tracing::info!(block = send.token, rows, lacks, "its table may have forgotten the token: rows counted");
-            match lacking {
-                Some(lacking) => try_once(server, &lacking, send, *number).await,
-                None => Ok(0),
-            }
+            let Some(lacking) = lacking else { return Ok(0) };
+            try_once(server, &lacking, send, *number).await?
         }
+    };
+    Ok(sent + mend(server, send, *number).await?)
+}
+
+/// Sends what a repeat has not brought into the table, because the server knew the token and not the rows. Of a table of
+/// current state that may be rows whose keys have newer ones by now: to send them again changes nothing.
+async fn mend<S: Server>(server: &S, send: &Sending, number: u32) -> Result<usize, S::Trouble> {
+    let block = &send.block;
+    if !server.memory(&block.table).telling {
+        return Ok(0);
     }
+    let mut present = server.present(block).await?;
+    if block.table.kind == TableKind::Current {
+        present.iter_mut().for_each(|run| run.count = u64::from(run.rows.end - run.rows.start)); // repeats are merged
+    }
+    let Some(lacking) = missing(block, &present).map_err(S::refusal)? else { return Ok(0) };
+    tracing::warn!(
+        block = send.token,
+        lacks = lacking.rows,
+        "its table knows the token, and lacks rows: they are sent"
+    );
+    // Whatever went under the former attempts' tokens is shut out, so it can't land beside this.
+    let token = format!("{}.{}.{number}", send.token, send.claim.owner.0);
+    try_once(server, &lacking, &Sending { token, ..send.clone() }, number).await
 }
 
 /// Whatever leaves its outcome open leaves the claim unclear.
@@ -108,6 +133,8 @@ pub(super) struct Memory {
     pub(super) window: u64,
     /// Rows stay as they were inserted and can be counted: a plain table with the engine's columns.
     pub(super) countable: bool,
+    /// Whoever asks for rows by the engine's columns sees those that have landed: a table of one server.
+    pub(super) telling: bool,
 }
 
 /// How to complete a block.

@@ -47,6 +47,8 @@ pub enum InsertFault {
     Late,
     /// One of the two table partitions was written; then the connection broke.
     HalfWritten,
+    /// The server was killed when it had noted the tokens, and not yet added the parts.
+    TokenAlone,
     /// No answer, nothing written, until [`SimulatedTables::release`] or the client loses patience.
     Hang,
     /// Refused for good.
@@ -170,7 +172,8 @@ impl SimulatedTables {
                 12..16 => InsertFault::HalfWritten,
                 16..24 => InsertFault::FailBefore,
                 24..35 => InsertFault::Late,
-                35..39 => InsertFault::Refused,
+                35..37 => InsertFault::TokenAlone,
+                37..39 => InsertFault::Refused,
                 _ => InsertFault::Hang,
             }),
             None => None,
@@ -246,6 +249,18 @@ impl SimulatedTables {
         landed.part(token, self.window);
     }
 
+    /// Tokens of a block whose parts are nowhere.
+    fn note(&self, block: &Block, token: &str) {
+        let mut state = locked(&self.state);
+        let landed = state.tables.entry(block.table.quoted()).or_default();
+        for half in [0, 1] {
+            let token = format!("{token} {half}");
+            if !landed.tokens.contains(&token) {
+                landed.part(token, self.window);
+            }
+        }
+    }
+
     fn raise(&self, lane: &LaneId, fence: Fence) -> Result<(), SinkError> {
         let mut state = locked(&self.state);
         let greatest = state.fences.entry(lane.clone()).or_default();
@@ -319,7 +334,7 @@ impl Server for SimulatedSink {
     type Trouble = Trouble;
 
     fn memory(&self, table: &Table) -> Memory {
-        Memory { window: self.tables.window as u64, countable: table.kind == TableKind::Append }
+        Memory { window: self.tables.window as u64, countable: table.kind == TableKind::Append, telling: true }
     }
 
     async fn shut_out(&self, claim: &Claim, _: &Table, number: u32) -> Result<(), Trouble> {
@@ -365,6 +380,10 @@ impl Server for SimulatedSink {
             Some(InsertFault::HalfWritten) => {
                 let answered = self.tables.send(request(&[1]), Duration::ZERO, Duration::ZERO).await;
                 answered.unwrap_or(Told::Nothing { may_land: true })
+            }
+            Some(InsertFault::TokenAlone) => {
+                self.tables.note(block, token);
+                Told::Nothing { may_land: true }
             }
             Some(InsertFault::Late) => {
                 let longest = DELAYS_MS[self.tables.chance.below(3) as usize];

@@ -145,7 +145,17 @@ impl Existing {
     /// them elsewhere.
     pub(super) fn keeps_rows(&self) -> bool {
         let plain = ["MergeTree", "ReplicatedMergeTree", "SharedMergeTree"].contains(&self.engine.as_str());
-        plain && ["_lane", "_epoch", "_row"].iter().all(|name| self.columns.iter().any(|column| column.name == *name))
+        plain && self.names_rows()
+    }
+
+    /// Whether rows that have landed are seen by whoever asks next, but for those that newer ones of their keys have replaced.
+    /// Replicas may be behind each other; they note tokens and parts in one step.
+    pub(super) fn tells_rows(&self) -> bool {
+        ["MergeTree", "ReplacingMergeTree"].contains(&self.engine.as_str()) && self.names_rows()
+    }
+
+    fn names_rows(&self) -> bool {
+        ["_lane", "_epoch", "_row"].iter().all(|name| self.columns.iter().any(|column| column.name == *name))
     }
 
     /// Whether a view shows exactly these columns.

@@ -6,6 +6,7 @@
 
 use std::time::{Duration, Instant};
 
+use super::existing::Existing;
 use super::retry::Attempt;
 use super::trouble::{Cause, Trouble};
 use super::{ClickHouse, Guarantee};
@@ -24,17 +25,18 @@ pub(super) struct Known {
 
 impl ClickHouse {
     /// Remembers what `prepare` found.
-    pub(super) fn learn(&self, table: &Table, guarantee: Guarantee, countable: bool) {
+    pub(super) fn learn(&self, table: &Table, guarantee: Guarantee, existing: &Existing) {
         let window = match guarantee {
             Guarantee::Window { parts } => parts,
             Guarantee::None => 0,
         };
-        let known = Known { memory: Memory { window, countable }, mark: None };
+        let (countable, telling) = (existing.keeps_rows(), existing.tells_rows());
+        let known = Known { memory: Memory { window, countable, telling }, mark: None };
         self.known().insert(table.quoted(), known);
     }
 
     pub(super) fn memory(&self, table: &Table) -> Memory {
-        let nothing = Memory { window: 0, countable: false };
+        let nothing = Memory { window: 0, countable: false, telling: false };
         self.known().get(&table.quoted()).map_or(nothing, |known| known.memory)
     }
 

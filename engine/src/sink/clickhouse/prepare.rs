@@ -108,7 +108,7 @@ impl ClickHouse {
         }
         self.prepare_fences(table).await.unwrap_or_else(|error| no_fence(table, &error));
         let guarantee = self.guarantee(table, &existing).await?;
-        self.learn(table, guarantee, existing.keeps_rows());
+        self.learn(table, guarantee, &existing);
         Ok(guarantee)
     }
 

@@ -46,7 +46,7 @@ fn rows_that_no_epoch_made_are_not_taken_for_its_own() {
 #[test]
 fn a_token_is_trusted_within_its_window_only() {
     let block = block(1);
-    let table = |countable| Memory { window: 20, countable };
+    let table = |countable| Memory { window: 20, countable, telling: false };
     let decided = |mark, now, countable| way(&block, table(countable), mark, now).ok();
     assert_eq!(decided(Some(5), 14, true), Some(Way::Resend));
     assert_eq!(decided(Some(5), 15, true), Some(Way::Probe));
