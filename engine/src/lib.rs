@@ -26,6 +26,7 @@ pub mod disposition;
 pub mod engine;
 pub mod deploy;
 pub mod artifacts;
+pub mod capsule;
 pub mod dead_letters;
 pub mod verify;
 pub mod replay;

@@ -27,6 +27,9 @@
 //! output_mib = 64
 //! state_mib = 1024                     # memory for what the plugin remembers, for each partition
 //! state_disk_mib = 65536               # disk for what memory has no room for; 0: none
+//! [capsule]                            # what is kept of calls that trap or run too long
+//! keep = 8                             # files in the data folder; the oldest go first
+//! redact = ["email", "parameters.key", "state"]  # columns, parameters and state that are left out
 //! [rollout]                            # how a new version takes over, while the engine runs
 //! mode = "replace"                     # or "shadow", "canary"
 //! share = 0.1                          # of the partitions, for a canary
@@ -46,6 +49,7 @@ use super::given::Settings;
 use super::partitions::Partitions;
 use super::problem::{Place, Problems};
 use super::rollout::{Rollout, rollout};
+use crate::capsule::{MOST_FILES, Rules};
 use crate::decode::{Case, Encoding, Policy, Reading};
 use crate::input::{Decimals, Tombstone};
 use crate::source::{Start, check_topic};
@@ -73,6 +77,8 @@ pub struct PluginFile {
     pub settings: TransformSettings,
     /// How a new version of it takes over.
     pub rollout: Rollout,
+    /// What is kept of calls that fail, if anything is.
+    pub capsule: Option<Rules>,
     /// Where the settings stand that only the plugin can judge: by key, such as `parameters.rate`.
     pub places: BTreeMap<String, Place>,
 }
@@ -185,8 +191,10 @@ fn plugin_of(folder: &Path, mut given: Settings, database: &str) -> (PluginFile,
         settings.dead_letters = table;
     }
     plugin_column(&mut given, &mut settings);
-    let places =
-        ["tables.", "parameters.", "event_time."].into_iter().flat_map(|prefix| given.places(prefix)).collect();
+    let places = ["tables.", "parameters.", "event_time.", "capsule."]
+        .into_iter()
+        .flat_map(|prefix| given.places(prefix))
+        .collect();
     settings.tables = given.table("tables");
     settings.parameters = given.table("parameters");
     if let Some((placeholder, _)) = given.text("placeholder") {
@@ -204,9 +212,9 @@ fn plugin_of(folder: &Path, mut given: Settings, database: &str) -> (PluginFile,
         idle_ms: given.value("event_time.idle_ms", "a number of ms"),
     };
     settings.limits = limits(&mut given);
-    let rollout = rollout(&mut given);
+    let (rollout, capsule) = (rollout(&mut given), capsule(&mut given));
     let (folder, start) = (folder.to_owned(), start.unwrap_or(Start::Earliest));
-    (PluginFile { folder, topics, start, partitions, settings, rollout, places }, given.finish())
+    (PluginFile { folder, topics, start, partitions, settings, rollout, capsule, places }, given.finish())
 }
 
 /// The policies below a key, each one of those that its case has.
@@ -225,6 +233,26 @@ fn plugin_column(given: &mut Settings, settings: &mut TransformSettings) {
     if settings.plugin_column && settings.kind != Kind::Plugin {
         let hint = Some("the rows of a bronze table are the messages as they came: leave it out".to_owned());
         given.problems.add(place, "plugin_column: there is no plugin that could have made a row", hint);
+    }
+}
+
+/// `keep` turns capsules on. What is to be left out is known before anything is kept.
+fn capsule(given: &mut Settings) -> Option<Rules> {
+    let place = given.place("capsule.redact");
+    let redact = given.list("capsule.redact");
+    let keep = given.place("capsule.keep");
+    match (given.value("capsule.keep", "a number of files"), redact) {
+        (Some(files @ 1..=MOST_FILES), redact) => Some(Rules { keep: files, redact: redact.unwrap_or_default() }),
+        (Some(_), _) => {
+            given.problems.add(keep, format!("capsule.keep: not between 1 and {MOST_FILES}"), None);
+            None
+        }
+        (None, Some(_)) => {
+            let hint = Some("keep = 8 below [capsule]".to_owned());
+            given.problems.add(place, "capsule.redact: without capsule.keep, nothing is kept", hint);
+            None
+        }
+        (None, None) => None,
     }
 }
 

@@ -26,6 +26,7 @@ fn version(table: &str) -> Arc<Version> {
         start: Start::Earliest,
         partitions: Partitions::default(),
         settings: settings.clone(),
+        capsule: None,
         rollout: Rollout::default(),
         places: [].into(),
     };

@@ -39,7 +39,7 @@ use crate::table::{Index, TableKind};
 pub use compiled::CompiledCode;
 pub use compiler::{ChildLimits, CompileChildArgs, Compiler, compile_child};
 pub use host::{Host, HostError, HostSettings};
-pub use instance::Instance;
+pub use instance::{Instance, Remains};
 pub use load::{Compiling, LoadError, Plugin};
 pub use rows::Rows;
 

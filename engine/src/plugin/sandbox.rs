@@ -11,7 +11,7 @@ use super::call::Call;
 use super::emit::OutputPlan;
 use super::guest_log::{GuestLog, LogBudget};
 use super::{Fault, Limits};
-use crate::state::State;
+use crate::state::{State, Touched};
 
 /// Most core instances of a plugin: wit-component makes the module, a shim and its filler; the rest is headroom.
 pub(super) const CORE_INSTANCES: u32 = 8;
@@ -30,6 +30,10 @@ pub(super) struct Sandbox {
     pub(super) call: Option<Call>,
     /// The lane's, only while a call runs; else one without tables.
     pub(super) state: State,
+    /// What of the state it has asked for, where that is recorded.
+    pub(super) touched: Option<Touched>,
+    /// Its functions at the fault that ended it.
+    pub(super) frames: Vec<String>,
     /// Why the host stopped the guest, where it was the host: the trap alone would not say.
     pub(super) fault: Option<Fault>,
     pub(super) log: GuestLog,
@@ -37,7 +41,16 @@ pub(super) struct Sandbox {
 
 impl Sandbox {
     pub(super) fn new(log: Arc<LogBudget>, outputs: Arc<[OutputPlan]>, limits: Limits) -> Self {
-        Self { limits, outputs, call: None, state: State::default(), fault: None, log: GuestLog::new(log) }
+        Self {
+            limits,
+            outputs,
+            call: None,
+            state: State::default(),
+            touched: None,
+            frames: Vec::new(),
+            fault: None,
+            log: GuestLog::new(log),
+        }
     }
 
     /// Notes why the guest is stopped, and makes the error that stops it.

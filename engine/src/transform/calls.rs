@@ -28,8 +28,10 @@ pub(super) const MAX_POISON: usize = 64;
 pub(super) trait Caller {
     /// Throws the instance away, if there is one, and makes a fresh one.
     fn renew(&mut self) -> Result<(), Fault>;
-    /// Calls the live instance. After a fault it is dead.
-    fn call(&mut self, rows: &RecordBatch) -> Result<Answer, Fault>;
+    /// The next calls are on a chunk, whose rows have these offsets.
+    fn chunk(&mut self, _offsets: &[i64]) {}
+    /// Calls the live instance with rows of the chunk, from this one on. After a fault it is dead.
+    fn call(&mut self, rows: &RecordBatch, first: usize) -> Result<Answer, Fault>;
     /// Calls it with entries that have expired.
     fn expire(&mut self, due: &Due) -> Result<Answer, Fault>;
 }
@@ -182,7 +184,7 @@ impl Discovery {
         rows: &RecordBatch,
         offset_of: impl Fn(usize) -> i64,
     ) -> Result<Vec<Answered>, CallError> {
-        let call = |caller: &mut _, of: Range<usize>| Caller::call(caller, &rows.slice(of.start, of.len()));
+        let call = |caller: &mut _, of: Range<usize>| Caller::call(caller, &rows.slice(of.start, of.len()), of.start);
         let left = MAX_POISON - self.poison.len();
         let found = self.halve(caller, chunk, rows.num_rows(), (left, CallError::Broken), call)?;
         self.plan.extend(found.answers.iter().map(|answered| answered.call));
@@ -269,7 +271,7 @@ impl Plan<'_> {
                 }
                 // A chunk that is shorter than when it was planned is seen by the input digest; here it must not panic.
                 let Range { start, end } = within(call, rows.num_rows());
-                let answer = caller.call(&rows.slice(start, end - start)).map_err(CallError::Replay)?;
+                let answer = caller.call(&rows.slice(start, end - start), start).map_err(CallError::Replay)?;
                 Ok(Answered { call, answer })
             })
             .collect()

@@ -23,6 +23,7 @@ use arrow_schema::ArrowError;
 use bytes::Bytes;
 
 use crate::batch::{Block, Decoded, NoOp, RawBatch, Reject, Stage};
+use crate::capsule::Capsules;
 use crate::decode::source::RowSchema;
 use crate::decode::{Decoder, InputError, Op};
 use crate::journal::Intent;
@@ -56,6 +57,7 @@ pub struct Transform {
     work: Work,
     dead_letters: Arc<Table>,
     impatient: bool,
+    capsules: Option<Capsules>,
 }
 
 #[derive(Clone)]
@@ -244,7 +246,15 @@ impl Transform {
         };
         let settings_digest = settings.digest().into();
         let made_by = work.name().filter(|_| settings.plugin_column).map(Into::into);
-        Ok(Self { settings: Arc::new(settings), settings_digest, made_by, work, dead_letters, impatient: false })
+        Ok(Self {
+            settings: Arc::new(settings),
+            settings_digest,
+            made_by,
+            work,
+            dead_letters,
+            impatient: false,
+            capsules: None,
+        })
     }
 
     /// The settings that it was made with.
@@ -341,6 +351,12 @@ impl Transform {
         Self { impatient: true, ..self }
     }
 
+    /// The same transform, which keeps capsules of calls that fail.
+    #[must_use]
+    pub fn keeping(self, capsules: Option<Capsules>) -> Self {
+        Self { capsules, ..self }
+    }
+
     /// Transforms an epoch for the first time, over the state that the epoch before left: finds its plan.
     ///
     /// # Errors
@@ -389,8 +405,11 @@ impl Transform {
             Work::Bronze { table } => run.bronze(table),
             Work::Plugin { plugin, outputs, tables, .. } => {
                 let due = state.begin(epoch.watermark_ms, DUE_ROWS)?;
-                let mut sandbox = Sandboxed::new(plugin, &self.settings, epoch, calls.limits(), state);
-                run.plugin(plugin, outputs, tables, &mut sandbox, (&mut calls, &due))?;
+                let capsules = self.capsules.as_ref();
+                let mut sandbox = Sandboxed::new(plugin, &self.settings, epoch, calls.limits(), state, capsules);
+                let called = run.plugin(plugin, outputs, tables, &mut sandbox, (&mut calls, &due));
+                sandbox.finish();
+                called?;
                 match calls {
                     Calls::Find(found) => {
                         (run.expired, run.plan, run.poison) = (found.expired, found.plan, found.poison);

@@ -6,6 +6,7 @@ use arrow_array::RecordBatch;
 
 use super::calls::Caller;
 use super::{Epoch, TransformSettings};
+use crate::capsule::{Capsules, Recorder, Seen};
 use crate::plugin::{Answer, Context, Fault, Instance, Limits, Plugin};
 use crate::state::{Due, State};
 
@@ -27,6 +28,8 @@ pub(super) struct Sandboxed<'a> {
     limits: Limits,
     state: &'a mut State,
     instance: Option<Instance>,
+    /// Where capsules are kept of what fails.
+    recorder: Option<Recorder>,
 }
 
 impl<'a> Sandboxed<'a> {
@@ -36,6 +39,7 @@ impl<'a> Sandboxed<'a> {
         epoch: Epoch,
         enforce: CallLimits,
         state: &'a mut State,
+        capsules: Option<&Capsules>,
     ) -> Self {
         let parameters = settings
             .parameters(plugin.description())
@@ -48,7 +52,24 @@ impl<'a> Sandboxed<'a> {
             Limits { memory_bytes: settings.limits.memory_bytes, call_ms, output_bytes: settings.limits.output_bytes };
         let parameters = Arc::from(parameters);
         let context = Context { parameters, now_ms: epoch.clock_ms, watermark_ms: epoch.watermark_ms };
-        Self { plugin, context, limits, state, instance: None }
+        // What is made again did not fail the first time.
+        let capsules = capsules.filter(|_| enforce == CallLimits::Enforced).cloned();
+        let recorder = capsules.map(|it| Recorder::new(it, plugin.clone(), epoch, context.clone(), limits));
+        Self { plugin, context, limits, state, instance: None, recorder }
+    }
+
+    /// The epoch's calls are over.
+    pub(super) fn finish(self) {
+        if let Some(recorder) = self.recorder {
+            recorder.finish();
+        }
+    }
+
+    /// Has a call recorded, where calls are.
+    fn note(&mut self, seen: impl FnOnce() -> Seen, first: usize, called: &Result<Answer, Fault>) {
+        if let (Some(recorder), Some(instance)) = (&mut self.recorder, &mut self.instance) {
+            recorder.called(seen(), first, called.as_ref().map_err(|fault| (fault, instance.remains())));
+        }
     }
 
     /// Makes a call; of one that fails nothing is remembered.
@@ -67,15 +88,30 @@ impl<'a> Sandboxed<'a> {
 impl Caller for Sandboxed<'_> {
     fn renew(&mut self) -> Result<(), Fault> {
         self.instance = None; // its slot in the pool is free before another is asked for
-        self.instance = Some(self.plugin.instance(&self.context, self.limits)?);
+        let mut instance = self.plugin.instance(&self.context, self.limits);
+        if let Some(recorder) = &mut self.recorder {
+            recorder.renewed(instance.as_ref().err());
+            instance.iter_mut().for_each(Instance::record);
+        }
+        self.instance = Some(instance?);
         Ok(())
     }
 
-    fn call(&mut self, rows: &RecordBatch) -> Result<Answer, Fault> {
-        self.remembering(|instance, state| instance.process(rows, state))
+    fn chunk(&mut self, offsets: &[i64]) {
+        if let Some(recorder) = &mut self.recorder {
+            recorder.chunk(offsets);
+        }
+    }
+
+    fn call(&mut self, rows: &RecordBatch, first: usize) -> Result<Answer, Fault> {
+        let called = self.remembering(|instance, state| instance.process(rows, state));
+        self.note(|| Seen::Rows(rows.clone()), first, &called);
+        called
     }
 
     fn expire(&mut self, due: &Due) -> Result<Answer, Fault> {
-        self.remembering(|instance, state| instance.expire(due, state))
+        let called = self.remembering(|instance, state| instance.expire(due, state));
+        self.note(|| Seen::Expired(due.clone()), 0, &called);
+        called
     }
 }

@@ -418,6 +418,7 @@ pub(super) fn version(transform: &Transform) -> Arc<Version> {
         start: Start::Earliest,
         partitions: Partitions::default(),
         settings: transform.settings().clone(),
+        capsule: None,
         rollout: Rollout::default(),
         places: [].into(),
     };

@@ -32,7 +32,7 @@ impl Caller for Trapping {
         Ok(())
     }
 
-    fn call(&mut self, rows: &RecordBatch) -> Result<Answer, Fault> {
+    fn call(&mut self, rows: &RecordBatch, _: usize) -> Result<Answer, Fault> {
         assert!(self.alive, "a dead instance was called");
         let values = rows.column(0).as_primitive::<Int64Type>().values().to_vec();
         if values.iter().any(|value| self.on.contains(value)) {
@@ -187,8 +187,8 @@ fn entries_that_fail_only_together_are_all_handed_out() {
         fn renew(&mut self) -> Result<(), Fault> {
             self.0.renew()
         }
-        fn call(&mut self, rows: &RecordBatch) -> Result<Answer, Fault> {
-            self.0.call(rows)
+        fn call(&mut self, rows: &RecordBatch, first: usize) -> Result<Answer, Fault> {
+            self.0.call(rows, first)
         }
         fn expire(&mut self, due: &Due) -> Result<Answer, Fault> {
             if due.len() > 2 { Err(Fault::Deadline { limit_ms: 1 }) } else { self.0.expire(due) }
@@ -209,7 +209,7 @@ fn an_impatient_discovery_ends_with_the_first_call_that_takes_too_long() {
         fn renew(&mut self) -> Result<(), Fault> {
             Ok(())
         }
-        fn call(&mut self, _rows: &RecordBatch) -> Result<Answer, Fault> {
+        fn call(&mut self, _rows: &RecordBatch, _: usize) -> Result<Answer, Fault> {
             self.0 += 1;
             Err(Fault::Deadline { limit_ms: 1 })
         }
