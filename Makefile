@@ -32,7 +32,7 @@ plugins: ## compiles the plugins to plugins/*/plugin.wasm
 fuzz: ## a fuzz target for a while: TARGET=border|state|messages|documents|decimals|avro SECONDS=600
 	@tests/fuzz.sh $(or $(TARGET),border) $(or $(SECONDS),600)
 
-bench: ## CPU time: decoding, the border to plugins, state, whole events, each beside others' ways; PART=decode|state|disk|border|remember|restart|events for one of them; PART=reload: versions that change under load for ten minutes
+bench: ## CPU time: decoding, the border to plugins, state, whole events, each beside others' ways; PART=decode|state|disk|border|remember|restart|events for one of them; PART=reload: versions that change under load for ten minutes; PART=tenants|neighbours: hundreds of tenants, and bad ones
 	@tests/bench.sh $(PART)
 
 .PHONY: help demo test test-quick simulate planted crash evil plugins fuzz bench

@@ -1,16 +1,16 @@
 #!/usr/bin/env bash
 # The benchmark, in release builds; figures are written into bench.json, in place of those of the same names.
-#   tests/bench.sh                      all parts but reload, one after the other
-#   tests/bench.sh PART [ARGUMENT…]     one of decode, state, disk, border, remember, restart, events, reload; arguments go to it (--help)
+#   tests/bench.sh                      all parts but the last three, one after the other
+#   tests/bench.sh PART [ARGUMENT…]     one of decode, state, disk, border, poison, remember, restart, events, reload, tenants, neighbours; arguments go to it (--help)
 set -euo pipefail
 cd "$(dirname "$0")/.."
-parts=(decode state disk border remember restart events)
+parts=(decode state disk border poison remember restart events)
 if [ $# -gt 0 ]; then parts=("$1"); shift; fi
 
 tests/stack/packages.sh build java
 mkdir -p "${CARGO_TARGET_DIR:-target}"; target=$(cd "${CARGO_TARGET_DIR:-target}" && pwd)
 bench=$target/release/bench out=$PWD/bench.json
-[ "${parts[*]}" = reload ] || cargo build --release --locked -p engine -p bench # both, so that they share what they are built of
+case ${parts[*]} in reload | tenants | neighbours) ;; *) cargo build --release --locked -p engine -p bench ;; esac # both, so that they share what they are built of
 toolchain=$(plugin-sdk/toolchain/wasm-target.sh)
 # wasm_build FOLDER PACKAGE…: as plugins are built, into a target folder of its own.
 wasm_build() {
@@ -39,6 +39,11 @@ border() { # beside arrow-udf, which brings its own Arrow and wasmtime
   (cd tests/bench/arrow-udf && CARGO_TARGET_DIR=$target/arrow-udf cargo build --release --locked -p arrow-udf-host)
   "$bench" border --plugins "$plugins" --out "$out" --arrow-udf "$target/arrow-udf/release/arrow-udf-host" \
     "$target/arrow-udf/wasm32-unknown-unknown/plugin/arrow_udf_guest.wasm" "$@"
+}
+
+poison() {
+  wasm=$target/plugins wasm_build . bench-poison
+  "$bench" poison --plugins "$plugins" --out "$out" "$@"
 }
 
 remember() {
@@ -74,6 +79,32 @@ reload() ( # 100 changes of version in ten minutes of load, on a real broker and
     --engine "$target/release/engine" --plugin "$plugins/bench_marks.wasm" --out "$out" "$@"
 )
 
+# crowd PART [ARGUMENT…]: many tenants on a real broker and a real ClickHouse.
+crowd() (
+  tests/stack/fetch.sh kafka
+  serve=$(tests/stack/clickhouse/fetch.sh)
+  wasm=$target/plugins wasm_build . bench-manners
+  cargo build --release --locked -p engine
+  cargo build --release --locked -p crowd # by itself: nothing of the engine has to be linked for it
+  export STACK_DIR KAFKA_PORT=${KAFKA_PORT:-19092}
+  port=${CLICKHOUSE_PORT:-18124}
+  STACK_DIR=$(mktemp -d)
+  trap 'kill "$server"; wait "$server" || true; tests/stack/down.sh --wipe; rm -rf "$STACK_DIR"' EXIT
+  "$serve" --path "$STACK_DIR/clickhouse" --http "$port" --config tests/stack/clickhouse/config.xml >"$STACK_DIR/log" 2>&1 &
+  server=$!
+  tests/stack/up.sh kafka
+  "$target/release/crowd" "$@" --kafka "127.0.0.1:$KAFKA_PORT" --clickhouse "http://127.0.0.1:$port" \
+    --engine "$target/release/engine" --plugin "$plugins/bench_manners.wasm" --out "$out"
+)
+
+tenants() {
+  crowd tenants "$@"
+}
+
+neighbours() {
+  crowd neighbours "$@"
+}
+
 restart() {
   wasm=$target/plugins wasm_build . bench-dedup-number
   with_stack "$bench" restart --plugin "$plugins/bench_dedup_number.wasm" "$@"
@@ -87,7 +118,7 @@ events() {
 
 for part in "${parts[@]}"; do
   case $part in
-    decode | state | disk | border | remember | restart | events | reload) ;;
+    decode | state | disk | border | poison | remember | restart | events | reload | tenants | neighbours) ;;
     *) echo "bench: there is no part $part" >&2; exit 2 ;;
   esac
 done

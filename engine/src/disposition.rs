@@ -14,6 +14,8 @@ use crate::transform::{CallError, TransformError};
 pub enum Disposition {
     /// Run it again after a pause: the cause passes, or somebody can mend it while the engine runs.
     Retry,
+    /// Open its breaker: the plugin is broken, and is tried again now and then. See [`crate::breaker`].
+    Break,
     /// Leave it stopped and show why: running it again would fail again, or go on over a loss. The other lanes go on.
     Halt,
     /// End the engine: nothing can be decided durably any more.
@@ -23,7 +25,7 @@ pub enum Disposition {
 /// The decision for an error, and the error's word for metrics.
 #[must_use]
 pub fn disposition(error: &LaneError) -> (Disposition, &'static str) {
-    use Disposition::{EndEngine, Halt, Retry};
+    use Disposition::{Break, EndEngine, Halt, Retry};
     match error {
         LaneError::Source(error) => match error {
             SourceError::Unavailable { .. } => (Retry, "source_unavailable"),
@@ -33,12 +35,16 @@ pub fn disposition(error: &LaneError) -> (Disposition, &'static str) {
             SourceError::Refused { .. } => (Halt, "source_refused"),
         },
         LaneError::Transform(error) => match error {
-            TransformError::Call(CallError::Start(_)) => (Halt, "plugin_start"),
-            TransformError::Call(CallError::Broken(_)) => (Halt, "plugin_broken"),
+            // Also one that does not even start: what it depends on may be the clock, which goes on.
+            TransformError::Call(CallError::Start(_)) => (Break, "plugin_start"),
+            TransformError::Call(CallError::Broken(_)) => (Break, "plugin_broken"),
+            // A machine that has too much to do has less of it later.
+            TransformError::Call(CallError::Slow(_)) => (Break, "plugin_slow"),
+            TransformError::Call(CallError::Expire(_)) => (Break, "plugin_expire"),
+            TransformError::Unparkable { .. } => (Break, "unparkable"),
             TransformError::Call(CallError::Engine(_)) => (Retry, "plugin_unavailable"),
-            // Its version was no longer on trial by then.
-            TransformError::Call(CallError::Slow(_)) => (Retry, "plugin_slow"),
-            TransformError::Call(CallError::Expire(_)) => (Halt, "plugin_expire"),
+            // No probe would find room: entries expire as the lane goes on. Parking would not end either, and what is made
+            // behind it would be made without what the parked messages would have left in the state.
             TransformError::Call(CallError::State(_)) => (Halt, "state_limit"),
             // Space can be made on a disk, and a folder be mounted again.
             TransformError::Call(CallError::Disk(_)) | TransformError::State(StateError::Disk { .. }) => {
@@ -107,7 +113,9 @@ pub fn is_the_plugins(error: &LaneError) -> bool {
         LaneError::Transform(TransformError::Unfit { .. })
         | LaneError::OtherState(_)
         | LaneError::Sink(SinkError::Table { .. }) => true,
-        LaneError::Transform(TransformError::Assemble(_) | TransformError::Replay { .. })
+        LaneError::Transform(
+            TransformError::Assemble(_) | TransformError::Replay { .. } | TransformError::Unparkable { .. },
+        )
         | LaneError::Source(_)
         | LaneError::Journal(_)
         | LaneError::Sink(_)

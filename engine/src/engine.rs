@@ -20,7 +20,7 @@ use crate::journal::{JournalError, Raised};
 use crate::lane::{LaneError, Surroundings};
 use crate::lane_status::{LaneState, LaneStatus};
 use crate::metrics::Metrics;
-use crate::offsets::LaneId;
+use crate::offsets::{LaneId, PluginKey};
 use crate::plan::drift::Drift;
 use crate::source::Found;
 use crate::stop::{Stop, Stopper, stop};
@@ -38,7 +38,7 @@ const GRACE: Duration = Duration::from_secs(25);
 pub struct Lanes {
     lanes: Arc<Mutex<BTreeMap<LaneId, Arc<LaneStatus>>>>,
     /// What wants an operator's eyes, by plugin and topic.
-    warnings: Arc<Mutex<BTreeMap<(String, String), String>>>,
+    warnings: Arc<Mutex<BTreeMap<(PluginKey, String), String>>>,
     drift: Drift,
 }
 
@@ -55,9 +55,10 @@ impl Lanes {
 
     /// What wants an operator's eyes although the lanes go on.
     #[must_use]
-    pub fn warnings(&self) -> Vec<String> {
+    pub fn warnings(&self) -> Vec<(PluginKey, String)> {
+        let warnings = self.warnings.lock().unwrap_or_else(PoisonError::into_inner);
         let mut warnings: Vec<_> =
-            self.warnings.lock().unwrap_or_else(PoisonError::into_inner).values().cloned().collect();
+            warnings.iter().map(|((plugin, _), words)| (plugin.clone(), words.clone())).collect();
         warnings.extend(self.drift.warnings());
         warnings
     }
@@ -68,9 +69,21 @@ impl Lanes {
         &self.drift
     }
 
+    /// Whether a plugin's topics could be listed: as long as they can't, its new partitions have no lanes that would say so.
+    fn listed(&self, plugin: PluginKey, outcome: Result<(), String>) {
+        let mut warnings = self.warnings.lock().unwrap_or_else(PoisonError::into_inner);
+        match outcome {
+            Ok(()) => drop(warnings.remove(&(plugin, String::new()))),
+            Err(why) => {
+                let words = format!("the topics of plugin {plugin} can't be listed: {why}");
+                warnings.insert((plugin, String::new()), words);
+            }
+        }
+    }
+
     fn warn(&self, lane: &LaneId, words: String) {
         let mut warnings = self.warnings.lock().unwrap_or_else(PoisonError::into_inner);
-        warnings.insert((lane.plugin.clone(), lane.topic.clone()), words);
+        warnings.insert((lane.key(), lane.topic.clone()), words);
     }
 }
 
@@ -178,11 +191,17 @@ impl Engine {
         let mut complete = true;
         let mut new = Vec::new();
         for versions in self.plugins.all() {
-            match self.around.source.discover(&versions.topics()).await {
-                Ok(found) => new.extend(found.into_iter().map(|found| Place::new(&versions, found))),
+            let found = self.around.source.discover(&versions.topics()).await;
+            let key = PluginKey::new(versions.tenant(), versions.name());
+            self.lanes.listed(key, found.as_ref().map(drop).map_err(|error| in_words(error)));
+            match found {
+                Ok(found) => {
+                    let own = found.into_iter().filter(|found| versions.may_read(&found.partition.topic));
+                    new.extend(own.map(|found| Place::new(&versions, found)));
+                }
                 Err(error) => {
                     complete = false;
-                    tracing::warn!(plugin = versions.name(), error = %in_words(&error), "topics can't be listed");
+                    tracing::warn!(tenant = versions.tenant(), plugin = versions.name(), error = %in_words(&error), "topics can't be listed");
                 }
             }
         }
@@ -190,9 +209,8 @@ impl Engine {
         complete &= unnoted.is_empty();
         new.retain(|place| !unnoted.contains(&place.topic()));
         new.retain(|place| !self.kept.contains_key(&place.id) && place.versions.of(&place.id).is_for(&place.id));
-        let lanes = self.kept.len() + new.len();
         for place in new {
-            self.start_lane(place, lanes);
+            self.start_lane(place);
         }
         complete
     }
@@ -200,7 +218,7 @@ impl Engine {
     /// Tells lanes to end whose plugin is gone, or no longer names their topic and partition.
     fn end_unwanted(&mut self) {
         for (id, kept) in &mut self.kept {
-            let there = self.plugins.get(&id.tenant, &id.plugin);
+            let there = self.plugins.get(&id.key());
             let wanted =
                 there.is_some_and(|versions| Arc::ptr_eq(&versions, &kept.versions)) && kept.versions.of(id).is_for(id);
             if !wanted && !kept.unwanted {
@@ -255,9 +273,17 @@ impl Engine {
         let keyed = version.transform.tables().iter().any(|table| table.kind == TableKind::Current);
         let waits = waits && keyed;
         self.metrics.partitions_raised(&topic.tenant, &topic.plugin, &topic.topic, waits);
-        let (plugin, topic_name) = (&topic.plugin, &topic.topic);
+        let (plugin, topic_name) = (topic.key(), &topic.topic);
         if !waits {
-            tracing::info!(plugin, topic = topic_name, from, to, generation, "the topic's partitions were raised");
+            tracing::info!(
+                tenant = plugin.tenant,
+                plugin = plugin.name,
+                topic = topic_name,
+                from,
+                to,
+                generation,
+                "the topic's partitions were raised"
+            );
             return;
         }
         let words = format!(
@@ -266,18 +292,17 @@ impl Engine {
              lanes have read everything, stop the engine and run: engine recover --plugin {plugin} --topic {topic_name} \
              --from here (or from an offset before the raise, to mend what was read since)"
         );
-        tracing::warn!(plugin, topic = topic_name, from, to, "{words}");
+        tracing::warn!(tenant = plugin.tenant, plugin = plugin.name, topic = topic_name, from, to, "{words}");
         self.lanes.warn(topic, words);
     }
 
-    fn start_lane(&mut self, place: Place, lanes: usize) {
+    fn start_lane(&mut self, place: Place) {
         let Place { id, found, versions } = place;
         tracing::info!(lane = %id, "lane starts");
         let (metrics, version) = (self.metrics.lane(&id), versions.of(&id));
         let status = Arc::new(LaneStatus::new(id.clone(), metrics, &self.lanes.drift, &version));
         self.lanes.lock().insert(id.clone(), status.clone());
-        let mut limits = self.config.batch;
-        limits.linger = self.config.linger(lanes);
+        let limits = self.config.batch;
         let (stopper, stop) = stop();
         let keeper = Keeper {
             id: id.clone(),
@@ -323,14 +348,16 @@ impl Engine {
     fn outcome_if_idle(&self) -> Option<Result<(), EngineError>> {
         let lanes = self.lanes.all();
         let halted = |lane: &LaneStatus| match lane.view().state {
-            LaneState::Halted { error } => Some(format!("{}: {error}", lane.id)),
+            LaneState::Halted { error } | LaneState::Failing { error } => Some(format!("{}: {error}", lane.id)),
             LaneState::Starting
             | LaneState::Recovering
             | LaneState::Running
             | LaneState::Waiting { .. }
+            | LaneState::Paused { .. }
             | LaneState::Ended => None,
         };
-        if !lanes.iter().all(|lane| lane.is_idle() || halted(lane).is_some()) {
+        let paused = |lane: &LaneStatus| matches!(lane.view().state, LaneState::Paused { .. });
+        if !lanes.iter().all(|lane| lane.is_idle() || paused(lane) || halted(lane).is_some()) {
             return None;
         }
         if lanes.is_empty() {

@@ -13,10 +13,12 @@
 //! *Invariant:* a lane has one position, the journal's; each epoch begins where the one before it ended.
 //! *Invariant:* no intent is written before all earlier changes of the state are: in commits, or made again from intents.
 
+mod failing;
 mod moving;
 mod quiet;
 mod recovery;
 mod remembered;
+mod room;
 mod shadow;
 
 use std::collections::VecDeque;
@@ -25,30 +27,31 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures::FutureExt;
-use futures::future::{BoxFuture, OptionFuture};
+use futures::future::OptionFuture;
 use tokio::sync::{Semaphore, oneshot};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
 use crate::artifacts::{ArtifactError, Artifacts};
-use crate::batch::RawBatch;
 use crate::clock::Clock;
-use crate::cpu::Cpu;
+use crate::cpu::{Cpu, Of};
 use crate::crash_point::CrashPoint;
 use crate::deploy::{Version, Versions};
 use crate::journal::{Commit, Intent, Journal, JournalError, Owner, Position, Taken};
-use crate::lane_status::{LaneState, LaneStatus};
+use crate::lane_status::{LaneState, LaneStatus, Wait};
+use crate::memory::{Booking, For, Memory};
 use crate::offsets::{LaneId, OffsetRange};
 use crate::plugin::Host;
-use crate::registry::{Registry, RegistryError, Schemas};
-use crate::sink::{Claim, Sending, Sink, SinkError, epoch_column};
+use crate::registry::{Registry, RegistryError};
+use crate::sink::{Claim, Inserted, Sending, Sink, SinkError, Sinks, epoch_column};
 use crate::source::{BatchLimits, Found, Source, SourceError, Start};
 use crate::state::{Sealed, State};
 use crate::stop::Stop;
+use crate::tenants::Tenants;
 use crate::token::token;
 use crate::transform::{Epoch, Tally, Transform, TransformError, Transformed};
 use quiet::Quiet;
+use room::{Ready, Resolving, bytes_of, ready};
 use shadow::Beside;
 
 pub use moving::Left;
@@ -69,8 +72,10 @@ pub const MAX_RECOVERIES: usize = 2;
 pub struct Surroundings {
     /// Where messages come from.
     pub source: Arc<dyn Source>,
-    /// Where rows go.
-    pub sink: Arc<dyn Sink>,
+    /// Where rows go, by tenant.
+    pub sinks: Arc<dyn Sinks>,
+    /// The tenants, and who of them is paused.
+    pub tenants: Tenants,
     /// What was decided and done.
     pub journal: Arc<dyn Journal>,
     /// Plugins and settings of open epochs.
@@ -81,6 +86,8 @@ pub struct Surroundings {
     pub host: Host,
     /// Where transforms run.
     pub cpu: Cpu,
+    /// What lanes hold.
+    pub memory: Memory,
     /// The time of day.
     pub clock: Arc<dyn Clock>,
     /// Turns of lanes that make an open epoch again: [`MAX_RECOVERIES`].
@@ -101,6 +108,8 @@ pub struct Lane {
     pub versions: Arc<Versions>,
     /// What it shares.
     pub around: Surroundings,
+    /// Where its rows go: its tenant's.
+    pub sink: Arc<dyn Sink>,
     /// What it shows.
     pub status: Arc<LaneStatus>,
     /// Becomes true when the engine stops.
@@ -141,9 +150,6 @@ pub enum LaneError {
     },
 }
 
-/// A batch that waits for its schemas.
-type Resolving = BoxFuture<'static, Result<(RawBatch, Schemas), RegistryError>>;
-
 /// What proves that the lane is this process's.
 struct Held {
     /// To the journal.
@@ -175,6 +181,8 @@ struct Inserting {
     /// Told when all its blocks are in their tables.
     landed: Option<oneshot::Receiver<()>>,
     task: JoinHandle<Result<(), SinkError>>,
+    /// For its blocks.
+    _room: Booking,
 }
 
 impl Drop for Inserting {
@@ -204,7 +212,9 @@ impl Lane {
         let mut resolving: Option<Resolving> = None;
         let mut status_tick = interval(STATUS_INTERVAL);
         status_tick.set_missed_tick_behavior(MissedTickBehavior::Skip);
+        let mut limits = self.limits_now();
         let mut quiet = Quiet::new(self.version.transform.event_time(), self.limits.linger);
+        let mut remembers = self.account().book(For::State, 0);
         let (mut collecting, mut left, mut beside) = (true, Left::Ended, Beside::default());
         self.status.set_state(LaneState::Running);
 
@@ -232,43 +242,27 @@ impl Lane {
                     }
                     quiet.decided();
                 }
-                raw = reader.next_batch(self.limits),
+                raw = reader.next_batch(limits),
                     if collecting && resolving.is_none() && in_flight.len() < MAX_IN_FLIGHT => match raw? {
-                    Some(raw) => resolving = Some(self.with_schemas(raw)),
+                    Some(raw) => resolving = Some(self.made_ready(raw)),
                     None => collecting = false,
                 },
                 _ = status_tick.tick() => {
+                    limits = self.limits_now();
                     let room = collecting && resolving.is_none() && in_flight.len() < MAX_IN_FLIGHT;
+                    let room = room && !self.status.breaker.parks();
                     if let Some(range) = quiet.timers(&*reader, &mut ahead, self.around.clock.now_ms(), room) {
-                        resolving = Some(self.with_schemas(self.no_messages(range)));
+                        resolving = Some(self.made_ready(self.no_messages(range)));
                     }
                 }
             }
-            let waiting = resolving.is_some() || collecting && quiet::is_due(&ahead);
+            let due = quiet::is_due(&ahead) && !self.status.breaker.parks();
+            let waiting = resolving.is_some() || collecting && due;
             self.status.show_progress(&*reader, in_flight.len() + usize::from(waiting));
             self.status.remembers(&ahead.state);
+            remembers.resize(ahead.state.bytes());
         }
         Ok(left)
-    }
-
-    /// Gets the schemas that a batch needs, beside the lane's other work: a registry that is away must not hold up the
-    /// epochs in flight.
-    fn with_schemas(&self, raw: RawBatch) -> Resolving {
-        let (registry, status) = (self.around.registry.clone(), self.status.clone());
-        let registry = registry.filter(|_| self.version.transform.decodes());
-        async move {
-            let schemas = match registry {
-                Some(registry) => registry.schemas_of(&raw, |why| status.waits_for_registry(why)).await?,
-                None => Schemas::default(),
-            };
-            Ok((raw, schemas))
-        }
-        .boxed()
-    }
-
-    /// The batch of an epoch of timers.
-    fn no_messages(&self, range: OffsetRange) -> RawBatch {
-        RawBatch { partition: self.found.partition.clone(), range, messages: Vec::new(), bytes: 0 }
     }
 
     /// Transforms a batch and writes down what will be sent, then begins to send it; breaks off if the version is withdrawn
@@ -277,12 +271,12 @@ impl Lane {
         &self,
         held: &Held,
         ahead: &mut Ahead,
-        batch: (RawBatch, Schemas),
+        Ready { raw, schemas, mut room }: Ready,
         beside: &mut Beside,
         before: Option<&mut Inserting>,
     ) -> Result<ControlFlow<Left, Inserting>, LaneError> {
         self.look_beside(beside, ahead).await;
-        let (at, begin) = (&ahead.position, batch.0.range.start);
+        let (at, begin) = (&ahead.position, raw.range.start);
         assert!(at.next_offset.is_none_or(|next| next == begin), "an epoch begins where the last ended");
         let epoch = Epoch {
             generation: at.generation,
@@ -290,14 +284,21 @@ impl Lane {
             clock_ms: self.around.clock.now_ms().max(at.clock_ms),
             watermark_ms: at.watermark_ms,
         };
-        let (transform, lane, mut state) = (self.transform(), self.id.clone(), std::mem::take(&mut ahead.state));
-        let batch = Arc::new(batch);
+        let transform = self.transform(raw.messages.len());
+        let (lane, mut state) = (self.id.clone(), std::mem::take(&mut ahead.state));
+        let batch = Arc::new((raw, schemas));
         let shared = beside.share(&batch);
-        let run = move || transform.run(&lane, &batch.0, &batch.1, epoch, &mut state).map(|made| (made, state));
-        let (mut made, state) = match self.around.cpu.run(run).await {
+        let status = self.status.clone();
+        let run = move || {
+            status.waits_for(None);
+            transform.run(&lane, &batch.0, &batch.1, epoch, &mut state).map(|made| (made, state))
+        };
+        self.status.waits_for(Some(Wait::Cpu));
+        let (mut made, state) = match self.around.cpu.run(&self.id.tenant, run).await {
             Ok(made) => made,
             Err(error) => return self.not_made(error, begin).map(ControlFlow::Break),
         };
+        room.resize(bytes_of(&made.blocks));
         CrashPoint::Transformed.reached();
         if let Some(left) = self.judged(&made) {
             return Ok(ControlFlow::Break(left));
@@ -306,7 +307,7 @@ impl Lane {
         // An epoch that changes the state alone sends nothing, but the epochs behind it can't be made again without it.
         if !made.blocks.is_empty() || made.state != Sealed::Unchanged {
             for block in &made.blocks {
-                made.intent.marks.push(self.around.sink.mark(&block.table).await);
+                made.intent.marks.push(self.sink.mark(&block.table).await);
             }
             self.around.artifacts.keep(&self.version.transform)?;
             self.around.artifacts.note_maker(&self.id, &made.intent)?;
@@ -315,19 +316,19 @@ impl Lane {
         }
         *ahead = Ahead { position: after(&ahead.position, &made.intent), state };
         let made_by = self.version.transform.clone();
-        Ok(ControlFlow::Continue(self.send(held, (made, made_by), ahead.position.clone(), before, false)))
+        Ok(ControlFlow::Continue(self.send(held, (made, made_by, room), ahead.position.clone(), before, false)))
     }
 
     /// Makes the lane this process's alone: at the tables, as the journal has done for itself. A journal that knows less
     /// than the tables is an old copy, and would write again what they have.
     async fn hold(&self, owner: Owner, position: &Position, open: &[Intent]) -> Result<Held, LaneError> {
         let tables = self.version.transform.tables();
-        let claim = Arc::new(self.around.sink.claim(&self.id, owner, &tables).await?);
+        let claim = Arc::new(self.sink.claim(&self.id, owner, &tables).await?);
         CrashPoint::Claimed.reached();
         let known = open.last().map_or((position.generation, position.epoch), |it| (it.generation, it.epoch));
         let known = epoch_column(known.0, known.1);
         for table in &tables {
-            if self.around.sink.holds_later(table, &self.id, known, position.clock_ms).await? {
+            if self.sink.holds_later(table, &self.id, known, position.clock_ms).await? {
                 return Err(SinkError::OldJournal { table: table.quoted(), lane: Box::new(self.id.clone()) }.into());
             }
         }
@@ -340,7 +341,7 @@ impl Lane {
     fn send(
         &self,
         held: &Held,
-        (made, made_by): (Transformed, Transform),
+        (made, made_by, room): (Transformed, Transform, Booking),
         position: Position,
         before: Option<&mut Inserting>,
         again: bool,
@@ -357,7 +358,7 @@ impl Lane {
         });
         let wait = before.filter(|before| before.of_state || of_state).and_then(|before| before.landed.take());
         let (land, landed) = oneshot::channel();
-        let insert = insert_all(self.around.sink.clone(), self.status.clone(), sending.collect());
+        let insert = insert_all(self.sink.clone(), self.around.cpu.clone(), self.status.clone(), sending.collect());
         let task = async move {
             if let Some(Err(_)) = OptionFuture::from(wait).await {
                 return std::future::pending().await; // it failed: the lane stops, and this task with it
@@ -367,7 +368,7 @@ impl Lane {
             Ok(())
         };
         let (landed, task) = (Some(landed), tokio::spawn(task));
-        Inserting { intent, position, state, replaced, tally, made_by, of_state, landed, task }
+        Inserting { intent, position, state, replaced, tally, made_by, of_state, landed, task, _room: room }
     }
 
     /// Ends an epoch whose rows are all in their tables.
@@ -379,7 +380,7 @@ impl Lane {
         for file in &epoch.replaced {
             std::fs::remove_file(file).ok(); // one that stays is removed when the lane is taken the next time
         }
-        self.around.source.mirror(&self.found.partition, &self.id.plugin, epoch.intent.range.end);
+        self.around.source.mirror(&self.found.partition, &self.id.key().to_string(), epoch.intent.range.end);
         self.versions.committed(&self.id, &epoch.intent, &epoch.tally);
         self.status.committed(&epoch.made_by, &epoch.intent, &epoch.tally);
         tracing::debug!(lane = %self.id, epoch = number, range = %epoch.intent.range, "committed");
@@ -408,10 +409,16 @@ fn after(before: &Position, intent: &Intent) -> Position {
 
 /// All blocks of an epoch, one after the other: tables of one epoch are of different size, and the server's parallelism
 /// is for the lanes.
-async fn insert_all(sink: Arc<dyn Sink>, lane: Arc<LaneStatus>, sending: Vec<Sending>) -> Result<(), SinkError> {
+async fn insert_all(
+    sink: Arc<dyn Sink>,
+    cpu: Cpu,
+    lane: Arc<LaneStatus>,
+    sending: Vec<Sending>,
+) -> Result<(), SinkError> {
     for send in &sending {
         let began = Instant::now();
-        sink.insert(send).await?;
+        let Inserted { encoding, .. } = sink.insert(send).await?;
+        cpu.charge(&lane.id.tenant, Of::Encode, encoding);
         lane.inserted(began.elapsed());
         CrashPoint::InsertedOne.reached();
     }
@@ -422,14 +429,6 @@ async fn insert_all(sink: Arc<dyn Sink>, lane: Arc<LaneStatus>, sending: Vec<Sen
 async fn front(in_flight: &mut VecDeque<Inserting>) -> Result<(), SinkError> {
     match in_flight.front_mut() {
         Some(epoch) => finished(epoch).await,
-        None => std::future::pending().await,
-    }
-}
-
-/// Waits for the schemas of a batch; for ever if none waits for any.
-async fn ready(resolving: &mut Option<Resolving>) -> Result<(RawBatch, Schemas), RegistryError> {
-    match resolving {
-        Some(resolving) => resolving.await,
         None => std::future::pending().await,
     }
 }

@@ -2,8 +2,9 @@
 
 use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use crate::breaker::{Breaker, BreakerView};
 use crate::deploy::{Version, VersionId};
 use crate::journal::Intent;
 use crate::metrics::LaneMetrics;
@@ -28,6 +29,16 @@ pub enum LaneState {
         /// The error in words.
         error: String,
     },
+    /// Stopped until its plugin is tried again: see [`LaneView::breaker`].
+    Failing {
+        /// The error in words.
+        error: String,
+    },
+    /// It reads nothing more, until somebody or something says otherwise; nothing is open.
+    Paused {
+        /// Why, in words.
+        why: String,
+    },
     /// Stopped by an error that trying again can't mend.
     Halted {
         /// The error in words.
@@ -46,16 +57,19 @@ impl LaneState {
             Self::Recovering => "recovering",
             Self::Running => "running",
             Self::Waiting { .. } => "waiting",
+            Self::Failing { .. } => "failing",
+            Self::Paused { .. } => "paused",
             Self::Halted { .. } => "halted",
             Self::Ended => "ended",
         }
     }
 
-    /// The error, where there is one.
+    /// The error, where there is one; why it is paused, where it is.
     #[must_use]
     pub fn error(&self) -> Option<&str> {
         match self {
-            Self::Waiting { error } | Self::Halted { error } => Some(error),
+            Self::Waiting { error } | Self::Failing { error } | Self::Halted { error } => Some(error),
+            Self::Paused { why } => Some(why),
             Self::Starting | Self::Recovering | Self::Running | Self::Ended => None,
         }
     }
@@ -82,6 +96,28 @@ pub struct LaneView {
     pub state_bytes: Option<usize>,
     /// What its next epoch is made with.
     pub version: VersionId,
+    /// The breaker, where it is not closed.
+    pub breaker: Option<BreakerView>,
+}
+
+/// What an epoch waits for, as others of its tenant, or other tenants, have it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wait {
+    /// A turn: its tenant has used its share of CPU time for now.
+    Cpu,
+    /// Memory: its tenant holds its part of the pool.
+    Memory,
+}
+
+impl Wait {
+    /// In words.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Cpu => "for its tenant's share of CPU time",
+            Self::Memory => "for its tenant's part of memory",
+        }
+    }
 }
 
 /// Shared by a lane and those who look at it.
@@ -89,11 +125,15 @@ pub struct LaneView {
 pub struct LaneStatus {
     /// The lane's name.
     pub id: LaneId,
+    /// Whether its plugin is called.
+    pub breaker: Breaker,
     metrics: LaneMetrics,
     drift: Mutex<Looking>,
     view: Mutex<LaneView>,
     /// Why the schema registry can't be asked, while the lane waits for it.
     registry: Mutex<Option<String>>,
+    /// What its next epoch waits for, and since when.
+    waits: Mutex<Option<(Wait, Instant)>>,
     /// The last committed epochs whose rows nobody has counted in their tables yet.
     uncounted: Mutex<VecDeque<Committed>>,
 }
@@ -120,15 +160,17 @@ impl LaneStatus {
             watermark_ms: None,
             state_bytes: None,
             version: version.id().clone(),
+            breaker: None,
         };
-        let (registry, uncounted) = (Mutex::default(), Mutex::default());
-        Self { id, metrics, drift: Mutex::new(looking), view: Mutex::new(view), registry, uncounted }
+        let (registry, waits, uncounted) = (Mutex::default(), Mutex::default(), Mutex::default());
+        let (breaker, drift, view) = (Breaker::default(), Mutex::new(looking), Mutex::new(view));
+        Self { id, breaker, metrics, drift, view, registry, waits, uncounted }
     }
 
     /// A copy of what it shows.
     #[must_use]
     pub fn view(&self) -> LaneView {
-        self.lock().clone()
+        LaneView { breaker: self.breaker.view(), ..self.lock().clone() }
     }
 
     /// Everything there is to read is committed. A lane that has halted is not idle: its messages wait.
@@ -138,7 +180,12 @@ impl LaneStatus {
         match view.state {
             LaneState::Ended => true,
             LaneState::Running => view.in_flight == 0 && view.lag.is_some_and(|lag| lag.position >= lag.end),
-            LaneState::Starting | LaneState::Recovering | LaneState::Waiting { .. } | LaneState::Halted { .. } => false,
+            LaneState::Starting
+            | LaneState::Recovering
+            | LaneState::Waiting { .. }
+            | LaneState::Failing { .. }
+            | LaneState::Paused { .. }
+            | LaneState::Halted { .. } => false,
         }
     }
 
@@ -164,12 +211,24 @@ impl LaneStatus {
         *self.registry.lock().unwrap_or_else(PoisonError::into_inner) = why;
     }
 
+    /// What the next epoch waits for from now on.
+    pub(crate) fn waits_for(&self, what: Option<Wait>) {
+        *self.waits.lock().unwrap_or_else(PoisonError::into_inner) = what.map(|what| (what, Instant::now()));
+    }
+
+    /// What the next epoch waits for, and for how long it has.
+    #[must_use]
+    pub fn waits(&self) -> Option<(Wait, Duration)> {
+        self.waits.lock().unwrap_or_else(PoisonError::into_inner).map(|(what, since)| (what, since.elapsed()))
+    }
+
     fn registry_trouble(&self) -> Option<String> {
         self.registry.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Epochs from now on are made with this version.
     pub(crate) fn runs(&self, version: &Version) {
+        self.breaker.concerns(version.id(), version.file.failure);
         let mut view = self.lock();
         view.version = version.id().clone();
         if version.transform.empty_state().tables().is_empty() {

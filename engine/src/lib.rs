@@ -10,6 +10,7 @@ pub use debezium_decode::input;
 pub mod table;
 pub mod cell;
 
+pub mod tls;
 pub mod source;
 pub mod registry;
 pub use debezium_decode as decode;
@@ -22,8 +23,10 @@ pub mod sink;
 pub mod lane;
 
 pub mod lane_status;
+pub mod breaker;
 pub mod disposition;
 pub mod engine;
+pub mod tenants;
 pub mod deploy;
 pub mod artifacts;
 pub mod capsule;
@@ -32,6 +35,8 @@ pub mod verify;
 pub mod replay;
 pub mod clock;
 pub mod cpu;
+pub mod fair;
+pub mod memory;
 pub mod stop;
 
 pub mod plan;

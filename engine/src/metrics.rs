@@ -4,6 +4,7 @@
 //! messages that decoding set aside. A process counts from its own start.
 
 mod plugin_counts;
+mod tenants;
 mod totals;
 mod versions;
 mod window;
@@ -21,11 +22,15 @@ use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::{Registry, Unit};
 
 use crate::lane_status::LaneStatus;
-use crate::offsets::LaneId;
+use crate::memory::Memory;
+use crate::offsets::{LaneId, PluginKey};
+use crate::tenants::shares::TenantUse;
+use crate::tenants::status::TenantStatus;
 use crate::transform::Tally;
 use crate::verify::watch::Seen;
 
 use plugin_counts::PluginCounts;
+use tenants::TenantMetrics;
 pub use totals::Totals;
 pub use versions::{RunningVersion, VersionMetrics};
 use window::Window;
@@ -49,6 +54,12 @@ struct TransformLabels {
 struct PluginLabels {
     tenant: String,
     plugin: String,
+}
+
+impl PluginLabels {
+    fn key(&self) -> PluginKey {
+        PluginKey::new(&self.tenant, &self.plugin)
+    }
 }
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
@@ -90,6 +101,14 @@ struct StateLabels {
 }
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct BreakerLabels {
+    tenant: String,
+    plugin: String,
+    state: String,
+    policy: String,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 struct StageLabels {
     stage: &'static str,
 }
@@ -121,6 +140,8 @@ pub struct Metrics {
     stages: Family<StageLabels, Seconds>,
     lag: Family<LaneLabels, Gauge>,
     states: Family<StateLabels, Gauge>,
+    breakers: Family<BreakerLabels, Gauge>,
+    opened: Family<LaneLabels, Counter>,
     inserts: Counter,
     insert_rows: Counter,
     insert_bytes: Counter,
@@ -132,6 +153,7 @@ pub struct Metrics {
     double: Family<TransformLabels, Counter>,
     wrong: Mutex<BTreeMap<PluginLabels, Seen>>,
     versions: VersionMetrics,
+    tenants: TenantMetrics,
     totals: Mutex<Totals>,
 }
 
@@ -184,6 +206,8 @@ impl Default for Metrics {
             stages: Family::default(),
             lag: Family::default(),
             states: Family::default(),
+            breakers: Family::default(),
+            opened: Family::default(),
             inserts: Counter::default(),
             insert_rows: Counter::default(),
             insert_bytes: Counter::default(),
@@ -195,6 +219,7 @@ impl Default for Metrics {
             double: Family::default(),
             wrong: Mutex::default(),
             versions: VersionMetrics::default(),
+            tenants: TenantMetrics::default(),
             totals: Mutex::default(),
         }
     }
@@ -207,6 +232,16 @@ impl Metrics {
         let labels =
             TransformLabels { tenant: lane.tenant.clone(), plugin: lane.plugin.clone(), topic: lane.topic.clone() };
         LaneMetrics { all: self.clone(), labels }
+    }
+
+    /// Shows the tenants as they stand.
+    pub fn show_tenants(&self, tenants: &[TenantStatus]) {
+        self.tenants.show(tenants);
+    }
+
+    /// Shows what tenants have used, and what they hold of the pool.
+    pub fn show_use(&self, used: &BTreeMap<String, TenantUse>, memory: &Memory) {
+        self.tenants.show_use(used, memory);
     }
 
     /// Those of plugins' versions.
@@ -232,6 +267,7 @@ impl Metrics {
 
     fn show_lanes(&self, lanes: &[Arc<LaneStatus>]) {
         self.states.clear();
+        self.breakers.clear();
         for status in lanes {
             let (id, view) = (&status.id, status.view());
             self.states.get_or_create(&StateLabels { state: view.state.as_str() }).inc();
@@ -241,6 +277,14 @@ impl Metrics {
                 topic: id.topic.clone(),
                 partition: id.partition,
             };
+            if let opened @ 1.. = status.breaker.opened() {
+                raise(&self.opened.get_or_create(&labels), opened);
+            }
+            if let Some(breaker) = view.breaker {
+                let (tenant, plugin) = (id.tenant.clone(), id.plugin.clone());
+                let labels = BreakerLabels { tenant, plugin, state: breaker.state, policy: breaker.policy };
+                self.breakers.get_or_create(&labels).inc();
+            }
             if let Some(lag) = view.lag {
                 let done = view.committed.unwrap_or(lag.position).min(lag.position);
                 self.lag.get_or_create(&labels).set((lag.end - done).max(0));
@@ -270,9 +314,9 @@ impl Metrics {
 
     /// Plugins that set aside more than [`MOST_DEAD_SHARE`] of their messages over the last [`WINDOW`].
     #[must_use]
-    pub fn failing(&self) -> Vec<(String, Counts)> {
+    pub fn failing(&self) -> Vec<(PluginKey, Counts)> {
         let failing = self.lately().into_iter().filter(|(_, counts)| counts.share() > MOST_DEAD_SHARE);
-        failing.map(|(labels, counts)| (labels.plugin, counts)).collect()
+        failing.map(|(labels, counts)| (labels.key(), counts)).collect()
     }
 
     /// Counts rows of committed epochs that were looked for in their tables.
@@ -292,9 +336,9 @@ impl Metrics {
 
     /// Plugins of whose committed rows some were missing or doubled.
     #[must_use]
-    pub fn wrong(&self) -> Vec<(String, Seen)> {
+    pub fn wrong(&self) -> Vec<(PluginKey, Seen)> {
         let wrong = self.wrong.lock().unwrap_or_else(PoisonError::into_inner);
-        wrong.iter().map(|(labels, seen)| (labels.plugin.clone(), *seen)).collect()
+        wrong.iter().map(|(labels, seen)| (labels.key(), *seen)).collect()
     }
 
     /// Says whether a topic whose partitions were raised waits for an operator.
@@ -346,6 +390,9 @@ impl Metrics {
         registry.register_with_unit("stage_cpu", "CPU time of the stages", Unit::Seconds, self.stages.clone());
         registry.register("lag", "Messages at the source that are not committed yet", self.lag.clone());
         registry.register("lanes", "Lanes by state", self.states.clone());
+        let help = "Lanes that do not call their plugin (open) or try it (half_open), as it failed on too much";
+        registry.register("breakers", help, self.breakers.clone());
+        registry.register("breaker_opened", "How often a lane's plugin failed on too much", self.opened.clone());
         registry.register("inserts", "Blocks inserted", self.inserts.clone());
         registry.register("insert_rows", "Rows of those blocks", self.insert_rows.clone());
         registry.register_with_unit("insert", "Bytes of those blocks", Unit::Bytes, self.insert_bytes.clone());
@@ -354,6 +401,7 @@ impl Metrics {
         registry.register("inserts_waiting", "Blocks that wait for the server now", self.inserts_waiting.clone());
         registry.register("insert_failures", "Failed attempts to insert, by cause", self.insert_failures.clone());
         self.versions.register(&mut registry);
+        self.tenants.register(&mut registry);
         registry
     }
 

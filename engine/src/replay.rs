@@ -26,6 +26,7 @@ use tempfile::NamedTempFile;
 
 use crate::journal::{Journal, JournalError, Position};
 use crate::offsets::LaneId;
+use crate::offsets::PluginKey;
 use crate::plugin::Host;
 use crate::sink::{ClickHouse, EpochSide, RowsFrom, Sink, SinkError, epoch_column};
 use crate::table::Table;
@@ -88,7 +89,7 @@ pub struct Shadow {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Pending {
     /// The plugin.
-    pub plugin: String,
+    pub plugin: PluginKey,
     /// Which rows make place.
     pub way: Way,
     /// How far it is.

@@ -36,10 +36,16 @@ impl Stopper {
 }
 
 impl Stop {
+    /// Whether it was said.
+    #[must_use]
+    pub fn is_told(&self) -> bool {
+        self.0.said.load(Ordering::Acquire)
+    }
+
     /// Waits until it is said; for ever if the one who could say it is gone.
     pub async fn told(&mut self) {
         let hear = self.0.hear.notified(); // before the look, so that nothing is missed between the two
-        if !self.0.said.load(Ordering::Acquire) {
+        if !self.is_told() {
             hear.await;
         }
     }

@@ -1,11 +1,12 @@
 //! A real ClickHouse server: the engine library behind `tests/stack/clickhouse`.
 
 use std::fmt;
+use std::fs;
 use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
-use reqwest::blocking::{Client, Response};
+use reqwest::blocking::{Client, RequestBuilder, Response};
 use tempfile::TempDir;
 
 use crate::place;
@@ -25,6 +26,35 @@ pub struct ClickHouse {
     folder: TempDir,
 }
 
+/// A user beside the server's own. This build has no place for users that are created by statements: they stand in its
+/// file, with the same grants.
+#[derive(Clone, Debug)]
+pub struct User {
+    /// The name.
+    pub name: String,
+    /// The password.
+    pub password: String,
+    /// `GRANT … ON …`, without `TO`.
+    pub grants: Vec<String>,
+    /// The rows of a table that the user sees: database, table, condition.
+    pub policies: Vec<[String; 3]>,
+}
+
+impl User {
+    fn xml(&self) -> String {
+        let Self { name, password, grants, policies } = self;
+        let grants: String = grants.iter().map(|grant| format!("<query>{grant}</query>")).collect();
+        let policy = |[database, table, condition]: &[String; 3]| {
+            format!("<{database}><{table}><filter>{condition}</filter></{table}></{database}>")
+        };
+        let policies: String = policies.iter().map(policy).collect();
+        format!(
+            "<{name}><password>{password}</password><networks><ip>127.0.0.1</ip></networks><profile>default</profile>\
+             <quota>default</quota><databases>{policies}</databases><grants>{grants}</grants></{name}>\n"
+        )
+    }
+}
+
 impl ClickHouse {
     /// Starts an empty server.
     ///
@@ -32,10 +62,26 @@ impl ClickHouse {
     /// When it does not come up.
     #[must_use]
     pub fn start() -> Self {
+        Self::start_with_users(&[])
+    }
+
+    /// Starts an empty server that has these users besides.
+    ///
+    /// # Panics
+    /// When it does not come up.
+    #[must_use]
+    pub fn start_with_users(users: &[User]) -> Self {
         let (folder, port) = (place::folder("clickhouse"), place::free_port());
+        let config = place::repository().join("tests/stack/clickhouse");
+        for file in ["config.xml", "users.xml"] {
+            let text = fs::read_to_string(config.join(file)).expect("settings of the server");
+            let users: String = users.iter().map(User::xml).collect();
+            let text = text.replace("  </users>", &format!("{users}  </users>"));
+            fs::write(folder.path().join(file), text).expect("settings of the server");
+        }
         let mut command = Command::new(place::script("tests/stack/clickhouse/fetch.sh", &[]));
         command.arg("--path").arg(folder.path().join("data")).args(["--http", &port.to_string()]);
-        command.arg("--config").arg(place::repository().join("tests/stack/clickhouse/config.xml"));
+        command.arg("--config").arg(folder.path().join("config.xml"));
         let process = launch(&command, folder.path());
         let http = Client::builder().timeout(QUERY).build().expect("HTTP client");
         let mut clickhouse = Self { process, command, port, http, folder };
@@ -55,6 +101,12 @@ impl ClickHouse {
         format!("http://127.0.0.1:{}", self.port)
     }
 
+    /// Its port.
+    #[must_use]
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
     /// Runs a statement and gives back what the server answers.
     ///
     /// # Panics
@@ -68,7 +120,20 @@ impl ClickHouse {
     /// # Errors
     /// What the server, or the HTTP client, says.
     pub fn try_query(&self, sql: &str) -> Result<String, QueryError> {
-        let response = self.http.post(self.http_url()).body(sql.to_owned()).send().map_err(QueryError::Http)?;
+        Self::answer(self.http.post(self.http_url()).body(sql.to_owned()))
+    }
+
+    /// Runs a statement as a user of the server.
+    ///
+    /// # Errors
+    /// What the server, or the HTTP client, says.
+    pub fn try_query_as(&self, user: &User, sql: &str) -> Result<String, QueryError> {
+        let request = self.http.post(self.http_url()).body(sql.to_owned());
+        Self::answer(request.header("x-clickhouse-user", &user.name).header("x-clickhouse-key", &user.password))
+    }
+
+    fn answer(request: RequestBuilder) -> Result<String, QueryError> {
+        let response = request.send().map_err(QueryError::Http)?;
         let status = response.status();
         let text = response.text().map_err(QueryError::Http)?;
         if status.is_success() { Ok(text) } else { Err(QueryError::Server(text)) }

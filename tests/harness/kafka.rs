@@ -13,6 +13,7 @@ use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use rdkafka::{ClientConfig, Message, Offset, TopicPartitionList};
 use tempfile::TempDir;
 
+use crate::certificates::Certificates;
 use crate::place;
 use crate::process::{Ending, Process};
 use crate::wait::wait_for;
@@ -26,7 +27,19 @@ pub struct Kafka {
     process: Process,
     command: Command,
     port: u16,
+    secure: Option<Secure>,
     folder: TempDir,
+}
+
+/// Ports of a broker that asks who comes.
+#[derive(Clone, Copy, Debug)]
+pub struct Secure {
+    /// TLS, with a certificate of the client's.
+    pub ssl: u16,
+    /// TLS, with a user.
+    pub sasl_ssl: u16,
+    /// With a user alone.
+    pub sasl_plaintext: u16,
 }
 
 impl Kafka {
@@ -46,14 +59,57 @@ impl Kafka {
     /// When it does not come up.
     #[must_use]
     pub fn with_partitions(partitions: u16) -> Self {
+        Self::launched(&[("KAFKA_PARTITIONS", partitions.to_string())], None)
+    }
+
+    /// Starts a broker that listens to others by TLS and SASL as well: for those who show a certificate of the authority, and
+    /// for the user `engine` with this password, by each mechanism.
+    ///
+    /// # Panics
+    /// When it does not come up.
+    #[must_use]
+    pub fn secured(certificates: &Certificates, password: &str) -> Self {
+        let [ssl, sasl_ssl, sasl_plaintext] = std::array::from_fn(|_| place::free_port());
+        let listeners = [("SSL", ssl), ("SASL_SSL", sasl_ssl), ("SASL_PLAINTEXT", sasl_plaintext)];
+        let listeners = listeners.map(|(protocol, port)| format!("{protocol}://127.0.0.1:{port}")).join(",");
+        let (both, ca) = (certificates.text("server.both"), certificates.text("ca.pem"));
+        let mut properties = format!(
+            "ssl.keystore.type=PEM\nssl.keystore.location={both}\nssl.truststore.type=PEM\nssl.truststore.location={ca}\n\
+             listener.name.ssl.ssl.client.auth=required\nsasl.enabled.mechanisms=PLAIN,SCRAM-SHA-256,SCRAM-SHA-512\n"
+        );
+        let module = "org.apache.kafka.common.security";
+        for listener in ["sasl_ssl", "sasl_plaintext"] {
+            let of = format!("listener.name.{listener}");
+            properties.push_str(&format!(
+                "{of}.plain.sasl.jaas.config={module}.plain.PlainLoginModule required user_engine=\"{password}\";\n\
+                 {of}.scram-sha-256.sasl.jaas.config={module}.scram.ScramLoginModule required;\n\
+                 {of}.scram-sha-512.sasl.jaas.config={module}.scram.ScramLoginModule required;\n"
+            ));
+        }
+        let scram = ["SCRAM-SHA-256", "SCRAM-SHA-512"];
+        let scram = scram.map(|mechanism| format!("{mechanism}=[name=engine,password={password}]")).join("\n");
+        let settings = [("KAFKA_LISTENERS", listeners), ("KAFKA_PROPERTIES", properties), ("KAFKA_SCRAM", scram)];
+        Self::launched(&settings, Some(Secure { ssl, sasl_ssl, sasl_plaintext }))
+    }
+
+    /// Where those are listened to that have to say who they are.
+    ///
+    /// # Panics
+    /// Where nobody has.
+    #[must_use]
+    pub fn secure(&self) -> Secure {
+        self.secure.expect("a broker that was started so")
+    }
+
+    fn launched(settings: &[(&str, String)], secure: Option<Secure>) -> Self {
         let _ = place::script("tests/stack/fetch.sh", &["kafka"]);
         let folder = place::folder("kafka");
         let (port, controller_port) = (place::free_port(), place::free_port());
         let mut command = Command::new(place::repository().join("tests/stack/run.sh"));
-        command.arg("kafka").env("STACK_DIR", folder.path()).env("KAFKA_PARTITIONS", partitions.to_string());
+        command.arg("kafka").env("STACK_DIR", folder.path()).envs(settings.iter().map(|(name, value)| (name, value)));
         command.env("KAFKA_PORT", port.to_string()).env("CONTROLLER_PORT", controller_port.to_string());
         let process = launch(&command, folder.path());
-        let mut kafka = Self { process, command, port, folder };
+        let mut kafka = Self { process, command, port, secure, folder };
         kafka.wait_until_up();
         kafka
     }

@@ -9,6 +9,7 @@
 //!
 //! [`simulation`] needs none of the parts: the engine runs between simulated twins of them.
 
+pub mod certificates;
 pub mod clickhouse;
 pub mod connect;
 pub mod engine;
@@ -22,6 +23,7 @@ pub mod place;
 pub mod postgres;
 pub mod process;
 pub mod registry;
+pub mod relay;
 pub mod rows;
 pub mod simulation;
 pub mod versions;

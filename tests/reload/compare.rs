@@ -3,16 +3,20 @@
 use std::fs;
 use std::io;
 use std::path::Path;
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
 
-use engine::config::read_plugin_folder;
+use engine::config::{Tenant, read_plugin};
 use engine::deploy::{Cause, Compatibility, Version as Ready, build, compare};
 use engine::plugin::{Host, HostSettings};
+use engine::sink::ClickHouseSettings;
 use harness::versions::Version;
 
 static HOST: LazyLock<Host> = LazyLock::new(|| {
     Host::new(HostSettings { instances: 4, ..HostSettings::default() }).expect("this machine runs WebAssembly")
 });
+
+static TENANT: LazyLock<Arc<Tenant>> =
+    LazyLock::new(|| Arc::new(Tenant::default_of(ClickHouseSettings::new("http://localhost:8123"), "db")));
 
 fn ready(version: &Version) -> Ready {
     with(version, "topics = ['t']\n")
@@ -21,7 +25,7 @@ fn ready(version: &Version) -> Ready {
 fn with(version: &Version, toml: &str) -> Ready {
     let folder = tempfile::tempdir().expect("a folder");
     fs::write(folder.path().join("plugin.toml"), toml).expect("plugin.toml");
-    let mut file = read_plugin_folder(folder.path(), "db").expect("settings");
+    let mut file = read_plugin(folder.path(), &TENANT).expect("settings");
     file.settings.name = "passing".to_owned();
     build(&HOST, file, &Ok(version.wasm())).expect("a plugin")
 }
@@ -76,8 +80,8 @@ fn a_version_must_read_what_is_kept() {
 fn what_is_not_built_says_what_to_run() {
     let folder = tempfile::tempdir().expect("a folder");
     let refused = |folder: &Path| {
-        let file = read_plugin_folder(folder, "db").expect("settings");
-        let none = fs::read(file.artifact()).map(Into::into);
+        let file = read_plugin(folder, &TENANT).expect("settings");
+        let none = fs::read(&file.artifact).map(Into::into);
         assert_eq!(none.as_ref().err().map(io::Error::kind), Some(io::ErrorKind::NotFound));
         let refusal = build(&HOST, file, &none).expect_err("there is nothing");
         assert_eq!(refusal.cause, Cause::Unbuilt);

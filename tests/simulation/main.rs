@@ -2,6 +2,7 @@
 
 mod changes;
 mod crashes;
+mod failing;
 mod halts;
 mod outages;
 mod plugins;

@@ -34,6 +34,7 @@ fn intent(epoch: u64) -> Intent {
         state_version: None,
         calls: vec![],
         poison: vec![],
+        parked: None,
         expired: None,
         blocks: vec![],
         marks: vec![],

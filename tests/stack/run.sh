@@ -28,9 +28,9 @@ run_kafka() {
 process.roles=broker,controller
 node.id=1
 controller.quorum.voters=1@127.0.0.1:$CONTROLLER_PORT
-listeners=PLAINTEXT://127.0.0.1:$KAFKA_PORT,CONTROLLER://127.0.0.1:$CONTROLLER_PORT
-advertised.listeners=PLAINTEXT://127.0.0.1:$KAFKA_PORT
-listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT
+listeners=PLAINTEXT://127.0.0.1:$KAFKA_PORT,CONTROLLER://127.0.0.1:$CONTROLLER_PORT${KAFKA_LISTENERS:+,$KAFKA_LISTENERS}
+advertised.listeners=PLAINTEXT://127.0.0.1:$KAFKA_PORT${KAFKA_LISTENERS:+,$KAFKA_LISTENERS}
+listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,SSL:SSL,SASL_SSL:SASL_SSL,SASL_PLAINTEXT:SASL_PLAINTEXT
 controller.listener.names=CONTROLLER
 log.dirs=$data
 num.partitions=${KAFKA_PARTITIONS:-1}
@@ -43,10 +43,13 @@ share.coordinator.state.topic.replication.factor=1
 share.coordinator.state.topic.min.isr=1
 group.initial.rebalance.delay.ms=0
 log.cleaner.dedupe.buffer.size=16777216
+${KAFKA_PROPERTIES:-}
 C
+  local scram=() user # KAFKA_SCRAM: users, one on a line, as kafka-storage takes them
+  while read -r user; do [ -z "$user" ] || scram+=(--add-scram "$user"); done <<<"${KAFKA_SCRAM:-}"
   if [ ! -e "$data/meta.properties" ]; then
     jvm 256m
-    "${JVM[@]}" -cp "$LIB/kafka/*" kafka.tools.StorageTool format -t AAAAAAAAAAAAAAAAAAAAAA -c "$conf"
+    "${JVM[@]}" -cp "$LIB/kafka/*" kafka.tools.StorageTool format -t AAAAAAAAAAAAAAAAAAAAAA -c "$conf" ${scram[@]+"${scram[@]}"}
   fi
   jvm "$KAFKA_HEAP"
   exec "${JVM[@]}" -cp "$LIB/kafka/*" kafka.Kafka "$conf"

@@ -26,6 +26,7 @@ fn committed(table: &Table, epoch: u64, rows: usize) -> Committed {
         state_version: None,
         calls: vec![],
         poison: vec![],
+        parked: None,
         expired: None,
         blocks: vec![PlannedBlock { table: table.quoted(), rows, digest: String::new() }],
         marks: vec![],

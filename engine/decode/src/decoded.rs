@@ -80,6 +80,8 @@ pub enum Stage {
     Transform,
     /// The plugin failed on an entry of its state that expired.
     Expire,
+    /// Nobody looked at the message: the plugin was not called, as it fails on too much.
+    Parked,
 }
 
 impl Stage {
@@ -90,6 +92,7 @@ impl Stage {
             Self::Decode => "decode",
             Self::Transform => "transform",
             Self::Expire => "expire",
+            Self::Parked => "parked",
         }
     }
 }

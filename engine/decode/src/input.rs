@@ -4,6 +4,10 @@ use crate::policy::Reading;
 use arrow_schema::{DataType, Field, FieldRef, Schema, TimeUnit};
 use serde::{Deserialize, Serialize};
 
+mod selection;
+
+pub use selection::{SelectBy, Selection};
+
 /// Metadata key of a field: Arrow's canonical extension name, such as `arrow.json` or `arrow.uuid`.
 pub const EXTENSION_NAME: &str = "ARROW:extension:name";
 

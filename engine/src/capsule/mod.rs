@@ -127,6 +127,8 @@ pub struct About {
     pub parameters: Vec<(String, String)>,
     /// Its limits.
     pub limits: KeptLimits,
+    /// What the failed call might take, ms: less than others where it had to hurry.
+    pub call_ms: u64,
     /// Tables of its state: name, and whether it is called with what expires.
     pub tables: Vec<(String, bool)>,
     /// The fault's word.

@@ -70,15 +70,21 @@ impl Recorder {
         }
     }
 
-    /// A call was made, of rows from this one of the chunk on.
-    pub(crate) fn called(&mut self, seen: Seen, first: usize, called: Result<&Answer, (&Fault, Remains)>) {
+    /// A call was made, of rows from this one of the chunk on, which might take so many ms.
+    pub(crate) fn called(
+        &mut self,
+        seen: Seen,
+        (first, call_ms): (usize, u64),
+        called: Result<&Answer, (&Fault, Remains)>,
+    ) {
         let (rows, is_rows) = (seen.len(), matches!(seen, Seen::Rows(_)));
         self.hold(seen);
         match called {
             Ok(answer) => self.answers.push(digest_of(answer)),
             Err((fault, remains)) if is_the_plugins(fault) => {
                 let offsets = self.offsets.get(first..first + rows).filter(|_| is_rows).unwrap_or_default().to_vec();
-                let capsule = self.capsule(fault, remains, offsets);
+                let mut capsule = self.capsule(fault, remains, offsets);
+                capsule.about.call_ms = call_ms;
                 if rows > 1 {
                     self.waiting = Some(capsule);
                 } else {
@@ -138,6 +144,7 @@ impl Recorder {
             contract: description.contract.to_owned(),
             parameters: names.zip(self.context.parameters.iter().cloned()).collect(),
             limits: self.limits.into(),
+            call_ms: self.limits.call_ms,
             tables: tables.map(|table| (table.name.clone(), table.on_expire == OnExpire::Call)).collect(),
             code: fault.code().to_owned(),
             message: fault.to_string(),

@@ -90,6 +90,7 @@ pub fn replay(capsule: &Capsule, plugin: &Plugin, parameters: &[(String, String)
     let last = capsule.calls.len().saturating_sub(1);
     for (index, seen) in capsule.calls.iter().enumerate() {
         state.begin_call();
+        instance.allow(if index == last { about.call_ms } else { about.limits.call_ms });
         match call(capsule, plugin, &mut instance, seen, &mut state)? {
             Ok(answer) if index < last => {
                 replayed.as_recorded.push(about.answers.get(index) == Some(&digest_of(&answer)));

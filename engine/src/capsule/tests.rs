@@ -46,6 +46,7 @@ fn capsule() -> Capsule {
         contract: "0.3".to_owned(),
         parameters: vec![("key".to_owned(), "secret".to_owned()), ("most".to_owned(), "77".to_owned())],
         limits: KeptLimits { memory_bytes: 1, call_ms: 2, output_bytes: 3 },
+        call_ms: 1,
         tables: vec![("seen".to_owned(), false), ("open".to_owned(), true)],
         code: "trap".to_owned(),
         message: "plugin trapped".to_owned(),

@@ -9,13 +9,15 @@ use tokio::time::{Instant, sleep};
 use super::control::{Control, ControlError, EngineAt};
 use super::paint::Paint;
 use super::plugin::files;
-use super::plugin::project::{Project, host};
+use super::plugin::project::host;
 use super::plugin::{Failure, ended};
 use super::run::engine_runtime;
 use super::status::details;
+use crate::config::read_plugin_of;
 use crate::deploy::VersionId;
 use crate::deploy::status::{FolderState, PluginStatus};
 use crate::disposition::in_words;
+use crate::offsets::PluginKey;
 
 /// How often the engine is asked.
 const INTERVAL: Duration = Duration::from_millis(50);
@@ -24,9 +26,9 @@ const INTERVAL: Duration = Duration::from_millis(50);
 #[derive(Clone, Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub struct ApplyArgs {
-    /// The plugin.
+    /// The plugin; of a tenant, TENANT/NAME.
     #[arg(value_name = "NAME")]
-    pub name: String,
+    pub name: PluginKey,
     /// The built plugin.
     #[arg(value_name = "FILE.wasm")]
     pub artifact: PathBuf,
@@ -44,6 +46,7 @@ pub struct ApplyArgs {
 const EXAMPLES: &str = "\
 Examples:
   engine apply customers target/wasm32-unknown-unknown/release/customers.wasm
+  engine apply acme/customers new.wasm
   engine apply customers new.wasm --engine http://127.0.0.1:8080 --until-passed --timeout 600
 
 The exit code is 0 where the engine runs it, 3 where it is on trial or in the shadow, 1 where it was refused or taken back, 2 \
@@ -67,7 +70,7 @@ pub(super) fn apply(args: &ApplyArgs) -> ExitCode {
 fn applied(args: &ApplyArgs) -> Result<ExitCode, Failure> {
     let settings = args.at.settings()?;
     let control = args.at.control(&settings)?;
-    let project = Project::find(&settings.plugins, &args.name)?;
+    let artifact = read_plugin_of(&settings, &args.name)?.artifact;
     let unreadable = |error| Failure::in_words(format!("{} can't be read: {error}", args.artifact.display()));
     let bytes = std::fs::read(&args.artifact).map_err(unreadable)?;
     let plugin = host()?.load(bytes.clone());
@@ -76,8 +79,8 @@ fn applied(args: &ApplyArgs) -> Result<ExitCode, Failure> {
     let runtime = engine_runtime().map_err(Failure::failed)?;
     runtime.block_on(async {
         control.plugins().await?; // nothing is put where nobody would take it
-        files::write(&project.artifact(), &bytes)?;
-        println!("{}  {}", project.artifact().display(), &digest[..12]);
+        files::write(&artifact, &bytes)?;
+        println!("{}  {}", artifact.display(), &digest[..12]);
         let until = Instant::now() + Duration::from_secs(args.timeout);
         let (fate, status) = fate(&control, args, &digest, until).await?;
         status.iter().flat_map(|status| details(status, Paint::stdout())).for_each(|line| println!("  {line}"));
@@ -85,7 +88,7 @@ fn applied(args: &ApplyArgs) -> Result<ExitCode, Failure> {
     })
 }
 
-fn said(fate: &Fate, name: &str) -> ExitCode {
+fn said(fate: &Fate, name: &PluginKey) -> ExitCode {
     match fate {
         Fate::Runs => println!("{name}: the engine runs it"),
         Fate::OnTrial => println!("{name}: on probation; engine status {name} shows how it goes"),
@@ -103,8 +106,8 @@ fn said(fate: &Fate, name: &str) -> ExitCode {
 }
 
 /// How the plugin stands; none: it does not run (yet).
-async fn asked(control: &Control, name: &str) -> Result<Option<PluginStatus>, ControlError> {
-    Ok(control.plugins().await?.into_iter().find(|plugin| plugin.plugin == name))
+async fn asked(control: &Control, name: &PluginKey) -> Result<Option<PluginStatus>, ControlError> {
+    Ok(control.plugins().await?.into_iter().find(|plugin| plugin.key() == *name))
 }
 
 /// Asks until the engine has said something about these bytes.

@@ -14,7 +14,9 @@ use super::plugin::PluginCommand;
 use super::replay::ReplayArgs;
 use super::state::StateCommand;
 use super::status::StatusArgs;
+use super::tenant::TenantCommand;
 use super::verify::VerifyArgs;
+use crate::offsets::PluginKey;
 use crate::plugin::CompileChildArgs;
 
 /// Streaming transformation engine: Kafka CDC topics through WebAssembly plugins into ClickHouse, exactly once.
@@ -53,6 +55,9 @@ pub enum Command {
     Apply(ApplyArgs),
     /// Which version of each plugin the running engine runs, what is on trial, and what was refused.
     Status(StatusArgs),
+    /// The tenants of the running engine: how they stand, and to pause one.
+    #[command(subcommand)]
+    Tenant(TenantCommand),
     /// Let a lane that lost its place in a topic go on elsewhere: starts a new generation.
     Recover(RecoverArgs),
     /// Compare tables with their topics: no gap, no double, no other content.
@@ -115,9 +120,9 @@ pub struct RunArgs {
 /// Arguments of `recover`.
 #[derive(Clone, Debug, clap::Args)]
 pub struct RecoverArgs {
-    /// The plugin whose lane it is.
+    /// The plugin whose lane it is; of a tenant, TENANT/NAME.
     #[arg(long, value_name = "NAME")]
-    pub plugin: String,
+    pub plugin: PluginKey,
     /// The topic.
     #[arg(long)]
     pub topic: String,
@@ -161,7 +166,8 @@ mod tests {
     use std::path::Path;
 
     use super::*;
-    use crate::config::parse_plugin;
+    use crate::config::{Tenant, parse_plugin};
+    use crate::sink::ClickHouseSettings;
 
     const GUIDE: &str = include_str!("../../../plugin-sdk/guide/rollouts.md");
 
@@ -181,7 +187,8 @@ mod tests {
             Args::try_parse_from(command.split_whitespace()).unwrap_or_else(|error| panic!("{line}\n{error}"));
         }
         for settings in blocks("toml") {
-            parse_plugin(Path::new("customers"), settings, "default").unwrap();
+            let tenant = Tenant::default_of(ClickHouseSettings::new("http://localhost:8123"), "default");
+            parse_plugin(Path::new("customers"), settings, &tenant.into()).unwrap();
         }
     }
 }

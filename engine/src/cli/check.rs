@@ -11,10 +11,11 @@ use crate::deploy::Version;
 use crate::disposition::in_words;
 use crate::plan::{NoTable, Plan};
 use crate::plugin::{Compiler, Description, EventTime, Host, HostSettings};
-use crate::sink::{ClickHouse, Guarantee, TablePlan};
+use crate::sink::{ClickHouses, Guarantee, TablePlan};
 use crate::source::Found;
 use crate::state::{OnExpire, StateTable};
 use crate::table::TableKind;
+use crate::tenants::status::TenantSettings;
 use crate::transform::Transform;
 
 /// What is wrong is not known: a broker or server did not answer.
@@ -65,17 +66,20 @@ fn failed(error: &(dyn std::error::Error + 'static)) -> ExitCode {
 
 async fn plans(config: &Config, deployed: &[Version]) -> Result<Vec<Plan>, String> {
     let source = source(config).map_err(|error| in_words(&error))?;
-    let sink = ClickHouse::new(config.clickhouse.clone()).map_err(|error| in_words(&error))?;
+    let sinks = ClickHouses::default();
     // What the registry says is kept nowhere: a check leaves no trace.
     let folder = tempfile::tempdir().map_err(|error| in_words(&error))?;
     let artifacts = Artifacts::open(folder.path()).map_err(|error| in_words(&error))?;
     let registry = registry(config, &artifacts).map_err(|error| in_words(&error))?;
     let plan = |one: &Version| {
-        let (topics, transform) = (one.file.topics.clone(), one.transform.clone());
-        let (source, sink, registry) = (&source, &sink, registry.as_deref());
-        async move { Plan::make(&**source, sink, registry, &topics, &transform).await }
+        let (file, transform) = (one.file.clone(), one.transform.clone());
+        let (source, sinks, registry) = (&source, &sinks, registry.as_deref());
+        async move {
+            let sink = sinks.of(&file.tenant).map_err(|error| in_words(&error))?;
+            Ok(Plan::make(&**source, &sink, registry, &file, &transform).await)
+        }
     };
-    Ok(futures::future::join_all(deployed.iter().map(plan)).await)
+    futures::future::join_all(deployed.iter().map(plan)).await.into_iter().collect()
 }
 
 fn show_settings(config: &Config) {
@@ -95,7 +99,11 @@ fn show_settings(config: &Config) {
 /// Shows a plugin; a table that is `shown` already, with the same plan, is named alone: all have their dead letters in one.
 fn show(deployed: &Version, plan: &Plan, shown: &mut BTreeSet<String>) {
     let (file, transform) = (&deployed.file, &deployed.transform);
-    println!("\n{}", file.settings.name);
+    println!("\n{}", file.key());
+    if !file.tenant.is_default() {
+        let TenantSettings { url, user, topics, .. } = TenantSettings::of(&file.tenant);
+        println!("  tenant    {}: {topics}; to {url} database {} as {user}", file.tenant.name, file.tenant.database);
+    }
     println!("  topics    {}: {}", file.topics.join(", "), partitions(plan));
     match transform.plugin() {
         None => println!("  bronze    messages as they come"),

@@ -11,7 +11,9 @@ use serde_json::Value;
 use crate::config::{Config, Overlay, Problems};
 use crate::deploy::Entry;
 use crate::deploy::status::PluginStatus;
+use crate::offsets::PluginKey;
 use crate::server::control::{CommandBody, TOKEN};
+use crate::tenants::status::TenantStatus;
 
 /// How long an answer is waited for.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -109,16 +111,28 @@ impl Control {
     }
 
     /// What ran of a plugin, oldest first.
-    pub(super) async fn history(&self, plugin: &str) -> Result<Vec<Entry>, ControlError> {
-        self.get(&format!("/plugins/{plugin}/history")).await
+    pub(super) async fn history(&self, plugin: &PluginKey) -> Result<Vec<Entry>, ControlError> {
+        self.get(&format!("/plugins/{}/{}/history", plugin.tenant, plugin.name)).await
     }
 
     /// Gives an order; says what was done, in words.
-    pub(super) async fn order(&self, plugin: &str, verb: &str, to: Option<&str>) -> Result<String, ControlError> {
+    pub(super) async fn order(&self, plugin: &PluginKey, verb: &str, to: Option<&str>) -> Result<String, ControlError> {
         let body = CommandBody { to: to.map(str::to_owned) };
         let body = serde_json::to_vec(&body).expect("plain data");
-        let request = self.client.post(format!("{}/plugins/{plugin}/{verb}", self.url)).body(body);
+        let PluginKey { tenant, name } = plugin;
+        let request = self.client.post(format!("{}/plugins/{tenant}/{name}/{verb}", self.url)).body(body);
         let answer: Value = self.answer(request).await?;
+        Ok(answer["done"].as_str().unwrap_or_default().to_owned())
+    }
+
+    /// How its tenants stand.
+    pub(super) async fn tenants(&self) -> Result<Vec<TenantStatus>, ControlError> {
+        self.get("/tenants").await
+    }
+
+    /// Pauses or resumes a tenant; says what was done, in words.
+    pub(super) async fn tenant(&self, name: &str, verb: &str) -> Result<String, ControlError> {
+        let answer: Value = self.answer(self.client.post(format!("{}/tenants/{name}/{verb}", self.url))).await?;
         Ok(answer["done"].as_str().unwrap_or_default().to_owned())
     }
 

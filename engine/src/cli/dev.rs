@@ -25,6 +25,7 @@ use super::{RunArgs, overlay};
 use crate::config::Config;
 use crate::deploy::status::{FolderState, PluginStatus};
 use crate::disposition::in_words;
+use crate::offsets::{DEFAULT_TENANT, PluginKey};
 use crate::plugin::{CompiledCode, Compiler, Host, HostSettings};
 use crate::transform::Transform;
 use own::OwnEngine;
@@ -88,6 +89,8 @@ fn developed(args: &DevArgs) -> Result<ExitCode, Failure> {
 /// What an author's loop has at hand.
 struct Desk<'a> {
     project: &'a Project,
+    /// The plugin, as the engine names it.
+    key: PluginKey,
     host: Host,
     control: Control,
     own: Option<OwnEngine>,
@@ -103,7 +106,7 @@ async fn looped(args: &DevArgs, config: &Config, project: &Project) -> Result<()
     let file = project.file()?;
     let source = source(config).map_err(Failure::failed)?;
     let ids = SchemaIds::of(&args.run.source, config.registry.as_ref())?;
-    let recent = Recent::read(&*source, &ids, &file.topics, i64::from(args.last)).await?;
+    let recent = Recent::read(&*source, &ids, &file, i64::from(args.last)).await?;
     let mut own = None;
     let control = match &args.engine {
         Some(url) => Control::at(url),
@@ -114,7 +117,9 @@ async fn looped(args: &DevArgs, config: &Config, project: &Project) -> Result<()
     let keeping = Host::with(HostSettings { instances: 4, ..HostSettings::default() }, Compiler::Here, compiled);
     let host = keeping.map_err(Failure::failed)?;
     let before = project.transform(&host, file.settings)?;
-    let mut desk = Desk { project, host, control, own, recent, before };
+    // An engine of its own has it by itself, in no tenant's folder.
+    let key = if own.is_none() { project.key() } else { PluginKey::new(DEFAULT_TENANT, &project.name) };
+    let mut desk = Desk { project, key, host, control, own, recent, before };
     let messages = desk.recent.messages();
     println!(
         "{}: save its source, and the engine takes it over; {messages} messages to compare (Ctrl-C ends)",
@@ -181,7 +186,7 @@ impl Desk<'_> {
 
     async fn status(&self) -> Result<Option<PluginStatus>, Failure> {
         let plugins = self.control.plugins().await?;
-        Ok(plugins.into_iter().find(|plugin| plugin.plugin == self.project.name))
+        Ok(plugins.into_iter().find(|plugin| plugin.key() == self.key))
     }
 
     /// Waits until the engine has taken a version over, and made a row with it.

@@ -10,6 +10,7 @@ use tokio::time::{Instant, sleep};
 use crate::config::{Config, Input};
 use crate::deploy::Plugins;
 use crate::engine::Lanes;
+use crate::offsets::PluginKey;
 
 /// How often lanes are looked for.
 const LOOK: Duration = Duration::from_millis(200);
@@ -46,7 +47,7 @@ pub(super) async fn greet(begins: String, plugins: Plugins, lanes: Lanes) {
         sleep(LOOK).await;
         let last_look = patient && began.elapsed() >= PATIENCE;
         waiting.retain(|plugin| {
-            let (name, topics) = (plugin.name(), plugin.topics());
+            let (name, topics) = (plugin.key(), plugin.topics());
             let reads = reads(name, &lanes);
             match &reads {
                 Some(reads) => tell(&format!("{name} reads {reads}")),
@@ -61,9 +62,9 @@ pub(super) async fn greet(begins: String, plugins: Plugins, lanes: Lanes) {
 }
 
 /// The topics of a plugin's lanes, and how many partitions of each.
-fn reads(plugin: &str, lanes: &Lanes) -> Option<String> {
+fn reads(plugin: &PluginKey, lanes: &Lanes) -> Option<String> {
     let mut topics = BTreeMap::<String, usize>::new();
-    for lane in lanes.all().into_iter().filter(|lane| lane.id.plugin == plugin) {
+    for lane in lanes.all().into_iter().filter(|lane| lane.id.key() == *plugin) {
         *topics.entry(lane.id.topic.clone()).or_default() += 1;
     }
     let part =

@@ -20,6 +20,7 @@ mod run;
 mod state;
 mod status;
 mod table;
+mod tenant;
 mod verify;
 mod when;
 
@@ -40,6 +41,7 @@ pub use plugin::{
 pub use run::{Running, RunningError, start, start_with};
 pub use state::{StateCommand, StateExportArgs, StateLanes};
 pub use status::StatusArgs;
+pub use tenant::TenantCommand;
 
 use crate::config::{Config, Overlay, Problems};
 use crate::deploy::Version;
@@ -61,6 +63,7 @@ pub fn main() -> ExitCode {
         Command::Recover(args) => recover::recover(&args),
         Command::State(command) => state::state(&command),
         Command::Status(args) => status::status(&args),
+        Command::Tenant(command) => tenant::tenant(&command),
         Command::Dev(args) => dev::dev(&args),
         Command::Plan(args) => plan::plan(&args),
         Command::Apply(args) => apply::apply(&args),

@@ -20,21 +20,22 @@ use super::run::{engine_runtime, registry, source};
 use super::status::named;
 use super::{RunArgs, difference, overlay};
 use crate::artifacts::Artifacts;
-use crate::config::{Config, PluginFile, read_plugin_folder, read_plugins};
+use crate::config::{Config, PluginFile, read_plugin_of, read_plugins};
 use crate::deploy::{Compatibility, History, Standing, Version, build, compare};
+use crate::offsets::PluginKey;
 use crate::plan::{Finding, Plan, Weight};
 use crate::plugin::Host;
 use crate::registry::Registry;
-use crate::sink::{ClickHouse, TablePlan};
+use crate::sink::{ClickHouses, TablePlan};
 use crate::source::Source;
 
 /// Arguments of `plan`.
 #[derive(Clone, Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub struct PlanArgs {
-    /// The plugin [default: all].
+    /// The plugin; of a tenant, TENANT/NAME [default: all].
     #[arg(value_name = "NAME")]
-    pub name: Option<String>,
+    pub name: Option<PluginKey>,
     /// A built plugin in place of the one in its folder.
     #[arg(value_name = "FILE.wasm", requires = "name")]
     pub artifact: Option<PathBuf>,
@@ -63,16 +64,15 @@ pub(super) fn plan(args: &PlanArgs) -> ExitCode {
 fn planned(args: &PlanArgs) -> Result<ExitCode, Failure> {
     let config = Config::read(&overlay(&args.run))?;
     let files = match &args.name {
-        Some(name) => vec![read_plugin_folder(&config.plugins.join(name), &config.database)?],
-        None => read_plugins(&config.plugins, &config.database)?,
+        Some(name) => vec![read_plugin_of(&config, name)?],
+        None => read_plugins(&config)?,
     };
     let host = host()?;
     let runtime = engine_runtime().map_err(Failure::failed)?;
     let world = World::of(&config, &args.run)?;
     let mut fit = true;
     for file in files {
-        let name = file.settings.name.clone();
-        println!("{}", Paint::stdout().bold(&name));
+        println!("{}", Paint::stdout().bold(&file.key().to_string()));
         let newcomer = match newcomer(&host, file, args.artifact.as_deref()) {
             Ok(newcomer) => newcomer,
             Err(why) => {
@@ -91,7 +91,7 @@ fn planned(args: &PlanArgs) -> Result<ExitCode, Failure> {
 /// Where versions would run.
 struct World {
     source: Arc<dyn Source>,
-    sink: ClickHouse,
+    sinks: ClickHouses,
     registry: Option<Arc<Registry>>,
     ids: SchemaIds,
     /// What the registry says is kept nowhere: a plan leaves no trace.
@@ -104,7 +104,7 @@ impl World {
         let artifacts = Artifacts::open(folder.path()).map_err(Failure::failed)?;
         Ok(Self {
             source: source(config).map_err(Failure::failed)?,
-            sink: ClickHouse::new(config.clickhouse.clone()).map_err(Failure::failed)?,
+            sinks: ClickHouses::default(),
             registry: registry(config, &artifacts).map_err(Failure::failed)?,
             ids: SchemaIds::of(&run.source, config.registry.as_ref())?,
             _folder: folder,
@@ -114,14 +114,13 @@ impl World {
 
 /// The version that would be deployed; in words why it is none.
 fn newcomer(host: &Host, file: PluginFile, artifact: Option<&Path>) -> Result<Version, String> {
-    let artifact = artifact.map_or_else(|| file.artifact(), Path::to_owned);
+    let artifact = artifact.map_or_else(|| file.artifact.clone(), Path::to_owned);
     build(host, file, &std::fs::read(artifact).map(Bytes::from)).map_err(|refusal| refusal.to_string())
 }
 
 /// The version that runs, as the data folder knows it.
 fn incumbent(host: &Host, data: &Path, newcomer: &Version) -> Result<Option<Version>, Failure> {
-    let settings = &newcomer.file.settings;
-    let history = History::of_data(data).of(&settings.tenant, &settings.name)?;
+    let history = History::of_data(data).of(&newcomer.file.key())?;
     let Some(id) = Standing::of(&history).good else { return Ok(None) };
     let artifacts = Artifacts::open(data).map_err(Failure::failed)?;
     let transform = artifacts.rebuild(host, &id.plugin_digest, &id.settings_digest).map_err(Failure::failed)?;
@@ -144,8 +143,9 @@ async fn compared(world: &World, newcomer: &Version, incumbent: Option<&Version>
     let settings = incumbent.map_or_else(Vec::new, |incumbent| settings(incumbent, newcomer));
     settings.iter().for_each(|line| println!("  settings  {line}"));
     let mut fits = incumbent.is_none_or(|incumbent| say_compatible(newcomer, incumbent));
-    let (topics, transform) = (&newcomer.file.topics, &newcomer.transform);
-    let plan = Plan::make(&*world.source, &world.sink, world.registry.as_deref(), topics, transform).await;
+    let (file, transform) = (&newcomer.file, &newcomer.transform);
+    let sink = world.sinks.of(&file.tenant).map_err(Failure::failed)?;
+    let plan = Plan::make(&*world.source, &sink, world.registry.as_deref(), file, transform).await;
     for Finding { weight, message } in &plan.findings {
         println!("  {:<9} {message}", weight.to_string());
         fits &= *weight != Weight::Stops;
@@ -157,7 +157,7 @@ async fn compared(world: &World, newcomer: &Version, incumbent: Option<&Version>
         }
     }
     fits &= plan.works();
-    let recent = Recent::read(&*world.source, &world.ids, topics, i64::from(last)).await?;
+    let recent = Recent::read(&*world.source, &world.ids, file, i64::from(last)).await?;
     if recent.messages() == 0 {
         println!("  there is no message to compare them over");
         return Ok(fits);

@@ -8,6 +8,7 @@ use super::plugin::Failure;
 use super::plugin::messages::{EPOCH, Epochs, SchemaIds, lane};
 use crate::batch::RawBatch;
 use crate::clock::{Clock, SystemClock};
+use crate::config::PluginFile;
 use crate::deploy::difference::{Difference, Made};
 use crate::disposition::in_words;
 
@@ -40,13 +41,13 @@ impl Recent {
     pub(super) async fn read(
         source: &dyn Source,
         ids: &SchemaIds,
-        topics: &[String],
+        file: &PluginFile,
         newest: i64,
     ) -> Result<Self, Failure> {
         let refused = |error: SourceError| Failure::failed(error);
         let mut partitions = Vec::new();
         let mut bytes = 0;
-        for found in source.discover(topics).await.map_err(refused)? {
+        for found in file.discover(source).await.map_err(refused)? {
             let (first, end) = source.bounds(&found.partition).await.map_err(refused)?;
             let start = first.max(end.saturating_sub(newest));
             if start >= end || bytes > MOST_BYTES {

@@ -58,7 +58,7 @@ pub(super) fn recover(args: &RecoverArgs) -> ExitCode {
 async fn restart_lanes(args: &RecoverArgs, from: From) -> Result<usize, JournalError> {
     let journal = LocalJournal::open(&args.data_dir)?;
     let meant = |lane: &LaneId| {
-        lane.plugin == args.plugin
+        lane.key() == args.plugin
             && lane.topic == args.topic
             && args.partition.is_none_or(|partition| partition == lane.partition)
     };

@@ -9,7 +9,7 @@ use tokio::time::{MissedTickBehavior, interval};
 
 use super::args::RunArgs;
 use super::recover::raise;
-use super::run::{RunningError, engine_runtime, load_plugins, surroundings};
+use super::run::{RunningError, engine_runtime, load_plugin, surroundings};
 use super::when::milliseconds;
 use crate::clock::{Clock, SystemClock};
 use crate::config::{Config, Problems};
@@ -20,7 +20,7 @@ use crate::journal::{JournalError, Position};
 use crate::lane::Surroundings;
 use crate::lane_status::LaneState;
 use crate::metrics::Metrics;
-use crate::offsets::LaneId;
+use crate::offsets::{LaneId, PluginKey};
 use crate::plugin::{Compiler, Host, HostSettings};
 use crate::replay::{Pending, PendingLane, ReplayError, Shadow, Step, Way};
 use crate::sink::ClickHouse;
@@ -35,8 +35,8 @@ const LOOK: Duration = Duration::from_millis(50);
 #[derive(Clone, Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub struct ReplayArgs {
-    /// The plugin whose topics are read again.
-    plugin: String,
+    /// The plugin whose topics are read again; of a tenant, TENANT/NAME.
+    plugin: PluginKey,
     /// From where: an offset, `start`, a time ago (90s, 15m, 2h, 7d), or a day or time in UTC (2026-11-21T05:13:45).
     #[arg(long, value_name = "OFFSET|TIME", required_unless_present = "abandon")]
     from: Option<String>,
@@ -123,13 +123,8 @@ struct Work {
 async fn run(args: &ReplayArgs) -> Result<(), Failure> {
     let config = Config::read(&super::overlay(&args.at))?;
     let host = Host::with(HostSettings::default(), Compiler::of_this_program(), None).map_err(RunningError::from)?;
-    let deployed = load_plugins(&config, &host)?;
-    let names: Vec<_> = deployed.iter().map(|it| it.file.settings.name.clone()).collect();
-    let Some(deployed) = deployed.into_iter().find(|it| it.file.settings.name == args.plugin) else {
-        let (plugin, folder) = (&args.plugin, config.plugins.display());
-        return Err(Failure::Asked(format!("there is no plugin {plugin} in {folder}: {}", names.join(", "))));
-    };
-    let (around, clickhouse) = match surroundings(&config, host) {
+    let deployed = load_plugin(&config, &host, &args.plugin)?;
+    let (around, clickhouses) = match surroundings(&config, host) {
         Err(RunningError::Journal(JournalError::Locked { .. })) => {
             let folder = config.data_dir.display();
             return Err(Failure::Asked(format!(
@@ -138,6 +133,7 @@ async fn run(args: &ReplayArgs) -> Result<(), Failure> {
         }
         other => other?,
     };
+    let clickhouse = clickhouses.of(&deployed.file.tenant).map_err(RunningError::from)?;
     let work = Work { config, deployed, around, clickhouse };
     let pending = match Pending::read(&work.config.data_dir)? {
         Some(pending) if pending.plugin != args.plugin => {
@@ -246,7 +242,7 @@ impl Work {
     /// The plugin's lanes that the source still has, with their positions and the number of open epochs.
     async fn lanes(&self) -> Result<Vec<(Found, Position, usize)>, Failure> {
         let known = self.around.journal.lanes()?;
-        let found = self.around.source.discover(&self.deployed.file.topics).await?;
+        let found = self.deployed.file.discover(&*self.around.source).await?;
         let mine = |found: &Found| self.deployed.file.partitions.contains(found.partition.partition);
         let lane = |found: Found| {
             let id = self.lane_id(&found);
@@ -394,7 +390,7 @@ fn progress(lanes: &Lanes, ends: &BTreeMap<LaneId, i64>) -> Result<bool, String>
     let mut there = 0;
     for status in lanes.all() {
         let view = status.view();
-        if let LaneState::Halted { error } = &view.state {
+        if let LaneState::Halted { error } | LaneState::Failing { error } = &view.state {
             return Err(format!("lane {}: {error}", status.id));
         }
         let Some(end) = ends.get(&status.id) else { continue };

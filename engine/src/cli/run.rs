@@ -17,23 +17,26 @@ use tokio::sync::Semaphore;
 use super::greeting::{begins, greet};
 use crate::artifacts::{ArtifactError, Artifacts};
 use crate::clock::SystemClock;
-use crate::config::{Config, Input, Problems, read_plugins};
+use crate::config::{Config, Declared, Input, PluginFile, Problems, read_plugin_of, read_plugins};
 use crate::cpu::Cpu;
 use crate::deploy::{Deployer, Plugins, Version, build};
 use crate::disposition::in_words;
 use crate::engine::{Engine, EngineError, Lanes};
 use crate::journal::{JournalError, LocalJournal};
 use crate::lane::{MAX_RECOVERIES, Surroundings};
+use crate::memory::Memory;
 use crate::metrics::{Metrics, Totals};
+use crate::offsets::PluginKey;
 use crate::plan::{Finding, Plan, Weight};
 use crate::plugin::{CompiledCode, Compiler, Host, HostError, HostSettings};
 use crate::registry::{Registry, RegistryError};
 use crate::replay::{Pending, ReplayError};
 use crate::server::control::{Control, TOKEN};
 use crate::server::{Shown, listen, thread_stages};
-use crate::sink::{ClickHouse, SinkError};
+use crate::sink::{ClickHouses, SinkError};
 use crate::source::{FileSource, KafkaSource, Source, SourceError};
 use crate::stop::{Stop, Stopper};
+use crate::tenants::Tenants;
 use crate::verify::watch::watch;
 
 /// An engine put together, and what shows it from outside.
@@ -92,7 +95,7 @@ pub enum RunningError {
     )]
     ReplayPending {
         /// The plugin.
-        plugin: String,
+        plugin: PluginKey,
     },
     /// The plan of a replay.
     #[error(transparent)]
@@ -109,14 +112,26 @@ pub enum RunningError {
 pub(super) fn load_plugins(config: &Config, host: &Host) -> Result<Vec<Version>, Problems> {
     let mut problems = Problems::default();
     let mut versions = Vec::new();
-    for file in read_plugins(&config.plugins, &config.database)? {
-        let wasm = std::fs::read(file.artifact()).map(Bytes::from);
-        match build(host, file, &wasm) {
+    for file in read_plugins(config)? {
+        match load(file, host) {
             Ok(version) => versions.push(version),
-            Err(refusal) => problems.0.extend(refusal.problems.0),
+            Err(wrong) => problems.0.extend(wrong.0),
         }
     }
     problems.none(versions)
+}
+
+/// Loads one plugin, compiled and checked. What is wrong with others is theirs.
+///
+/// # Errors
+/// Everything that is wrong with it and its tenant's file.
+pub(super) fn load_plugin(config: &Config, host: &Host, plugin: &PluginKey) -> Result<Version, Problems> {
+    load(read_plugin_of(config, plugin)?, host)
+}
+
+fn load(file: PluginFile, host: &Host) -> Result<Version, Problems> {
+    let wasm = std::fs::read(&file.artifact).map(Bytes::from);
+    build(host, file, &wasm).map_err(|refusal| refusal.problems)
 }
 
 /// Puts an engine together.
@@ -137,8 +152,10 @@ pub fn start_with(
     stop: Stop,
     exchange: impl FnOnce(Surroundings) -> Surroundings,
 ) -> Result<Running, RunningError> {
-    read_plugins(&config.plugins, &config.database)?; // mistakes are told before anything is touched
-    let (around, clickhouse) = surroundings(&config, host(&config)?)?;
+    Declared::read(&config).mistakes.none(())?; // told before anything is touched
+    let (mut around, clickhouses) = surroundings(&config, host(&config)?)?;
+    let pauses = |source| RunningError::DataDir { path: config.data_dir.clone(), source };
+    around.tenants = Tenants::of_data(&config.data_dir).map_err(pauses)?;
     let around = exchange(around);
     if let Some(Pending { plugin, .. }) = Pending::read(&config.data_dir)? {
         return Err(RunningError::ReplayPending { plugin });
@@ -151,10 +168,12 @@ pub fn start_with(
         deployments: deployer.deployments().clone(),
         history: deployer.history().clone(),
         orders: deployer.orders(),
+        tenants: around.tenants.clone(),
     };
-    let shown = Shown { lanes: Lanes::default(), metrics, clickhouse, control };
-    let plans = say_plans(around.source.clone(), shown.clickhouse.clone(), around.registry.clone(), plugins.clone());
-    let watch = watch(shown.clickhouse.clone(), shown.lanes.clone(), shown.metrics.clone(), plugins.clone());
+    let (cpu, memory) = (around.cpu.clone(), around.memory.clone());
+    let shown = Shown { lanes: Lanes::default(), metrics, clickhouses, cpu, memory, control };
+    let plans = say_plans(around.source.clone(), shown.clickhouses.clone(), around.registry.clone(), plugins.clone());
+    let watch = watch(shown.clickhouses.clone(), shown.lanes.clone(), shown.metrics.clone(), plugins.clone());
     let greeting = greet(begins(&config), plugins.clone(), shown.lanes.clone()).boxed();
     // A run that ends with its source is over what the folder held when it began.
     let deployer = deployer.run(!config.until_idle);
@@ -171,27 +190,31 @@ fn host(config: &Config) -> Result<Host, HostError> {
         tracing::warn!(%folder, %error, "compiled code can't be kept: each start compiles all plugins");
     });
     let settings = HostSettings { parallel: false, ..HostSettings::default() };
-    Host::with(settings, Compiler::of_this_program(), compiled.ok())
+    Host::within(settings, Compiler::of_this_program(), compiled.ok(), Memory::new(config.memory_bytes))
 }
 
 /// What lanes share, made of the settings: from now on the journal is this process's.
-pub(super) fn surroundings(config: &Config, host: Host) -> Result<(Surroundings, Arc<ClickHouse>), RunningError> {
+pub(super) fn surroundings(config: &Config, host: Host) -> Result<(Surroundings, ClickHouses), RunningError> {
     let data_dir = &config.data_dir;
     std::fs::create_dir_all(data_dir).map_err(|source| RunningError::DataDir { path: data_dir.clone(), source })?;
-    let clickhouse = Arc::new(ClickHouse::new(config.clickhouse.clone())?);
+    let clickhouses = ClickHouses::new(config.inserts_per_second);
+    clickhouses.with(&config.clickhouse)?; // a wrong address is told before anything is touched
     let artifacts = Artifacts::open(data_dir)?;
+    let memory = host.memory().clone();
     let around = Surroundings {
-        source: source(config)?,
-        sink: clickhouse.clone(),
+        source: source_within(config, &memory)?,
+        sinks: Arc::new(clickhouses.clone()),
+        tenants: Tenants::default(),
         journal: Arc::new(LocalJournal::open(data_dir)?),
         registry: registry(config, &artifacts)?,
         artifacts,
         host,
         cpu: Cpu::start(cores()).map_err(RunningError::Threads)?,
+        memory,
         clock: Arc::new(SystemClock),
         recoveries: Arc::new(Semaphore::new(MAX_RECOVERIES)),
     };
-    Ok((around, clickhouse))
+    Ok((around, clickhouses))
 }
 
 /// The schema registry of the settings, if they name one. Nothing is asked of it yet.
@@ -201,24 +224,30 @@ pub(super) fn registry(config: &Config, artifacts: &Artifacts) -> Result<Option<
 
 /// The source of the settings. Nothing is asked of it yet.
 pub(super) fn source(config: &Config) -> Result<Arc<dyn Source>, SourceError> {
+    source_within(config, &Memory::unlimited())
+}
+
+/// The same, with messages whose memory is a part of this pool.
+fn source_within(config: &Config, memory: &Memory) -> Result<Arc<dyn Source>, SourceError> {
     Ok(match &config.input {
-        Input::Kafka(settings) => Arc::new(KafkaSource::new(settings)?),
+        Input::Kafka(settings) => Arc::new(KafkaSource::within(settings, memory)?),
         Input::Files(files) => Arc::new(FileSource::new(files.clone())),
     })
 }
 
 /// Says in the log how each plugin fits its topics and tables, while the lanes begin: a lane refuses what it can't do
 /// by itself, but nobody should have to find out from its rows that a column is always null.
-async fn say_plans(source: Arc<dyn Source>, sink: Arc<ClickHouse>, registry: Option<Arc<Registry>>, plugins: Plugins) {
+async fn say_plans(source: Arc<dyn Source>, sinks: ClickHouses, registry: Option<Arc<Registry>>, plugins: Plugins) {
     for versions in plugins.all() {
         let version = versions.newcomer().unwrap_or_else(|| versions.current());
         let (file, transform) = (&version.file, &version.transform);
-        let plan = Plan::make(&*source, &sink, registry.as_deref(), &file.topics, transform).await;
+        let Ok(sink) = sinks.of(&file.tenant) else { continue }; // its lanes say so
+        let plan = Plan::make(&*source, &sink, registry.as_deref(), file, transform).await;
         for Finding { weight, message } in plan.findings {
-            let plugin = &file.settings.name;
+            let PluginKey { tenant, name: plugin } = versions.key();
             match weight {
-                Weight::Note | Weight::Unknown => tracing::info!(plugin, "{message}"),
-                Weight::Risk | Weight::Stops => tracing::warn!(plugin, "{message}"),
+                Weight::Note | Weight::Unknown => tracing::info!(tenant, plugin, "{message}"),
+                Weight::Risk | Weight::Stops => tracing::warn!(tenant, plugin, "{message}"),
             }
         }
     }
@@ -320,7 +349,7 @@ fn print_summary(shown: &Shown) {
         stage_cpu_seconds: BTreeMap<&'static str, f64>,
     }
     let totals = shown.metrics.totals();
-    let mut stages: BTreeMap<_, _> = thread_stages(&shown.clickhouse).into_iter().collect();
+    let mut stages: BTreeMap<_, _> = thread_stages(&shown.clickhouses).into_iter().collect();
     stages.extend(shown.metrics.stage_seconds());
     let summary = Summary { totals, stage_cpu_seconds: stages };
     println!("{}", serde_json::to_string(&summary).expect("numbers under text keys"));

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 use crate::disposition::in_words;
 use crate::journal::{Journal, JournalError, LocalJournal, Position};
-use crate::offsets::LaneId;
+use crate::offsets::{LaneId, PluginKey};
 use crate::state::{Disk, State, StateError};
 
 /// What to do with state.
@@ -27,9 +27,9 @@ pub enum StateCommand {
 /// Which lanes.
 #[derive(Clone, Debug, Args)]
 pub struct StateLanes {
-    /// Of this plugin alone.
+    /// Of this plugin alone; of a tenant, TENANT/NAME.
     #[arg(long, value_name = "NAME")]
-    pub plugin: Option<String>,
+    pub plugin: Option<PluginKey>,
     /// Of this topic alone.
     #[arg(long)]
     pub topic: Option<String>,
@@ -95,7 +95,7 @@ fn each_lane(
 ) -> Result<usize, Failure> {
     let journal = LocalJournal::open(&args.data_dir)?;
     let meant = |lane: &LaneId| {
-        args.plugin.as_ref().is_none_or(|plugin| *plugin == lane.plugin)
+        args.plugin.as_ref().is_none_or(|plugin| *plugin == lane.key())
             && args.topic.as_ref().is_none_or(|topic| *topic == lane.topic)
             && args.partition.is_none_or(|partition| partition == lane.partition)
     };
@@ -177,8 +177,8 @@ fn export(args: &StateExportArgs) -> Result<usize, Failure> {
             let mut written = Ok(());
             state.each_entry(index, |key, value, expiry| {
                 let line = json!({
-                    "plugin": lane.plugin, "topic": lane.topic, "partition": lane.partition, "table": table.name,
-                    "key": cell(key), "value": cell(value), "expiry_ms": (expiry != i64::MAX).then_some(expiry),
+                    "tenant": lane.tenant, "plugin": lane.plugin, "topic": lane.topic, "partition": lane.partition,
+                    "table": table.name, "key": cell(key), "value": cell(value), "expiry_ms": (expiry != i64::MAX).then_some(expiry),
                 });
                 if written.is_ok() {
                     written = writeln!(out, "{line}");
@@ -234,7 +234,7 @@ mod tests {
     fn what_a_lane_remembers_is_shown_and_written_out() {
         let folder = remembered();
         let lanes = |plugin: &str| StateLanes {
-            plugin: Some(plugin.to_owned()),
+            plugin: Some(PluginKey::from(plugin.to_owned())),
             topic: None,
             partition: None,
             data_dir: folder.path().to_owned(),
@@ -253,8 +253,8 @@ mod tests {
         let mut lines: Vec<Value> = lines.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
         lines.sort_by_key(|line| line["expiry_ms"].is_null());
         let line = |key: Value, value: Value, expiry: Value| {
-            json!({ "plugin": "events", "topic": "clicks", "partition": 3, "table": "seen", "key": key, "value": value,
-                    "expiry_ms": expiry })
+            json!({ "tenant": "default", "plugin": "events", "topic": "clicks", "partition": 3, "table": "seen",
+                    "key": key, "value": value, "expiry_ms": expiry })
         };
         let text = |text: &str| json!({ "text": text });
         let expected =

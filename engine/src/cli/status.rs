@@ -8,17 +8,20 @@ use super::paint::Paint;
 use super::run::engine_runtime;
 use super::table::{harmless, table};
 use super::{difference, mistaken};
+use crate::breaker::BreakerView;
 use crate::cell;
+use crate::config::FailurePolicy;
 use crate::deploy::shadow::ShadowView;
-use crate::deploy::status::{FiguresStatus, FolderState, PluginStatus, Refusal, TrialStatus};
+use crate::deploy::status::{FiguresStatus, FolderState, LaneVersion, PluginStatus, Refusal, TrialStatus};
 use crate::disposition::in_words;
+use crate::offsets::PluginKey;
 
 /// Arguments of `status`.
 #[derive(Clone, Debug, clap::Args)]
 pub struct StatusArgs {
-    /// This plugin alone, with all that is known of it.
+    /// This plugin alone, with all that is known of it; of a tenant, TENANT/NAME.
     #[arg(value_name = "PLUGIN")]
-    pub plugin: Option<String>,
+    pub plugin: Option<PluginKey>,
     /// Which engine.
     #[command(flatten)]
     pub at: EngineAt,
@@ -45,7 +48,7 @@ pub(super) fn status(args: &StatusArgs) -> ExitCode {
         }
     };
     if let Some(wanted) = &args.plugin {
-        plugins.retain(|plugin| plugin.plugin == *wanted);
+        plugins.retain(|plugin| plugin.key() == *wanted);
         if plugins.is_empty() {
             eprintln!("engine: no plugin {wanted} runs");
             return ExitCode::from(2);
@@ -65,7 +68,7 @@ fn show(plugins: &[PluginStatus], args: &StatusArgs, out: &mut impl Write) -> io
     let rows: Vec<_> = plugins.iter().map(|plugin| row(plugin).map(Some).to_vec()).collect();
     write!(out, "{}", table(&["plugin", "version", "lanes", "newcomer"], &rows, None, paint))?;
     for plugin in plugins.iter().filter(|plugin| args.plugin.is_some() || has_news(plugin)) {
-        writeln!(out, "\n{}", paint.bold(&plugin.plugin))?;
+        writeln!(out, "\n{}", paint.bold(&plugin.key().to_string()))?;
         details(plugin, paint).iter().for_each(|line| drop(writeln!(out, "  {line}")));
     }
     Ok(())
@@ -83,7 +86,7 @@ fn row(plugin: &PluginStatus) -> [String; 4] {
         Some(version) => format!("{}{pinned}", named(&plugin.says, &version.to_string())),
         None => "nothing runs".to_owned(),
     };
-    [plugin.plugin.clone(), version, plugin.lanes.len().to_string(), newcomer]
+    [plugin.key().to_string(), version, plugin.lanes.len().to_string(), newcomer]
 }
 
 /// A version as people know it, and as it is told from others.
@@ -92,7 +95,8 @@ pub(super) fn named(says: &str, id: &str) -> String {
 }
 
 fn has_news(plugin: &PluginStatus) -> bool {
-    plugin.trial.is_some() || plugin.shadow.is_some() || plugin.folder.state != FolderState::Running
+    let broken = plugin.lanes.iter().any(|lane| lane.breaker.is_some());
+    broken || plugin.trial.is_some() || plugin.shadow.is_some() || plugin.folder.state != FolderState::Running
 }
 
 /// What there is to say of a plugin, in lines.
@@ -112,11 +116,25 @@ pub(super) fn details(plugin: &PluginStatus, paint: Paint) -> Vec<String> {
         FolderState::Refused => Some(paint.red(&format!("the version in its folder is refused: {why}"))),
         FolderState::Withdrawn => Some(paint.red(&format!("the version in its folder was taken back: {why}"))),
     });
+    lines.extend(plugin.lanes.iter().filter_map(|lane| breaker_line(lane, paint)));
     let refusal = |Refusal { at_ms, version, what, reason }: &Refusal| {
         format!("{}  {version} was {}: {}", cell::utc(*at_ms), what.as_str(), harmless(reason))
     };
     lines.extend(plugin.refused.iter().map(refusal));
     lines
+}
+
+/// What a lane does whose plugin fails on too much.
+fn breaker_line(lane: &LaneVersion, paint: Paint) -> Option<String> {
+    let BreakerView { state, policy, why, open_seconds, next_probe_seconds } = lane.breaker.as_ref()?;
+    let does = if policy == FailurePolicy::Park.as_str() { "parks its messages" } else { "is paused" };
+    let next = match state.as_str() {
+        "half_open" => "it is tried now".to_owned(),
+        _ => format!("it is tried in {next_probe_seconds:.0} s"),
+    };
+    let (topic, partition, why) = (&lane.topic, lane.partition, harmless(why));
+    let line = format!("{topic}/{partition} {does}: the plugin has failed for {open_seconds:.0} s, {next}: {why}");
+    Some(paint.red(&line))
 }
 
 fn trial_lines(trial: &TrialStatus) -> Vec<String> {

@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio::time::timeout;
 
 use super::args::RunArgs;
-use super::run::{RunningError, cores, engine_runtime, load_plugins, registry, source};
+use super::run::{RunningError, cores, engine_runtime, load_plugin, load_plugins, registry, source};
 use super::when::milliseconds;
 use crate::artifacts::{ArtifactError, Artifacts};
 use crate::clock::{Clock, SystemClock};
@@ -17,9 +17,9 @@ use crate::cpu::Cpu;
 use crate::deploy::Version;
 use crate::disposition::in_words;
 use crate::journal::{Journal, JournalError, LocalJournal, Position};
-use crate::offsets::{LaneId, OffsetRange};
+use crate::offsets::{LaneId, OffsetRange, PluginKey};
 use crate::plugin::{Compiler, Host, HostSettings};
-use crate::sink::{ClickHouse, SinkError, epoch_column};
+use crate::sink::{ClickHouses, SinkError, epoch_column};
 use crate::source::{Found, SourceError, Start};
 use crate::verify::compare::Finding;
 use crate::verify::{Audit, AuditError, Report, Subject, TableReport};
@@ -34,8 +34,8 @@ const SETTLED_SECONDS: u32 = 60;
 #[derive(Clone, Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub struct VerifyArgs {
-    /// The plugins whose tables are audited; all by default.
-    plugin: Vec<String>,
+    /// The plugins whose tables are audited, of tenants TENANT/NAME; all by default.
+    plugin: Vec<PluginKey>,
     /// From where: an offset, a time ago (90s, 15m, 2h, 7d), or a day or time in UTC; by default where the topic or the
     /// lane begins.
     #[arg(long, value_name = "OFFSET|TIME")]
@@ -124,20 +124,19 @@ pub(super) fn verify(args: &VerifyArgs) -> ExitCode {
 async fn run(args: &VerifyArgs) -> Result<bool, Failure> {
     let config = Config::read(&super::overlay(&args.at))?;
     let host = Host::with(HostSettings::default(), Compiler::of_this_program(), None).map_err(RunningError::from)?;
-    let deployed = load_plugins(&config, &host)?;
-    let name = |deployed: &Version| deployed.file.settings.name.clone();
-    if let Some(unknown) = args.plugin.iter().find(|plugin| !deployed.iter().any(|it| name(it) == **plugin)) {
-        let (folder, names) = (config.plugins.display(), deployed.iter().map(name).collect::<Vec<_>>().join(", "));
-        return Err(Failure::Asked(format!("there is no plugin {unknown} in {folder}: {names}")));
-    }
-    let meant = |it: &&Version| args.plugin.is_empty() || args.plugin.contains(&name(it));
+    let deployed = if args.plugin.is_empty() {
+        load_plugins(&config, &host)?
+    } else {
+        args.plugin.iter().map(|plugin| load_plugin(&config, &host, plugin)).collect::<Result<_, _>>()?
+    };
     // Where nothing was kept yet, nothing is kept now: an audit leaves no trace.
     let scratch = tempfile::tempdir().map_err(|error| Failure::Asked(in_words(&error)))?;
     let kept = if config.data_dir.exists() { config.data_dir.as_path() } else { scratch.path() };
     let artifacts = Artifacts::open(kept)?;
+    let clickhouses = ClickHouses::default();
     let audit = Audit {
         source: source(&config)?,
-        clickhouse: Arc::new(ClickHouse::new(config.clickhouse.clone())?),
+        clickhouse: clickhouses.with(&config.clickhouse)?,
         registry: registry(&config, &artifacts).map_err(RunningError::from)?,
         artifacts,
         host,
@@ -145,8 +144,9 @@ async fn run(args: &VerifyArgs) -> Result<bool, Failure> {
     };
     let journal = positions(&config)?;
     let (mut right, mut lanes) = (true, 0);
-    for deployed in deployed.iter().filter(meant) {
-        let all = in_time("the source", audit.source.discover(&deployed.file.topics)).await?;
+    for deployed in &deployed {
+        let audit = Audit { clickhouse: clickhouses.of(&deployed.file.tenant)?, ..audit.clone() };
+        let all = in_time("the source", deployed.file.discover(&*audit.source)).await?;
         for found in &all {
             let id = super::lane_id(deployed, found);
             let other = args.topic.as_ref().is_some_and(|topic| *topic != id.topic)

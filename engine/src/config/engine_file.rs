@@ -4,13 +4,19 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
+use super::connection::{address, file, password, tls};
 use super::given::Settings;
+use super::kafka::kafka_properties;
 use super::problem::{Place, Problems};
-use crate::registry::{RegistrySettings, Tls, check_tls};
-use crate::sink::{ClickHouseSettings, Compression, Password};
+use super::tenant_file::Tenant;
+use crate::memory::default_limit;
+use crate::registry::RegistrySettings;
+use crate::sink::{ClickHouseSettings, Compression, INSERTS_PER_SECOND};
 use crate::source::{BatchLimits, KafkaSettings};
+use crate::tls::Tls;
 
 /// Read when `--config` names no other file; it may be missing.
 const DEFAULT_FILE: &str = "engine.toml";
@@ -23,8 +29,6 @@ const MAX_MESSAGES: usize = 100_000;
 const MAX_BYTES: usize = 32 << 20;
 /// Fetched messages in memory, over all lanes: eight epochs.
 const PREFETCH_BYTES: usize = 8 * MAX_BYTES;
-/// Inserts a second that one server takes without more parts than its merges can keep up with.
-const INSERTS_PER_SECOND: u32 = 20;
 
 /// Where messages come from.
 #[derive(Clone, Debug)]
@@ -54,8 +58,10 @@ pub struct Config {
     pub listen: Option<SocketAddr>,
     /// When an epoch is collected; the linger is the shortest.
     pub batch: BatchLimits,
-    /// Inserts a second for which lanes wait longer when they are many.
+    /// Inserts a second that one server takes: lanes gather rows for longer when they are many.
     pub inserts_per_second: u32,
+    /// Most bytes that lanes hold, all together.
+    pub memory_bytes: usize,
     /// End when the source is caught up and committed.
     pub until_idle: bool,
 }
@@ -115,16 +121,18 @@ impl Config {
                 .value("clickhouse.inserts_per_second", "a number")
                 .unwrap_or(INSERTS_PER_SECOND)
                 .max(1),
+            memory_bytes: settings
+                .value::<usize>("memory_mib", "a number of MiB")
+                .map_or_else(default_limit, |mib| mib.saturating_mul(1 << 20)),
             until_idle: overlay.until_idle,
         };
         settings.finish().none(config)
     }
 
-    /// How long a lane waits for more, when so many lanes share the server's inserts.
+    /// The tenant of the plugins that lie in no tenant's folder.
     #[must_use]
-    pub fn linger(&self, lanes: usize) -> Duration {
-        let fair = Duration::from_secs_f64(lanes as f64 / f64::from(self.inserts_per_second));
-        fair.clamp(self.batch.linger, Duration::from_secs(30).max(self.batch.linger))
+    pub fn default_tenant(&self) -> Arc<Tenant> {
+        Arc::new(Tenant::default_of(self.clickhouse.clone(), &self.database))
     }
 }
 
@@ -156,7 +164,7 @@ fn path(settings: &mut Settings, key: &str, default: &str) -> PathBuf {
 fn input(settings: &mut Settings, files: &[PathBuf], none: bool) -> Input {
     let brokers = settings.text("kafka.brokers").map(|(brokers, _)| brokers);
     let group = settings.text("kafka.group").map_or_else(|| "engine".into(), |(group, _)| group);
-    let properties = settings.table("kafka.properties");
+    let properties = kafka_properties(settings);
     let prefetch_bytes = settings.value("kafka.prefetch_bytes", "a number of bytes");
     if !files.is_empty() || none {
         return Input::Files(files.to_vec());
@@ -170,17 +178,15 @@ fn input(settings: &mut Settings, files: &[PathBuf], none: bool) -> Input {
 }
 
 fn clickhouse(settings: &mut Settings) -> ClickHouseSettings {
-    let url = settings.text("clickhouse.url").map_or_else(|| "http://127.0.0.1:8123".into(), |(url, _)| url);
+    let url = address(settings, "clickhouse.url").unwrap_or_else(|| "http://127.0.0.1:8123".into());
     let mut clickhouse = ClickHouseSettings::new(url);
     if let Some((user, _)) = settings.text("clickhouse.user") {
         clickhouse.user = user;
     }
-    if let Some((password, _)) = settings.text("clickhouse.password") {
-        clickhouse.password = password.into();
-    }
-    if let Some(password) = secret_file(settings, "clickhouse.password_file") {
+    if let Some(password) = password(settings, "clickhouse") {
         clickhouse.password = password;
     }
+    clickhouse.tls = clickhouse_tls(settings, &clickhouse.url);
     let compressions = [("none", Compression::None), ("lz4", Compression::Lz4)];
     if let Some(compression) = settings.choice("clickhouse.compression", &compressions) {
         clickhouse.compression = compression;
@@ -188,70 +194,45 @@ fn clickhouse(settings: &mut Settings) -> ClickHouseSettings {
     clickhouse
 }
 
-/// A password from a file.
-fn secret_file(settings: &mut Settings, key: &str) -> Option<Password> {
-    let bytes = file(settings, key)?.1;
-    Some(String::from_utf8_lossy(&bytes).trim_end_matches(['\r', '\n']).to_owned().into())
-}
-
-/// The file that a key names, with its content.
-fn file(settings: &mut Settings, key: &str) -> Option<(PathBuf, Vec<u8>)> {
-    let (file, place) = settings.text(key)?;
-    match std::fs::read(&file) {
-        Ok(bytes) => Some((file.into(), bytes)),
-        Err(error) => {
-            settings.problems.add(place, format!("{key}: {file} can't be read: {error}"), None);
-            None
-        }
+/// Certificates at an address that would never see them are a mistake: somebody relies on them.
+fn clickhouse_tls(settings: &mut Settings, url: &str) -> Tls {
+    let places = ["ca", "certificate"].map(|key| settings.place(&format!("clickhouse.{key}")));
+    let tls = tls(settings, "clickhouse", Path::new(""));
+    if let Some(place) = places.into_iter().find(|place| *place != Place::Nowhere)
+        && !url.starts_with("https:")
+    {
+        let hint = Some("https://host:8443, or leave the certificates out".to_owned());
+        settings.problems.add(place, format!("clickhouse: certificates, but the address {url} is not https"), hint);
     }
+    tls
 }
 
 /// All keys are read, whatever is wrong with others: what is not read would be reported as unknown.
 fn registry(settings: &mut Settings) -> Option<RegistrySettings> {
-    let place = settings.place("registry.url");
-    let url = settings.text("registry.url").map(|(url, _)| url);
-    let user_place = settings.place("registry.user");
+    let keys = ["url", "user", "password", "password_file", "token_file", "ca", "certificate", "key"];
+    let places = keys.map(|key| settings.place(&format!("registry.{key}")));
+    let url = address(settings, "registry.url");
     let user = settings.text("registry.user").map(|(user, _)| user);
-    let password_place = [settings.place("registry.password"), settings.place("registry.password_file")];
-    let password = settings.text("registry.password").map(|(password, _)| Password::from(password));
-    let password = secret_file(settings, "registry.password_file").or(password);
-    let token_place = settings.place("registry.token_file");
-    let token_file = file(settings, "registry.token_file").map(|(path, _)| path);
-    let tls_places = ["registry.ca", "registry.certificate", "registry.key"].map(|key| settings.place(key));
-    let [authorities, certificate, key] =
-        ["registry.ca", "registry.certificate", "registry.key"].map(|key| file(settings, key).map(|(_, bytes)| bytes));
+    let password = password(settings, "registry");
+    let token_file = file(settings, "registry.token_file", Path::new("")).map(|(path, _)| path);
+    let tls = tls(settings, "registry", Path::new(""));
 
+    let [url_place, user_place, passwords @ .., token_place, _, _, _] = &places;
     let mut wrong = |place: &Place, message: &str| settings.problems.add(place.clone(), message, None);
     let given = |place: &&Place| **place != Place::Nowhere;
-    let others = [&user_place, &token_place].into_iter().chain(&password_place).chain(&tls_places);
-    if place == Place::Nowhere
-        && let Some(other) = others.clone().find(given)
+    if !given(&url_place)
+        && let Some(other) = places.iter().find(given)
     {
         wrong(other, "registry: settings without registry.url, its address");
     }
-    if user_place == Place::Nowhere
-        && let Some(password) = password_place.iter().find(given)
+    if !given(&user_place)
+        && let Some(password) = passwords.iter().find(given)
     {
         wrong(password, "registry.password: without registry.user");
     }
-    if user_place != Place::Nowhere && token_place != Place::Nowhere {
-        wrong(&token_place, "registry.token_file: beside registry.user: the registry gets one or the other");
-    }
-    let [_, certificate_place, key_place] = &tls_places;
-    match (certificate_place, key_place) {
-        (Place::Nowhere, Place::Nowhere) => {}
-        (Place::Nowhere, place) => wrong(place, "registry.key: without registry.certificate"),
-        (place, Place::Nowhere) => wrong(place, "registry.certificate: without registry.key"),
-        _ => {}
-    }
-    let ca = Tls { authorities, client: None };
-    let own = Tls { authorities: None, client: certificate.zip(key) };
-    for (tls, place, key) in [(&ca, &tls_places[0], "registry.ca"), (&own, certificate_place, "registry.certificate")] {
-        if let Err(message) = check_tls(tls) {
-            wrong(place, &format!("{key}: {message}"));
-        }
+    if given(&user_place) && given(&token_place) {
+        wrong(token_place, "registry.token_file: beside registry.user: the registry gets one or the other");
     }
     let user = user.map(|user| (user, password.unwrap_or_default()));
-    let settings = RegistrySettings { url: url?, user, token_file, tls: Tls { client: own.client, ..ca } };
-    Some(settings)
+    Some(RegistrySettings { url: url?, user, token_file, tls })
 }

@@ -1,6 +1,7 @@
-//! One `plugin.toml` for each folder below the plugins folder.
+//! One `plugin.toml` for each plugin's folder.
 //!
 //! ```toml
+//! shared = "orders"                    # the plugin is _shared/orders/plugin.wasm, not plugin.wasm in this folder
 //! topics = ["shop.inventory.orders"]   # names, or regular expressions that begin with ^
 //! start = "earliest"                   # or "latest": where a lane begins that has never run
 //! partitions = "0-5,8"               # of each topic: where several engines share it by hand, each with its own; default all
@@ -9,6 +10,7 @@
 //! decimals = "precise"                 # or "string": decimal.handling.mode, for messages without schema
 //! placeholder = "__debezium_unavailable_value"  # the connector's unavailable.value.placeholder
 //! dead_letters = "dead_letters"        # the table for messages that were set aside
+//! sha256 = "9f86d081…"                  # the only plugin.wasm that may run here, by its SHA-256 in hex; by default any may
 //! plugin_column = true                 # each row says which plugin made it, in a column _plugin; by default none does
 //! [tables]                             # other names for the plugin's tables
 //! orders = "silver_orders"
@@ -30,6 +32,9 @@
 //! [capsule]                            # what is kept of calls that trap or run too long
 //! keep = 8                             # files in the data folder; the oldest go first
 //! redact = ["email", "parameters.key", "state"]  # columns, parameters and state that are left out
+//! [failure]                            # when the plugin fails on more than single rows
+//! policy = "pause"                     # rows wait in Kafka; or "park": they become dead letters, and the lane goes on
+//! max_failures = 64                    # on so many rows of an epoch it may fail: see `crate::breaker`
 //! [rollout]                            # how a new version takes over, while the engine runs
 //! mode = "replace"                     # or "shadow", "canary"
 //! share = 0.1                          # of the partitions, for a canary
@@ -41,22 +46,23 @@
 //! ```
 
 use std::collections::BTreeMap;
-use std::fs;
-use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
+use super::failure::{Failure, failure};
+use super::folders::name_of;
 use super::given::Settings;
 use super::partitions::Partitions;
 use super::problem::{Place, Problems};
 use super::rollout::{Rollout, rollout};
+use super::tenant_file::{SHARED, Tenant, TopicScope};
 use crate::capsule::{MOST_FILES, Rules};
 use crate::decode::{Case, Encoding, Policy, Reading};
 use crate::input::{Decimals, Tombstone};
-use crate::source::{Start, check_topic};
-use crate::transform::{EventTimeSettings, Kind, SandboxLimits, TransformSettings};
+use crate::offsets::PluginKey;
+use crate::source::{Found, Source, SourceError, Start, check_topic};
+use crate::transform::{EventTimeSettings, Kind, SandboxLimits, TransformSettings, check_table};
 
-/// All transforms are of one tenant as long as no folder says otherwise.
-pub const TENANT: &str = "default";
 /// 4 GiB is all that a 32-bit plugin can address.
 const MOST_MIB: usize = 4096;
 /// 1 TiB: more than any machine that this runs on.
@@ -65,12 +71,18 @@ const MOST_STATE_MIB: usize = 1 << 20;
 /// A plugin as its folder configures it.
 #[derive(Clone, Debug)]
 pub struct PluginFile {
+    /// Whose it is.
+    pub tenant: Arc<Tenant>,
     /// The folder.
     pub folder: PathBuf,
+    /// Where the artifact lies.
+    pub artifact: PathBuf,
     /// Names and patterns of topics.
     pub topics: Vec<String>,
     /// Where a lane begins that has never run.
     pub start: Start,
+    /// SHA-256 of the only artifact that may run, in lower-case hex.
+    pub sha256: Option<String>,
     /// Which partitions of its topics are this engine's.
     pub partitions: Partitions,
     /// What decides its output.
@@ -79,15 +91,17 @@ pub struct PluginFile {
     pub rollout: Rollout,
     /// What is kept of calls that fail, if anything is.
     pub capsule: Option<Rules>,
+    /// What becomes of its lanes when it is broken.
+    pub failure: Failure,
     /// Where the settings stand that only the plugin can judge: by key, such as `parameters.rate`.
     pub places: BTreeMap<String, Place>,
 }
 
 impl PluginFile {
-    /// Where the artifact lies.
+    /// Its name.
     #[must_use]
-    pub fn artifact(&self) -> PathBuf {
-        self.folder.join("plugin.wasm")
+    pub fn key(&self) -> PluginKey {
+        self.settings.key()
     }
 
     /// Where a setting stands: that which is missing, in the file as a whole.
@@ -95,92 +109,87 @@ impl PluginFile {
     pub fn place(&self, key: &str) -> Place {
         self.places.get(key).cloned().unwrap_or_else(|| Place::Path(self.folder.join("plugin.toml")))
     }
-}
 
-/// Reads all plugins of a folder, by name.
-///
-/// # Errors
-/// Every mistake in any of them, with its place.
-pub fn read_plugins(folder: &Path, database: &str) -> Result<Vec<PluginFile>, Problems> {
-    let mut problems = Problems::default();
-    let mut plugins = Vec::new();
-    let folders = plugin_folders(folder).unwrap_or_else(|error| {
-        let hint = "name the folder of plugins with --plugins".to_owned();
-        problems.of_path(folder, format!("can't be read: {error}"), Some(hint));
-        Vec::new()
-    });
-    for folder in folders {
-        if folder.join("plugin.toml").is_file() {
-            let (plugin, found) = read_plugin(&folder, database);
-            plugins.push(plugin);
-            problems.0.extend(found.0);
-        } else {
-            let hint = "a plugin is a folder with plugin.toml and plugin.wasm".to_owned();
-            problems.of_path(&folder, "there is no plugin.toml", Some(hint));
-        }
+    /// Whether it reads a topic: one that it names, and that may be its tenant's.
+    #[must_use]
+    pub fn reads(&self, topic: &str) -> bool {
+        self.tenant.topics.names(&self.topics, topic)
     }
-    if plugins.is_empty() && problems.0.is_empty() {
-        let hint = "add a folder with plugin.toml and plugin.wasm, or name another folder with --plugins".to_owned();
-        problems.of_path(folder, "there are no plugins", Some(hint));
+
+    /// The partitions of the topics that it reads, whichever engine's they are.
+    ///
+    /// # Errors
+    /// The source can't be asked.
+    pub async fn discover(&self, source: &dyn Source) -> Result<Vec<Found>, SourceError> {
+        let mut found = source.discover(&self.topics).await?;
+        found.retain(|found| self.tenant.topics.holds(&found.partition.topic));
+        Ok(found)
     }
-    problems.none(plugins)
 }
 
 /// Reads one plugin, whose folder this is.
 ///
 /// # Errors
 /// Every mistake in its plugin.toml, with its place.
-pub fn read_plugin_folder(folder: &Path, database: &str) -> Result<PluginFile, Problems> {
-    let (plugin, problems) = read_plugin(folder, database);
-    problems.none(plugin)
+pub fn read_plugin(folder: &Path, tenant: &Arc<Tenant>) -> Result<PluginFile, Problems> {
+    let file = folder.join("plugin.toml");
+    if !file.is_file() {
+        let hint = "a plugin is a folder with plugin.toml and plugin.wasm".to_owned();
+        let mut problems = Problems::default();
+        problems.of_path(folder, "there is no plugin.toml", Some(hint));
+        return Err(problems);
+    }
+    let mut given = Settings::default();
+    given.read_file(&file);
+    plugin_of(folder, given, tenant)
 }
 
 /// Reads one plugin from what was in its plugin.toml.
 ///
 /// # Errors
 /// Every mistake in it, with its place.
-pub fn parse_plugin(folder: &Path, text: &str, database: &str) -> Result<PluginFile, Problems> {
+pub fn parse_plugin(folder: &Path, text: &str, tenant: &Arc<Tenant>) -> Result<PluginFile, Problems> {
     let mut given = Settings::default();
     given.read_text(&folder.join("plugin.toml"), text);
-    let (plugin, problems) = plugin_of(folder, given, database);
-    problems.none(plugin)
+    plugin_of(folder, given, tenant)
 }
 
-/// The folders below a folder, in order of their names. Names that begin with a dot are left out: editors and mounted
-/// config maps use them.
-///
-/// # Errors
-/// It can't be read.
-pub fn plugin_folders(folder: &Path) -> io::Result<Vec<PathBuf>> {
-    let hidden = |path: &Path| path.file_name().is_none_or(|name| name.to_string_lossy().starts_with('.'));
-    let entries = fs::read_dir(folder)?.flatten().map(|entry| entry.path());
-    let mut folders: Vec<_> = entries.filter(|path| path.is_dir() && !hidden(path)).collect();
-    folders.sort();
-    Ok(folders)
-}
-
-fn read_plugin(folder: &Path, database: &str) -> (PluginFile, Problems) {
+/// Where the artifact of a plugin lies, whose plugin.toml holds this: in its folder, or among those that are shared.
+/// `root` is the plugins folder.
+#[must_use]
+pub fn artifact_of(root: &Path, folder: &Path, text: &str) -> PathBuf {
     let mut given = Settings::default();
-    given.read_file(&folder.join("plugin.toml"));
-    plugin_of(folder, given, database)
+    given.read_text(&folder.join("plugin.toml"), text);
+    artifact(&mut given, root, folder)
 }
 
-fn plugin_of(folder: &Path, mut given: Settings, database: &str) -> (PluginFile, Problems) {
-    let name = folder.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned());
-    let place = given.place("topics");
-    let topics = given.list("topics").unwrap_or_default();
-    for (topic, wrong) in topics.iter().filter_map(|topic| Some((topic, check_topic(topic).err()?))) {
-        given.problems.add(place.clone(), format!("topics: {topic} is no regular expression: {wrong}"), None);
+fn artifact(given: &mut Settings, root: &Path, folder: &Path) -> PathBuf {
+    let Some((name, place)) = given.text("shared") else { return folder.join("plugin.wasm") };
+    // One folder's name, so that it stays among those that are shared.
+    if name.is_empty() || name.starts_with('.') || name.contains(['/', '\\', '\0']) {
+        let hint = Some(format!("shared = \"orders\" is {SHARED}/orders/plugin.wasm in the plugins folder"));
+        given.problems.add(place, "shared: not the name of a folder", hint);
+        return folder.join("plugin.wasm");
     }
-    if topics.is_empty() {
-        let hint = "topics = [\"server.schema.table\"], or a regular expression that begins with ^".to_owned();
-        given.problems.add(Place::Path(folder.join("plugin.toml")), "topics: not given", Some(hint));
-    }
+    root.join(SHARED).join(name).join("plugin.wasm")
+}
+
+fn plugin_of(folder: &Path, mut given: Settings, tenant: &Arc<Tenant>) -> Result<PluginFile, Problems> {
+    let name = name_of(folder);
+    let topics = topics(&mut given, folder, tenant);
+    let place_of_tables = ["bronze", "dead_letters"].map(|key| (key, given.place(key)));
+    let place_of_shared = given.place("shared");
+    let root = if tenant.is_default() { folder.parent() } else { folder.parent().and_then(Path::parent) };
+    let artifact = artifact(&mut given, root.unwrap_or(Path::new("")), folder);
     let kind = match given.text("bronze") {
         Some((table, _)) => Kind::Bronze { table },
         None => Kind::Plugin,
     };
-    let mut settings = TransformSettings::new(TENANT, &name, kind, database);
+    if matches!(kind, Kind::Bronze { .. }) && place_of_shared != Place::Nowhere {
+        given.problems.add(place_of_shared, "shared: beside bronze, for which no plugin runs", None);
+    }
+    let mut settings = TransformSettings::new(&tenant.name, &name, kind, &tenant.database);
+    settings.selection = tenant.selection().cloned();
     let start = given.choice("start", &[("earliest", Start::Earliest), ("latest", Start::Latest)]);
     let partitions = given.value("partitions", "partitions such as \"0-5,8\"").unwrap_or_default();
     settings.tombstone = given.choice("tombstone", &[("ignore", Tombstone::Ignore), ("delete", Tombstone::Delete)]);
@@ -190,8 +199,9 @@ fn plugin_of(folder: &Path, mut given: Settings, database: &str) -> (PluginFile,
     if let Some((table, _)) = given.text("dead_letters") {
         settings.dead_letters = table;
     }
+    let sha256 = sha256(&mut given, &settings.kind);
     plugin_column(&mut given, &mut settings);
-    let places = ["tables.", "parameters.", "event_time.", "capsule."]
+    let places: BTreeMap<_, _> = ["tables.", "parameters.", "event_time.", "capsule."]
         .into_iter()
         .flat_map(|prefix| given.places(prefix))
         .collect();
@@ -211,10 +221,67 @@ fn plugin_of(folder: &Path, mut given: Settings, database: &str) -> (PluginFile,
         delay_ms: given.value("event_time.delay_ms", "a number of ms"),
         idle_ms: given.value("event_time.idle_ms", "a number of ms"),
     };
-    settings.limits = limits(&mut given);
-    let (rollout, capsule) = (rollout(&mut given), capsule(&mut given));
-    let (folder, start) = (folder.to_owned(), start.unwrap_or(Start::Earliest));
-    (PluginFile { folder, topics, start, partitions, settings, rollout, capsule, places }, given.finish())
+    settings.limits = limits(&mut given, tenant);
+    if !tenant.is_default() {
+        let places = place_of_tables.into_iter().chain(places.iter().map(|(key, place)| (key.as_str(), place.clone())));
+        own_tables(&mut given, &settings, places);
+    }
+    let (rollout, failure, capsule) = (rollout(&mut given), failure(&mut given), capsule(&mut given));
+    let (folder, start, tenant) = (folder.to_owned(), start.unwrap_or(Start::Earliest), tenant.clone());
+    let file = PluginFile {
+        tenant,
+        folder,
+        artifact,
+        topics,
+        start,
+        sha256,
+        partitions,
+        settings,
+        rollout,
+        failure,
+        capsule,
+        places,
+    };
+    given.finish().none(file)
+}
+
+/// The topics that the plugin names: those that can't be its tenant's are mistakes, of a pattern they are left out.
+fn topics(given: &mut Settings, folder: &Path, tenant: &Tenant) -> Vec<String> {
+    let place = given.place("topics");
+    let topics = given.list("topics").unwrap_or_default();
+    for (topic, wrong) in topics.iter().filter_map(|topic| Some((topic, check_topic(topic).err()?))) {
+        given.problems.add(place.clone(), format!("topics: {topic} is no regular expression: {wrong}"), None);
+    }
+    if let TopicScope::Prefix(prefix) = &tenant.topics {
+        for topic in topics.iter().filter(|topic| !topic.starts_with('^') && !topic.starts_with(prefix)) {
+            let message =
+                format!("topics: {topic} is not one of tenant {}, whose topics begin with {prefix}", tenant.name);
+            given.problems.add(place.clone(), message, None);
+        }
+    }
+    if topics.is_empty() {
+        let hint = "topics = [\"server.schema.table\"], or a regular expression that begins with ^".to_owned();
+        given.problems.add(Place::Path(folder.join("plugin.toml")), "topics: not given", Some(hint));
+    }
+    topics
+}
+
+/// A tenant's tables are in its database: no name of one may seem to be elsewhere.
+fn own_tables<'a>(given: &mut Settings, settings: &TransformSettings, places: impl Iterator<Item = (&'a str, Place)>) {
+    let bronze = match &settings.kind {
+        Kind::Bronze { table } => Some(table),
+        Kind::Plugin => None,
+    };
+    for (key, place) in places {
+        let table = match key {
+            "bronze" => bronze,
+            "dead_letters" => Some(&settings.dead_letters),
+            _ => key.strip_prefix("tables.").and_then(|name| settings.tables.get(name)),
+        };
+        if let Some(Err(wrong)) = table.map(|table| check_table(table)) {
+            given.problems.add(place, format!("{key}: {wrong}"), None);
+        }
+    }
 }
 
 /// The policies below a key, each one of those that its case has.
@@ -224,6 +291,20 @@ fn policies(given: &mut Settings, key: &str) -> BTreeMap<Case, Policy> {
         Some((case, given.choice(&format!("{key}.{}", case.as_str()), &choices)?))
     };
     Case::ALL.into_iter().filter_map(policy).collect()
+}
+
+/// The digest that an artifact must have.
+fn sha256(given: &mut Settings, kind: &Kind) -> Option<String> {
+    let (digest, place) = given.text("sha256")?;
+    let wrong = if *kind != Kind::Plugin {
+        "there is no plugin that it could be of"
+    } else if digest.len() != 64 || !digest.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+        "not 64 hexadecimal digits, as sha256sum plugin.wasm prints them"
+    } else {
+        return Some(digest.to_ascii_lowercase());
+    };
+    given.problems.add(place, format!("sha256: {wrong}"), None);
+    None
 }
 
 /// Whether rows say which plugin made them, where there is one.
@@ -256,7 +337,8 @@ fn capsule(given: &mut Settings) -> Option<Rules> {
     }
 }
 
-fn limits(given: &mut Settings) -> SandboxLimits {
+fn limits(given: &mut Settings, tenant: &Tenant) -> SandboxLimits {
+    let places: BTreeMap<_, _> = given.places("limits.").into_iter().collect();
     let mut limits = SandboxLimits::default();
     if let Some(bytes) = mebibytes(given, "limits.memory_mib", MOST_MIB) {
         limits.memory_bytes = bytes;
@@ -273,6 +355,8 @@ fn limits(given: &mut Settings) -> SandboxLimits {
     if let Some(ms) = given.value("limits.call_ms", "a number of ms") {
         limits.call_ms = ms;
     }
+    let place = |key: &str| places.get(key).cloned().unwrap_or(Place::Nowhere);
+    given.problems.0.extend(tenant.limits.lower(&mut limits, place));
     limits
 }
 

@@ -2,10 +2,12 @@
 
 use std::fs;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::*;
 use crate::decode::{Case, Encoding, Policy};
+use crate::sink::ClickHouseSettings;
 use crate::source::Start;
 use crate::transform::Kind;
 
@@ -26,6 +28,14 @@ fn read(text: &str, environment: &[(&str, &str)], flags: &[(String, String, Stri
     };
     let folder = format!("{}/", folder.path().display());
     Config::read(&overlay).map_err(|problems| problems.0.iter().map(|p| p.to_string().replace(&folder, "")).collect())
+}
+
+/// Settings with this folder of plugins.
+fn below(plugins: &Path) -> Config {
+    let plugins = plugins.display().to_string();
+    let environment =
+        [("ENGINE_KAFKA_BROKERS", "x:1"), ("ENGINE_PLUGINS", &plugins), ("ENGINE_CLICKHOUSE_DATABASE", "db")];
+    read("", &environment, &[]).unwrap()
 }
 
 #[test]
@@ -86,21 +96,13 @@ fn kafka_properties_come_from_the_environment_too() {
 }
 
 #[test]
-fn many_lanes_wait_longer_for_fuller_blocks() {
-    let config = read("[kafka]\nbrokers = 'x:1'", &[], &[]).unwrap();
-    assert_eq!(config.linger(1), Duration::from_millis(200));
-    assert_eq!(config.linger(100), Duration::from_secs(5));
-    assert_eq!(config.linger(100_000), Duration::from_secs(30));
-}
-
-#[test]
 fn a_plugin_has_its_settings_from_its_folder() {
     let folder = tempfile::tempdir().unwrap();
     fs::create_dir(folder.path().join("orders")).unwrap();
     fs::create_dir(folder.path().join(".git")).unwrap();
     let text = "topics = ['a', '^b']\nstart = 'latest'\nplugin_column = true\n[tables]\norders = 'o'\n[parameters]\nlimit = 7\n[limits]\nmemory_mib = 1";
     fs::write(folder.path().join("orders/plugin.toml"), text).unwrap();
-    let [plugin] = <[PluginFile; 1]>::try_from(read_plugins(folder.path(), "db").unwrap()).unwrap();
+    let [plugin] = <[PluginFile; 1]>::try_from(read_plugins(&below(folder.path())).unwrap()).unwrap();
     assert_eq!(plugin.topics, ["a", "^b"]);
     assert_eq!(plugin.start, Start::Latest);
     assert_eq!((plugin.settings.name.as_str(), plugin.settings.database.as_str()), ("orders", "db"));
@@ -124,7 +126,7 @@ fn mistakes_of_all_plugins_are_reported_at_once() {
     fs::write(folder.path().join("d/plugin.toml"), "# shop\ntopics = ['x', '^shop.(y']\n").unwrap();
     let text = "topics = ['x']\nbronze = 'x'\nplugin_column = true\n[limits]\nmemory_mib = 5000\n";
     fs::write(folder.path().join("b/plugin.toml"), text).unwrap();
-    let problems = read_plugins(folder.path(), "db").unwrap_err().to_string();
+    let problems = read_plugins(&below(folder.path())).unwrap_err().to_string();
     let root = format!("{}/", folder.path().display());
     let expected = "\
 a/plugin.toml: topics: not given
@@ -171,10 +173,10 @@ fn mistakes_about_a_registry_are_reported_at_once() {
     let problems = read(&text, &[], &[]).unwrap_err();
     let expected = [
         "engine.toml:7:1: registry.token_file: /nowhere can't be read: No such file or directory (os error 2)",
-        "engine.toml:7:1: registry: settings without registry.url, its address",
-        "engine.toml:4:1: registry.password: without registry.user",
         "engine.toml:6:1: registry.key: without registry.certificate",
         "engine.toml:5:1: registry.ca: holds no certificate",
+        "engine.toml:4:1: registry: settings without registry.url, its address",
+        "engine.toml:4:1: registry.password: without registry.user",
         "engine.toml:8:1: registry.urls: there is no such key\n  hint: did you mean registry.url?",
     ];
     assert_eq!(problems, expected);
@@ -188,7 +190,7 @@ fn policies_are_one_of_their_case_and_mistakes_have_their_place() {
     let text = "topics = ['x']\nplaceholder = '?'\n[policies]\ninfinity = 'clamp'\n\
                 [columns.paid_at]\ninfinity = 'null'\n[columns.'a.b']\nencoding = 'hex'\n";
     fs::write(&file, text).unwrap();
-    let [plugin] = <[PluginFile; 1]>::try_from(read_plugins(folder.path(), "db").unwrap()).unwrap();
+    let [plugin] = <[PluginFile; 1]>::try_from(read_plugins(&below(folder.path())).unwrap()).unwrap();
     let settings = plugin.settings;
     assert_eq!(settings.placeholder, "?");
     assert_eq!(settings.policies, [(Case::Infinity, Policy::Clamp)].into());
@@ -196,7 +198,7 @@ fn policies_are_one_of_their_case_and_mistakes_have_their_place() {
     assert_eq!(settings.columns["a.b"].encoding, Some(Encoding::Hex));
 
     fs::write(&file, "topics = ['x']\n[policies]\nnan = 'clamp'\n[columns.c]\ninfinit = 'null'\n").unwrap();
-    let problems = read_plugins(folder.path(), "db").unwrap_err().to_string();
+    let problems = read_plugins(&below(folder.path())).unwrap_err().to_string();
     assert!(problems.contains("a/plugin.toml:3:1: policies.nan: not one of keep, reject, null"), "{problems}");
     assert!(problems.contains("a/plugin.toml:5:1: columns.c.infinit: there is no such key"), "{problems}");
     assert!(problems.contains("did you mean columns.c.infinity?"), "{problems}");
@@ -205,7 +207,13 @@ fn policies_are_one_of_their_case_and_mistakes_have_their_place() {
 #[test]
 fn a_rollout_is_within_its_bounds_and_has_what_its_mode_knows() {
     let folder = tempfile::tempdir().unwrap();
-    let parse = |text: &str| parse_plugin(folder.path(), &format!("topics = ['x']\n[rollout]\n{text}"), "db");
+    let parse = |text: &str| {
+        parse_plugin(
+            folder.path(),
+            &format!("topics = ['x']\n[rollout]\n{text}"),
+            &below(folder.path()).default_tenant(),
+        )
+    };
     assert_eq!(parse("").unwrap().rollout, Rollout::default());
     let text = "mode = 'canary'\nshare = 0.25\npromote = 'when-equal'\nprobation_s = 5\nprobation_rows = 1000\n\
                 max_dead_letters = 0\nmax_cost = 1.5";
@@ -234,4 +242,83 @@ plugin.toml:8:1: rollout.max_cost: not between 1 and 1000";
     assert_eq!(problems, expected);
     assert!(parse("promote = 'by-hand'").unwrap_err().to_string().contains("has a meaning for mode = \"shadow\""));
     assert!(parse("max_cost = nan").unwrap_err().to_string().contains("not between 1 and 1000"));
+}
+
+#[test]
+fn kafkas_security_in_the_engines_words_is_librdkafkas() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = |name: &str, text: &str| {
+        fs::write(folder.path().join(name), text).unwrap();
+        folder.path().join(name).display().to_string()
+    };
+    let (password, key) = (file("password", "s3cret\n"), file("key", "any"));
+    let properties = |more: &str| {
+        let config = read(&format!("[kafka]\nbrokers = 'x:1'\n{more}"), &[], &[]).unwrap();
+        assert!(!format!("{config:?}").contains("s3cret"));
+        let Input::Kafka(kafka) = config.input else { panic!("Kafka") };
+        kafka.properties.into_iter().map(|(key, value)| format!("{key}={value}")).collect::<Vec<_>>()
+    };
+    assert_eq!(properties(""), Vec::<String>::new());
+    assert_eq!(properties("tls = true"), ["security.protocol=SSL"]);
+    assert_eq!(
+        properties(&format!("certificate = '{key}'\nkey = '{key}'")),
+        [
+            "security.protocol=SSL".to_owned(),
+            format!("ssl.certificate.location={key}"),
+            format!("ssl.key.location={key}")
+        ]
+    );
+    let user = format!("user = 'me'\nmechanism = 'SCRAM-SHA-256'\npassword_file = '{password}'");
+    let sasl = ["sasl.mechanism=SCRAM-SHA-256", "sasl.password=s3cret", "sasl.username=me"];
+    assert_eq!(properties(&user), [&sasl[..], &["security.protocol=SASL_PLAINTEXT"]].concat());
+    assert_eq!(properties(&format!("{user}\ntls = true")), [&sasl[..], &["security.protocol=SASL_SSL"]].concat());
+}
+
+#[test]
+fn mistakes_about_security_are_reported_without_the_secret() {
+    let of = |text: &str| read(&format!("[kafka]\nbrokers = 'x:1'\n{text}"), &[], &[]).unwrap_err().join("\n");
+    for (text, expected) in [
+        ("user = 'me'\npassword = 's3cret'", "kafka.user: without kafka.mechanism"),
+        ("user = 'me'\nmechanism = 'PLAIN'", "kafka.user: without a password"),
+        ("password = 's3cret'", "kafka: a password or mechanism without kafka.user"),
+        ("user = 'me'\npassword = 's3cret'\nmechanism = 'GSSAPI'", "kafka.mechanism: not one of PLAIN, SCRAM-SHA-256"),
+        (
+            "user = 'me'\npassword = 's3cret'\nmechanism = 'PLAIN'\nproperties.'sasl.password' = 's3cret'",
+            "kafka.properties.sasl.password: beside settings of kafka",
+        ),
+        ("key = '/dev/null'", "kafka.key: without kafka.certificate"),
+        ("tls = false\ncertificate = '/dev/null'\nkey = '/dev/null'", "kafka.tls: false, beside certificates"),
+        ("[clickhouse]\nurl = 'http://me:s3cret@x:8123'", "clickhouse.url: holds a user or password"),
+        ("[registry]\nurl = 'https://me:s3cret@x/api'", "registry.url: holds a user or password"),
+        ("[clickhouse]\ncertificate = '/dev/null'\nkey = '/dev/null'", "is not https"),
+        ("[clickhouse]\nurl = 'https://x'\nca = '/dev/null'", "clickhouse.ca: holds no certificate"),
+    ] {
+        let problems = of(text);
+        assert!(problems.contains(expected) && !problems.contains("s3cret"), "{text}: {problems}");
+    }
+}
+
+#[test]
+fn an_artifact_is_pinned_by_its_whole_digest() {
+    let folder = Path::new("plugins/a");
+    let tenant = Arc::new(Tenant::default_of(ClickHouseSettings::new("http://x"), "db"));
+    let parse = |line: &str| parse_plugin(folder, &format!("topics = ['x']\n{line}"), &tenant);
+    let digest = "AB".repeat(32);
+    assert_eq!(parse(&format!("sha256 = '{digest}'")).unwrap().sha256, Some("ab".repeat(32)));
+    for (line, expected) in [
+        ("sha256 = 'ab12'", "sha256: not 64 hexadecimal digits"),
+        (&*format!("sha256 = '{digest}'\nbronze = 't'"), "sha256: there is no plugin"),
+        ("failure.max_failures = 2000", "failure.max_failures: not between 0 and 1000"),
+        ("failure.policy = 'stop'", "failure.policy: not one of pause, park"),
+    ] {
+        let problems = parse(line).unwrap_err().to_string();
+        assert!(problems.contains(expected), "{line}: {problems}");
+    }
+}
+
+#[test]
+fn memory_is_limited_to_what_is_said_or_to_a_part_of_the_machines() {
+    let of = |text: &str| read(&format!("{text}\n[kafka]\nbrokers = 'x:1'"), &[], &[]).unwrap().memory_bytes;
+    assert_eq!(of("memory_mib = 512"), 512 << 20);
+    assert!(of("") > 64 << 20);
 }

@@ -15,6 +15,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use crate::offsets::PluginKey;
 use crate::sink::{ClickHouse, SinkError, dead_letter_table};
 use crate::table::Table;
 
@@ -25,7 +26,7 @@ pub use marks::{Mark, MarkState};
 #[derive(Clone, Debug, Default)]
 pub struct Filter {
     /// The plugin that set them aside.
-    pub plugin: Option<String>,
+    pub plugin: Option<PluginKey>,
     /// The topic.
     pub topic: Option<String>,
     /// The partition.
@@ -45,6 +46,8 @@ pub struct Filter {
 /// Open letters of one kind.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Group {
+    /// The plugin's tenant.
+    pub tenant: String,
     /// The plugin's name.
     pub plugin: String,
     /// The stage of the path.
@@ -143,10 +146,10 @@ impl Letters {
         let (standing, parameters) = self.standing(filter).await?;
         let time = |of: &str| format!("toString(fromUnixTimestamp64Milli({of}(set_aside), 'UTC'))");
         let query = format!(
-            "SELECT plugin, stage, code, column, count() AS letters, countIf(state = 'failed') AS failed_again, \
+            "SELECT tenant, plugin, stage, code, column, count() AS letters, countIf(state = 'failed') AS failed_again, \
              countIf(state = 'started') AS interrupted, countIf(cut) AS cut_letters, {} AS first, {} AS last, \
              arraySort(groupUniqArray(5)(topic)) AS topics, any(reason) AS sample FROM ({standing}) \
-             GROUP BY plugin, stage, code, column ORDER BY letters DESC, plugin, stage, code, column{}",
+             GROUP BY tenant, plugin, stage, code, column ORDER BY letters DESC, tenant, plugin, stage, code, column{}",
             time("min"),
             time("max"),
             limit(filter)
@@ -177,7 +180,10 @@ impl Letters {
                 parameters.push((name, value));
             }
         };
-        also("plugin", "plugin = {plugin:String}", filter.plugin.clone());
+        let PluginKey { tenant, name } = filter.plugin.clone().unwrap_or(PluginKey::new("", ""));
+        let named = |name: String| filter.plugin.is_some().then_some(name);
+        also("tenant", "tenant = {tenant:String}", named(tenant));
+        also("plugin", "plugin = {plugin:String}", named(name));
         also("topic", "topic = {topic:String}", filter.topic.clone());
         also("partition", "partition = {partition:Int32}", filter.partition.map(|it| it.to_string()));
         also("offset", "offset = {offset:Int64}", filter.offset.map(|it| it.to_string()));

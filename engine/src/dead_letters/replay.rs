@@ -192,7 +192,7 @@ impl Replay {
     /// What keeps it from going on.
     pub async fn run(&self, filter: &Filter) -> Result<Outcome, ReplayError> {
         if self.transform.state_version().is_some() {
-            return Err(ReplayError::KeepsState { plugin: self.transform.settings().name.clone() });
+            return Err(ReplayError::KeepsState { plugin: self.transform.settings().key().to_string() });
         }
         for table in self.transform.tables() {
             self.clickhouse.prepare(&table).await?;
@@ -237,7 +237,7 @@ impl Replay {
         let schemas = self.schemas_of(&part).await?;
         let (transform, lane, raw) = (self.transform.clone(), part.lane.clone(), part.raw.clone());
         let run = move || transform.run(&lane, &raw, &schemas, epoch, &mut State::default());
-        let made = self.cpu.run(run).await?;
+        let made = self.cpu.run(&part.lane.tenant, run).await?;
         self.artifacts.keep(&self.transform)?;
         self.letters.mark_started(&part.letters, &made.intent).await?;
         self.insert(&part, &made.intent, &made.blocks, &self.transform).await?;
@@ -260,11 +260,11 @@ impl Replay {
             plugin_digest: intent.plugin_digest.clone(),
             source,
         };
-        let transform = self.transform_of(&intent).await.map_err(elsewhere)?;
+        let transform = self.transform_of(&part.lane.tenant, &intent).await.map_err(elsewhere)?;
         let schemas = Schemas::of_intent(&self.artifacts, intent.schemas.as_ref()).map_err(elsewhere)?;
         let (again, lane, raw, decided) = (transform.clone(), part.lane.clone(), part.raw.clone(), intent.clone());
         let replay = move || again.replay(&lane, &raw, &schemas, &decided, &mut State::default());
-        let made = self.cpu.run(replay).await?;
+        let made = self.cpu.run(&part.lane.tenant, replay).await?;
         self.insert(&part, &intent, &made.blocks, &transform).await?;
         self.ended(&part, &intent, &made.rejects, outcome).await?;
         outcome.rows += made.tally.rows_out;
@@ -280,14 +280,15 @@ impl Replay {
         })
     }
 
-    async fn transform_of(&self, intent: &Intent) -> Result<Transform, ArtifactError> {
+    async fn transform_of(&self, tenant: &str, intent: &Intent) -> Result<Transform, ArtifactError> {
         let same = intent.plugin_digest == self.transform.plugin_digest()
             && intent.settings_digest == self.transform.settings_digest();
         if same {
             return Ok(self.transform.clone());
         }
         let (artifacts, host, digests) = (self.artifacts.clone(), self.host.clone(), intent.clone());
-        self.cpu.run(move || artifacts.rebuild(&host, &digests.plugin_digest, &digests.settings_digest)).await
+        let rebuild = move || artifacts.rebuild(&host, &digests.plugin_digest, &digests.settings_digest);
+        self.cpu.run(tenant, rebuild).await
     }
 
     async fn load(&self, letters: &[Letter]) -> Result<Part, ReplayError> {

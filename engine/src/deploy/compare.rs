@@ -71,7 +71,7 @@ pub fn compare(newcomer: &Version, incumbent: &Version, kept: &[u32]) -> Compati
 }
 
 fn unreadable(newcomer: &Version, kept: &[u32]) -> Compatibility {
-    let name = &newcomer.file.settings.name;
+    let name = newcomer.file.key();
     let state = newcomer.transform.plugin().and_then(|plugin| plugin.description().state.as_ref());
     let list = |versions: &[u32]| versions.iter().map(u32::to_string).collect::<Vec<_>>().join(", ");
     let keeps = match state {

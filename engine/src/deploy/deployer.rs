@@ -18,7 +18,7 @@ use tokio::time::{MissedTickBehavior, interval};
 
 use super::deployments::{Deployments, Holds};
 use super::first::{First, first};
-use super::folder::{Change, Files, Folder};
+use super::folder::{Change, Files, Folder, TenantFiles};
 use super::history::{Entry, History, Standing, What};
 use super::noting::entry;
 use super::orders::Order;
@@ -29,11 +29,12 @@ use super::shadowing::watch_over;
 use super::version::Version;
 use super::versions::Versions;
 use super::watch::{Watch, read_all};
-use crate::config::{Config, PluginFile, Problems, TENANT, read_plugins};
+use crate::config::{Config, Declared, PluginFile, Problems, Tenant};
 use crate::cpu::Cpu;
 use crate::disposition::in_words;
 use crate::lane::Surroundings;
 use crate::metrics::Metrics;
+use crate::offsets::{DEFAULT_TENANT, PluginKey};
 
 /// How often a version is looked at again that was refused for what may have passed: a table, a topic.
 const AGAIN: Duration = Duration::from_secs(30);
@@ -43,7 +44,8 @@ const ORDERS: usize = 16;
 /// Decides which versions run.
 pub struct Deployer {
     pub(super) around: Surroundings,
-    pub(super) database: String,
+    /// The tenant of plugins that lie in no tenant's folder.
+    pub(super) default: Arc<Tenant>,
     pub(super) plugins: Plugins,
     pub(super) deployments: Deployments,
     pub(super) metrics: Arc<Metrics>,
@@ -52,7 +54,9 @@ pub struct Deployer {
     pub(super) loader: Cpu,
     /// Until it is watched.
     folder: Option<Folder>,
-    pub(super) known: BTreeMap<String, Known>,
+    pub(super) known: BTreeMap<PluginKey, Known>,
+    /// Of each tenant, what its file holds.
+    pub(super) tenant_files: BTreeMap<String, TenantFiles>,
     pub(super) preparing: JoinSet<Prepared>,
     orders: mpsc::Receiver<Order>,
     ordering: mpsc::Sender<Order>,
@@ -76,41 +80,66 @@ impl Deployer {
     /// # Errors
     /// Every mistake in settings, at once; or, where nothing can run, why not.
     pub fn start(around: Surroundings, config: &Config, metrics: Arc<Metrics>) -> Result<Self, Problems> {
-        let declared = read_plugins(&config.plugins, &config.database)?;
-        let mut folder = Folder::new(&config.plugins);
-        let files: Vec<Arc<Files>> = read_all(&mut folder).into_iter().filter_map(held).collect();
+        let declared = Declared::read(config);
+        let alone = declared.tenants.is_empty();
+        if config.until_idle {
+            declared.all()?; // it ends by itself: nobody would mend a tenant meanwhile
+        } else {
+            declared.mistakes.none(())?;
+        }
         let loader = Cpu::background().map_err(|error| no_thread(&config.plugins, &error))?;
         let (ordering, orders) = mpsc::channel(ORDERS);
         let mut deployer = Self {
-            database: config.database.clone(),
+            default: config.default_tenant(),
             plugins: Plugins::default(),
             deployments: Deployments::default(),
             metrics,
             history: History::of_data(&config.data_dir),
             loader,
-            folder: Some(folder),
+            folder: None,
             known: BTreeMap::new(),
+            tenant_files: BTreeMap::new(),
             preparing: JoinSet::new(),
             orders,
             ordering,
             around,
         };
+        deployer.around.share(&deployer.default);
+        deployer.around.tenants.set(deployer.default.clone());
+        let mut folder = Folder::new(&config.plugins);
+        let files = deployer.read_all(&mut folder);
+        deployer.folder = Some(folder);
         let firsts = deployer.firsts(&files);
         let (mut mistakes, mut others) = (Problems::default(), Problems::default());
         for (files, first) in files.into_iter().zip(firsts) {
-            if let Holds::Refused(refusal) = &first.holds {
+            let key = files.key.clone();
+            if let Holds::Refused(refusal) = &first.holds
+                && key.tenant == DEFAULT_TENANT
+            {
                 let to = if refusal.cause == Cause::Settings { &mut mistakes } else { &mut others };
                 to.0.extend(refusal.problems.0.clone());
             }
-            let name = name(&files.folder);
-            deployer.known.entry(name.clone()).or_default().files = Some(files);
-            deployer.begin(&name, first);
+            deployer.known.entry(key.clone()).or_default().files = Some(files);
+            deployer.begin(&key, first);
         }
         mistakes.none(())?;
-        if deployer.plugins.all().is_empty() && !declared.is_empty() {
+        if deployer.plugins.all().is_empty() && alone {
             others.none(())?;
         }
         Ok(deployer)
+    }
+
+    /// What all folders hold. Tenants are known from now on.
+    fn read_all(&mut self, folder: &mut Folder) -> Vec<Arc<Files>> {
+        let mut all = Vec::new();
+        for change in read_all(folder) {
+            match change {
+                Change::Holds(files) => all.push(Arc::from(files)),
+                Change::Tenant(files) => self.tenant_holds(files),
+                Change::Gone { .. } | Change::TenantGone { .. } => {}
+            }
+        }
+        all
     }
 
     /// What runs.
@@ -165,158 +194,159 @@ impl Deployer {
 
     /// What each plugin begins with, decided on as many threads as there are cores: nothing runs yet that they could hold up.
     fn firsts(&mut self, files: &[Arc<Files>]) -> Vec<First> {
-        let standings: Vec<_> = files.iter().map(|files| self.standing(&name(&files.folder))).collect();
-        let kept: Vec<_> = files.iter().map(|files| self.kept(&name(&files.folder))).collect();
-        let (around, database) = (&self.around, &self.database);
-        let decide = |index: usize| first(around, &files[index], database, &standings[index], &kept[index]);
+        let standings: Vec<_> = files.iter().map(|files| self.standing(&files.key.clone())).collect();
+        let kept: Vec<_> = files.iter().map(|files| self.kept(&files.key.clone())).collect();
+        let tenants: Vec<_> = files.iter().map(|files| self.tenant(&files.key)).collect();
+        let around = &self.around;
+        let decide =
+            |index: usize| first(around, &files[index], tenants[index].clone(), &standings[index], &kept[index]);
         let firsts = on_all_cores(files.len(), &decide);
         for (files, standing) in files.iter().zip(standings) {
-            self.known.entry(name(&files.folder)).or_default().standing = standing;
+            self.known.entry(files.key.clone()).or_default().standing = standing;
         }
         firsts
     }
 
     /// Lets a plugin begin of which nothing ran.
-    pub(super) fn begin(&mut self, name: &str, first: First) {
+    pub(super) fn begin(&mut self, key: &PluginKey, first: First) {
         let First { current, newcomer, holds, note } = first;
         if let Holds::Refused(refusal) = &holds {
-            self.say_refused(name, refusal);
+            self.say_refused(key, refusal);
         }
         if let Some(current) = current {
             let versions = Arc::new(Versions::new(current.clone()));
             if let Err(error) = self.around.artifacts.keep(&current.transform) {
                 // Its first epoch will stop for it; what the history calls good, a start has to be able to go back to.
-                tracing::error!(plugin = name, error = in_words(&error), "the version can't be kept");
+                tracing::error!(
+                    tenant = key.tenant,
+                    plugin = key.name,
+                    error = in_words(&error),
+                    "the version can't be kept"
+                );
             }
             if let Some((what, version)) = note {
                 let says = newcomer.as_ref().map_or(&current, |(newcomer, _)| newcomer).says().to_owned();
                 let before = newcomer.as_ref().map(|_| current.id().clone());
-                self.note(name, Entry { before, plugin_version: says, ..entry(version, what) });
+                self.note(key, Entry { before, plugin_version: says, ..entry(version, what) });
             }
             if let Some((newcomer, rules)) = newcomer {
-                tracing::info!(plugin = name, from = %current.id(), to = %newcomer.id(), "a new version is on trial");
+                tracing::info!(tenant = key.tenant, plugin = key.name, from = %current.id(), to = %newcomer.id(), "a new version is on trial");
                 watch_over(&versions, newcomer, rules);
-                versions.trial_goes_on(&self.kept(name));
+                versions.trial_goes_on(&self.kept(key));
             }
             self.plugins.insert(versions);
         } else if let Some((what, version)) = note {
-            self.note(name, entry(version, what));
+            self.note(key, entry(version, what));
         }
-        self.holds(name, holds);
+        self.holds(key, holds);
     }
 
     fn changed(&mut self, change: Change) {
         match change {
-            Change::Gone { name } => self.gone(&name),
+            Change::Gone { key } => self.gone(&key),
+            Change::Tenant(files) => self.tenant_holds(files),
+            Change::TenantGone { name } => self.tenant_gone(&name),
             Change::Holds(files) => {
-                let name = name(&files.folder);
-                if !self.known.contains_key(&name) {
-                    let standing = self.standing(&name);
-                    self.known.insert(name.clone(), Known { standing, ..Known::default() });
+                let key = files.key.clone();
+                if !self.known.contains_key(&key) {
+                    let standing = self.standing(&key);
+                    self.known.insert(key.clone(), Known { standing, ..Known::default() });
                 }
-                self.known.entry(name.clone()).or_default().files = Some(Arc::from(files));
-                self.consider(&name);
+                self.known.entry(key.clone()).or_default().files = Some(Arc::from(files));
+                self.consider(&key);
             }
         }
     }
 
-    fn gone(&mut self, name: &str) {
-        if let Some(task) = self.known.remove(name).and_then(|known| known.task) {
+    fn gone(&mut self, key: &PluginKey) {
+        if let Some(task) = self.known.remove(key).and_then(|known| known.task) {
             task.abort();
         }
-        if let Some(versions) = self.plugins.get(TENANT, name) {
-            tracing::info!(plugin = name, "its folder is gone: its lanes end");
-            self.note(name, entry(versions.current().id().clone(), What::Removed));
+        if let Some(versions) = self.plugins.get(key) {
+            tracing::info!(tenant = key.tenant, plugin = key.name, "its folder is gone: its lanes end");
+            self.note(key, entry(versions.current().id().clone(), What::Removed));
         }
-        self.plugins.remove(TENANT, name);
-        self.deployments.remove(TENANT, name);
-        self.metrics.versions().running(TENANT, name, Vec::new());
+        self.plugins.remove(key);
+        self.deployments.remove(key);
+        self.metrics.versions().running(key, Vec::new());
     }
 
     /// Decides what the files in a plugin's folder mean, and begins to prepare them if they are to run.
-    pub(super) fn consider(&mut self, name: &str) {
-        let Some(files) = self.known.get(name).and_then(|known| known.files.clone()) else { return };
-        self.drop_task(name);
-        let Some(versions) = self.plugins.get(TENANT, name) else { return self.prepare_first(name, files) };
-        let file = match read(&files, &self.database) {
+    pub(super) fn consider(&mut self, key: &PluginKey) {
+        let Some(files) = self.known.get(key).and_then(|known| known.files.clone()) else { return };
+        self.drop_task(key);
+        let Some(versions) = self.plugins.get(key) else { return self.prepare_first(key, files) };
+        let file = match self.tenant(key).and_then(|tenant| read(&files, &tenant)) {
             Ok(file) => file,
-            Err(refusal) => return self.refused(name, refusal),
+            Err(refusal) => return self.refused(key, refusal),
         };
         let held = id(&file, &files.wasm);
         let shadow = versions.shadow().map(|shadow| shadow.version.clone());
         let runs = versions.newcomer().unwrap_or_else(|| versions.current());
         let is_held = |version: &Version| *version.id() == held && is_same_place(&version.file, &file);
         if shadow.is_some_and(|shadow| is_held(&shadow)) {
-            return self.holds(name, Holds::Running);
+            return self.holds(key, Holds::Running);
         }
         versions.set_shadow(None); // its files are gone
         if is_held(&runs) {
-            return self.holds(name, Holds::Running);
+            return self.holds(key, Holds::Running);
         }
-        let Standing { pinned, banned, .. } = &self.known.entry(name.to_owned()).or_default().standing;
+        let Standing { pinned, banned, .. } = &self.known.entry(key.clone()).or_default().standing;
         if pinned.is_some() {
-            tracing::info!(plugin = name, version = %held, "the version in its folder waits until the plugin is no longer pinned");
-            return self.holds(name, Holds::Waiting(held));
+            tracing::info!(tenant = key.tenant, plugin = key.name, version = %held, "the version in its folder waits until the plugin is no longer pinned");
+            return self.holds(key, Holds::Waiting(held));
         }
         if let Some((version, reason)) = banned.clone().filter(|(banned, _)| *banned == held) {
-            return self.holds(name, Holds::Withdrawn { version, reason });
+            return self.holds(key, Holds::Withdrawn { version, reason });
         }
-        self.prepare(name, files, file, &versions);
+        self.prepare(key, files, file, &versions);
     }
 
     /// Looks again at what may have passed.
     fn look_again(&mut self) {
+        self.look_at_mistaken_tenants();
         let passes = |known: &Known| matches!(&known.holds, Holds::Refused(refusal) if refusal.cause.passes());
-        let names: Vec<_> =
-            self.known.iter().filter(|(_, known)| passes(known)).map(|(name, _)| name.clone()).collect();
-        for name in names {
-            let before = self.known.get(&name).map(|known| known.holds.clone());
-            self.consider(&name);
+        let names: Vec<_> = self.known.iter().filter(|(_, known)| passes(known)).map(|(key, _)| key.clone()).collect();
+        for key in names {
+            let before = self.known.get(&key).map(|known| known.holds.clone());
+            self.consider(&key);
             if let Some(before) = before {
-                self.holds(&name, before); // until it is known better: what was said is not said again
+                self.holds(&key, before); // until it is known better: what was said is not said again
             }
         }
     }
 
     /// Versions of the state that the lanes of a plugin keep.
-    pub(super) fn kept(&self, name: &str) -> Vec<u32> {
-        self.around.journal.state_versions(TENANT, name).unwrap_or_else(|error| {
+    pub(super) fn kept(&self, key: &PluginKey) -> Vec<u32> {
+        self.around.journal.state_versions(&key.tenant, &key.name).unwrap_or_else(|error| {
             // Each lane compares again when it begins.
             let error = in_words(&error);
-            tracing::warn!(plugin = name, error, "what is kept can't be looked at");
+            tracing::warn!(tenant = key.tenant, plugin = key.name, error, "what is kept can't be looked at");
             Vec::new()
         })
     }
 
     /// The same, with what the version that runs is about to write.
-    pub(super) fn kept_now(&self, name: &str, incumbent: &Version) -> Vec<u32> {
-        let mut kept = self.kept(name);
+    pub(super) fn kept_now(&self, key: &PluginKey, incumbent: &Version) -> Vec<u32> {
+        let mut kept = self.kept(key);
         kept.extend(incumbent.transform.state_version().filter(|version| !kept.contains(version)));
         kept
     }
 
     pub(super) fn world(&self) -> World {
-        let Surroundings { source, sink, registry, .. } = &self.around;
-        World { source: source.clone(), sink: sink.clone(), registry: registry.clone() }
+        let Surroundings { source, sinks, registry, .. } = &self.around;
+        World { source: source.clone(), sinks: sinks.clone(), registry: registry.clone() }
     }
 }
 
-fn is_same_place(one: &PluginFile, other: &PluginFile) -> bool {
-    one.topics == other.topics
+pub(super) fn is_same_place(one: &PluginFile, other: &PluginFile) -> bool {
+    one.tenant == other.tenant
+        && one.topics == other.topics
         && one.start == other.start
         && one.partitions == other.partitions
         && one.rollout == other.rollout
-}
-
-fn held(change: Change) -> Option<Arc<Files>> {
-    match change {
-        Change::Holds(files) => Some(Arc::from(files)),
-        Change::Gone { .. } => None,
-    }
-}
-
-fn name(folder: &Path) -> String {
-    folder.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned())
+        && one.failure == other.failure
+        && one.sha256 == other.sha256
 }
 
 fn no_thread(folder: &Path, error: &std::io::Error) -> Problems {

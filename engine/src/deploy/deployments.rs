@@ -3,12 +3,13 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::prepare::Refusal;
+use super::prepare::{Cause, Refusal};
 use super::version::VersionId;
+use crate::offsets::PluginKey;
 
 /// All plugins that have a folder. Clones are the same.
 #[derive(Clone, Debug, Default)]
-pub struct Deployments(Arc<Mutex<BTreeMap<(String, String), Deployment>>>);
+pub struct Deployments(Arc<Mutex<BTreeMap<PluginKey, Deployment>>>);
 
 /// A plugin: what its folder holds, beside what runs.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -43,38 +44,43 @@ pub enum Holds {
 impl Deployments {
     /// All of them, by tenant and name.
     #[must_use]
-    pub fn all(&self) -> Vec<((String, String), Deployment)> {
-        self.lock().iter().map(|(name, deployment)| (name.clone(), deployment.clone())).collect()
+    pub fn all(&self) -> BTreeMap<PluginKey, Deployment> {
+        self.lock().clone()
     }
 
     /// The plugin of a tenant with this name.
     #[must_use]
-    pub fn get(&self, tenant: &str, name: &str) -> Option<Deployment> {
-        self.lock().get(&(tenant.to_owned(), name.to_owned())).cloned()
+    pub fn get(&self, key: &PluginKey) -> Option<Deployment> {
+        self.lock().get(key).cloned()
     }
 
     /// What wants an operator's eyes although lanes go on.
     #[must_use]
-    pub fn warnings(&self) -> Vec<String> {
-        let warning = |((_, name), deployment): (&(String, String), &Deployment)| match &deployment.holds {
-            Holds::Preparing | Holds::Running | Holds::Waiting(_) => None,
-            Holds::Refused(refusal) => Some(format!("plugin {name} is not taken from its folder: {refusal}")),
-            Holds::Withdrawn { version, reason } => {
-                Some(format!("version {version} of plugin {name}, which its folder holds, was withdrawn: {reason}"))
-            }
+    pub fn warnings(&self) -> Vec<(PluginKey, String)> {
+        let warning = |(key, deployment): (&PluginKey, &Deployment)| {
+            let words = match &deployment.holds {
+                Holds::Preparing | Holds::Running | Holds::Waiting(_) => return None,
+                // It is said once for the tenant.
+                Holds::Refused(refusal) if refusal.cause == Cause::Tenant => return None,
+                Holds::Refused(refusal) => format!("plugin {key} is not taken from its folder: {refusal}"),
+                Holds::Withdrawn { version, reason } => {
+                    format!("version {version} of plugin {key}, which its folder holds, was withdrawn: {reason}")
+                }
+            };
+            Some((key.clone(), words))
         };
         self.lock().iter().filter_map(warning).collect()
     }
 
-    pub(super) fn set(&self, tenant: &str, name: &str, deployment: Deployment) {
-        self.lock().insert((tenant.to_owned(), name.to_owned()), deployment);
+    pub(super) fn set(&self, key: &PluginKey, deployment: Deployment) {
+        self.lock().insert(key.clone(), deployment);
     }
 
-    pub(super) fn remove(&self, tenant: &str, name: &str) {
-        self.lock().remove(&(tenant.to_owned(), name.to_owned()));
+    pub(super) fn remove(&self, key: &PluginKey) {
+        self.lock().remove(key);
     }
 
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<(String, String), Deployment>> {
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<PluginKey, Deployment>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

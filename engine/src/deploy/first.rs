@@ -21,7 +21,7 @@ use super::folder::Files;
 use super::history::{Standing, What};
 use super::prepare::{Refusal, build, id, read};
 use super::version::{Version, VersionId};
-use crate::config::{PluginFile, Rollout};
+use crate::config::{PluginFile, Rollout, Tenant};
 use crate::disposition::in_words;
 use crate::lane::Surroundings;
 
@@ -48,8 +48,14 @@ impl First {
 }
 
 /// Decides. Compiles what is not kept: not for an async worker. `kept` are the versions of the state that its lanes keep.
-pub(super) fn first(around: &Surroundings, files: &Files, database: &str, standing: &Standing, kept: &[u32]) -> First {
-    let file = match read(files, database) {
+pub(super) fn first(
+    around: &Surroundings,
+    files: &Files,
+    tenant: Result<Arc<Tenant>, Refusal>,
+    standing: &Standing,
+    kept: &[u32],
+) -> First {
+    let file = match tenant.and_then(|tenant| read(files, &tenant)) {
         Ok(file) => file,
         Err(refusal) => return First::refused(None, refusal),
     };
@@ -98,8 +104,8 @@ pub(super) fn former(around: &Surroundings, now: &PluginFile, id: &VersionId) ->
             Some(Version::new(file, transform))
         }
         Err(error) => {
-            let (plugin, error) = (&now.settings.name, in_words(&error));
-            tracing::warn!(plugin, version = %id, error, "the version that ran before can't be had any more");
+            let (key, error) = (now.key(), in_words(&error));
+            tracing::warn!(tenant = key.tenant, plugin = key.name, version = %id, error, "the version that ran before can't be had any more");
             None
         }
     }

@@ -13,6 +13,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::version::VersionId;
+use crate::offsets::PluginKey;
 
 /// The notes of a data folder.
 #[derive(Clone, Debug)]
@@ -96,8 +97,8 @@ impl History {
     ///
     /// # Errors
     /// The disk.
-    pub fn note(&self, tenant: &str, plugin: &str, entry: &Entry) -> io::Result<()> {
-        let path = self.file(tenant, plugin);
+    pub fn note(&self, plugin: &PluginKey, entry: &Entry) -> io::Result<()> {
+        let path = self.file(plugin);
         let folder = path.parent().unwrap_or(&self.folder);
         fs::create_dir_all(folder)?;
         let new = !path.exists();
@@ -116,16 +117,16 @@ impl History {
     ///
     /// # Errors
     /// The disk.
-    pub fn of(&self, tenant: &str, plugin: &str) -> io::Result<Vec<Entry>> {
-        match fs::read_to_string(self.file(tenant, plugin)) {
+    pub fn of(&self, plugin: &PluginKey) -> io::Result<Vec<Entry>> {
+        match fs::read_to_string(self.file(plugin)) {
             Ok(lines) => Ok(lines.lines().filter_map(|line| serde_json::from_str(line).ok()).collect()),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
             Err(error) => Err(error),
         }
     }
 
-    fn file(&self, tenant: &str, plugin: &str) -> PathBuf {
-        self.folder.join(tenant).join(format!("{plugin}.jsonl"))
+    fn file(&self, plugin: &PluginKey) -> PathBuf {
+        self.folder.join(&plugin.tenant).join(format!("{}.jsonl", plugin.name))
     }
 }
 
@@ -227,16 +228,17 @@ mod tests {
     fn notes_are_there_again_and_a_cut_line_takes_no_other_with_it() {
         let data = tempfile::tempdir().unwrap();
         let history = History::of_data(data.path());
-        assert!(history.of("t", "p").unwrap().is_empty());
+        let p = PluginKey::new("t", "p");
+        assert!(history.of(&p).unwrap().is_empty());
         let [one, two, three] = [What::Started, What::Trial, What::Passed].map(|what| entry("a", what));
-        history.note("t", "p", &one).unwrap();
-        history.note("t", "p", &two).unwrap();
+        history.note(&p, &one).unwrap();
+        history.note(&p, &two).unwrap();
         let file = data.path().join("history/t/p.jsonl");
         let whole = fs::read(&file).unwrap();
         fs::write(&file, &whole[..whole.len() - 9]).unwrap();
-        history.note("t", "p", &three).unwrap();
-        assert_eq!(History::of_data(data.path()).of("t", "p").unwrap(), [one, three]);
-        assert!(history.of("t", "q").unwrap().is_empty());
+        history.note(&p, &three).unwrap();
+        assert_eq!(History::of_data(data.path()).of(&p).unwrap(), [one, three]);
+        assert!(history.of(&PluginKey::new("t", "q")).unwrap().is_empty());
     }
 
     #[test]

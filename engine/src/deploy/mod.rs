@@ -22,6 +22,7 @@ mod preparing;
 pub mod shadow;
 mod shadowing;
 pub mod status;
+mod tenancy;
 mod trial;
 mod version;
 mod versions;

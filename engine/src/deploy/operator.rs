@@ -16,7 +16,7 @@ use super::preparing::{Outcome, reference};
 use super::version::{Version, VersionId};
 use super::versions::Versions;
 use super::watch::Watch;
-use crate::config::TENANT;
+use crate::offsets::PluginKey;
 
 type Answer = oneshot::Sender<Result<String, OrderError>>;
 
@@ -30,8 +30,8 @@ pub(super) struct Ordered {
 impl Deployer {
     /// Carries out an order, or begins to.
     pub(super) fn obey(&mut self, order: Order, watch: Option<&Watch>) {
-        let Order { tenant, plugin, command, answer } = order;
-        let Some(versions) = self.plugins.get(&tenant, &plugin) else {
+        let Order { plugin, command, answer } = order;
+        let Some(versions) = self.plugins.get(&plugin) else {
             answer.send(Err(OrderError::UnknownPlugin { plugin })).ok(); // who asked may be gone
             return;
         };
@@ -61,7 +61,7 @@ impl Deployer {
         answer.send(done).ok(); // who asked may be gone
     }
 
-    fn pin(&mut self, plugin: &str, versions: &Versions) -> String {
+    fn pin(&mut self, plugin: &PluginKey, versions: &Versions) -> String {
         let current = reference(versions);
         if versions.newcomer().is_some() {
             versions.replace(current.clone());
@@ -71,7 +71,7 @@ impl Deployer {
         format!("plugin {plugin} stays at version {}, whatever its folder holds", current.id())
     }
 
-    fn unpin(&mut self, plugin: &str) -> Result<String, OrderError> {
+    fn unpin(&mut self, plugin: &PluginKey) -> Result<String, OrderError> {
         let pinned = self.known.get(plugin).and_then(|known| known.standing.pinned.clone());
         let Some(pinned) = pinned else {
             return Err(OrderError::Refused(format!("plugin {plugin} is not pinned")));
@@ -82,7 +82,7 @@ impl Deployer {
     }
 
     /// Goes to a version that ran before: at once where it is at hand, else once it was prepared.
-    fn go_to(&mut self, plugin: &str, versions: &Arc<Versions>, what: What, to: Option<String>, answer: Answer) {
+    fn go_to(&mut self, plugin: &PluginKey, versions: &Arc<Versions>, what: What, to: Option<String>, answer: Answer) {
         let running = versions.newcomer().unwrap_or_else(|| versions.current());
         let target = match self.target(plugin, versions, &running, to) {
             Ok(target) => target,
@@ -101,7 +101,7 @@ impl Deployer {
                 Ok(current.clone())
             } else {
                 let (file, id) = (current.file.clone(), target.clone());
-                match loader.run(move || former(&around, &file, &id)).await {
+                match loader.run(&from.file.tenant.name, move || former(&around, &file, &id)).await {
                     Some(version) => Ok(Arc::new(version)),
                     None => refused(format!("version {target} can't be had any more, see the log")),
                 }
@@ -123,7 +123,7 @@ impl Deployer {
     /// Which version is meant.
     fn target(
         &self,
-        plugin: &str,
+        plugin: &PluginKey,
         versions: &Versions,
         running: &Version,
         to: Option<String>,
@@ -137,7 +137,7 @@ impl Deployer {
                 OrderError::Refused(format!("no version of plugin {plugin} ran before {}", running.id()))
             });
         };
-        let entries = self.history.of(versions.tenant(), plugin).unwrap_or_default();
+        let entries = self.history.of(plugin).unwrap_or_default();
         let means = |entry: &&Entry| {
             let VersionId { plugin_digest, settings_digest } = &entry.version;
             let name = format!("{plugin_digest}.{settings_digest}");
@@ -160,12 +160,12 @@ impl Deployer {
     }
 
     /// Publishes a version that was prepared by an order.
-    pub(super) fn ordered(&mut self, plugin: &str, ordered: Ordered) {
+    pub(super) fn ordered(&mut self, plugin: &PluginKey, ordered: Ordered) {
         let Ordered { what, version, answer } = ordered;
-        let done = match (version, self.plugins.get(TENANT, plugin)) {
+        let done = match (version, self.plugins.get(plugin)) {
             (Ok(version), Some(versions)) => Ok(self.publish(plugin, &versions, &version, what)),
             (Err(error), _) => Err(error),
-            (Ok(_), None) => Err(OrderError::UnknownPlugin { plugin: plugin.to_owned() }),
+            (Ok(_), None) => Err(OrderError::UnknownPlugin { plugin: plugin.clone() }),
         };
         answer.send(done).ok(); // who asked may be gone
         if what == What::Pinned {
@@ -173,14 +173,14 @@ impl Deployer {
         }
     }
 
-    fn publish(&mut self, plugin: &str, versions: &Versions, version: &Arc<Version>, what: What) -> String {
+    fn publish(&mut self, plugin: &PluginKey, versions: &Versions, version: &Arc<Version>, what: What) -> String {
         let before = versions.newcomer().unwrap_or_else(|| versions.current());
         let left = (before.id() != version.id()).then(|| before.id().clone());
         versions.set_shadow(None);
         versions.replace(version.clone());
         let reason = "by an operator".to_owned();
         self.note(plugin, Entry { reason: reason.clone(), before: left.clone(), ..entry_of(version, what) });
-        tracing::info!(plugin, from = %before.id(), to = %version.id(), "{} by an operator", what.as_str());
+        tracing::info!(tenant = plugin.tenant, plugin = plugin.name, from = %before.id(), to = %version.id(), "{} by an operator", what.as_str());
         let holds = match left {
             Some(version) if what == What::RolledBack => {
                 Holds::Withdrawn { version, reason: format!("rolled back {reason}") }

@@ -2,13 +2,13 @@
 
 use tokio::sync::oneshot;
 
+use crate::offsets::PluginKey;
+
 /// An order, and who waits for what becomes of it.
 #[derive(Debug)]
 pub struct Order {
-    /// The plugin's tenant.
-    pub tenant: String,
-    /// The plugin's name.
-    pub plugin: String,
+    /// The plugin.
+    pub plugin: PluginKey,
     /// What to do.
     pub command: Command,
     /// What was done, in words.
@@ -43,8 +43,8 @@ pub enum OrderError {
     /// There is no such plugin.
     #[error("no plugin {plugin} runs")]
     UnknownPlugin {
-        /// Its name.
-        plugin: String,
+        /// Which.
+        plugin: PluginKey,
     },
     /// It can't be done, in words.
     #[error("{0}")]

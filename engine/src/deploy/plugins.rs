@@ -7,6 +7,7 @@ use std::time::Duration;
 use tokio::time::sleep;
 
 use super::versions::{Bells, Versions};
+use crate::offsets::PluginKey;
 
 /// How long a trial can be over before somebody who waits for news hears of it.
 const TRIALS_END: Duration = Duration::from_secs(1);
@@ -18,27 +19,26 @@ pub struct Plugins {
     bells: Arc<Bells>,
 }
 
-/// By tenant and name.
-type ByName = BTreeMap<(String, String), Arc<Versions>>;
+type ByName = BTreeMap<PluginKey, Arc<Versions>>;
 
 impl Plugins {
     /// Adds a plugin, in place of the one of its tenant and name.
     pub fn insert(&self, versions: Arc<Versions>) {
         versions.belongs_to(&self.bells);
-        self.lock().insert((versions.tenant().to_owned(), versions.name().to_owned()), versions);
+        self.lock().insert(versions.key().clone(), versions);
         self.bells.changed.notify_one();
     }
 
     /// Takes a plugin away: its lanes end what is open, and end.
-    pub fn remove(&self, tenant: &str, name: &str) {
-        self.lock().remove(&(tenant.to_owned(), name.to_owned()));
+    pub fn remove(&self, key: &PluginKey) {
+        self.lock().remove(key);
         self.bells.changed.notify_one();
     }
 
-    /// The plugin of a tenant with this name.
+    /// The plugin of this name.
     #[must_use]
-    pub fn get(&self, tenant: &str, name: &str) -> Option<Arc<Versions>> {
-        self.lock().get(&(tenant.to_owned(), name.to_owned())).cloned()
+    pub fn get(&self, key: &PluginKey) -> Option<Arc<Versions>> {
+        self.lock().get(key).cloned()
     }
 
     /// All of them, in order of their names.

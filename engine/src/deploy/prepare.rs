@@ -12,12 +12,12 @@ use sha2::{Digest, Sha256};
 use super::compare::{Compatibility, compare, reads_otherwise};
 use super::folder::Files;
 use super::version::{Version, VersionId};
-use crate::config::{PluginFile, Problems, parse_plugin};
+use crate::config::{PluginFile, Problems, Tenant, parse_plugin};
 use crate::disposition::in_words;
 use crate::plan::{Plan, Weight};
 use crate::plugin::Host;
 use crate::registry::Registry;
-use crate::sink::{Sink, SinkError};
+use crate::sink::{SinkError, Sinks};
 use crate::source::Source;
 use crate::transform::{BuildError, Kind, SettingsError, Transform};
 
@@ -39,6 +39,8 @@ pub struct Refusal {
 pub enum Cause {
     /// plugin.toml, by itself or beside what the plugin knows.
     Settings,
+    /// Its tenant's tenant.toml.
+    Tenant,
     /// There is no plugin.wasm.
     Unbuilt,
     /// plugin.wasm is no plugin.
@@ -61,6 +63,7 @@ impl Cause {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Settings => "settings",
+            Self::Tenant => "tenant",
             Self::Unbuilt => "unbuilt",
             Self::Plugin => "plugin",
             Self::Engine => "engine",
@@ -76,13 +79,13 @@ impl Cause {
     pub fn passes(self) -> bool {
         match self {
             Self::Engine | Self::State | Self::Topics | Self::Tables | Self::Disk => true,
-            Self::Settings | Self::Unbuilt | Self::Plugin => false,
+            Self::Settings | Self::Tenant | Self::Unbuilt | Self::Plugin => false,
         }
     }
 }
 
 impl Refusal {
-    fn new(cause: Cause, problems: Problems) -> Self {
+    pub(super) fn new(cause: Cause, problems: Problems) -> Self {
         Self { version: None, cause, problems, statement: None }
     }
 
@@ -116,9 +119,9 @@ impl fmt::Display for Refusal {
 }
 
 /// Reads plugin.toml.
-pub(super) fn read(files: &Files, database: &str) -> Result<PluginFile, Refusal> {
+pub(super) fn read(files: &Files, tenant: &Arc<Tenant>) -> Result<PluginFile, Refusal> {
     match &files.text {
-        Ok(text) => parse_plugin(&files.folder, text, database).map_err(|it| Refusal::new(Cause::Settings, it)),
+        Ok(text) => parse_plugin(&files.folder, text, tenant).map_err(|it| Refusal::new(Cause::Settings, it)),
         Err(error) => {
             let file = files.folder.join("plugin.toml");
             Err(Refusal::of_folder(Cause::Settings, &file, format!("can't be read: {error}")))
@@ -140,13 +143,20 @@ pub(super) fn id(file: &PluginFile, wasm: &io::Result<Bytes>) -> VersionId {
 /// # Errors
 /// Everything that is wrong with it.
 pub fn build(host: &Host, file: PluginFile, wasm: &io::Result<Bytes>) -> Result<Version, Refusal> {
-    let artifact = file.artifact();
+    let artifact = file.artifact.clone();
     let id = id(&file, wasm);
     let bytes = match (&file.settings.kind, wasm) {
         (Kind::Bronze { .. }, _) => None,
         (Kind::Plugin, Ok(bytes)) => Some(bytes.clone()),
         (Kind::Plugin, Err(error)) => return Err(unreadable(&file, error)),
     };
+    if let Some(pinned) = file.sha256.as_ref().filter(|pinned| **pinned != id.plugin_digest) {
+        let mut problems = Problems::default();
+        let message = format!("its SHA-256 is {}, and plugin.toml lets only {pinned} run", id.plugin_digest);
+        let hint = "put the artifact there that was meant; if this one is, set sha256 in plugin.toml to its digest";
+        problems.of_path(&artifact, message, Some(hint.to_owned()));
+        return Err(Refusal::new(Cause::Plugin, problems).of_version(&id));
+    }
     match Transform::build(host, file.settings.clone(), bytes) {
         Ok(transform) => match misnamed(&file, &transform) {
             Some(problems) => Err(Refusal::new(Cause::Settings, problems).of_version(&id)),
@@ -177,7 +187,7 @@ fn misnamed(file: &PluginFile, transform: &Transform) -> Option<Problems> {
 }
 
 fn unreadable(file: &PluginFile, error: &io::Error) -> Refusal {
-    let name = &file.settings.name;
+    let name = file.key();
     let (cause, hint) = if error.kind() != io::ErrorKind::NotFound {
         (Cause::Plugin, None)
     } else if file.folder.join("Cargo.toml").is_file() {
@@ -186,7 +196,7 @@ fn unreadable(file: &PluginFile, error: &io::Error) -> Refusal {
         (Cause::Unbuilt, Some("put the built plugin there: engine plugin build makes it".to_owned()))
     };
     let mut problems = Problems::default();
-    problems.of_path(&file.artifact(), format!("can't be read: {error}"), hint);
+    problems.of_path(&file.artifact, format!("can't be read: {error}"), hint);
     Refusal::new(cause, problems)
 }
 
@@ -194,7 +204,7 @@ fn unreadable(file: &PluginFile, error: &io::Error) -> Refusal {
 #[derive(Clone)]
 pub(super) struct World {
     pub source: Arc<dyn Source>,
-    pub sink: Arc<dyn Sink>,
+    pub sinks: Arc<dyn Sinks>,
     pub registry: Option<Arc<Registry>>,
 }
 
@@ -234,8 +244,8 @@ pub(super) async fn fit(
         }
     }
     if incumbent.is_none_or(|(incumbent, _)| reads_otherwise(newcomer, incumbent)) {
-        let topics = &newcomer.file.topics;
-        let plan = Plan::of_topics(&*world.source, world.registry.as_deref(), topics, &newcomer.transform).await;
+        let plan =
+            Plan::of_topics(&*world.source, world.registry.as_deref(), &newcomer.file, &newcomer.transform).await;
         let (stops, others): (Vec<_>, Vec<_>) =
             plan.findings.into_iter().partition(|finding| finding.weight == Weight::Stops);
         // A first version says so in its dead letters; one that would take over from a sound one is not let in.
@@ -245,7 +255,12 @@ pub(super) async fn fit(
         }
         notes.extend(stops.into_iter().chain(others).map(|finding| finding.message));
     }
-    newcomer.prepare_beside(&*world.sink, incumbent.map(|(incumbent, _)| incumbent)).await.map_err(|error| {
+    let incumbent = incumbent.map(|(incumbent, _)| incumbent);
+    let prepared = match world.sinks.of(&newcomer.file.tenant) {
+        Ok(sink) => newcomer.prepare_beside(&*sink, incumbent).await,
+        Err(error) => Err(error),
+    };
+    prepared.map_err(|error| {
         if let SinkError::Table { table, mismatch, statement } = error {
             of_folder(Cause::Tables, format!("table {table} does not fit: {mismatch}")).with_statement(statement)
         } else {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::deployer::Deployer;
+use super::deployer::{Deployer, is_same_place};
 use super::deployments::Holds;
 use super::first::{First, first};
 use super::folder::Files;
@@ -12,11 +12,12 @@ use super::prepare::{Cause, Refusal, Took, build, fit};
 use super::shadowing::watch_over;
 use super::version::Version;
 use super::versions::Versions;
-use crate::config::{PluginFile, TENANT};
+use crate::config::PluginFile;
+use crate::offsets::PluginKey;
 
 /// A version that was prepared, or what stands against it.
 pub(super) struct Prepared {
-    pub name: String,
+    pub key: PluginKey,
     pub turn: u64,
     pub outcome: Outcome,
 }
@@ -34,14 +35,14 @@ pub(super) enum Outcome {
 
 impl Deployer {
     /// Prepares a newcomer, off the path of the lanes.
-    pub(super) fn prepare(&mut self, name: &str, files: Arc<Files>, file: PluginFile, versions: &Versions) {
+    pub(super) fn prepare(&mut self, key: &PluginKey, files: Arc<Files>, file: PluginFile, versions: &Versions) {
         let incumbent = reference(versions);
-        let kept = self.kept_now(name, &incumbent);
+        let kept = self.kept_now(key, &incumbent);
         let (world, host, loader) = (self.world(), self.around.host.clone(), self.loader.clone());
-        let seen = files.seen;
-        self.spawn(name, async move {
+        let (seen, of) = (files.seen, key.tenant.clone());
+        self.spawn(key, async move {
             let read = seen.elapsed();
-            let built = loader.run(move || build(&host, file, &files.wasm)).await;
+            let built = loader.run(&of, move || build(&host, file, &files.wasm)).await;
             let version = match built {
                 Ok(version) => Arc::new(version),
                 Err(refusal) => return Outcome::Refused(Box::new(refusal)),
@@ -55,16 +56,16 @@ impl Deployer {
                 Err(refusal) => Outcome::Refused(Box::new(refusal)),
             }
         });
-        self.holds(name, Holds::Preparing);
+        self.holds(key, Holds::Preparing);
     }
 
     /// Prepares what a plugin begins with that appeared while the engine runs.
-    pub(super) fn prepare_first(&mut self, name: &str, files: Arc<Files>) {
-        let (around, database, world) = (self.around.clone(), self.database.clone(), self.world());
-        let (standing, kept) = (self.known.entry(name.to_owned()).or_default().standing.clone(), self.kept(name));
-        let loader = self.loader.clone();
-        self.spawn(name, async move {
-            let first = loader.run(move || first(&around, &files, &database, &standing, &kept)).await;
+    pub(super) fn prepare_first(&mut self, key: &PluginKey, files: Arc<Files>) {
+        let (around, tenant, world) = (self.around.clone(), self.tenant(key), self.world());
+        let (standing, kept) = (self.known.entry(key.clone()).or_default().standing.clone(), self.kept(key));
+        let (loader, of) = (self.loader.clone(), key.tenant.clone());
+        self.spawn(key, async move {
+            let first = loader.run(&of, move || first(&around, &files, tenant, &standing, &kept)).await;
             let begins = first.newcomer.as_ref().map(|(newcomer, _)| newcomer).or(first.current.as_ref());
             if let Some(version) = begins.cloned() {
                 match fit(&world, &version, None).await {
@@ -74,19 +75,19 @@ impl Deployer {
             }
             Outcome::First(Box::new(first))
         });
-        self.holds(name, Holds::Preparing);
+        self.holds(key, Holds::Preparing);
     }
 
     /// Begins something for a plugin, in place of what was begun before.
-    pub(super) fn spawn(&mut self, name: &str, work: impl Future<Output = Outcome> + Send + 'static) {
-        self.drop_task(name);
-        let known = self.known.entry(name.to_owned()).or_default();
-        let (turn, name) = (known.turn, name.to_owned());
-        known.task = Some(self.preparing.spawn(async move { Prepared { outcome: work.await, name, turn } }));
+    pub(super) fn spawn(&mut self, key: &PluginKey, work: impl Future<Output = Outcome> + Send + 'static) {
+        self.drop_task(key);
+        let known = self.known.entry(key.clone()).or_default();
+        let (turn, key) = (known.turn, key.clone());
+        known.task = Some(self.preparing.spawn(async move { Prepared { outcome: work.await, key, turn } }));
     }
 
-    pub(super) fn drop_task(&mut self, name: &str) {
-        let known = self.known.entry(name.to_owned()).or_default();
+    pub(super) fn drop_task(&mut self, key: &PluginKey) {
+        let known = self.known.entry(key.clone()).or_default();
         known.turn += 1;
         if let Some(task) = known.task.take() {
             task.abort();
@@ -94,29 +95,35 @@ impl Deployer {
     }
 
     pub(super) fn prepared(&mut self, prepared: Prepared) {
-        let Prepared { name, turn, outcome } = prepared;
-        if self.known.get(&name).is_none_or(|known| known.turn != turn) {
+        let Prepared { key, turn, outcome } = prepared;
+        if self.known.get(&key).is_none_or(|known| known.turn != turn) {
             return; // the folder has changed since
         }
         match outcome {
-            Outcome::First(first) => self.begin(&name, *first),
-            Outcome::Newcomer { version, took, notes } => self.try_out(&name, &version, took, &notes),
-            Outcome::Ordered(ordered) => self.ordered(&name, *ordered),
-            Outcome::Refused(refusal) => self.refused(&name, *refusal),
+            Outcome::First(first) => self.begin(&key, *first),
+            Outcome::Newcomer { version, took, notes } => self.try_out(&key, &version, took, &notes),
+            Outcome::Ordered(ordered) => self.ordered(&key, *ordered),
+            Outcome::Refused(refusal) => self.refused(&key, *refusal),
         }
     }
 
     /// Lets a newcomer run that was found fit.
-    pub(super) fn try_out(&mut self, name: &str, version: &Arc<Version>, took: Took, notes: &[String]) {
-        let Some(versions) = self.plugins.get(TENANT, name) else { return };
+    pub(super) fn try_out(&mut self, key: &PluginKey, version: &Arc<Version>, took: Took, notes: &[String]) {
+        let Some(versions) = self.plugins.get(key) else { return };
+        versions.of_tenant(&version.file.tenant);
+        let runs = versions.newcomer().unwrap_or_else(|| versions.current());
+        if runs.is_same(version) && is_same_place(&runs.file, &version.file) {
+            tracing::info!(tenant = key.tenant, plugin = key.name, version = %version.id(), "tenant.toml was taken over");
+            return self.holds(key, Holds::Running);
+        }
         if let Err(error) = self.around.artifacts.keep(&version.transform) {
             let why = crate::disposition::in_words(&error);
-            return self.refused(name, Refusal::of_folder(Cause::Disk, &version.file.folder, why));
+            return self.refused(key, Refusal::of_folder(Cause::Disk, &version.file.folder, why));
         }
         let Took { read, code, prepare } = took;
         let (read_ms, prepare_ms) = (read.as_millis(), prepare.as_millis());
         let (code_ms, cached) = code.map_or((0, false), |(took, cached)| (took.as_millis(), cached));
-        self.loaded(name, took);
+        self.loaded(key, took);
         let rules = version.file.rollout.clone();
         let current = reference(&versions);
         if current.id() == version.id() {
@@ -126,35 +133,35 @@ impl Deployer {
             if let Some(was) = was {
                 let reason = "its folder holds it again".to_owned();
                 let entry = Entry { reason, before: Some(was.id().clone()), ..entry_of(version, What::Started) };
-                self.note(name, entry);
+                self.note(key, entry);
             }
-            tracing::info!(plugin = name, version = %version.id(), "plugin.toml was taken over");
+            tracing::info!(tenant = key.tenant, plugin = key.name, version = %version.id(), "plugin.toml was taken over");
         } else {
             if versions.trial().is_some_and(|trial| trial.no_way_back) {
-                self.promote(name, &versions, &current, "what it keeps can't be read by the version before");
+                self.promote(key, &versions, &current, "what it keeps can't be read by the version before");
             }
             for note in notes {
-                tracing::info!(plugin = name, version = %version.id(), "{note}");
+                tracing::info!(tenant = key.tenant, plugin = key.name, version = %version.id(), "{note}");
             }
             tracing::info!(
-                plugin = name, from = %current.id(), to = %version.id(), says = version.says(), read_ms, code_ms, cached,
+                tenant = key.tenant, plugin = key.name, from = %current.id(), to = %version.id(), says = version.says(), read_ms, code_ms, cached,
                 prepare_ms, "a new version is on trial"
             );
             let reason = notes.join("; ");
-            self.note(name, Entry { reason, before: Some(current.id().clone()), ..entry_of(version, What::Trial) });
+            self.note(key, Entry { reason, before: Some(current.id().clone()), ..entry_of(version, What::Trial) });
             watch_over(&versions, version.clone(), rules);
-            self.metrics.versions().swapped(TENANT, name);
+            self.metrics.versions().swapped(key);
         }
-        self.holds(name, Holds::Running);
+        self.holds(key, Holds::Running);
     }
 
-    pub(super) fn loaded(&self, name: &str, Took { read, code, prepare }: Took) {
+    pub(super) fn loaded(&self, key: &PluginKey, Took { read, code, prepare }: Took) {
         let metrics = self.metrics.versions();
-        metrics.loaded(TENANT, name, "read", read);
+        metrics.loaded(key, "read", read);
         if let Some((took, cached)) = code {
-            metrics.loaded(TENANT, name, if cached { "cached" } else { "compile" }, took);
+            metrics.loaded(key, if cached { "cached" } else { "compile" }, took);
         }
-        metrics.loaded(TENANT, name, "prepare", prepare);
+        metrics.loaded(key, "prepare", prepare);
     }
 }
 

@@ -9,8 +9,9 @@
 
 use std::collections::BTreeSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
+use std::time::Duration;
 use std::{io, thread};
 
 use serde::{Deserialize, Serialize};
@@ -20,7 +21,7 @@ use super::difference::{Difference, Made};
 use super::{Version, VersionId};
 use crate::batch::RawBatch;
 use crate::config::{Promote, Rollout};
-use crate::cpu::yield_to_others;
+use crate::cpu::{thread_time, yield_to_others};
 use crate::disposition::in_words;
 use crate::offsets::LaneId;
 use crate::registry::Schemas;
@@ -99,6 +100,8 @@ struct Seen {
     began: Instant,
     held_bytes: AtomicUsize,
     waiting: AtomicUsize,
+    /// CPU time that nobody was charged with yet, ns.
+    spent: AtomicU64,
     notes: Mutex<Notes>,
 }
 
@@ -123,15 +126,27 @@ impl Shadow {
             began: Instant::now(),
             held_bytes: AtomicUsize::new(0),
             waiting: AtomicUsize::new(0),
+            spent: AtomicU64::new(0),
             notes: Mutex::default(),
         });
         let (queue, work) = mpsc::channel::<Work>();
         let (by_thread, newcomer) = (seen.clone(), version.clone());
         thread::Builder::new().name("engine-shadow".into()).spawn(move || {
             yield_to_others();
-            work.into_iter().for_each(|piece| by_thread.work(&newcomer, piece));
+            for piece in work {
+                let before = thread_time();
+                by_thread.work(&newcomer, piece);
+                let took = thread_time().saturating_sub(before).as_nanos();
+                by_thread.spent.fetch_add(u64::try_from(took).unwrap_or(u64::MAX), Ordering::Relaxed);
+            }
         })?;
         Ok(Arc::new(Self { version, seen, queue }))
+    }
+
+    /// CPU time that it has spent since it was last asked, for the tenant to be charged with.
+    #[must_use]
+    pub fn spent(&self) -> Duration {
+        Duration::from_nanos(self.seen.spent.swap(0, Ordering::Relaxed))
     }
 
     /// Whether it still wants batches.

@@ -9,8 +9,10 @@ use super::history::{Entry, What};
 use super::shadow::ShadowView;
 use super::trial::{Figures, TrialView};
 use super::{VersionId, Versions};
+use crate::breaker::BreakerView;
 use crate::config::Mode;
 use crate::lane_status::LaneStatus;
+use crate::offsets::PluginKey;
 
 /// Refusals that are shown of each plugin, the newest.
 const REFUSALS: usize = 5;
@@ -78,6 +80,9 @@ pub struct LaneVersion {
     pub version: VersionId,
     /// Offset after the last committed message.
     pub committed: Option<i64>,
+    /// The breaker, where it is not closed: whether the plugin is called, since when not, why, and when again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub breaker: Option<BreakerView>,
 }
 
 /// A version on trial.
@@ -132,25 +137,31 @@ pub struct Refusal {
 }
 
 impl PluginStatus {
-    /// Of a plugin of this tenant and name with its history, oldest first, beside all lanes.
+    /// Which plugin it is.
+    #[must_use]
+    pub fn key(&self) -> PluginKey {
+        PluginKey::new(&self.tenant, &self.plugin)
+    }
+
+    /// Of a plugin with its history, oldest first, beside all lanes.
     #[must_use]
     pub fn of(
-        (tenant, plugin): (String, String),
+        key: PluginKey,
         versions: Option<&Versions>,
         deployment: Option<&Deployment>,
         history: &[Entry],
         lanes: &[Arc<LaneStatus>],
     ) -> Self {
         let current = versions.map(Versions::current);
-        let own = lanes.iter().filter(|lane| lane.id.tenant == tenant && lane.id.plugin == plugin);
+        let own = lanes.iter().filter(|lane| lane.id.tenant == key.tenant && lane.id.plugin == key.name);
         let lanes: Vec<_> = own.map(|lane| LaneVersion::of(lane)).collect();
         let trial = versions.and_then(Versions::trial).map(|view| {
             let on_it = lanes.iter().filter(|lane| lane.version == view.version).count();
             TrialStatus::of(&view, on_it)
         });
         Self {
-            tenant,
-            plugin,
+            tenant: key.tenant,
+            plugin: key.name,
             version: current.as_ref().map(|version| version.id().clone()),
             says: current.map(|version| version.says().to_owned()).unwrap_or_default(),
             folder: FolderStatus::of(deployment.map(|deployment| &deployment.holds)),
@@ -182,7 +193,7 @@ impl LaneVersion {
     fn of(lane: &LaneStatus) -> Self {
         let view = lane.view();
         let (topic, partition) = (lane.id.topic.clone(), lane.id.partition);
-        Self { topic, partition, version: view.version, committed: view.committed }
+        Self { topic, partition, version: view.version, committed: view.committed, breaker: view.breaker }
     }
 }
 

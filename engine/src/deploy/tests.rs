@@ -8,10 +8,11 @@ use tokio::time::advance;
 
 use super::*;
 use crate::batch::Stage;
-use crate::config::{Mode, Partitions, PluginFile, Promote, Rollout};
+use crate::config::{Failure, Mode, Partitions, PluginFile, Promote, Rollout, Tenant};
 use crate::journal::{Intent, Poison};
-use crate::offsets::{LaneId, OffsetRange};
+use crate::offsets::{LaneId, OffsetRange, PluginKey};
 use crate::plugin::{Host, HostSettings};
+use crate::sink::ClickHouseSettings;
 use crate::source::Start;
 use crate::state::Sealed;
 use crate::transform::{Kind, Tally, Transform, TransformSettings, Transformed};
@@ -20,14 +21,19 @@ use crate::transform::{Kind, Tally, Transform, TransformSettings, Transformed};
 fn version(table: &str) -> Arc<Version> {
     let host = Host::new(HostSettings { instances: 1, ..HostSettings::default() }).expect("WebAssembly");
     let settings = TransformSettings::new("default", "plugin", Kind::Bronze { table: table.to_owned() }, "db");
+    let tenant = Tenant::default_of(ClickHouseSettings::new("http://localhost:8123"), "db");
     let file = PluginFile {
+        tenant: Arc::new(tenant),
         folder: "".into(),
+        artifact: "plugin.wasm".into(),
         topics: vec!["t".into()],
         start: Start::Earliest,
+        sha256: None,
         partitions: Partitions::default(),
         settings: settings.clone(),
         capsule: None,
         rollout: Rollout::default(),
+        failure: Failure::default(),
         places: [].into(),
     };
     Arc::new(Version::new(file, Transform::build(&host, settings, None).expect("bronze needs nothing")))
@@ -61,6 +67,7 @@ fn epoch(version: &Version, messages: usize, letters: usize, faults: usize) -> T
         expired: None,
         calls: Vec::new(),
         poison: vec![poison; faults],
+        parked: None,
         blocks: Vec::new(),
         marks: Vec::new(),
     };
@@ -240,7 +247,7 @@ async fn a_canary_may_take_over_by_itself() {
     assert_eq!(world.runs(0), *world.newcomer.id());
     assert_eq!(world.runs(1), *world.before.id());
     world.commit(&epoch(&world.newcomer, 1, 0, 0));
-    let (waits, other) = (lane(1), world.before.id().clone());
+    let (waits, other) = (lane(1), world.before.clone());
     let mut moves = Box::pin(world.versions.other_than(&waits, &other));
     assert!(moves.as_mut().now_or_never().is_none());
     advance(Duration::from_secs(61)).await;
@@ -283,7 +290,7 @@ async fn who_waits_hears_of_plugins_that_come_change_and_go() {
     plugins.changed().await;
     versions.try_out(version("new"), Rollout::default());
     plugins.changed().await;
-    plugins.remove("default", "plugin");
+    plugins.remove(&PluginKey::new("default", "plugin"));
     plugins.changed().await;
     assert!(plugins.all().is_empty());
 }

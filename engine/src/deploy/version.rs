@@ -10,7 +10,6 @@ use crate::config::PluginFile;
 use crate::journal::Intent;
 use crate::offsets::LaneId;
 use crate::sink::{Guarantee, Sink, SinkError};
-use crate::source::names_topic;
 use crate::table::{Table, TableKind};
 use crate::transform::Transform;
 
@@ -88,12 +87,13 @@ impl Version {
     }
 
     /// The same, where another version's tables may be ready: those that are the same to the last column are, and the
-    /// server need not be asked.
+    /// server need not be asked, unless it is another one or asked as another user.
     ///
     /// # Errors
     /// A table does not fit.
     pub async fn prepare_beside(&self, sink: &dyn Sink, other: Option<&Self>) -> Result<(), SinkError> {
-        let ready = other.filter(|other| other.is_prepared()).map_or_else(Vec::new, |other| other.transform.tables());
+        let ready = other.filter(|other| other.is_prepared() && self.is_served_as(other));
+        let ready = ready.map_or_else(Vec::new, |other| other.transform.tables());
         self.prepared.get_or_try_init(|| self.prepare_tables(sink, &ready)).await.copied()
     }
 
@@ -120,7 +120,17 @@ impl Version {
     /// Whether a lane is on one of its topics' partitions.
     #[must_use]
     pub fn is_for(&self, lane: &LaneId) -> bool {
-        self.file.partitions.contains(lane.partition) && names_topic(&self.file.topics, &lane.topic)
+        self.file.partitions.contains(lane.partition) && self.file.reads(&lane.topic)
+    }
+
+    /// Whether it is the other one: the same code and settings, at the same server as the same user.
+    #[must_use]
+    pub fn is_same(&self, other: &Self) -> bool {
+        self.id == other.id && self.is_served_as(other)
+    }
+
+    fn is_served_as(&self, other: &Self) -> bool {
+        self.file.tenant.clickhouse == other.file.tenant.clickhouse
     }
 
     /// Whether a lane that runs the other version can run this one from its next epoch on, with what it has at hand: its
@@ -133,7 +143,9 @@ impl Version {
             let limits = version.transform.settings().limits;
             Some((tables, limits.state_bytes, limits.state_disk_bytes))
         };
-        self.transform.decodes() == other.transform.decodes()
+        self.is_served_as(other)
+            && self.file.tenant.topics == other.file.tenant.topics
+            && self.transform.decodes() == other.transform.decodes()
             && self.tables() == other.tables()
             && kept(self) == kept(other)
     }

@@ -9,9 +9,9 @@ use tokio::sync::Notify;
 use super::shadow::Shadow;
 use super::trial::{Figures, Trial, TrialView};
 use super::version::{Version, VersionId};
-use crate::config::Rollout;
+use crate::config::{PluginFile, Rollout, Tenant};
 use crate::journal::Intent;
-use crate::offsets::LaneId;
+use crate::offsets::{LaneId, PluginKey};
 use crate::transform::{Tally, Transformed};
 
 /// Whether an epoch may be written down.
@@ -57,8 +57,7 @@ pub enum News {
 /// The versions of one plugin.
 #[derive(Debug)]
 pub struct Versions {
-    tenant: String,
-    name: String,
+    key: PluginKey,
     state: Mutex<State>,
     /// Rung when another version runs.
     changed: Notify,
@@ -91,8 +90,7 @@ impl Versions {
     /// One version, on all lanes.
     #[must_use]
     pub fn new(first: Arc<Version>) -> Self {
-        let settings = &first.file.settings;
-        let (tenant, name) = (settings.tenant.clone(), settings.name.clone());
+        let key = first.file.key();
         let state = State {
             current: first,
             baseline: Figures::default(),
@@ -102,19 +100,25 @@ impl Versions {
             committed: BTreeMap::new(),
             news: Vec::new(),
         };
-        Self { tenant, name, state: Mutex::new(state), changed: Notify::new(), bells: OnceLock::new() }
+        Self { key, state: Mutex::new(state), changed: Notify::new(), bells: OnceLock::new() }
+    }
+
+    /// The plugin.
+    #[must_use]
+    pub fn key(&self) -> &PluginKey {
+        &self.key
     }
 
     /// The plugin's tenant.
     #[must_use]
     pub fn tenant(&self) -> &str {
-        &self.tenant
+        &self.key.tenant
     }
 
     /// The plugin's name.
     #[must_use]
     pub fn name(&self) -> &str {
-        &self.name
+        &self.key.name
     }
 
     /// What the next epoch of a lane is made with.
@@ -157,6 +161,14 @@ impl Versions {
         topics
     }
 
+    /// Whether a topic may be one of the tenant's.
+    #[must_use]
+    pub fn may_read(&self, topic: &str) -> bool {
+        let state = self.lock();
+        let newcomer = state.trial.iter().map(|trial| &trial.newcomer);
+        [&state.current].into_iter().chain(newcomer).any(|version| version.file.tenant.topics.holds(topic))
+    }
+
     /// Begins a trial, in place of one that runs.
     pub fn try_out(&self, newcomer: Arc<Version>, rules: Rollout) {
         let mut state = self.lock();
@@ -183,6 +195,22 @@ impl Versions {
             let its_alone = |version: u32| trial.newcomer.reads(&[version]) && !current.reads(&[version]);
             trial.no_way_back |= written.iter().any(|version| its_alone(*version));
         }
+    }
+
+    /// Its tenant's file says something else now: who it is at the server, its weight. All versions in the same database
+    /// follow.
+    pub fn of_tenant(&self, tenant: &Arc<Tenant>) {
+        let mut state = self.lock();
+        let State { current, trial, .. } = &mut *state;
+        let newcomer = trial.as_mut().map(|trial| &mut trial.newcomer);
+        for version in [current].into_iter().chain(newcomer) {
+            if version.file.tenant != *tenant && version.file.settings.database == tenant.database {
+                let file = PluginFile { tenant: tenant.clone(), ..version.file.clone() };
+                *version = Arc::new(Version::new(file, version.transform.clone()));
+            }
+        }
+        drop(state);
+        self.ring();
     }
 
     /// Makes a version the current one, without a trial: by an operator's word.
@@ -259,10 +287,10 @@ impl Versions {
             return state.withdrawn.as_ref().is_some_and(|(withdrawn, _)| withdrawn == version);
         };
         if trial.no_way_back {
-            tracing::warn!(plugin = %self.name, %version, reason, "the version stays, as what it keeps can't be read by the one before");
+            tracing::warn!(tenant = self.tenant(), plugin = self.name(), %version, reason, "the version stays, as what it keeps can't be read by the one before");
             return false;
         }
-        tracing::error!(plugin = %self.name, %version, reason, current = %state.current.id(), "the new version is withdrawn");
+        tracing::error!(tenant = self.tenant(), plugin = self.name(), %version, reason, current = %state.current.id(), "the new version is withdrawn");
         state.trial = None;
         state.withdrawn = Some((version.clone(), reason.clone()));
         state.news.push(News::Withdrawn { version: version.clone(), reason, at });
@@ -283,11 +311,13 @@ impl Versions {
         }
     }
 
-    /// Waits until a lane is to run another version than this one.
-    pub async fn other_than(&self, lane: &LaneId, version: &VersionId) {
+    /// Waits until a lane is to run another version than this one, or this one by other rules, at another server or as another
+    /// user: also what does not shape rows stands in files.
+    pub async fn other_than(&self, lane: &LaneId, version: &Version) {
         loop {
             let changed = self.changed.notified(); // before the look, so that nothing is missed between the two
-            if self.of(lane).id() != version {
+            let runs = self.of(lane);
+            if !runs.is_same(version) || runs.file.failure != version.file.failure {
                 return;
             }
             changed.await;

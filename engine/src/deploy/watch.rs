@@ -18,7 +18,7 @@ use notify::event::{AccessKind, AccessMode};
 use notify::{Event, EventKind, RecommendedWatcher, RecursiveMode, Watcher};
 
 use super::folder::{Change, Folder, Found};
-use crate::config::plugin_folders;
+use crate::config::{Layout, SHARED, folders};
 
 /// How often it is looked without being told.
 const POLL: Duration = Duration::from_secs(2);
@@ -147,23 +147,23 @@ impl Notifier {
         Self { watcher: watcher.ok(), watched: BTreeMap::new(), complained }
     }
 
-    /// Watches the folder of plugins and each plugin's, as they are now.
+    /// Watches the folder of plugins, each tenant's and each plugin's, as they are now.
     fn follow(&mut self, root: &Path) {
         let Some(watcher) = &mut self.watcher else { return };
-        let mut folders: BTreeMap<PathBuf, (u64, u64)> = BTreeMap::new();
-        for folder in plugin_folders(root).unwrap_or_default().into_iter().chain([root.to_owned()]) {
+        let mut now: BTreeMap<PathBuf, (u64, u64)> = BTreeMap::new();
+        for folder in all_folders(root) {
             if let Ok(metadata) = fs::metadata(&folder) {
-                folders.insert(folder, (metadata.dev(), metadata.ino()));
+                now.insert(folder, (metadata.dev(), metadata.ino()));
             }
         }
         self.watched.retain(|folder, place| {
-            let same = folders.get(folder) == Some(place);
+            let same = now.get(folder) == Some(place);
             if !same {
                 watcher.unwatch(folder).ok(); // it is gone
             }
             same
         });
-        for (folder, place) in folders {
+        for (folder, place) in now {
             if self.watched.contains_key(&folder) {
                 continue;
             }
@@ -173,6 +173,15 @@ impl Notifier {
             }
         }
     }
+}
+
+/// The folders in which something may change that counts. A password may lie elsewhere: it is found by looking.
+fn all_folders(root: &Path) -> Vec<PathBuf> {
+    let Layout { plugins, tenants } = Layout::of(root).unwrap_or_default();
+    let shared = root.join(SHARED);
+    let of_tenants = tenants.into_iter().flat_map(|tenant| tenant.plugins.into_iter().chain([tenant.folder]));
+    let shared = folders(&shared).unwrap_or_default().into_iter().chain([shared]);
+    [root.to_owned()].into_iter().chain(plugins).chain(of_tenants).chain(shared).collect()
 }
 
 /// Says it once: it is only slower.
@@ -195,7 +204,8 @@ mod tests {
     async fn next(watch: &mut Watch) -> String {
         match timeout(PATIENCE, watch.change()).await.unwrap().unwrap() {
             Change::Holds(files) => String::from_utf8(files.wasm.unwrap().to_vec()).unwrap(),
-            Change::Gone { name } => format!("{name} is gone"),
+            Change::Gone { key } => format!("{key} is gone"),
+            other => panic!("{other:?}"),
         }
     }
 

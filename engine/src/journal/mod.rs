@@ -188,6 +188,9 @@ pub struct Intent {
     pub calls: Vec<Call>,
     /// The rows that no call succeeded on.
     pub poison: Vec<Poison>,
+    /// Its messages were parked, for this reason: each is a letter, and the plugin was not called.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parked: Option<String>,
     /// What it inserts.
     pub blocks: Vec<PlannedBlock>,
     /// For each block, how far its table had come before it: [`crate::sink::Sink::mark`]. Tells a recovery whether the
@@ -311,7 +314,7 @@ pub enum JournalError {
     #[error(
         "the state of lane {lane} in {path} can't be read. Restore the whole data folder from a backup, or give the state up: \
          stop the engine and run: engine recover --plugin {} --topic {} --partition {} --from start (to make everything \
-         again from the topic) or --from here (to go on with nothing remembered)", lane.plugin, lane.topic, lane.partition
+         again from the topic) or --from here (to go on with nothing remembered)", lane.key(), lane.topic, lane.partition
     )]
     State {
         /// The lane.

@@ -16,7 +16,7 @@ use super::state_log::{LogEnd, LogError};
 use super::{Commit, Intent, Journal, JournalError, Owner, Position, Raised, Taken};
 use crate::offsets::LaneId;
 use crate::simulation::{Chance, Phase, Process, Step, locked};
-use crate::state::StateError;
+use crate::state::{Disk, StateError};
 
 /// A disk. Clones are the same disk.
 #[derive(Clone, Debug)]
@@ -124,11 +124,17 @@ impl SimulatedDisk {
         self.folder = Some(folder);
     }
 
-    /// A lane's folder.
+    /// A lane's folder, always with the same seed.
+    ///
+    /// # Panics
+    /// If there is no disk for it.
     #[must_use]
     pub fn disk_of(&self, lane: &LaneId) -> Option<PathBuf> {
-        let name = lane.to_string().replace('/', "-");
-        self.folder.as_ref().map(|folder| folder.join(name))
+        let folder = self.folder.as_ref()?.join(lane.to_string().replace('/', "-"));
+        if !folder.exists() {
+            Disk::sow(&folder, 0).expect("a simulated disk has room");
+        }
+        Some(folder)
     }
 
     /// A copy of what is durable on it: a restored backup, a folder on two machines.

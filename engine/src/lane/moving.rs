@@ -16,7 +16,7 @@ use crate::disposition::{in_words, is_the_plugins};
 use crate::transform::{Transform, TransformError, Transformed};
 
 /// Why a lane left its path without an error.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub enum Left {
     /// It was told to stop, or its source has ended.
     Ended,
@@ -24,13 +24,15 @@ pub enum Left {
     Changed,
     /// The version that it ran was withdrawn in the midst of an epoch.
     Withdrawn,
+    /// The plugin fails on more than it may. Nothing of that epoch is decided, everything before it is committed.
+    Failing(Box<LaneError>),
 }
 
 impl Lane {
     /// Asks what the next epoch is made with, and goes over to it. Says so if that has to begin anew.
     pub(super) fn move_over(&mut self, ahead: &Ahead, quiet: &mut Quiet) -> Option<Left> {
         let next = self.versions.of(&self.id);
-        if next.id() == self.version.id() {
+        if next.is_same(&self.version) {
             return None;
         }
         let on_the_spot = next.is_for(&self.id)
@@ -49,10 +51,12 @@ impl Lane {
         None
     }
 
-    /// What the next epoch is made with. One fault is enough to withdraw a newcomer, so it is not tried again and again.
-    pub(super) fn transform(&self) -> Transform {
+    /// What the next epoch is made with, which has so many messages. One fault is enough to withdraw a newcomer, so it is not
+    /// tried again and again.
+    pub(super) fn transform(&self, messages: usize) -> Transform {
         let transform = self.version.transform.clone().keeping(self.capsules());
-        if self.versions.takes_no_fault_of(self.version.id()) { transform.impatient() } else { transform }
+        let hasty = self.versions.takes_no_fault_of(self.version.id());
+        self.in_turn(if hasty { transform.impatient() } else { transform }, messages)
     }
 
     /// Where crash capsules go, if there shall be any.
@@ -63,8 +67,14 @@ impl Lane {
 
     /// Has an epoch judged that was made, before anything of it is written down. Says so if its version is withdrawn.
     pub(super) fn judged(&self, made: &Transformed) -> Option<Left> {
+        if made.intent.parked.is_some() {
+            return None; // nobody made it
+        }
         match self.versions.judge(&self.id, self.version.id(), made) {
-            Verdict::Keep => None,
+            Verdict::Keep => {
+                self.status.breaker.made(made);
+                None
+            }
             Verdict::Withdraw { reason } => {
                 tracing::warn!(lane = %self.id, offsets = %made.intent.range, reason, "an epoch is made again with the version before");
                 CrashPoint::Withdrawn.reached();
@@ -81,6 +91,6 @@ impl Lane {
             CrashPoint::Withdrawn.reached();
             return Ok(Left::Withdrawn);
         }
-        Err(error)
+        Self::fails(error)
     }
 }

@@ -5,12 +5,14 @@ use std::time::Duration;
 
 use tokio::time::{Instant, interval};
 
+use super::room::bytes_of;
 use super::{Ahead, Held, Lane, LaneError, Left, STATUS_INTERVAL, after, finished};
 use crate::batch::{Message, RawBatch};
 use crate::crash_point::CrashPoint;
 use crate::deploy::VersionId;
 use crate::journal::{Intent, Position};
 use crate::lane_status::LaneState;
+use crate::memory::For;
 use crate::registry::Schemas;
 use crate::source::{BatchLimits, Reader, Start};
 use crate::state::State;
@@ -40,7 +42,9 @@ impl Lane {
             CrashPoint::MadeAgain.reached();
             remembered = Some((transform.clone(), state));
             position = after(&position, &intent);
-            let mut epoch = self.send(held, (Transformed { intent, ..made }, transform), position.clone(), None, true);
+            let room = self.account().book(For::Epochs, bytes_of(&made.blocks));
+            let made = Transformed { intent, ..made };
+            let mut epoch = self.send(held, (made, transform, room), position.clone(), None, true);
             finished(&mut epoch).await?;
             self.commit(held, epoch).await?;
         }
@@ -64,10 +68,11 @@ impl Lane {
     ) -> Result<(Transformed, State), LaneError> {
         let _turn = self.around.recoveries.acquire().await.expect("the semaphore is never closed");
         let raw = self.fetch_again(intent).await?;
+        let _room = self.account().book(For::Epochs, 3 * raw.bytes); // beside what it becomes: its messages are its own
         let schemas = Schemas::of_intent(&self.around.artifacts, intent.schemas.as_ref())?;
         let (transform, lane, intent) = (transform.clone(), self.id.clone(), intent.clone());
         let replay = move || transform.replay(&lane, &raw, &schemas, &intent, &mut state).map(|made| (made, state));
-        Ok(self.around.cpu.run(replay).await?)
+        Ok(self.around.cpu.run(&self.id.tenant, replay).await?)
     }
 
     /// The transform that an epoch was decided with: the present one, or one from the artifacts.
@@ -78,7 +83,7 @@ impl Lane {
         tracing::info!(lane = %self.id, epoch = intent.epoch, plugin = %intent.plugin_digest, "with the plugin it was decided with");
         let (artifacts, host, intent) = (self.around.artifacts.clone(), self.around.host.clone(), intent.clone());
         let rebuild = move || artifacts.rebuild(&host, &intent.plugin_digest, &intent.settings_digest);
-        Ok(self.around.cpu.run(rebuild).await?)
+        Ok(self.around.cpu.run(&self.id.tenant, rebuild).await?)
     }
 
     /// The messages of a decided range, as one batch.

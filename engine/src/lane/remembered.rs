@@ -14,7 +14,7 @@ use crate::transform::{Transform, TransformError};
     "what plugin {} keeps for this partition was written in {} of its state, but now it keeps {}: let it read the other as \
      well, go back to the plugin before, or give up what is kept: stop the engine and run: engine recover --plugin {} --topic {} \
      --partition {} --from start (to make everything again from the topic) or --from here (to go on with nothing remembered)",
-    lane.plugin, versions(written), kept_now(*keeps, reads), lane.plugin, lane.topic, lane.partition
+    lane.key(), versions(written), kept_now(*keeps, reads), lane.key(), lane.topic, lane.partition
 )]
 pub struct OtherState {
     /// The lane.
@@ -68,7 +68,7 @@ impl Lane {
             state.open_disk().and_then(|()| state.clean_disk()).map_err(TransformError::from)?;
             Ok(state)
         };
-        let state = self.around.cpu.run(read).await?;
+        let state = self.around.cpu.run(&self.id.tenant, read).await?;
         let (bytes, on_disk, ms) = (state.bytes(), state.disk_bytes(), began.elapsed().as_millis());
         tracing::info!(lane = %self.id, bytes, on_disk, ms, "what the plugin remembers was read");
         Ok(state)

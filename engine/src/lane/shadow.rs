@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::{Ahead, Lane};
 use crate::batch::RawBatch;
+use crate::cpu::Of;
 use crate::deploy::difference::Made;
 use crate::deploy::shadow::{MOST_STATE_BYTES, Shadow, ShadowLane};
 use crate::registry::Schemas;
@@ -23,8 +24,9 @@ impl Beside {
         self.0.as_ref().map(|_| batch.clone())
     }
 
-    /// Hands on an epoch that the lane keeps.
+    /// Hands on an epoch that the lane keeps; one that is parked, neither has made.
     pub(super) fn follow(&self, batch: Option<Batch>, epoch: Epoch, made: &Transformed) {
+        let batch = batch.filter(|_| made.intent.parked.is_none());
         if let (Some((shadow, Some(lane))), Some(batch)) = (&self.0, batch) {
             shadow.follow(lane, batch, epoch, Made::of(made));
         }
@@ -36,6 +38,7 @@ impl Lane {
     pub(super) async fn look_beside(&self, beside: &mut Beside, ahead: &mut Ahead) {
         let shadow = self.versions.shadow().filter(|shadow| shadow.follows() && shadow.version.is_for(&self.id));
         let Some(shadow) = shadow else { return beside.0 = None };
+        self.around.cpu.charge(&self.id.tenant, Of::Shadow, shadow.spent());
         if beside.0.as_ref().is_none_or(|(known, _)| !Arc::ptr_eq(known, &shadow)) {
             let lane = self.copied_for(&shadow, ahead).await;
             beside.0 = Some((shadow, lane));
@@ -68,7 +71,7 @@ impl Lane {
             let kept = (!state.tables().is_empty()).then(|| state.snapshot());
             (shadow.begin(&lane, kept.as_deref(), watermark_ms), state)
         };
-        let (lane, state) = self.around.cpu.run(copy).await;
+        let (lane, state) = self.around.cpu.run(&self.id.tenant, copy).await;
         ahead.state = state;
         lane
     }

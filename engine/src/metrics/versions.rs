@@ -14,6 +14,7 @@ use prometheus_client::registry::{Registry, Unit};
 use super::PluginLabels;
 use crate::deploy::difference::TableDifference;
 use crate::deploy::shadow::ShadowView;
+use crate::offsets::PluginKey;
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 struct CauseLabels {
@@ -92,30 +93,30 @@ impl Default for VersionMetrics {
 
 impl VersionMetrics {
     /// Counts a version that was given to lanes in place of another.
-    pub fn swapped(&self, tenant: &str, plugin: &str) {
-        self.swaps.get_or_create(&labels(tenant, plugin)).inc();
+    pub fn swapped(&self, plugin: &PluginKey) {
+        self.swaps.get_or_create(&labels(plugin)).inc();
     }
 
     /// Counts a version that was taken back for what it did.
-    pub fn withdrawn(&self, tenant: &str, plugin: &str) {
-        self.withdrawals.get_or_create(&labels(tenant, plugin)).inc();
+    pub fn withdrawn(&self, plugin: &PluginKey) {
+        self.withdrawals.get_or_create(&labels(plugin)).inc();
     }
 
     /// Counts a version that was not let in.
-    pub fn refused(&self, tenant: &str, plugin: &str, cause: &'static str) {
-        let PluginLabels { tenant, plugin } = labels(tenant, plugin);
+    pub fn refused(&self, plugin: &PluginKey, cause: &'static str) {
+        let PluginLabels { tenant, plugin } = labels(plugin);
         self.refusals.get_or_create(&CauseLabels { tenant, plugin, cause }).inc();
     }
 
     /// Notes how long a step of loading a version took: `read`, `compile` or `cached`, `prepare`.
-    pub fn loaded(&self, tenant: &str, plugin: &str, step: &'static str, took: Duration) {
-        let PluginLabels { tenant, plugin } = labels(tenant, plugin);
+    pub fn loaded(&self, plugin: &PluginKey, step: &'static str, took: Duration) {
+        let PluginLabels { tenant, plugin } = labels(plugin);
         self.loads.get_or_create(&StepLabels { tenant, plugin, step }).observe(took.as_secs_f64());
     }
 
     /// Shows which versions of a plugin run.
-    pub fn running(&self, tenant: &str, plugin: &str, versions: Vec<RunningVersion>) {
-        let key = labels(tenant, plugin);
+    pub fn running(&self, plugin: &PluginKey, versions: Vec<RunningVersion>) {
+        let key = labels(plugin);
         let PluginLabels { tenant, plugin } = &key;
         let info = |RunningVersion { version, digest, settings, role }| InfoLabels {
             tenant: tenant.clone(),
@@ -138,7 +139,7 @@ impl VersionMetrics {
     }
 
     /// Shows how the newcomer in the shadow differs; none: there is none any more.
-    pub fn shadowed(&self, tenant: &str, plugin: &str, shadow: Option<&ShadowView>) {
+    pub fn shadowed(&self, plugin: &PluginKey, shadow: Option<&ShadowView>) {
         let difference = shadow.map(|shadow| &shadow.difference);
         let rows = |of: fn(&TableDifference) -> u64| difference.map(|it| it.tables.values().map(of).sum());
         let figures = [
@@ -150,7 +151,7 @@ impl VersionMetrics {
             ("dead_letters_differing", difference.map(|it| it.letters.differing())),
         ];
         for (of, figure) in figures {
-            let labels = ShadowLabels { tenant: tenant.to_owned(), plugin: plugin.to_owned(), of };
+            let labels = ShadowLabels { tenant: plugin.tenant.clone(), plugin: plugin.name.clone(), of };
             match figure {
                 Some(figure) => drop(self.shadow.get_or_create(&labels).set(i64::try_from(figure).unwrap_or(i64::MAX))),
                 None => drop(self.shadow.remove(&labels)),
@@ -174,6 +175,6 @@ impl VersionMetrics {
     }
 }
 
-fn labels(tenant: &str, plugin: &str) -> PluginLabels {
-    PluginLabels { tenant: tenant.to_owned(), plugin: plugin.to_owned() }
+fn labels(plugin: &PluginKey) -> PluginLabels {
+    PluginLabels { tenant: plugin.tenant.clone(), plugin: plugin.name.clone() }
 }

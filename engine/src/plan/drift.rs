@@ -13,7 +13,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use super::columns::{Finding, Wanted, Weight, each_once, misfit, replaced_nulls};
 use super::{rest, wanted};
 use crate::decode::source::{RowSchema, SourceField};
-use crate::offsets::{LaneId, OffsetRange};
+use crate::offsets::{LaneId, OffsetRange, PluginKey};
 use crate::transform::{Observed, Transform};
 
 /// Changes of a plugin's topic that are said in one run of the engine. Where rows without a schema have keys of their own
@@ -23,7 +23,7 @@ const MOST_SAID: usize = 16;
 /// What all lanes have noticed so far.
 #[derive(Clone, Debug, Default)]
 pub struct Drift {
-    topics: Arc<Mutex<BTreeMap<(String, String), Topic>>>,
+    topics: Arc<Mutex<BTreeMap<(PluginKey, String), Topic>>>,
 }
 
 /// A topic, as a plugin reads it.
@@ -98,19 +98,19 @@ impl Drift {
 
     /// What wants an operator's eyes: what the last change put at risk, and nulls that may have been replaced.
     #[must_use]
-    pub fn warnings(&self) -> Vec<String> {
+    pub fn warnings(&self) -> Vec<(PluginKey, String)> {
         let topics = self.lock();
-        let words = |((plugin, name), topic): (&(String, String), &Topic)| {
+        let words = |((plugin, name), topic): (&(PluginKey, String), &Topic)| {
             let risks = topic.last.iter().flat_map(|change| &change.findings);
             let risks = risks.filter(|finding| finding.weight != Weight::Note).map(|finding| finding.message.clone());
             let words = risks.chain(topic.replaced.clone().filter(|_| !topic.keeps_nulls));
-            words.map(|words| format!("topic {name}, plugin {plugin}: {words}")).collect::<Vec<_>>()
+            words.map(|words| (plugin.clone(), format!("topic {name}, plugin {plugin}: {words}"))).collect::<Vec<_>>()
         };
         topics.iter().flat_map(words).collect()
     }
 
     /// A topic's notes are changed in one step each, so they are whole even if a panic interrupted somebody.
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<(String, String), Topic>> {
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<(PluginKey, String), Topic>> {
         self.topics.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -184,8 +184,8 @@ impl LaneDrift {
         topic.replaced = replaced;
     }
 
-    fn topic(&self) -> (String, String) {
-        (self.lane.plugin.clone(), self.lane.topic.clone())
+    fn topic(&self) -> (PluginKey, String) {
+        (self.lane.key(), self.lane.topic.clone())
     }
 
     fn wanted(&self) -> Vec<Wanted<'_>> {

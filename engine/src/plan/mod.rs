@@ -22,6 +22,7 @@ use std::time::Duration;
 use tokio::time::timeout;
 
 use crate::batch::RawBatch;
+use crate::config::PluginFile;
 use crate::disposition::in_words;
 use crate::input::{Format, InputColumn, REST, Source as ColumnSource};
 use crate::plugin::{Description, Origin};
@@ -71,10 +72,10 @@ impl Plan {
         source: &dyn Source,
         sink: &ClickHouse,
         registry: Option<&Registry>,
-        topics: &[String],
+        file: &PluginFile,
         transform: &Transform,
     ) -> Self {
-        let (mut plan, newest) = Self::look(source, registry, topics, transform).await;
+        let (mut plan, newest) = Self::look(source, registry, file, transform).await;
         if plan.works() {
             plan.findings.extend(unread::findings(transform, newest));
         }
@@ -85,20 +86,20 @@ impl Plan {
     pub async fn of_topics(
         source: &dyn Source,
         registry: Option<&Registry>,
-        topics: &[String],
+        file: &PluginFile,
         transform: &Transform,
     ) -> Self {
-        Self::look(source, registry, topics, transform).await.0
+        Self::look(source, registry, file, transform).await.0
     }
 
     /// Compares a plugin with its topics, and gives the messages that were looked at as well.
     async fn look(
         source: &dyn Source,
         registry: Option<&Registry>,
-        topics: &[String],
+        file: &PluginFile,
         transform: &Transform,
     ) -> (Self, Vec<RawBatch>) {
-        let partitions = within("the source does not answer", source.discover(topics)).await;
+        let partitions = within("the source does not answer", file.discover(source)).await;
         let (mut sample, mut messages) = (None, Vec::new());
         let mut findings = Vec::new();
         if let (Ok(found), Some(plugin)) = (&partitions, transform.plugin()) {
@@ -110,7 +111,7 @@ impl Plan {
                 Err(message) => findings.push(Finding { weight: Weight::Unknown, message }),
             }
             if found.is_empty() {
-                findings.extend(misspelt(source, topics).await);
+                findings.extend(misspelt(source, file).await);
             }
             if let Some(sample) = &sample {
                 let description = plugin.description();
@@ -138,12 +139,13 @@ impl Plan {
     }
 }
 
-/// Where none of the topics is there: the topic that may be meant.
-async fn misspelt(source: &dyn Source, topics: &[String]) -> Option<Finding> {
+/// Where none of the topics is there: the topic that may be meant. Another tenant's is not named.
+async fn misspelt(source: &dyn Source, file: &PluginFile) -> Option<Finding> {
     let all = within("topics can't be listed", source.discover(&["^".to_owned()])).await.ok()?;
     let mut best: Option<(f64, &str, &str)> = None;
-    for wanted in topics.iter().filter(|topic| !topic.starts_with('^')) {
-        for Found { partition, .. } in &all {
+    let may_be_meant = |found: &&Found| file.tenant.topics.holds(&found.partition.topic);
+    for wanted in file.topics.iter().filter(|topic| !topic.starts_with('^')) {
+        for Found { partition, .. } in all.iter().filter(may_be_meant) {
             let likeness = strsim::jaro_winkler(wanted, &partition.topic);
             if likeness > best.map_or(ALIKE, |best| best.0) {
                 best = Some((likeness, wanted, &partition.topic));

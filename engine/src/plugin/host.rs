@@ -14,11 +14,12 @@ use super::compiled::CompiledCode;
 use super::compiler::Compiler;
 use super::contract::{Level, Version};
 use super::fault::FRAMES_COLLECTED;
-use super::guest_log::GuestLog;
+use super::guest_log::{GuestLog, TenantLogs};
 use super::loaded::Loaded;
 use super::sandbox::{CORE_INSTANCES, MEMORIES, Sandbox, TABLE_ELEMENTS, TABLES};
 use super::ticker::Ticker;
 use super::{Fault, call, emit, keyed};
+use crate::memory::Memory;
 
 /// Memory of a slot that stays with the host between two instances. It covers the working set of batches of about
 /// 8,192 rows; what is above is given back and costs page faults next time.
@@ -62,6 +63,9 @@ pub(super) struct Shared {
     pub(super) compiler: Compiler,
     pub(super) compiled: Option<CompiledCode>,
     pub(super) loaded: Loaded,
+    /// Where guests' memory is booked.
+    pub(super) memory: Memory,
+    pub(super) tenant_logs: TenantLogs,
     /// Instances that live.
     instances: AtomicU32,
     _ticker: Ticker,
@@ -93,13 +97,49 @@ impl Host {
     /// # Errors
     /// As [`Self::new`].
     pub fn with(settings: HostSettings, compiler: Compiler, compiled: Option<CompiledCode>) -> Result<Self, HostError> {
+        Self::within(settings, compiler, compiled, Memory::unlimited())
+    }
+
+    /// The same, with guests whose memory is a part of this pool.
+    ///
+    /// # Errors
+    /// As [`Self::new`].
+    pub fn within(
+        settings: HostSettings,
+        compiler: Compiler,
+        compiled: Option<CompiledCode>,
+        memory: Memory,
+    ) -> Result<Self, HostError> {
         let (engine, moving) = engine(settings).map_err(HostError::Engine)?;
         let linker = linker(&engine).map_err(HostError::Engine)?;
         let ticker = Ticker::start(&engine).map_err(HostError::Ticker)?;
         let (instances, loaded) = (AtomicU32::new(0), Loaded::default());
-        let shared =
-            Shared { engine, linker, moving, settings, compiler, compiled, loaded, instances, _ticker: ticker };
+        let tenant_logs = TenantLogs::default();
+        let shared = Shared {
+            engine,
+            linker,
+            moving,
+            settings,
+            compiler,
+            compiled,
+            loaded,
+            memory,
+            tenant_logs,
+            instances,
+            _ticker: ticker,
+        };
         Ok(Self { shared: Arc::new(shared) })
+    }
+
+    /// Lets all plugins of a tenant together write so many log lines a second; `None`: each what any plugin may.
+    pub fn limit_log(&self, tenant: &str, lines_per_s: Option<u32>) {
+        self.shared.tenant_logs.limit(tenant, lines_per_s);
+    }
+
+    /// Where guests' memory is booked.
+    #[must_use]
+    pub fn memory(&self) -> &Memory {
+        &self.shared.memory
     }
 }
 

@@ -1,11 +1,12 @@
 //! One instance of a plugin in its sandbox.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use arrow_array::RecordBatch;
 use arrow_buffer::Buffer;
 use wasmtime::component::{ComponentNamedList, Func, Lift, Lower};
-use wasmtime::{Store, Trap};
+use wasmtime::{Store, StoreContextMut, Trap, UpdateDeadline};
 
 use super::call::Call;
 use super::contract::v0_3;
@@ -17,8 +18,12 @@ use super::load::{Exports, Plugin};
 use super::sandbox::{Sandbox, printable};
 use super::ticker::ticks;
 use super::{Answer, Context, Description, Fault, Limits, RejectedRow, contract, frame};
+use crate::cpu::{checkpoint, thread_time, whose};
+use crate::memory::For;
 use crate::state::{Due, State, Touched};
 
+/// How long a guest runs until it may have to let others go on.
+const SLICE_MS: u64 = 10;
 /// What a guest may hand over in one call, at least: a log line or an error must fit also where output is small.
 const MIN_HOSTCALL_BYTES: usize = 1 << 20;
 /// Longest code of a reject.
@@ -42,9 +47,13 @@ impl Cell {
         limits: Limits,
     ) -> Result<Self, Fault> {
         let slot = Slot::take(&exports.shared)?;
-        let mut store = Store::new(&exports.shared.engine, Sandbox::new(log, outputs.clone(), limits));
+        // Described at a load, it is nobody's yet.
+        let memory = exports.shared.memory.account(whose().as_deref().unwrap_or_default()).book(For::Guests, 0);
+        let sandbox = Sandbox::new(log, outputs.clone(), limits, memory);
+        let mut store = Store::new(&exports.shared.engine, sandbox);
         store.limiter(|sandbox| sandbox);
-        store.set_epoch_deadline(ticks(limits.call_ms));
+        store.epoch_deadline_callback(go_on);
+        begin_call(&mut store);
         store.set_hostcall_fuel(limits.output_bytes.max(MIN_HOSTCALL_BYTES));
         // Handles lie in the host's memory. The contract has none, and what makes some is not let in.
         store.set_max_component_handles(0);
@@ -63,7 +72,8 @@ impl Cell {
         Params: ComponentNamedList + Lower,
         Return: ComponentNamedList + Lift,
     {
-        self.store.set_epoch_deadline(ticks(self.store.data().limits.call_ms));
+        checkpoint();
+        begin_call(&mut self.store);
         // An error that an earlier call logged has nothing to do with this one.
         drop(self.store.data_mut().log.take_last_error());
         let called = func.typed::<Params, Return>(&self.store).and_then(|func| func.call(&mut self.store, params));
@@ -83,6 +93,26 @@ impl Cell {
         let returned = called?.0.map_err(|message| Fault::Failed { message: printable(&message, REASON_BYTES) })?;
         Ok((returned, call.expect("only this function takes the call away")))
     }
+}
+
+/// The deadline of a call counts from here.
+fn begin_call(store: &mut Store<Sandbox>) {
+    store.data_mut().call_began = thread_time();
+    store.set_epoch_deadline(ticks(store.data().limits.call_ms.min(SLICE_MS)));
+}
+
+/// Ends a call that has taken too long; any other goes on, once it is its turn again. Counted is CPU time: how long others let
+/// it wait is not the guest's doing, and must not decide what becomes of its rows.
+#[expect(clippy::needless_pass_by_value, clippy::unnecessary_wraps, reason = "as wasmtime calls it")]
+fn go_on(store: StoreContextMut<'_, Sandbox>) -> wasmtime::Result<UpdateDeadline> {
+    let Sandbox { limits, call_began, .. } = store.data();
+    let used = thread_time().saturating_sub(*call_began);
+    let left = Duration::from_millis(limits.call_ms).saturating_sub(used);
+    if left.is_zero() {
+        return Ok(UpdateDeadline::Interrupt);
+    }
+    checkpoint();
+    Ok(UpdateDeadline::Continue(ticks(u64::try_from(left.as_millis()).unwrap_or(u64::MAX).min(SLICE_MS))))
 }
 
 /// A plugin's instance: fresh, started with its context, and good for the calls of one epoch.
@@ -167,6 +197,13 @@ impl Instance {
             let ((), call) = live.cell.run(expire, params, Call::new(None, None, limits))?;
             Ok(answer(call))
         })
+    }
+
+    /// Gives each of the next calls so much time, in place of [`Limits::call_ms`].
+    pub fn allow(&mut self, call_ms: u64) {
+        if let Some(live) = &mut self.live {
+            live.cell.store.data_mut().limits.call_ms = call_ms;
+        }
     }
 
     /// Makes a call with the state in the sandbox. It comes back whatever happens; the instance only without a fault.

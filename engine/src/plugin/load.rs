@@ -191,7 +191,7 @@ impl Host {
             Ok(inner)
         });
         let inner = loaded?;
-        let log = Arc::new(LogBudget::new(Author::unnamed(&inner.description.name)));
+        let log = Arc::new(LogBudget::unnamed(&inner.description.name));
         Ok(Plugin { inner, compiling: Compiling { cached, took: began.elapsed() }, log })
     }
 
@@ -241,7 +241,8 @@ impl Plugin {
     /// author's choice, who may choose another's.
     #[must_use]
     pub fn of(self, tenant: &str, name: &str) -> Self {
-        Self { log: Arc::new(LogBudget::new(Author::new(tenant, name))), ..self }
+        let of_tenant = self.inner.exports.shared.tenant_logs.of(tenant);
+        Self { log: Arc::new(LogBudget::new(Author::new(tenant, name), of_tenant)), ..self }
     }
 
     /// What the plugin says of itself.
@@ -323,7 +324,7 @@ impl Exports {
 
     /// Asks the plugin what it is, in an instance of its own.
     fn describe(&self, digest: &str) -> Result<Description, LoadError> {
-        let log = Arc::new(LogBudget::new(Author::unnamed(digest)));
+        let log = Arc::new(LogBudget::unnamed(digest));
         let mut cell = Cell::new(self, log, &Arc::from([]), DESCRIBE).map_err(LoadError::Describe)?;
         self.compare_types(&mut cell)?;
         let described = match self.version {

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use super::LoadError;
 use super::load::Inner;
+use crate::cpu::uninterrupted;
 
 /// Refusals that are remembered: they are a few hundred bytes each.
 const MOST_REFUSALS: usize = 1_000;
@@ -45,7 +46,8 @@ impl Loaded {
             Known::Refused(error) => return Err(error.clone()),
             Known::Nothing => {}
         }
-        match load() {
+        // Others may wait for the lock, and have the turn that it would wait for.
+        match uninterrupted(load) {
             Ok(inner) => {
                 let inner = Arc::new(inner);
                 *known = Known::Loaded(Arc::downgrade(&inner));

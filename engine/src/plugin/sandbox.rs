@@ -4,6 +4,7 @@
 //! log lines are counted and cut, and what one call gives out is charged before it is copied.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use wasmtime::ResourceLimiter;
 
@@ -11,6 +12,7 @@ use super::call::Call;
 use super::emit::OutputPlan;
 use super::guest_log::{GuestLog, LogBudget};
 use super::{Fault, Limits};
+use crate::memory::Booking;
 use crate::state::{State, Touched};
 
 /// Most core instances of a plugin: wit-component makes the module, a shim and its filler; the rest is headroom.
@@ -25,6 +27,8 @@ pub(super) const TABLE_ELEMENTS: usize = 20_000;
 /// The data of an instance's store.
 pub(super) struct Sandbox {
     pub(super) limits: Limits,
+    /// Of its tenant, for its linear memory.
+    memory: Booking,
     pub(super) outputs: Arc<[OutputPlan]>,
     /// Only while `process` or `expire` runs.
     pub(super) call: Option<Call>,
@@ -34,20 +38,24 @@ pub(super) struct Sandbox {
     pub(super) touched: Option<Touched>,
     /// Its functions at the fault that ended it.
     pub(super) frames: Vec<String>,
+    /// The thread's CPU time when the call began.
+    pub(super) call_began: Duration,
     /// Why the host stopped the guest, where it was the host: the trap alone would not say.
     pub(super) fault: Option<Fault>,
     pub(super) log: GuestLog,
 }
 
 impl Sandbox {
-    pub(super) fn new(log: Arc<LogBudget>, outputs: Arc<[OutputPlan]>, limits: Limits) -> Self {
+    pub(super) fn new(log: Arc<LogBudget>, outputs: Arc<[OutputPlan]>, limits: Limits, memory: Booking) -> Self {
         Self {
             limits,
+            memory,
             outputs,
             call: None,
             state: State::default(),
             touched: None,
             frames: Vec::new(),
+            call_began: Duration::ZERO,
             fault: None,
             log: GuestLog::new(log),
         }
@@ -66,7 +74,11 @@ impl ResourceLimiter for Sandbox {
     fn memory_growing(&mut self, _: usize, desired: usize, maximum: Option<usize>) -> wasmtime::Result<bool> {
         let limit_bytes = self.limits.memory_bytes;
         if desired <= limit_bytes && maximum.is_none_or(|maximum| desired <= maximum) {
-            return Ok(true);
+            if self.memory.grow(desired) {
+                return Ok(true);
+            }
+            let message = format!("no room for {desired} bytes of its memory: the engine's is all in use (memory_mib)");
+            return Err(self.stop(Fault::Engine { message }));
         }
         Err(self.stop(Fault::Memory { limit_bytes: maximum.map_or(limit_bytes, |maximum| limit_bytes.min(maximum)) }))
     }

@@ -9,12 +9,14 @@ use std::time::Duration;
 
 use futures::FutureExt;
 use futures::future::BoxFuture;
-use reqwest::{RequestBuilder, StatusCode, Url, redirect};
+use reqwest::{RequestBuilder, StatusCode, Url};
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
 
-use super::settings::{self, RegistrySettings};
+use super::settings::RegistrySettings;
 use super::{KeptSchema, RegistryError};
+use crate::disposition::in_words;
+use crate::tls;
 
 const CONNECT: Duration = Duration::from_secs(5);
 const REQUEST: Duration = Duration::from_secs(15);
@@ -37,9 +39,10 @@ pub(super) struct Client {
 /// The registry can't be asked.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Trouble {
-    #[error("no answer from {url}")]
+    #[error("no answer from {url}{remedy}")]
     Request {
         url: Url,
+        remedy: String,
         #[source]
         source: reqwest::Error,
     },
@@ -103,16 +106,8 @@ impl Client {
         if !url.username().is_empty() || url.password().is_some() {
             return Err(wrong("the address holds a user or password; they have settings of their own".into()));
         }
-        let failed = |error: reqwest::Error| wrong(crate::disposition::in_words(&error));
-        let (authorities, identity) = settings::parse(&settings.tls).map_err(failed)?;
-        let mut http = reqwest::Client::builder()
-            .redirect(redirect::Policy::none())
-            .connect_timeout(CONNECT)
-            .timeout(REQUEST)
-            .tls_certs_merge(authorities);
-        if let Some(identity) = identity {
-            http = http.identity(identity);
-        }
+        let failed = |error: reqwest::Error| wrong(in_words(&error));
+        let http = settings.tls.client().map_err(failed)?.connect_timeout(CONNECT).timeout(REQUEST);
         let name =
             Sha256::digest(url.as_str().trim_end_matches('/')).iter().take(8).map(|b| format!("{b:02x}")).collect();
         Ok(Self { http: http.build().map_err(failed)?, settings: settings.clone(), url, name })
@@ -165,7 +160,11 @@ impl Client {
     async fn get(&self, path: &[&str]) -> Result<Option<Answer>, Trouble> {
         let mut url = self.url.clone();
         url.path_segments_mut().expect("checked: an address can be a base").pop_if_empty().extend(path);
-        let failed = |source: reqwest::Error| Trouble::Request { url: url.clone(), source: source.without_url() };
+        let failed = |source: reqwest::Error| {
+            let source = source.without_url();
+            let remedy = tls::remedy(&in_words(&source), "registry").map(|remedy| format!(" ({remedy})"));
+            Trouble::Request { url: url.clone(), remedy: remedy.unwrap_or_default(), source }
+        };
         let request = self.http.get(Url::clone(&url)).header("Accept", "application/vnd.schemaregistry.v1+json, */*");
         let mut response = self.with_credentials(request)?.send().await.map_err(failed)?;
         let status = response.status();

@@ -28,7 +28,7 @@ use client::{Client, Trouble};
 use recorded::Recorded;
 
 pub use kept::KeptSchema;
-pub use settings::{RegistrySettings, Tls, check_tls};
+pub use settings::RegistrySettings;
 
 /// Pauses between attempts on a registry that does not answer: the first, doubled with each failure, and the longest.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(30));

@@ -1,11 +1,9 @@
 //! Which registry, and as whom.
 
-use std::fmt;
 use std::path::{Path, PathBuf};
 
-use reqwest::{Certificate, Identity};
-
 use crate::sink::Password;
+use crate::tls::Tls;
 
 /// A schema registry with Confluent's REST interface.
 #[derive(Clone, Debug)]
@@ -25,43 +23,5 @@ impl RegistrySettings {
     #[must_use]
     pub fn recorded(file: &Path) -> Self {
         Self { url: format!("file:{}", file.display()), user: None, token_file: None, tls: Tls::default() }
-    }
-}
-
-/// Certificates, as PEM.
-#[derive(Clone, Default)]
-pub struct Tls {
-    /// Authorities to trust beside the system's.
-    pub authorities: Option<Vec<u8>>,
-    /// The client's certificate with its chain, and its private key (PKCS #8).
-    pub client: Option<(Vec<u8>, Vec<u8>)>,
-}
-
-impl fmt::Debug for Tls {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (authorities, client) = (self.authorities.is_some(), self.client.is_some());
-        f.debug_struct("Tls").field("authorities", &authorities).field("client", &client).finish()
-    }
-}
-
-/// Parses certificates.
-pub(super) fn parse(tls: &Tls) -> Result<(Vec<Certificate>, Option<Identity>), reqwest::Error> {
-    let authorities = tls.authorities.as_deref().map(Certificate::from_pem_bundle).transpose()?.unwrap_or_default();
-    let client =
-        tls.client.as_ref().map(|(certificate, key)| Identity::from_pkcs8_pem(certificate, key)).transpose()?;
-    Ok((authorities, client))
-}
-
-/// Whether these certificates can be used, in words if not.
-///
-/// # Errors
-/// Why not.
-pub fn check_tls(tls: &Tls) -> Result<(), String> {
-    match parse(tls) {
-        Ok((authorities, _)) if tls.authorities.is_some() && authorities.is_empty() => {
-            Err("holds no certificate".to_owned())
-        }
-        Ok(_) => Ok(()),
-        Err(error) => Err(crate::disposition::in_words(&error)),
     }
 }

@@ -14,6 +14,7 @@ use tokio::task::JoinHandle;
 use super::*;
 use crate::batch::Message;
 use crate::offsets::{OffsetRange, TopicPartition};
+use crate::tls::Tls;
 
 /// Answers requests, given as method, path and headers in one text, with status and body.
 struct Server {

@@ -5,6 +5,10 @@
 //! | `GET /plugins` | each plugin's version, its newcomer with figures or differences, what was refused: [`PluginStatus`] |
 //! | `GET /plugins/NAME/history` | what ran when, oldest first: [`crate::deploy::Entry`] |
 //! | `POST /plugins/NAME/rollback`, `pin`, `unpin`, `promote` | `{"to": "DIGEST"}` says to which version, where there is a choice |
+//! | `GET /tenants` | how each tenant stands, and what is wrong in its file: [`TenantStatus`] |
+//! | `POST /tenants/NAME/pause`, `resume` | its lanes end what is open, and its rows wait in Kafka; or they go on |
+//!
+//! A plugin of a tenant is `/plugins/TENANT/NAME/…`.
 //!
 //! **Who may.** Without a token, requests from this machine's own addresses alone: not such that come through a proxy, which
 //! would be anybody's, nor from a web page. With a token in the environment variable [`TOKEN`], whoever gives it as
@@ -13,6 +17,7 @@
 
 use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 
 use axum::extract::{ConnectInfo, Path, Request, State};
 use axum::http::{HeaderMap, StatusCode, header};
@@ -25,9 +30,14 @@ use serde_json::json;
 use sha2::{Digest, Sha256};
 use tokio::sync::{mpsc, oneshot};
 
+use crate::clock::{Clock, SystemClock};
 use crate::deploy::status::PluginStatus;
 use crate::deploy::{Command, Deployments, History, Order, OrderError, Plugins};
 use crate::engine::Lanes;
+use crate::lane_status::LaneStatus;
+use crate::offsets::{DEFAULT_TENANT, PluginKey};
+use crate::tenants::Tenants;
+use crate::tenants::status::TenantStatus;
 
 /// The environment variable with the token.
 pub const TOKEN: &str = "ENGINE_CONTROL_TOKEN";
@@ -43,6 +53,8 @@ pub struct Control {
     pub history: History,
     /// To whom orders are given.
     pub orders: mpsc::Sender<Order>,
+    /// Whose plugins they are.
+    pub tenants: Tenants,
 }
 
 async fn plugins(State((control, lanes)): State<(Control, Lanes)>) -> Response {
@@ -52,12 +64,19 @@ async fn plugins(State((control, lanes)): State<(Control, Lanes)>) -> Response {
     }
 }
 
-async fn history(State((control, _)): State<(Control, Lanes)>, Path(name): Path<String>) -> Response {
-    let tenant = match control.tenant(&name) {
-        Ok(tenant) => tenant,
-        Err(response) => return response,
-    };
-    match control.history.of(&tenant, &name) {
+async fn history_of_default(state: State<(Control, Lanes)>, Path(name): Path<String>) -> Response {
+    history(state, Path((DEFAULT_TENANT.to_owned(), name))).await
+}
+
+async fn history(
+    State((control, _)): State<(Control, Lanes)>,
+    Path((tenant, name)): Path<(String, String)>,
+) -> Response {
+    let key = PluginKey { tenant, name };
+    if let Err(response) = control.runs(&key) {
+        return response;
+    }
+    match control.history.of(&key) {
         Ok(entries) => Json(entries).into_response(),
         Err(error) => unreadable(&error),
     }
@@ -67,9 +86,17 @@ fn unreadable(error: &std::io::Error) -> Response {
     refused(StatusCode::INTERNAL_SERVER_ERROR, &format!("the history of plugins can't be read: {error}"))
 }
 
+async fn command_of_default(
+    state: State<(Control, Lanes)>,
+    Path((name, verb)): Path<(String, String)>,
+    body: Option<Json<CommandBody>>,
+) -> Response {
+    command(state, Path((DEFAULT_TENANT.to_owned(), name, verb)), body).await
+}
+
 async fn command(
     State((control, _)): State<(Control, Lanes)>,
-    Path((name, verb)): Path<(String, String)>,
+    Path((tenant, name, verb)): Path<(String, String, String)>,
     body: Option<Json<CommandBody>>,
 ) -> Response {
     let CommandBody { to } = body.map(|Json(body)| body).unwrap_or_default();
@@ -86,12 +113,12 @@ async fn command(
             return refused(StatusCode::NOT_FOUND, &why);
         }
     };
-    let tenant = match control.tenant(&name) {
-        Ok(tenant) => tenant,
-        Err(response) => return response,
-    };
+    let plugin = PluginKey { tenant, name };
+    if let Err(response) = control.runs(&plugin) {
+        return response;
+    }
     let (answer, answered) = oneshot::channel();
-    let order = Order { tenant, plugin: name, command, answer };
+    let order = Order { plugin, command, answer };
     if control.orders.send(order).await.is_err() {
         return stopping();
     }
@@ -99,6 +126,43 @@ async fn command(
         Ok(Ok(done)) => Json(json!({ "done": done })).into_response(),
         Ok(Err(error @ OrderError::UnknownPlugin { .. })) => refused(StatusCode::NOT_FOUND, &error.to_string()),
         Ok(Err(error @ OrderError::Refused(_))) => refused(StatusCode::CONFLICT, &error.to_string()),
+        Err(_) => stopping(),
+    }
+}
+
+async fn tenants(State((control, lanes)): State<(Control, Lanes)>) -> Response {
+    Json(control.tenants(&lanes.all())).into_response()
+}
+
+async fn tenant_command(
+    State((control, _)): State<(Control, Lanes)>,
+    Path((name, verb)): Path<(String, String)>,
+) -> Response {
+    let tenants = control.tenants;
+    if !tenants.knows(&name) {
+        let names: Vec<_> = tenants.all().into_keys().collect();
+        return refused(StatusCode::NOT_FOUND, &format!("there is no tenant {name}: {}", names.join(", ")));
+    }
+    let asked = name.clone();
+    let done = tokio::task::spawn_blocking(move || {
+        let paused = |new| if new { "is paused: its rows wait in Kafka" } else { "is paused already" };
+        let resumed = |was| if was { "goes on" } else { "was not paused" };
+        Some(match verb.as_str() {
+            "pause" => tenants.pause(&asked, SystemClock.now_ms()).map(paused),
+            "resume" => tenants.resume(&asked).map(resumed),
+            _ => return None,
+        })
+    });
+    match done.await {
+        Ok(Some(Ok(done))) => {
+            tracing::info!(tenant = name, "by an operator's word the tenant {done}");
+            Json(json!({ "done": format!("tenant {name} {done}") })).into_response()
+        }
+        Ok(Some(Err(error))) => {
+            let why = format!("it can't be written down, so nothing has changed: {error}");
+            refused(StatusCode::INTERNAL_SERVER_ERROR, &why)
+        }
+        Ok(None) => refused(StatusCode::NOT_FOUND, "there is no such command: one of pause, resume"),
         Err(_) => stopping(),
     }
 }
@@ -112,27 +176,34 @@ impl Control {
     fn statuses(&self, lanes: &Lanes) -> std::io::Result<Vec<PluginStatus>> {
         let lanes = lanes.all();
         let deployed = self.deployments.all();
-        let mut names: BTreeSet<_> = deployed.iter().map(|(name, _)| name.clone()).collect();
-        let running = self.plugins.all();
-        names.extend(running.iter().map(|versions| (versions.tenant().to_owned(), versions.name().to_owned())));
-        let status = |name: (String, String)| {
-            let versions = self.plugins.get(&name.0, &name.1);
-            let history = self.history.of(&name.0, &name.1)?;
-            let deployment = deployed.iter().find(|(of, _)| *of == name).map(|(_, deployment)| deployment);
-            Ok(PluginStatus::of(name, versions.as_deref(), deployment, &history, &lanes))
+        let status = |key: PluginKey| {
+            let versions = self.plugins.get(&key);
+            let history = self.history.of(&key)?;
+            let deployment = deployed.get(&key);
+            Ok(PluginStatus::of(key, versions.as_deref(), deployment, &history, &lanes))
         };
-        names.into_iter().map(status).collect()
+        self.keys().into_iter().map(status).collect()
     }
 
-    /// The tenant of a plugin that runs.
+    fn keys(&self) -> BTreeSet<PluginKey> {
+        let running = self.plugins.all();
+        self.deployments.all().into_keys().chain(running.iter().map(|versions| versions.key().clone())).collect()
+    }
+
+    /// How the tenants stand.
+    pub(super) fn tenants(&self, lanes: &[Arc<LaneStatus>]) -> Vec<TenantStatus> {
+        self.tenants.statuses(&self.keys().into_iter().collect::<Vec<_>>(), lanes)
+    }
+
+    /// Whether a plugin runs.
     #[expect(clippy::result_large_err, reason = "the answer to the request")]
-    fn tenant(&self, name: &str) -> Result<String, Response> {
-        let all = self.plugins.all();
-        let found = all.iter().find(|versions| versions.name() == name);
-        found.map(|versions| versions.tenant().to_owned()).ok_or_else(|| {
-            let names: Vec<_> = all.iter().map(|versions| versions.name()).collect();
-            refused(StatusCode::NOT_FOUND, &format!("no plugin {name} runs; those that run: {}", names.join(", ")))
-        })
+    fn runs(&self, key: &PluginKey) -> Result<(), Response> {
+        if self.plugins.get(key).is_some() {
+            return Ok(());
+        }
+        let all: Vec<_> = self.plugins.all().iter().map(|versions| versions.key().to_string()).collect();
+        let why = format!("no plugin {key} runs; those that run: {}", all.join(", "));
+        Err(refused(StatusCode::NOT_FOUND, &why))
     }
 }
 
@@ -154,8 +225,12 @@ pub(super) fn routes(control: Control, lanes: Lanes, token: Option<&str>) -> Rou
     let guard = Guard(token.filter(|token| !token.is_empty()).map(|token| Sha256::digest(token).into()));
     let routes = Router::new()
         .route("/plugins", get(plugins))
-        .route("/plugins/{name}/history", get(history))
-        .route("/plugins/{name}/{verb}", post(command));
+        .route("/plugins/{name}/history", get(history_of_default))
+        .route("/plugins/{name}/{verb}", post(command_of_default))
+        .route("/plugins/{tenant}/{name}/history", get(history))
+        .route("/plugins/{tenant}/{name}/{verb}", post(command))
+        .route("/tenants", get(tenants))
+        .route("/tenants/{name}/{verb}", post(tenant_command));
     routes.with_state((control, lanes)).layer(from_fn_with_state(guard, guarded))
 }
 

@@ -92,6 +92,17 @@ pub fn dead_letter_block(table: &Arc<Table>, of: Provenance<'_>, letters: &[Dead
     Block { table: Arc::clone(table), digest: digest(&batches), batches, rows: letters.len() }
 }
 
+/// Whether a letter holds a message whole, so that it can be replayed.
+#[must_use]
+pub fn is_kept_whole(message: &Message) -> bool {
+    fits(message, header_bytes(&message.headers()))
+}
+
+fn fits(message: &Message, headers: usize) -> bool {
+    let fits = |bytes: Option<&[u8]>| bytes.is_none_or(|bytes| bytes.len() <= MOST_KEPT_BYTES);
+    fits(message.key()) && fits(message.value()) && headers <= MOST_KEPT_BYTES
+}
+
 /// A letter as it is kept: its message whole, or the beginning of it.
 struct Kept<'a> {
     message: Part<'a>,
@@ -121,8 +132,7 @@ impl<'a> Kept<'a> {
         let (message, reject) = (letter.message, letter.reject);
         let headers = header_bytes(&message.headers());
         let bytes = message.bytes() + headers;
-        let fits = |bytes: Option<&[u8]>| bytes.is_none_or(|bytes| bytes.len() <= MOST_KEPT_BYTES);
-        if fits(message.key()) && fits(message.value()) && headers <= MOST_KEPT_BYTES {
+        if fits(message, headers) {
             return Self { message: Part::Whole(message), bytes, cut_sha256: String::new(), reject };
         }
         let hash = Sha256::digest(message.value().unwrap_or_default());

@@ -18,20 +18,23 @@ mod simulated;
 use futures::future::BoxFuture;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::batch::Block;
+use crate::config::Tenant;
 use crate::journal::Owner;
 use crate::offsets::LaneId;
 use crate::table::Table;
 
 pub use bronze::{bronze_block, bronze_table};
 pub use claim::Claim;
+pub(crate) use clickhouse::server::INSERTS_PER_SECOND;
 pub use clickhouse::{
-    Audited, Backoff, Cause, ClickHouse, ClickHouseSettings, Comparable, Compression, EpochSide, Group, NamedRows,
-    Password, RowsFrom, SeenEpoch, SeenReplay, SinkStats, SinkTotals, Stranger, TablePlan, create_statements,
-    encoded_bytes,
+    Audited, Backoff, Cause, ClickHouse, ClickHouseSettings, ClickHouses, Comparable, Compression, EpochSide, Group,
+    NamedRows, Password, RowsFrom, SeenEpoch, SeenReplay, SinkStats, SinkTotals, Stranger, TablePlan,
+    create_statements, encoded_bytes,
 };
-pub use dead_letter::{DeadLetter, KEPT_DAYS, MOST_KEPT_BYTES, dead_letter_block, dead_letter_table};
+pub use dead_letter::{DeadLetter, KEPT_DAYS, MOST_KEPT_BYTES, dead_letter_block, dead_letter_table, is_kept_whole};
 pub use messages::{Provenance, epoch_column};
 pub use range::{OutOfRange, out_of_range};
 pub(crate) use settle::{Names, names, without};
@@ -56,6 +59,8 @@ pub struct Inserted {
     pub bytes: usize,
     /// Attempts, the successful one included.
     pub attempts: u32,
+    /// CPU time of writing it into requests.
+    pub encoding: Duration,
 }
 
 /// Where blocks go.
@@ -91,6 +96,32 @@ pub trait Sink: Send + Sync {
     /// or that leaves open whether the rows are in, for as long as it takes: only an answer that repeating can't change
     /// is an error. Cancel safe.
     fn insert<'a>(&'a self, send: &'a Sending) -> BoxFuture<'a, Result<Inserted, SinkError>>;
+
+    /// How long a lane should gather rows for one insert, at least, as many lanes share the server.
+    fn linger(&self, _: &LaneId) -> Duration {
+        Duration::ZERO
+    }
+
+    /// Sets a tenant's part of what the server takes, and the inserts a second that it may make at most.
+    fn share(&self, _tenant: &str, _weight: u32, _inserts_per_second: Option<u32>) {}
+}
+
+/// Which sink a tenant's rows go to.
+pub trait Sinks: Send + Sync {
+    /// The tenant's, at its server, as its user.
+    ///
+    /// # Errors
+    /// [`SinkError::Denied`] if its settings can't be those of a server.
+    fn of(&self, tenant: &Tenant) -> Result<Arc<dyn Sink>, SinkError>;
+}
+
+/// One sink for all tenants.
+pub struct OneSink(pub Arc<dyn Sink>);
+
+impl Sinks for OneSink {
+    fn of(&self, _: &Tenant) -> Result<Arc<dyn Sink>, SinkError> {
+        Ok(self.0.clone())
+    }
 }
 
 /// A block on its way.
@@ -164,7 +195,7 @@ pub enum SinkError {
         "table {table} holds rows of lane {lane} that this journal knows nothing of: the data folder is an old copy. Going \
          on would write them again. Bring the right data folder back, or start a new generation: engine recover \
          --plugin {} --topic {} --partition {} --from OFFSET",
-        lane.plugin, lane.topic, lane.partition
+        lane.key(), lane.topic, lane.partition
     )]
     OldJournal {
         /// The table's name.

@@ -450,7 +450,7 @@ impl Sink for SimulatedSink {
             let (mut attempts, mut unsettled) = (1, false);
             loop {
                 match settle::attempt(self, send, unsettled).await {
-                    Ok(bytes) => return Ok(Inserted { bytes, attempts }),
+                    Ok(bytes) => return Ok(Inserted { bytes, attempts, encoding: Duration::ZERO }),
                     Err(Trouble::NotNow) => {}
                     Err(Trouble::Unknown) => unsettled = true,
                     Err(Trouble::Refused(error)) => return Err(error),

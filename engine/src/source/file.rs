@@ -78,7 +78,7 @@ impl FileSource {
                 let threads = Cpu::named(FILE_THREADS, available_parallelism().map_or(1, usize::from))
                     .map_err(|error| SourceError::Refused { message: format!("can't start a thread: {error}") })?;
                 let paths = self.paths.clone();
-                let index = threads.run(move || scan(&paths)).await?;
+                let index = threads.run("", move || scan(&paths)).await?;
                 Ok(Scanned { index, threads })
             })
             .await
@@ -144,7 +144,7 @@ impl Source for FileSource {
                 }
                 Ok(end_of(&places))
             };
-            threads.run(look).await
+            threads.run(&partition.topic, look).await
         }
         .boxed()
     }
@@ -198,8 +198,8 @@ impl FileReader {
     async fn next(&mut self, limits: BatchLimits) -> Result<Option<RawBatch>, SourceError> {
         let reading = self.reading.get_or_insert_with(|| {
             let (recording, next, open) = (self.recording.clone(), self.next, self.open.take());
-            let threads = self.threads.clone();
-            async move { threads.run(move || recording.read(next, limits, open)).await }.boxed()
+            let (threads, topic) = (self.threads.clone(), self.partition.topic.clone());
+            async move { threads.run(&topic, move || recording.read(next, limits, open)).await }.boxed()
         });
         let read = reading.await;
         self.reading = None;

@@ -40,6 +40,15 @@ impl Disk {
         Ok(Self { folder: folder.to_owned(), owner, next, seed, limit_bytes })
     }
 
+    /// Makes a folder whose seed is known: for simulations, in which one run is to write the same bytes as another.
+    ///
+    /// # Errors
+    /// The folder can't be made.
+    pub(crate) fn sow(folder: &Path, seed: u64) -> io::Result<()> {
+        fs::create_dir_all(folder)?;
+        fs::write(folder.join(SEED), seed.to_le_bytes())
+    }
+
     pub(super) fn folder(&self) -> &Path {
         &self.folder
     }

@@ -9,20 +9,47 @@
 //! on it.) A poison row's message is a dead letter. So is a poison entry, with what it held: it had expired and is out of
 //! the state, whether the plugin could take it or not, so that the next epoch does not fail on it again.
 //!
-//! Halving finds one poison row among n in log2(n) + 1 failed calls.
+//! Halving finds one poison row among n in log2(n) + 1 failed calls. Where calls fail as they take too long, parts are given
+//! less time, as they have fewer rows; a row that fails so is called once more with all the time there is, before it is blamed.
+//! So a row on which a plugin loops costs three times the limit of a call, not fourteen times.
 
 use std::ops::Range;
 
 use arrow_array::RecordBatch;
 
 use super::CallLimits;
+use crate::config::MAX_FAILURES;
 use crate::journal::{Call, Expired, Poison, PoisonEntry};
 use crate::plugin::{Answer, Fault};
 use crate::state::{Due, StateError};
 
-/// Most poison rows and entries in an epoch. A plugin that fails on more is broken, not the rows: its lane stops and the
-/// rows wait at the source.
-pub(super) const MAX_POISON: usize = 64;
+/// Most poison entries in an epoch, whatever the budget: their letters' numbers have room for so many.
+pub(super) const MAX_POISON_ENTRIES: usize = 64;
+
+/// The least part of its time that a call on few rows is given: less is lost in what else the machine does.
+const LEAST_PART: u64 = 16;
+
+/// Time that may be lost in an epoch on calls that take too long, in [`LEAST_PART`]s of what a call has: twelve calls in all, a
+/// minute where nobody set another limit. To find a row on which the plugin loops takes three and a half.
+const MOST_LATE: u64 = 12 * LEAST_PART;
+
+/// On how much a plugin may fail in an epoch. One that fails on more is broken, not the rows: nothing comes of the epoch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Budget {
+    /// Rows and entries.
+    pub failures: usize,
+}
+
+impl Budget {
+    /// As much as any settings allow.
+    pub const MOST: Self = Self { failures: 1_000 };
+}
+
+impl Default for Budget {
+    fn default() -> Self {
+        Self { failures: MAX_FAILURES }
+    }
+}
 
 /// A plugin with at most one live instance. The sandbox is one; tests have another.
 pub(super) trait Caller {
@@ -30,10 +57,11 @@ pub(super) trait Caller {
     fn renew(&mut self) -> Result<(), Fault>;
     /// The next calls are on a chunk, whose rows have these offsets.
     fn chunk(&mut self, _offsets: &[i64]) {}
-    /// Calls the live instance with rows of the chunk, from this one on. After a fault it is dead.
-    fn call(&mut self, rows: &RecordBatch, first: usize) -> Result<Answer, Fault>;
+    /// Calls the live instance with rows of the chunk, from this one on; it has a part of a call's time: one over `hurry`.
+    /// After a fault it is dead.
+    fn call(&mut self, rows: &RecordBatch, first: usize, hurry: u64) -> Result<Answer, Fault>;
     /// Calls it with entries that have expired.
-    fn expire(&mut self, due: &Due) -> Result<Answer, Fault>;
+    fn expire(&mut self, due: &Due, hurry: u64) -> Result<Answer, Fault>;
 }
 
 /// How the calls of an epoch are known.
@@ -79,15 +107,17 @@ pub enum CallError {
     Disk(#[source] Fault),
     /// It fails on too many of the entries that expired to set them aside.
     #[error(
-        "the plugin fails on more than {MAX_POISON} entries of its state that expired: a new version has to take them; \
-         the last fault"
+        "the plugin fails on more entries of its state that expired than it may: a new version has to take them; the last \
+         fault"
     )]
     Expire(#[source] Fault),
-    /// A call takes longer than it may, and nobody waits to learn on which rows.
-    #[error("a call of the plugin takes too long")]
+    /// Calls take longer than they may: on too many rows, or where nobody waits to learn on which.
+    #[error("calls of the plugin take too long")]
     Slow(#[source] Fault),
     /// It fails on too many rows to blame the rows.
-    #[error("the plugin fails on more than {MAX_POISON} rows of one batch; the last fault")]
+    #[error(
+        "the plugin fails on more rows of one batch than it may (failure.max_failures in plugin.toml); the last fault"
+    )]
     Broken(#[source] Fault),
     /// A call of the plan, which succeeded once, now faults: the plugin is not deterministic, or this is another engine.
     #[error("a call that succeeded before the crash now fails: the plugin is not deterministic")]
@@ -135,6 +165,9 @@ pub(super) struct Discovery {
     pub expired: Option<Expired>,
     /// Gives up at a call that takes too long: see [`super::Transform::impatient`].
     impatient: bool,
+    budget: Budget,
+    /// Time lost on calls that took too long, as in [`MOST_LATE`].
+    late: u64,
     /// A fresh instance is needed before the next call.
     stale: bool,
     begun: bool,
@@ -149,16 +182,22 @@ struct Halved {
 
 impl Discovery {
     /// Nothing is found yet.
-    pub(super) fn new(impatient: bool) -> Self {
-        Self { impatient, ..Self::default() }
+    pub(super) fn new(impatient: bool, budget: Budget) -> Self {
+        Self { impatient, budget, ..Self::default() }
+    }
+
+    /// So many more may fail.
+    fn left(&self, entries: usize) -> usize {
+        self.budget.failures.saturating_sub(self.poison.len() + entries)
     }
 
     /// Calls the plugin with the entries that expired.
     fn expire(&mut self, caller: &mut impl Caller, due: &[Due]) -> Result<Vec<Answer>, CallError> {
         let (mut answers, mut expired) = (Vec::new(), Expired::default());
         for (batch, due) in (0_u32..).zip(due) {
-            let call = |caller: &mut _, entries: Range<usize>| Caller::expire(caller, &due.slice(entries));
-            let left = MAX_POISON - expired.poison.len();
+            let call =
+                |caller: &mut _, entries: Range<usize>, hurry| Caller::expire(caller, &due.slice(entries), hurry);
+            let left = self.left(expired.poison.len()).min(MAX_POISON_ENTRIES - expired.poison.len());
             let found = self.halve(caller, batch, due.len(), (left, CallError::Expire), call)?;
             for Answered { call, answer } in found.answers {
                 expired.calls.push(call);
@@ -184,8 +223,10 @@ impl Discovery {
         rows: &RecordBatch,
         offset_of: impl Fn(usize) -> i64,
     ) -> Result<Vec<Answered>, CallError> {
-        let call = |caller: &mut _, of: Range<usize>| Caller::call(caller, &rows.slice(of.start, of.len()), of.start);
-        let left = MAX_POISON - self.poison.len();
+        let call = |caller: &mut _, of: Range<usize>, hurry| {
+            Caller::call(caller, &rows.slice(of.start, of.len()), of.start, hurry)
+        };
+        let left = self.left(self.expired.as_ref().map_or(0, |expired| expired.poison.len()));
         let found = self.halve(caller, chunk, rows.num_rows(), (left, CallError::Broken), call)?;
         self.plan.extend(found.answers.iter().map(|answered| answered.call));
         self.poison.extend(found.poison.into_iter().map(|(row, fault)| Poison {
@@ -203,32 +244,33 @@ impl Discovery {
         chunk: u32,
         count: usize,
         (left, too_many): (usize, fn(Fault) -> CallError),
-        call: impl Fn(&mut C, Range<usize>) -> Result<Answer, Fault>,
+        call: impl Fn(&mut C, Range<usize>, u64) -> Result<Answer, Fault>,
     ) -> Result<Halved, CallError> {
         let mut found = Halved::default();
         // A stack in place of recursion; the earlier half lies on top, so calls stay in order.
-        let mut waiting = vec![(0, count)];
-        while let Some((start, end)) = waiting.pop() {
+        let mut waiting = vec![(0, count, 1)];
+        while let Some((start, end, hurry)) = waiting.pop() {
             if start == end {
                 continue;
             }
             let fresh = self.make_ready(caller)?;
-            match call(caller, start..end) {
+            match call(caller, start..end, hurry) {
                 Ok(answer) => {
                     found
                         .answers
                         .push(Answered { call: Call { chunk, start: row(start), end: row(end), fresh }, answer });
                 }
                 Err(fault) => {
-                    let fault = guilty(fault)?;
-                    if self.impatient && matches!(fault, Fault::Deadline { .. }) {
-                        return Err(CallError::Slow(fault));
-                    }
+                    let fault = self.patient(guilty(fault)?, hurry)?;
+                    let late = matches!(fault, Fault::Deadline { .. });
                     self.stale = true;
                     if end - start > 1 {
                         tracing::debug!(%fault, rows = end - start, "call failed, halving");
                         let middle = start + (end - start) / 2;
-                        waiting.extend([(middle, end), (start, middle)]);
+                        let hurry = if late { (hurry * 2).min(LEAST_PART) } else { hurry };
+                        waiting.extend([(middle, end, hurry), (start, middle, hurry)]);
+                    } else if late && hurry > 1 {
+                        waiting.push((start, end, 1));
                     } else if found.poison.len() == left {
                         return Err(too_many(fault));
                     } else {
@@ -238,6 +280,17 @@ impl Discovery {
             }
         }
         Ok(found)
+    }
+
+    /// A fault of which more may come: not of calls that take too long, for ever.
+    fn patient(&mut self, fault: Fault, hurry: u64) -> Result<Fault, CallError> {
+        if matches!(fault, Fault::Deadline { .. }) {
+            self.late += LEAST_PART / hurry;
+            if self.impatient || self.late > MOST_LATE {
+                return Err(CallError::Slow(fault));
+            }
+        }
+        Ok(fault)
     }
 
     fn make_ready(&mut self, caller: &mut impl Caller) -> Result<bool, CallError> {
@@ -271,7 +324,7 @@ impl Plan<'_> {
                 }
                 // A chunk that is shorter than when it was planned is seen by the input digest; here it must not panic.
                 let Range { start, end } = within(call, rows.num_rows());
-                let answer = caller.call(&rows.slice(start, end - start), start).map_err(CallError::Replay)?;
+                let answer = caller.call(&rows.slice(start, end - start), start, 1).map_err(again)?;
                 Ok(Answered { call, answer })
             })
             .collect()
@@ -285,10 +338,12 @@ fn expire_again(caller: &mut impl Caller, due: &[Due], call: Call) -> Result<Ans
     }
     let none = Due::default();
     let due = due.get(call.chunk as usize).unwrap_or(&none);
-    caller.expire(&due.slice(within(call, due.len()))).map_err(|fault| match guilty(fault) {
-        Ok(fault) => CallError::Replay(fault),
-        Err(error) => error,
-    })
+    caller.expire(&due.slice(within(call, due.len())), 1).map_err(again)
+}
+
+/// What a fault of a call means that succeeded before.
+fn again(fault: Fault) -> CallError {
+    guilty(fault).map_or_else(|error| error, CallError::Replay)
 }
 
 /// The rows of a call, of so many that there are.

@@ -30,13 +30,13 @@ use crate::journal::Intent;
 use crate::offsets::LaneId;
 use crate::plugin::{EventTime, Host, LoadError, Output, Plugin};
 use crate::registry::Schemas;
-use crate::sink::{bronze_table, dead_letter_table};
+use crate::sink::{MOST_KEPT_BYTES, bronze_table, dead_letter_table};
 use crate::state::{DUE_ROWS, Sealed, State, StateError};
 use crate::table::Table;
 
-pub use calls::CallError;
+pub use calls::{Budget, CallError};
 pub use sandboxed::CallLimits;
-pub use settings::{EventTimeSettings, Kind, Misfit, SandboxLimits, SettingsError, TransformSettings};
+pub use settings::{EventTimeSettings, Kind, Misfit, SandboxLimits, SettingsError, TransformSettings, check_table};
 pub use stages::StageTimes;
 
 use calls::{Calls, Discovery, Plan};
@@ -57,6 +57,9 @@ pub struct Transform {
     work: Work,
     dead_letters: Arc<Table>,
     impatient: bool,
+    budget: Budget,
+    /// Why messages are parked.
+    parking: Option<Arc<str>>,
     capsules: Option<Capsules>,
 }
 
@@ -190,6 +193,15 @@ pub enum TransformError {
         /// Why.
         reason: String,
     },
+    /// A message that can't be parked: its letter would hold the beginning of it alone.
+    #[error(
+        "the message of offset {offset} has more than {MOST_KEPT_BYTES} bytes of key, value or headers, which no dead letter \
+         holds, so it is not parked but waits at the source, and those behind it"
+    )]
+    Unparkable {
+        /// Its offset.
+        offset: i64,
+    },
     /// A bug here: columns that were checked do not make a batch.
     #[error("rows can't be assembled")]
     Assemble(#[from] ArrowError),
@@ -253,6 +265,8 @@ impl Transform {
             work,
             dead_letters,
             impatient: false,
+            budget: Budget::default(),
+            parking: None,
             capsules: None,
         })
     }
@@ -357,6 +371,19 @@ impl Transform {
         Self { capsules, ..self }
     }
 
+    /// The same transform, which fails on so much at most.
+    #[must_use]
+    pub fn within(self, budget: Budget) -> Self {
+        Self { budget, ..self }
+    }
+
+    /// The same transform, which makes a letter of each message, for this reason, and nothing else: what the plugin remembers
+    /// and the watermark stay as they are.
+    #[must_use]
+    pub fn parking(self, reason: &str) -> Self {
+        Self { parking: Some(reason.into()), ..self }
+    }
+
     /// Transforms an epoch for the first time, over the state that the epoch before left: finds its plan.
     ///
     /// # Errors
@@ -369,8 +396,11 @@ impl Transform {
         epoch: Epoch,
         state: &mut State,
     ) -> Result<Transformed, TransformError> {
-        let calls = Calls::Find(Discovery::new(self.impatient));
-        self.epoch(Run::new(self, lane, raw, schemas, epoch), epoch, calls, state)
+        let run = Run::new(self, lane, raw, schemas, epoch);
+        if let Some(reason) = &self.parking {
+            return run.park(reason);
+        }
+        self.epoch(run, epoch, Calls::Find(Discovery::new(self.impatient, self.budget)), state)
     }
 
     /// Makes an epoch again as its intent says, over the same state, and checks that it is the same.
@@ -387,6 +417,11 @@ impl Transform {
     ) -> Result<Transformed, TransformError> {
         let epoch = Epoch::of(intent);
         let mut run = Run::new(self, lane, raw, schemas, epoch);
+        if let Some(reason) = &intent.parked {
+            let made = run.park(reason)?;
+            same_as(intent, &made.intent)?;
+            return Ok(made);
+        }
         (run.poison, run.expired) = (intent.poison.clone(), intent.expired.clone());
         let plan = Plan { expired: intent.expired.as_ref(), calls: &intent.calls };
         let made = self.epoch(run, epoch, Calls::Follow(plan), state)?;

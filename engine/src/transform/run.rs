@@ -9,17 +9,18 @@ use arrow_schema::ArrowError;
 use twox_hash::XxHash3_128;
 
 use super::assemble::{CallInput, assemble, without_messages};
-use super::calls::{Answered, Caller, Calls, MAX_POISON};
+use super::calls::{Answered, Caller, Calls, MAX_POISON_ENTRIES};
 use super::{CHUNK_MESSAGES, Epoch, Tally, Transform, TransformError, Transformed};
 use crate::batch::{Block, Decoded, Message, RawBatch, Reject, Stage};
+use crate::cpu::checkpoint;
 use crate::decode::Decoder;
 use crate::digest::digest;
 use crate::journal::{Call, Expired, Intent, PlannedBlock, Poison};
 use crate::offsets::LaneId;
 use crate::plugin::{Answer, Output, Plugin, Rows};
 use crate::registry::Schemas;
-use crate::sink::{DeadLetter, OutOfRange, Provenance, bronze_block, dead_letter_block, out_of_range};
-use crate::state::{Due, Seal, State};
+use crate::sink::{DeadLetter, OutOfRange, Provenance, bronze_block, dead_letter_block, is_kept_whole, out_of_range};
+use crate::state::{Due, Seal, Sealed, State};
 use crate::table::Table;
 
 /// An epoch that is being made.
@@ -124,6 +125,7 @@ impl<'a> Run<'a> {
             decoder.set_registry(answers);
         }
         for (chunk, messages) in (0_u32..).zip(self.raw.messages.chunks(CHUNK_MESSAGES)) {
+            checkpoint();
             let decoded = self.tally.times.decode.of(|| decoder.decode(messages));
             self.account_for(&decoded);
             self.tally.rows.nulls_of(&decoded);
@@ -209,7 +211,7 @@ impl<'a> Run<'a> {
     /// generation has.
     pub(super) fn set_entries_aside(&mut self, plugin: &Plugin, due: &[Due]) {
         let tables = plugin.description().state.as_ref().map_or(&[][..], |state| &state.tables);
-        let most = i64::try_from(MAX_POISON).expect("a small number");
+        let most = i64::try_from(MAX_POISON_ENTRIES).expect("a small number");
         let below = i64::try_from(self.epoch.number).unwrap_or(i64::MAX).saturating_mul(-most) - 1;
         for (number, poison) in (0..).zip(self.expired.iter().flat_map(|expired| &expired.poison)) {
             let Some(batch) = due.get(poison.batch as usize) else { continue };
@@ -219,6 +221,28 @@ impl<'a> Run<'a> {
             let (code, reason) = (poison.code.clone(), poison.reason.clone());
             self.entries.push((message, Reject { offset, stage: Stage::Expire, code, column, reason }));
         }
+    }
+
+    /// Every message as a letter; nothing of it is looked at.
+    pub(super) fn park(mut self, reason: &str) -> Result<Transformed, TransformError> {
+        if let Some(message) = self.raw.messages.iter().find(|message| !is_kept_whole(message)) {
+            return Err(TransformError::Unparkable { offset: message.offset });
+        }
+        let reject = |message: &Message| Reject {
+            offset: message.offset,
+            stage: Stage::Parked,
+            code: Stage::Parked.as_str().to_owned(),
+            column: None,
+            reason: reason.to_owned(),
+        };
+        self.rejects = self.raw.messages.iter().map(reject).collect();
+        self.tally.dead = [((Stage::Parked, Stage::Parked.as_str().to_owned()), self.rejects.len())].into();
+        let blocks: Vec<_> = self.dead_letters().into_iter().collect();
+        blocks.iter().for_each(|block| self.input.write(&block.digest.to_le_bytes()));
+        let intent = Intent { parked: Some(reason.to_owned()), ..self.intent(&blocks) };
+        let (rejects, tally) = (self.rejects, self.tally);
+        let (state, replaced, of_state) = (Sealed::Unchanged, Vec::new(), false);
+        Ok(Transformed { blocks, intent, state, replaced, of_state, rejects, tally })
     }
 
     /// Ends the epoch: dead letters, digests, changes of the state, the intent.
@@ -294,6 +318,7 @@ impl<'a> Run<'a> {
             expired: self.expired.take(),
             calls: std::mem::take(&mut self.plan),
             poison: std::mem::take(&mut self.poison),
+            parked: None,
             blocks: blocks.iter().map(planned).collect(),
             marks: Vec::new(),
         }

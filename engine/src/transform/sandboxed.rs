@@ -58,6 +58,11 @@ impl<'a> Sandboxed<'a> {
         Self { plugin, context, limits, state, instance: None, recorder }
     }
 
+    /// What a call may take that has to hurry.
+    fn call_ms(&self, hurry: u64) -> u64 {
+        self.limits.call_ms.div_ceil(hurry.max(1))
+    }
+
     /// The epoch's calls are over.
     pub(super) fn finish(self) {
         if let Some(recorder) = self.recorder {
@@ -66,20 +71,24 @@ impl<'a> Sandboxed<'a> {
     }
 
     /// Has a call recorded, where calls are.
-    fn note(&mut self, seen: impl FnOnce() -> Seen, first: usize, called: &Result<Answer, Fault>) {
+    fn note(&mut self, seen: impl FnOnce() -> Seen, first: usize, hurry: u64, called: &Result<Answer, Fault>) {
+        let call_ms = self.call_ms(hurry);
         if let (Some(recorder), Some(instance)) = (&mut self.recorder, &mut self.instance) {
-            recorder.called(seen(), first, called.as_ref().map_err(|fault| (fault, instance.remains())));
+            recorder.called(seen(), (first, call_ms), called.as_ref().map_err(|fault| (fault, instance.remains())));
         }
     }
 
-    /// Makes a call; of one that fails nothing is remembered.
+    /// Makes a call, in one part of the time over `hurry`; of one that fails nothing is remembered.
     fn remembering(
         &mut self,
+        hurry: u64,
         call: impl FnOnce(&mut Instance, &mut State) -> Result<Answer, Fault>,
     ) -> Result<Answer, Fault> {
+        let call_ms = self.call_ms(hurry);
         let Some(instance) = &mut self.instance else {
             return Err(Fault::Engine { message: "called before an instance was made".to_owned() });
         };
+        instance.allow(call_ms);
         self.state.begin_call();
         call(instance, self.state).inspect_err(|_| self.state.undo_call())
     }
@@ -103,15 +112,15 @@ impl Caller for Sandboxed<'_> {
         }
     }
 
-    fn call(&mut self, rows: &RecordBatch, first: usize) -> Result<Answer, Fault> {
-        let called = self.remembering(|instance, state| instance.process(rows, state));
-        self.note(|| Seen::Rows(rows.clone()), first, &called);
+    fn call(&mut self, rows: &RecordBatch, first: usize, hurry: u64) -> Result<Answer, Fault> {
+        let called = self.remembering(hurry, |instance, state| instance.process(rows, state));
+        self.note(|| Seen::Rows(rows.clone()), first, hurry, &called);
         called
     }
 
-    fn expire(&mut self, due: &Due) -> Result<Answer, Fault> {
-        let called = self.remembering(|instance, state| instance.expire(due, state));
-        self.note(|| Seen::Expired(due.clone()), 0, &called);
+    fn expire(&mut self, due: &Due, hurry: u64) -> Result<Answer, Fault> {
+        let called = self.remembering(hurry, |instance, state| instance.expire(due, state));
+        self.note(|| Seen::Expired(due.clone()), 0, hurry, &called);
         called
     }
 }

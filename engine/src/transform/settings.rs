@@ -9,8 +9,8 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::decode::{Case, Policy, Reading};
-use crate::input::{Decimals, Input, PLACEHOLDER, Tombstone};
-use crate::offsets::TopicPartition;
+use crate::input::{Decimals, Input, PLACEHOLDER, Selection, Tombstone};
+use crate::offsets::{DEFAULT_TENANT, PluginKey, TopicPartition};
 use crate::plugin::{Description, EventTime, Parameter};
 use crate::table::{Table, plugin_column, with_engine_columns};
 
@@ -27,6 +27,9 @@ pub struct TransformSettings {
     pub name: String,
     /// Plugin or bronze.
     pub kind: Kind,
+    /// Which messages of shared topics are the tenant's; none: all of its topics.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub selection: Option<Selection>,
     /// ClickHouse database of its tables.
     pub database: String,
     /// Table for dead letters.
@@ -144,6 +147,7 @@ impl TransformSettings {
             tenant: tenant.to_owned(),
             name: name.to_owned(),
             kind,
+            selection: None,
             database: database.to_owned(),
             dead_letters: "dead_letters".to_owned(),
             tables: BTreeMap::new(),
@@ -158,6 +162,12 @@ impl TransformSettings {
             limits: SandboxLimits::default(),
             rows_version: ROWS_VERSION,
         }
+    }
+
+    /// The plugin.
+    #[must_use]
+    pub fn key(&self) -> PluginKey {
+        PluginKey::new(&self.tenant, &self.name)
     }
 
     /// SHA-256 of the settings, in hex.
@@ -270,7 +280,12 @@ impl TransformSettings {
     /// The plugin's output tables, by the names that these settings give them.
     pub(crate) fn tables(&self, description: &Description) -> Result<Arc<[Arc<Table>]>, SettingsError> {
         let known: Vec<_> = description.outputs.iter().map(|output| output.table.as_str()).collect();
-        let problems = unknown(self.tables.keys(), &known, "table");
+        let mut problems = unknown(self.tables.keys(), &known, "table");
+        let named = |name: &str| self.tables.get(name).map_or(name, String::as_str).to_owned();
+        if self.tenant != DEFAULT_TENANT {
+            let wrong = known.iter().filter_map(|name| Some((name, check_table(&named(name)).err()?)));
+            problems.extend(wrong.map(|(name, message)| Misfit { key: format!("tables.{name}"), message }));
+        }
         if !problems.is_empty() {
             return Err(SettingsError::Misfit { problems });
         }
@@ -288,6 +303,30 @@ impl TransformSettings {
         };
         Ok(description.outputs.iter().map(table).collect())
     }
+}
+
+/// The longest name of a table that ClickHouse keeps in files named after it.
+const MOST_TABLE_NAME: usize = 128;
+/// Tables of the engine's own, beside those of plugins.
+const OWN_TABLES: [&str; 1] = ["engine_fences"];
+
+/// Whether a tenant's table may be named so: a plain word, so that nothing in it can seem to name a database.
+///
+/// # Errors
+/// What is wrong, in words.
+pub fn check_table(name: &str) -> Result<(), String> {
+    let plain = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    let begins = name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_');
+    if !begins || !name.chars().all(plain) || name.len() > MOST_TABLE_NAME {
+        return Err(format!(
+            "a tenant's table can't be named {name:?}: letters, digits and _ alone, at most {MOST_TABLE_NAME}; its database is \
+             the tenant's"
+        ));
+    }
+    if OWN_TABLES.contains(&name) {
+        return Err(format!("{name} is a table of the engine's own"));
+    }
+    Ok(())
 }
 
 /// Keys below `[parameters]` or `[tables]` that are none of the plugin's.

@@ -16,10 +16,10 @@ use crate::clock::{Clock, SystemClock};
 use crate::offsets::OffsetRange;
 use crate::plugin::Plugin;
 use crate::registry::Schemas;
-use crate::sink::{Audited, SeenReplay};
+use crate::sink::{Audited, SeenEpoch, SeenReplay};
 use crate::state::State;
 use crate::table::Table;
-use crate::transform::{Epoch, Transform};
+use crate::transform::{Budget, Epoch, Transform};
 
 /// Who made rows.
 #[derive(Clone)]
@@ -56,6 +56,11 @@ impl<'a> Lane<'a> {
         let seen = clickhouse.epochs_seen(tables, id.number(), raw.range).await?;
         let replays = clickhouse.replays_seen(tables, lanes, raw.range).await?;
         let otherwise = Stamp { epoch: 1 << 48, clock_ms: SystemClock.now_ms() };
+        let letters = tables.iter().find(|table| table.quoted() == self.subject.transform.dead_letters().quoted());
+        let parked = match letters {
+            Some(letters) => clickhouse.parked_seen(letters, id.number(), raw.range).await?,
+            None => Vec::new(),
+        };
         let stretches = stretches(&offsets, &seen, self.before, otherwise);
         self.before = stretches.last().map(|stretch| stretch.stamp).or(self.before);
         if stretches.is_empty() {
@@ -79,7 +84,7 @@ impl<'a> Lane<'a> {
                 MadeBy::Gone | MadeBy::Unknown => self.subject.transform.clone(),
             };
             let range = OffsetRange { start, end };
-            let made = self.make_again(&transform, &raw, these, &replays, range).await?;
+            let made = self.make_again(&transform, &raw, these, (&replays, &parked), range).await?;
             self.compare(tables, &transform, gone, made, &raw, range).await?;
             start = end;
         }
@@ -113,7 +118,7 @@ impl<'a> Lane<'a> {
             let settings = then.settings().writing_where(&here, then.plugin().map(Plugin::description));
             Ok::<_, ArtifactError>(Transform::build(&host, settings, then.plugin().map(|it| it.bytes().clone()))?)
         };
-        let rebuilt = self.audit.cpu.run(rebuild).await;
+        let rebuilt = self.audit.cpu.run(&self.subject.id.tenant, rebuild).await;
         let short: String = digests.0.chars().take(12).collect();
         let made_by = match rebuilt {
             // It only wrote elsewhere: its tables were shadows once, or were renamed since.
@@ -149,7 +154,7 @@ impl<'a> Lane<'a> {
         transform: &Transform,
         raw: &Arc<RawBatch>,
         these: &[Stretch],
-        replays: &[SeenReplay],
+        (replays, parked): (&[SeenReplay], &[SeenEpoch]),
         range: OffsetRange,
     ) -> Result<Made, AuditError> {
         let mut made = Made::default();
@@ -161,10 +166,13 @@ impl<'a> Lane<'a> {
         let letters = transform.dead_letters().quoted();
         for stretch in these {
             let (messages, stamp) = (&raw.messages[stretch.start..stretch.end], stretch.stamp);
-            let part = part(raw, messages.iter());
-            for (table, batches) in self.epoch(transform, part, stamp).await? {
-                for batch in batches {
-                    made.add(&table, made.without_replayed(&batch, &table, &letters)?);
+            let last = parked.iter().find(|epoch| epoch.epoch == stamp.epoch).map(|epoch| epoch.last);
+            let (parked, called) = messages.split_at(messages.partition_point(|it| Some(it.offset) <= last));
+            for (transform, messages) in [(&transform.clone().parking(""), parked), (transform, called)] {
+                for (table, batches) in self.epoch(transform, part(raw, messages.iter()), stamp).await? {
+                    for batch in batches {
+                        made.add(&table, made.without_replayed(&batch, &table, &letters)?);
+                    }
                 }
             }
         }
@@ -202,9 +210,9 @@ impl<'a> Lane<'a> {
         let number = stamp.epoch & 0xffff_ffff_ffff;
         // Nothing here remembers: what does is not made again.
         let epoch = Epoch { generation, number, clock_ms: stamp.clock_ms, watermark_ms: None };
-        let (transform, id) = (transform.clone(), self.subject.id.clone());
+        let (transform, id) = (transform.clone().within(Budget::MOST), self.subject.id.clone());
         let run = move || transform.run(&id, &part, &schemas, epoch, &mut State::default());
-        let made = self.audit.cpu.run(run).await?;
+        let made = self.audit.cpu.run(&self.subject.id.tenant, run).await?;
         Ok(made.blocks.into_iter().map(|block| (block.table.quoted(), block.batches)).collect())
     }
 

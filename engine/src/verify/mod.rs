@@ -37,6 +37,7 @@ use crate::table::{Table, TableKind};
 use crate::transform::{Transform, TransformError};
 
 /// What an audit needs.
+#[derive(Clone)]
 pub struct Audit {
     /// The topics.
     pub source: Arc<dyn Source>,

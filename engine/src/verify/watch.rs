@@ -14,15 +14,16 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use futures::StreamExt;
 use serde::Deserialize;
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::time::{MissedTickBehavior, interval, timeout};
 
-use crate::deploy::Plugins;
+use crate::deploy::{Plugins, Versions};
 use crate::engine::Lanes;
 use crate::journal::Intent;
 use crate::metrics::Metrics;
 use crate::offsets::LaneId;
-use crate::sink::{ClickHouse, SinkError, epoch_column};
+use crate::sink::{ClickHouse, ClickHouses, SinkError, epoch_column};
 use crate::table::{Table, TableKind};
 
 /// How often tables are looked at.
@@ -31,6 +32,10 @@ pub const INTERVAL: Duration = Duration::from_secs(60);
 pub const EPOCHS: usize = 16;
 /// Epochs in one query, which stays far below ClickHouse's `max_query_size` so.
 const ASKED_AT_ONCE: usize = 2_000;
+/// Tenants whose tables are looked at at a time.
+const TENANTS_AT_ONCE: usize = 4;
+/// How long a tenant's server may take for all its tables.
+const PATIENCE: Duration = Duration::from_secs(60);
 /// How much older than its commit a part may be: an insert takes that long at most, or is found by the second look.
 const INSERT_TIME: Duration = Duration::from_secs(300);
 
@@ -80,25 +85,48 @@ impl Committed {
 }
 
 /// Looks for as long as the engine runs.
-pub async fn watch(clickhouse: Arc<ClickHouse>, lanes: Lanes, metrics: Arc<Metrics>, plugins: Plugins) {
+pub async fn watch(clickhouses: ClickHouses, lanes: Lanes, metrics: Arc<Metrics>, plugins: Plugins) {
     let mut look = interval(INTERVAL);
     look.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         look.tick().await;
-        let committed = lanes.all().into_iter().map(|lane| (lane.id.clone(), lane.take_committed())).collect();
-        match seen(&clickhouse, &tables(&plugins), committed).await {
-            Ok(seen) => seen.iter().for_each(|(lane, seen)| metrics.verified(lane, *seen)),
-            Err(error) => {
-                let error = crate::disposition::in_words(&error);
-                tracing::warn!(error, "rows of committed epochs could not be counted in their tables");
-            }
+        let committed = lanes.all().into_iter().map(|lane| (lane.id.clone(), lane.take_committed()));
+        let mut of_tenants: BTreeMap<String, Vec<_>> = BTreeMap::new();
+        for (lane, epochs) in committed {
+            of_tenants.entry(lane.tenant.clone()).or_default().push((lane, epochs));
         }
+        // Side by side: one whose server is slow holds up nobody else's look.
+        let looks = of_tenants
+            .into_iter()
+            .map(|(tenant, committed)| look_at_tenant(&clickhouses, &metrics, &plugins, tenant, committed));
+        futures::stream::iter(looks).buffer_unordered(TENANTS_AT_ONCE).collect::<()>().await;
     }
 }
 
+async fn look_at_tenant(
+    clickhouses: &ClickHouses,
+    metrics: &Metrics,
+    plugins: &Plugins,
+    tenant: String,
+    committed: Vec<(LaneId, Vec<Committed>)>,
+) {
+    let plugins: Vec<_> = plugins.all().into_iter().filter(|versions| versions.tenant() == tenant).collect();
+    let Some(settings) = plugins.first().map(|versions| versions.current().file.tenant.clone()) else { return };
+    let looked = match clickhouses.of(&settings) {
+        Ok(clickhouse) => timeout(PATIENCE, seen(&clickhouse, &tables(&plugins), committed)).await,
+        Err(error) => Ok(Err(error)),
+    };
+    let error = match looked {
+        Ok(Ok(seen)) => return seen.iter().for_each(|(lane, seen)| metrics.verified(lane, *seen)),
+        Ok(Err(error)) => crate::disposition::in_words(&error),
+        Err(_) => format!("ClickHouse does not answer within {} s", PATIENCE.as_secs()),
+    };
+    tracing::warn!(tenant, error, "rows of committed epochs could not be counted in their tables");
+}
+
 /// The tables of all versions that run, each once.
-fn tables(plugins: &Plugins) -> Vec<Arc<Table>> {
-    let versions = plugins.all().into_iter().flat_map(|versions| [Some(versions.current()), versions.newcomer()]);
+fn tables(plugins: &[Arc<Versions>]) -> Vec<Arc<Table>> {
+    let versions = plugins.iter().flat_map(|versions| [Some(versions.current()), versions.newcomer()]);
     let tables = versions.flatten().flat_map(|version| version.transform.tables());
     let tables: BTreeMap<_, _> = tables.map(|table| (table.quoted(), table)).collect();
     tables.into_values().collect()

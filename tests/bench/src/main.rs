@@ -10,6 +10,7 @@ mod events;
 mod figures;
 mod messages;
 mod once;
+mod poison;
 mod remember;
 mod restart;
 mod state;
@@ -28,6 +29,8 @@ enum Part {
     Disk(disk::Options),
     /// The border to plugins, beside native code and other ways to run functions in WebAssembly
     Border(border::Options),
+    /// Rows on which a plugin traps, beside the same epoch without them
+    Poison(poison::Options),
     /// Plugins that remember, beside plain maps
     Remember(remember::Options),
     /// From `kill -9` to the first new row, with much remembered
@@ -45,6 +48,7 @@ fn main() -> Result<(), Failure> {
         Part::State(options) => state::run(&options),
         Part::Disk(options) => disk::run(&options),
         Part::Border(options) => border::run(&options),
+        Part::Poison(options) => poison::run(&options),
         Part::Remember(options) => remember::run(&options),
         Part::Restart(options) => restart::run(&options),
         Part::Events(options) => events::run(&options),

@@ -32,9 +32,7 @@ const IMPORTS: &str = r#"
 /// If it can't be made: the text is fixed.
 #[must_use]
 pub fn passing_plugin() -> Bytes {
-    let emit = "(call $emit (i32.const 0) (i32.const 0) (i32.const 0) (i32.const 0) (i32.const 0) (i32.const 0)
-            (i32.const 0) (i32.const 0)) (i32.const 16)";
-    plugin(&passing_description(), emit, "(unreachable)", "")
+    plugin(&passing_description(), PASS, "(unreachable)", "")
 }
 
 /// The same plugin with a bug: it traps on every row.
@@ -46,10 +44,52 @@ pub fn trapping_plugin() -> Bytes {
     plugin(&passing_description(), "(unreachable)", "(unreachable)", "")
 }
 
+/// The same plugin, which traps on every row while its clock shows less than this.
+///
+/// # Panics
+/// If it can't be made: the text is fixed.
+#[must_use]
+pub fn late_plugin(from_ms: i64) -> Bytes {
+    let trap = format!("(if (i64.lt_s (global.get $now) (i64.const {from_ms})) (then (unreachable)))");
+    plugin(&passing_description(), &format!("{trap} {PASS}"), "(unreachable)", "")
+}
+
+/// The same plugin, which traps on these numbers.
+///
+/// # Panics
+/// If it can't be made: the text is fixed.
+#[must_use]
+pub fn poisoned_plugin(poison: &[i64]) -> Bytes {
+    let is = |n: &i64| format!("(if (i64.eq (local.get $n) (i64.const {n})) (then (unreachable)))");
+    let poison: String = poison.iter().map(is).collect();
+    let process = format!(
+        "(local $at i32) (local $end i32) (local $n i64)
+        (local.set $at (i32.load offset=8 (local.get $buffers)))
+        (local.set $end (i32.add (local.get $at) (i32.mul (local.get $rows) (i32.const 8))))
+        (block $done (loop $next
+            (br_if $done (i32.ge_u (local.get $at) (local.get $end)))
+            (local.set $n (i64.load (local.get $at)))
+            {poison}
+            (local.set $at (i32.add (local.get $at) (i32.const 8)))
+            (br $next)))
+        {PASS}"
+    );
+    plugin(&described_passing(true), &process, "(unreachable)", "")
+}
+
+/// Passes each row on.
+const PASS: &str = "(call $emit (i32.const 0) (i32.const 0) (i32.const 0) (i32.const 0) (i32.const 0) (i32.const 0)
+            (i32.const 0) (i32.const 0)) (i32.const 16)";
+
 fn passing_description() -> Value {
+    described_passing(false)
+}
+
+/// `crosses`: the plugin sees the column.
+fn described_passing(crosses: bool) -> Value {
     json!({
         "name": "passing", "version": "1.0.0",
-        "input": { "columns": [input_column("n", false)], "format": "envelope" },
+        "input": { "columns": [input_column("n", crosses)], "format": "envelope" },
         "outputs": [output("passed", "append", &[output_column("n", &json!({ "input": 0 }))], &[])],
         "parameters": [], "state": null, "event-time": null,
     })
@@ -98,7 +138,10 @@ pub(crate) fn plugin(description: &Value, process: &str, expire: &str, more: &st
         (func (export "cabi_realloc") (param i32 i32) (param $align i32) (param $size i32) (result i32)
             (call $alloc (local.get $align) (local.get $size)))
         (func (export "describe") (result i32) (i32.const {address}))
-        (func (export "start") (param i32 i32 i64 i32 i64) (result i32) (i32.const 16))
+        (global $now (mut i64) (i64.const 0))
+        (func (export "start") (param i32 i32) (param $clock i64) (param i32 i64) (result i32)
+            (global.set $now (local.get $clock))
+            (i32.const 16))
         (func (export "process") (param $rows i32) (param $buffers i32) (param $count i32) (result i32)
             {process})
         (func (export "cabi_post_process") (param i32) (global.set $heap (i32.const {HEAP})))

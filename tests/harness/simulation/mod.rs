@@ -8,9 +8,9 @@
 //! found; `make planted` plants them one at a time, and its README says which seed found them last. One more was planted and
 //! never found, as it is none: a token without the epoch. The rows hold `_epoch`, so the block's digest does.
 //!
-//! Of four seeds, two are messages as they are; one is a plugin that remembers (`remembering.rs`), and one a plugin that changes
-//! under its lanes besides (`reloading.rs`): newcomers on trial, with bugs, with other tables and other state. Of those, the
-//! plugin's tables are compared with what plain Rust makes of the messages (`remembering_oracle.rs`).
+//! Of eight seeds, three are messages as they are; two are a plugin that remembers (`remembering.rs`), one the same with bad days,
+//! on which it fails and its lanes wait or park, and two a plugin that changes under its lanes besides (`reloading.rs`): newcomers
+//! on trial, with bugs, with other tables and other state. Of all but the first, the plugin's tables are compared with what plain Rust makes of the messages (`remembering_oracle.rs`).
 
 pub mod canonical;
 pub(crate) mod guest;
@@ -21,7 +21,7 @@ pub mod remembering;
 mod remembering_oracle;
 mod world;
 
-pub use guest::{passing_plugin, trapping_plugin};
+pub use guest::{late_plugin, passing_plugin, poisoned_plugin, trapping_plugin};
 pub use oracle::Row;
 pub use random::{Outcome, run_seed};
 pub use reloading::{Change, Changed, run_change};

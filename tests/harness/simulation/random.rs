@@ -5,6 +5,8 @@ use std::sync::LazyLock;
 use std::time::Duration;
 
 use bytes::Bytes;
+use engine::clock::{Clock, SimulatedClock};
+use engine::config::{Failure, FailurePolicy};
 use engine::engine::EngineError;
 use engine::journal::{Commit, JournalError};
 use engine::offsets::LaneId;
@@ -17,7 +19,7 @@ use tokio::task::JoinHandle;
 use tokio::time::sleep;
 
 use super::reloading::run_reloading;
-use super::remembering::{FOREVER, LITTLE, POISON, remembering_plugin};
+use super::remembering::{CURSED, DAY, FOREVER, LITTLE, POISON, remembering_plugin, unsteady_plugin};
 use super::{End, World, partition, simulate};
 
 /// Parts that tables remember: all of a run, hardly any, none.
@@ -26,6 +28,9 @@ const WINDOWS: [usize; 3] = [10_000, 100, 0];
 /// The plugin that remembers, in versions that do the same.
 static VERSIONS: LazyLock<[Bytes; 3]> =
     LazyLock::new(|| ["1.0.0", "1.0.1", "1.1.0"].map(|version| remembering_plugin(version, 1, &[])));
+
+/// The same on bad days, which come and go.
+static UNSTEADY: LazyLock<[Bytes; 2]> = LazyLock::new(|| ["1.0.0", "1.0.1"].map(unsteady_plugin));
 
 /// What a run came to.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,8 +43,8 @@ pub struct Outcome {
     pub commits: Vec<(LaneId, Commit)>,
 }
 
-/// Runs a seed: half of them messages as they are, half of them a plugin that remembers, and every second time changes under
-/// its lanes.
+/// Runs a seed: of eight, three messages as they are, two a plugin that remembers, one the same with bad days, and two one that
+/// changes under its lanes.
 ///
 /// # Panics
 /// If the run does not come to its end.
@@ -50,12 +55,16 @@ pub fn run_seed(seed: u64) -> Outcome {
         if seed % 4 == 3 {
             return run_reloading(world).await;
         }
-        let what = if seed.is_multiple_of(2) { What::Bronze } else { What::Remembering };
+        let what = match seed % 8 {
+            0 | 2 | 4 => What::Bronze,
+            6 => What::Unsteady,
+            _ => What::Remembering,
+        };
         let partitions = 1 + i32::try_from(world.chance.below(3)).unwrap_or(0);
         world.topics.create("t", partitions);
         world.batch.max_messages = 1 + world.chance.below(10) as usize;
-        if what == What::Remembering {
-            remember(world);
+        if what != What::Bronze {
+            remember(world, what);
         }
         let (mut faults, mut feeders) = (0, Vec::new());
         for round in 0..1 + world.chance.below(6) {
@@ -66,17 +75,22 @@ pub fn run_seed(seed: u64) -> Outcome {
                 _ => Process::ending_at_count(world.chance.below(100)),
             };
             world.start(process);
+            let days = (what == What::Unsteady).then(|| days(world.clock.clone(), world.chance.clone()));
             faults += 1;
             faults += exchange(world, round, what).await;
             endure(world).await;
+            days.iter().for_each(JoinHandle::abort);
         }
         for feeder in feeders {
             drop(feeder.await);
         }
+        if what == What::Unsteady {
+            good_day(world, partitions);
+        }
         world.finish().await;
         let wrong = match what {
             What::Bronze => world.wrong(),
-            What::Remembering => world.wrong_memories(),
+            What::Remembering | What::Unsteady => world.wrong_memories(),
         };
         let faults = faults + world.tables.faults() + world.disk.torn();
         Outcome { faults, wrong, commits: world.disk.commits() }
@@ -88,6 +102,28 @@ pub fn run_seed(seed: u64) -> Outcome {
 enum What {
     Bronze,
     Remembering,
+    /// A plugin that remembers, and fails on everything for a while.
+    Unsteady,
+}
+
+/// Days go by while the process runs.
+fn days(clock: SimulatedClock, chance: Chance) -> JoinHandle<()> {
+    tokio::spawn(async move {
+        loop {
+            sleep(Duration::from_millis(10 + u64::from(chance.below(100)))).await;
+            clock.set(clock.now_ms() + i64::from(chance.below(2_000)));
+        }
+    })
+}
+
+/// The plugin works from now on, also for lanes whose clock is ahead.
+fn good_day(world: &World, partitions: i32) {
+    let clocks = (0..partitions).map(|partition| {
+        let (position, open) = world.journal(partition);
+        open.last().map_or(position.clock_ms, |intent| intent.clock_ms)
+    });
+    let now = clocks.fold(world.clock.now_ms(), i64::max);
+    world.clock.set((now | (2 * DAY - 1)) + 1);
 }
 
 /// Messages and holes, and another writer's parts in the tables, over two seconds.
@@ -111,7 +147,8 @@ fn feed(
                 _ => {
                     let value = match what {
                         What::Bronze => format!("{to} {number}"),
-                        What::Remembering => event(&chance, topics.messages(&to).len()),
+                        What::Remembering => event(&chance, topics.messages(&to).len(), true),
+                        What::Unsteady => event(&chance, topics.messages(&to).len(), false),
                     };
                     topics.produce(&to, None, Some(value.as_bytes()));
                 }
@@ -124,18 +161,29 @@ fn feed(
 }
 
 /// An event of few ids and keys, so that they repeat, whose time goes on with the partition, out of order, and is now and
-/// then far beyond the clock.
-fn event(chance: &Chance, place: usize) -> String {
+/// then far beyond the clock. On some of those with poison the plugin fails on any day.
+fn event(chance: &Chance, place: usize, poison: bool) -> String {
     let id = i64::from(chance.below(12)) + if chance.per_mille(300) { FOREVER } else { 0 };
-    let k = if chance.per_mille(20) { POISON } else { i64::from(chance.below(6)) };
+    let harmless = u32::try_from(CURSED).unwrap_or(0); // those below it
+    let k = match poison {
+        true if chance.per_mille(20) => POISON,
+        true => i64::from(chance.below(harmless + 1)),
+        false => i64::from(chance.below(harmless)),
+    };
     let t = i64::try_from(place).unwrap_or(0) * 300 + i64::from(chance.below(3_000));
     let t = if chance.per_mille(5) { t + 1_000_000 } else { t };
     format!(r#"{{"before":null,"after":{{"id":{id},"k":{k},"t":{t}}},"op":"c"}}"#)
 }
 
 /// A plugin that remembers, in one of its versions; the watermark of an idle partition may follow the clock.
-fn remember(world: &mut World) {
-    let wasm = VERSIONS[world.chance.below(3) as usize].clone();
+fn remember(world: &mut World, what: What) {
+    let wasm = if what == What::Unsteady {
+        let policy = if world.chance.per_mille(600) { FailurePolicy::Park } else { FailurePolicy::Pause };
+        world.failure = Failure { policy, max_failures: 0 };
+        UNSTEADY[world.chance.below(2) as usize].clone()
+    } else {
+        VERSIONS[world.chance.below(3) as usize].clone()
+    };
     // Few of them: each is another transform, and to compile one takes longer than a run.
     let idle_ms = world.chance.per_mille(300).then(|| [200, 500, 1_000][world.chance.below(3) as usize]);
     let event_time = EventTimeSettings { delay_ms: None, idle_ms };
@@ -153,9 +201,9 @@ fn remember(world: &mut World) {
 fn vary(world: &mut World, round: u32, what: What) {
     world.clock.set(match what {
         What::Bronze => 1_000 + i64::from(world.chance.below(100)),
-        What::Remembering => 20_000 * i64::from(round + 1) + i64::from(world.chance.below(20_000)),
+        What::Remembering | What::Unsteady => 20_000 * i64::from(round + 1) + i64::from(world.chance.below(20_000)),
     });
-    world.until_idle = world.chance.per_mille(500);
+    world.until_idle = world.chance.per_mille(500) && what != What::Unsteady; // it would end with the lane that waits
     if world.chance.per_mille(300) {
         deploy(world, round, what);
     }
@@ -170,7 +218,7 @@ fn vary(world: &mut World, round: u32, what: What) {
 fn deploy(world: &mut World, round: u32, what: What) {
     match what {
         What::Bronze => world.deploy_bronze(&format!("rows_{round}_{}", world.chance.below(3))),
-        What::Remembering => remember(world),
+        What::Remembering | What::Unsteady => remember(world, what),
     }
 }
 

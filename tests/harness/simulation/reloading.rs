@@ -379,7 +379,7 @@ impl Publisher {
 
     /// The folder is away, and comes back with what ran.
     async fn remove_for_a_while(&mut self) {
-        self.plugins.remove(self.versions.tenant(), self.versions.name());
+        self.plugins.remove(self.versions.key());
         sleep(Duration::from_millis(self.chance.below(200).into())).await;
         self.hear(); // lanes that end may have withdrawn it
         let Published { current, on_trial, .. } = locked(&self.published).clone();

@@ -29,6 +29,9 @@ pub const POISON: i64 = -1;
 /// The key whose count it traps on when it is final.
 pub const CURSED: i64 = 5;
 
+/// How long days are on which [`unsteady_plugin`] works, and those on which it does not, ms: a power of two.
+pub const DAY: i64 = 4_096;
+
 /// Memory that is too little for what the plugin remembers, so that most of it goes to the disk.
 pub const LITTLE: usize = 500;
 
@@ -55,6 +58,21 @@ pub fn faulty_plugin(version: &str, state_version: u32, reads: &[u32], key: i64)
     let process = PROCESS.replace(&of_key(POISON), &format!("{} {}", of_key(POISON), of_key(key)));
     assert_ne!(process, PROCESS, "the place of the bug is there");
     plugin(&description(version, state_version, reads), &process, EXPIRE, "(global $seen (mut i64) (i64.const 0))")
+}
+
+/// The plugin on bad days: it traps on whatever it is given while the clock shows an odd number of [`DAY`]s.
+///
+/// # Panics
+/// If it can't be made: the text is fixed.
+#[must_use]
+pub fn unsteady_plugin(version: &str) -> Bytes {
+    let trap =
+        format!("(if (i64.ne (i64.and (global.get $now) (i64.const {DAY})) (i64.const 0)) (then (unreachable)))");
+    let [process, expire] = [(PROCESS, "(local.set $ids "), (EXPIRE, "(local.set $bits ")].map(|(text, first)| {
+        let (locals, body) = text.split_once(first).expect("its first statement is there");
+        format!("{locals} {trap} {first}{body}")
+    });
+    plugin(&description(version, 1, &[]), &process, &expire, "(global $seen (mut i64) (i64.const 0))")
 }
 
 fn description(version: &str, state_version: u32, reads: &[u32]) -> Value {

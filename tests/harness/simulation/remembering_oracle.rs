@@ -69,6 +69,14 @@ impl World {
             let intent = intent.map(|(_, intent)| intent);
             // An epoch without an intent that was not committed before the one behind it has left nothing but its offsets.
             let start = intent.map(|intent| intent.range.start).or(at.next_offset).unwrap_or(0);
+            if let Some(intent) = intent.filter(|intent| intent.parked.is_some()) {
+                tables.parked.push(intent.range);
+                if (intent.watermark_ms, &intent.calls, commit.position.watermark_ms)
+                    != (at.watermark_ms, &Vec::new(), at.watermark_ms)
+                {
+                    wrong.push(format!("{lane}: parking offsets {} has changed more than the position", intent.range));
+                }
+            }
             let skipped = messages.range(at.next_offset.unwrap_or(0)..start).map(|(_, event)| *event);
             let skipped: Vec<_> = skipped.collect();
             let before = model.clone();
@@ -86,8 +94,12 @@ impl World {
             tables.epoch(&mut model, &epoch, &messages);
             at = commit.position.clone();
         }
+        let parked = std::mem::take(&mut tables.parked);
         self.check_tables(lane, &model, tables, wrong);
         self.check_state(lane, &model, wrong);
+        self.check_parked(lane, &parked, wrong);
+        let mut messages = messages;
+        messages.retain(|offset, _| !parked.iter().any(|range| (range.start..range.end).contains(offset)));
         self.check_forever(lane, (&messages, &model), wrong);
     }
 
@@ -180,9 +192,34 @@ impl World {
             wrong.push(format!("{lane}: of ids that are never forgotten {offsets:?} are fresh, not {expected:?}"));
         }
         let poisoned = messages.values().filter(|[_, k, _]| *k == POISON).count();
-        let letters = self.rows_of_lane(lane, "dead_letters").iter().map(RecordBatch::num_rows).sum::<usize>();
+        let letters = self.letters(lane).into_iter().filter(|(_, parked)| !parked).count();
         if letters != poisoned + model.lost {
             wrong.push(format!("{lane}: {letters} dead letters of {poisoned} and {}", model.lost));
+        }
+    }
+
+    /// Offsets of a lane's dead letters, and whether they were parked, in order.
+    fn letters(&self, lane: &LaneId) -> Vec<(i64, bool)> {
+        let letters = |batch: &RecordBatch| {
+            let column = |name: &str| batch.column_by_name(name).unwrap_or_else(|| panic!("a column {name}")).clone();
+            let (offsets, stages) = (column("offset"), column("stage"));
+            let (offsets, stages) = (offsets.as_primitive::<Int64Type>(), stages.as_string::<i32>());
+            (0..batch.num_rows()).map(|row| (offsets.value(row), stages.value(row) == "parked")).collect::<Vec<_>>()
+        };
+        let mut letters: Vec<_> = self.rows_of_lane(lane, "dead_letters").iter().flat_map(letters).collect();
+        letters.sort_unstable();
+        letters
+    }
+
+    /// Each message of an epoch that was parked is one letter, and nothing else is.
+    fn check_parked(&self, lane: &LaneId, parked: &[OffsetRange], wrong: &mut Vec<String>) {
+        let within = |offset: &i64| parked.iter().any(|range| (range.start..range.end).contains(offset));
+        let messages = self.topics.messages(&super::partition(lane.partition)).into_iter().map(|(offset, _)| offset);
+        let expected: Vec<_> = messages.filter(within).collect();
+        let letters = self.letters(lane).into_iter().filter(|(_, parked)| *parked);
+        let letters: Vec<_> = letters.map(|(offset, _)| offset).collect();
+        if letters != expected {
+            wrong.push(format!("{lane}: offsets {letters:?} are parked letters, not {expected:?}"));
         }
     }
 
@@ -213,7 +250,9 @@ impl World {
 
 impl Epoch<'_> {
     fn rows<'m>(&self, messages: &'m BTreeMap<i64, [i64; 3]>) -> impl Iterator<Item = (&'m i64, &'m [i64; 3])> {
-        messages.range(self.range.start..self.range.end).filter(|(_, [_, k, _])| *k != POISON)
+        let parked = self.intent.is_some_and(|intent| intent.parked.is_some());
+        let rows = messages.range(self.range.start..self.range.end);
+        rows.filter(move |(_, [_, k, _])| !parked && *k != POISON)
     }
 
     /// It follows from the epochs before (and events that left nothing else, until `latest`), but for an epoch of timers
@@ -246,10 +285,15 @@ impl Epoch<'_> {
 struct Expected {
     fresh: Vec<Row>,
     closed: Vec<Row>,
+    /// Offsets of which nothing is made.
+    parked: Vec<OffsetRange>,
 }
 
 impl Expected {
     fn epoch(&mut self, model: &mut Model, epoch: &Epoch<'_>, messages: &BTreeMap<i64, [i64; 3]>) {
+        if epoch.intent.is_some_and(|intent| intent.parked.is_some()) {
+            return;
+        }
         let (watermark, generation) = (epoch.watermark, u64::from(epoch.after.generation) << 48);
         let number = generation | epoch.after.epoch;
         let start = epoch.range.start;

@@ -8,19 +8,21 @@ use std::time::Duration;
 use bytes::Bytes;
 use engine::artifacts::Artifacts;
 use engine::clock::SimulatedClock;
-use engine::config::{Config, Input, Partitions, PluginFile, Rollout};
+use engine::config::{Config, Failure, Input, Partitions, PluginFile, Rollout, Tenant};
 use engine::cpu::Cpu;
 use engine::deploy::{Plugins, Version, Versions};
 use engine::engine::{Engine, EngineError, Lanes};
 use engine::journal::{Intent, Position, SimulatedDisk};
 use engine::lane::{MAX_RECOVERIES, Surroundings};
+use engine::memory::Memory;
 use engine::metrics::Metrics;
 use engine::offsets::{LaneId, TopicPartition};
 use engine::plugin::{Host, HostSettings};
 use engine::simulation::{Chance, Process};
-use engine::sink::{ClickHouseSettings, SimulatedTables};
+use engine::sink::{ClickHouseSettings, OneSink, SimulatedTables};
 use engine::source::{BatchLimits, SimulatedTopics, Start};
 use engine::stop::{Stopper, stop};
+use engine::tenants::Tenants;
 use engine::transform::{Kind, Transform, TransformSettings};
 use tempfile::TempDir;
 use tokio::sync::Semaphore;
@@ -86,6 +88,8 @@ pub struct World {
     pub batch: BatchLimits,
     /// The process ends when everything is committed.
     pub until_idle: bool,
+    /// How often the plugin may fail, and what becomes of its lanes then: of the next start or reload.
+    pub failure: Failure,
     pub(super) violations: Arc<Mutex<Vec<String>>>,
     pub(super) transform: Transform,
     /// A newcomer that the next start has on trial.
@@ -133,6 +137,7 @@ impl World {
             clock: SimulatedClock::default(),
             batch: BatchLimits { max_messages: 5, max_bytes: 1 << 20, linger: Duration::from_millis(20) },
             until_idle: true,
+            failure: Failure::default(),
             violations: Arc::default(),
             transform: bronze("rows"),
             on_trial: None,
@@ -242,7 +247,7 @@ impl World {
 
     /// What runs, with the newcomer that is on trial.
     fn versions(&self) -> Arc<Versions> {
-        let versions = Versions::new(version(&self.transform));
+        let versions = Versions::new(version_by(&self.transform, self.failure));
         if let Some((newcomer, rules)) = &self.on_trial {
             versions.try_out(version(newcomer), rules.clone());
             versions.trial_goes_on(&self.disk.state_versions(versions.tenant(), versions.name()));
@@ -253,7 +258,7 @@ impl World {
     /// Makes the transform that was deployed last the running process's, from the next epoch of each lane on.
     pub fn reload(&mut self) {
         for versions in self.running.iter().flat_map(|running| running.plugins.all()) {
-            versions.replace(version(&self.transform));
+            versions.replace(version_by(&self.transform, self.failure));
         }
     }
 
@@ -269,12 +274,14 @@ impl World {
     fn engine(&self, process: &Process, plugins: Plugins, lanes: Lanes, stopped: engine::stop::Stop) -> Engine {
         let around = Surroundings {
             source: Arc::new(self.topics.open(process.clone())),
-            sink: Arc::new(self.tables.open(process.clone())),
+            sinks: Arc::new(OneSink(Arc::new(self.tables.open(process.clone())))),
+            tenants: Tenants::default(),
             journal: Arc::new(self.disk.open(process.clone())),
             artifacts: Artifacts::open(self.data.path()).expect("a temporary folder"),
             registry: None,
             host: HOST.clone(),
             cpu: Cpu::in_place(),
+            memory: Memory::unlimited(),
             clock: Arc::new(self.clock.clone()),
             recoveries: Arc::new(Semaphore::new(MAX_RECOVERIES)),
         };
@@ -292,6 +299,7 @@ impl World {
             listen: None,
             batch: self.batch,
             inserts_per_second: 20,
+            memory_bytes: usize::MAX,
             until_idle: self.until_idle,
         }
     }
@@ -412,14 +420,24 @@ pub(super) fn built(wasm: Bytes, set: impl FnOnce(&mut TransformSettings)) -> Tr
 
 /// A version of the plugin, whose tables are not made ready yet.
 pub(super) fn version(transform: &Transform) -> Arc<Version> {
+    version_by(transform, Failure::default())
+}
+
+/// The same, which may fail by these rules.
+fn version_by(transform: &Transform, failure: Failure) -> Arc<Version> {
+    let tenant = Tenant::default_of(ClickHouseSettings::new("http://unused"), "db");
     let file = PluginFile {
+        tenant: Arc::new(tenant),
         folder: "".into(),
+        artifact: "plugin.wasm".into(),
         topics: vec!["^t$".into()],
         start: Start::Earliest,
+        sha256: None,
         partitions: Partitions::default(),
         settings: transform.settings().clone(),
         capsule: None,
         rollout: Rollout::default(),
+        failure,
         places: [].into(),
     };
     Arc::new(Version::new(file, transform.clone()))

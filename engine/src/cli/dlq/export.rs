@@ -23,7 +23,7 @@ pub(super) async fn export(args: &ExportArgs) -> Result<ExitCode, DlqError> {
         }
     };
     let mut out = BufWriter::new(&mut *out);
-    let tables = args.at.tables(&config).await?;
+    let (tables, all) = args.at.tables(&config, args.which.plugin.as_ref()).await?;
     let mut messages = BTreeMap::new();
     for (index, letters) in tables.iter().enumerate() {
         for letter in in_time(&config, letters.find(&filter)).await? {
@@ -47,7 +47,7 @@ pub(super) async fn export(args: &ExportArgs) -> Result<ExitCode, DlqError> {
     if total > whole.len() {
         eprintln!("{} letters are left out: they hold only the beginning of their message", total - whole.len());
     }
-    Ok(ExitCode::SUCCESS)
+    Ok(if all { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 async fn write(config: &Config, letters: &Letters, page: &[Letter], out: &mut impl Write) -> Result<(), DlqError> {

@@ -4,12 +4,14 @@ use std::process::ExitCode;
 
 use super::{DlqError, ListArgs, in_time};
 use crate::dead_letters::Group;
+use crate::offsets::PluginKey;
 
 pub(super) async fn list(args: &ListArgs) -> Result<ExitCode, DlqError> {
     let config = args.at.config()?;
     let filter = args.which.filter(args.all)?;
+    let (tables, whole) = args.at.tables(&config, args.which.plugin.as_ref()).await?;
     let mut groups = Vec::new();
-    for letters in args.at.tables(&config).await? {
+    for letters in tables {
         groups.extend(in_time(&config, letters.groups(&filter)).await?);
     }
     if args.json {
@@ -20,12 +22,13 @@ pub(super) async fn list(args: &ListArgs) -> Result<ExitCode, DlqError> {
         groups.iter().for_each(show);
         println!("{}", total(&groups, args.all));
     }
-    Ok(ExitCode::SUCCESS)
+    Ok(if whole { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 fn show(group: &Group) {
     let column = if group.column.is_empty() { String::new() } else { format!(" column {}", group.column) };
-    println!("{:>9}  {} {} {}{column}", group.letters, group.plugin, group.stage, group.code);
+    let plugin = PluginKey::new(&group.tenant, &group.plugin);
+    println!("{:>9}  {plugin} {} {}{column}", group.letters, group.stage, group.code);
     println!("{:11}{} to {} UTC, {}", "", group.first, group.last, group.topics.join(", "));
     println!("{:11}{}", "", group.reason);
     let states = [

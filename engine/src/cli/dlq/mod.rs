@@ -16,11 +16,12 @@ use clap::{Args, Subcommand};
 use super::run::engine_runtime;
 use super::when::milliseconds;
 use crate::clock::{Clock, SystemClock};
-use crate::config::{Config, Overlay, Problems, read_plugins};
+use crate::config::{Config, Overlay, PluginFile, Problems, Tenant, read_plugin_of, read_plugins};
 use crate::dead_letters::replay::ReplayError;
 use crate::dead_letters::{Filter, Letters};
 use crate::disposition::in_words;
-use crate::sink::{ClickHouse, SinkError};
+use crate::offsets::PluginKey;
+use crate::sink::{ClickHouses, SinkError};
 
 /// How long a command waits for ClickHouse, in all. A lane waits for ever; a person does not.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -73,9 +74,9 @@ struct WhereArgs {
 /// Which letters.
 #[derive(Clone, Debug, Args)]
 struct WhichArgs {
-    /// Set aside by this plugin.
+    /// Set aside by this plugin; of a tenant, TENANT/NAME.
     #[arg(long, value_name = "NAME")]
-    plugin: Option<String>,
+    plugin: Option<PluginKey>,
     /// From this topic.
     #[arg(long)]
     topic: Option<String>,
@@ -114,9 +115,9 @@ struct ShowArgs {
     partition: i32,
     /// The message's offset.
     offset: i64,
-    /// Set aside by this plugin.
+    /// Set aside by this plugin; of a tenant, TENANT/NAME.
     #[arg(long, value_name = "NAME")]
-    plugin: Option<String>,
+    plugin: Option<PluginKey>,
     /// One JSON object a line, the message as in a recording.
     #[arg(long)]
     json: bool,
@@ -218,34 +219,42 @@ impl WhereArgs {
         })
     }
 
-    /// The tables of letters that there are.
-    async fn tables(&self, config: &Config) -> Result<Vec<Letters>, DlqError> {
-        let names = match &self.table {
-            Some(table) => vec![table.clone()],
-            None => {
-                let plugins = read_plugins(&config.plugins, &config.database)?;
-                let mut names: Vec<_> = plugins.into_iter().map(|plugin| plugin.settings.dead_letters).collect();
-                names.sort();
-                names.dedup();
-                names
+    /// The tables of letters that there are: of a plugin, or of all tenants. Says whether all of these could be asked.
+    async fn tables(&self, config: &Config, plugin: Option<&PluginKey>) -> Result<(Vec<Letters>, bool), DlqError> {
+        let named = match (&self.table, plugin) {
+            (Some(table), Some(plugin)) => vec![(read_plugin_of(config, plugin)?.tenant, table.clone())],
+            (Some(table), None) => vec![(config.default_tenant(), table.clone())],
+            (None, Some(plugin)) => vec![where_letters_are(read_plugin_of(config, plugin)?)],
+            (None, None) => {
+                let mut all: Vec<_> = read_plugins(config)?.into_iter().map(where_letters_are).collect();
+                all.sort_by(|(a, one), (b, other)| (&a.name, one).cmp(&(&b.name, other)));
+                all.dedup_by(|(a, one), (b, other)| (&a.name, one) == (&b.name, other));
+                all
             }
         };
-        let clickhouse = clickhouse(config)?;
-        let mut tables = Vec::new();
-        for name in names {
-            let letters = Letters::new(clickhouse.clone(), &config.database, &name);
-            if in_time(config, letters.exist()).await? {
-                tables.push(letters);
-            } else if self.table.is_some() {
-                return Err(DlqError::Asked(format!("there is no table {}", letters.table())));
+        let (clickhouses, alone) = (ClickHouses::default(), named.len() == 1);
+        let (mut tables, mut whole) = (Vec::new(), true);
+        for (tenant, name) in named {
+            let letters = Letters::new(clickhouses.of(&tenant)?, &tenant.database, &name);
+            match in_time(config, letters.exist()).await {
+                Ok(true) => tables.push(letters),
+                Ok(false) if self.table.is_some() => {
+                    return Err(DlqError::Asked(format!("there is no table {}", letters.table())));
+                }
+                Ok(false) => {}
+                Err(error) if alone => return Err(error),
+                Err(error) => {
+                    whole = false; // one tenant's server is not the others'
+                    eprintln!("engine: tenant {}: {}", tenant.name, in_words(&error));
+                }
             }
         }
-        Ok(tables)
+        Ok((tables, whole))
     }
 }
 
-fn clickhouse(config: &Config) -> Result<Arc<ClickHouse>, SinkError> {
-    ClickHouse::new(config.clickhouse.clone()).map(Arc::new)
+fn where_letters_are(file: PluginFile) -> (Arc<Tenant>, String) {
+    (file.tenant, file.settings.dead_letters)
 }
 
 /// What a person waits for.

@@ -3,14 +3,15 @@
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use super::{DlqError, ReplayArgs, clickhouse, in_time};
+use super::{DlqError, ReplayArgs, in_time};
 use crate::artifacts::Artifacts;
-use crate::cli::run::{load_plugins, registry};
+use crate::cli::run::{load_plugin, registry};
 use crate::clock::SystemClock;
 use crate::cpu::Cpu;
 use crate::dead_letters::Letters;
 use crate::dead_letters::replay::{Outcome, Replay, ReplayError, lock};
 use crate::plugin::{Compiler, Host, HostSettings};
+use crate::sink::ClickHouses;
 
 pub(super) async fn replay(args: &ReplayArgs) -> Result<ExitCode, DlqError> {
     let config = args.at.config()?;
@@ -19,15 +20,11 @@ pub(super) async fn replay(args: &ReplayArgs) -> Result<ExitCode, DlqError> {
     };
     let host = Host::with(HostSettings::default(), Compiler::of_this_program(), None)
         .map_err(|error| DlqError::Asked(error.to_string()))?;
-    let deployed = load_plugins(&config, &host)?;
-    let names: Vec<_> = deployed.iter().map(|deployed| deployed.file.settings.name.clone()).collect();
-    let Some(deployed) = deployed.into_iter().find(|deployed| deployed.file.settings.name == *plugin) else {
-        let names = names.join(", ");
-        return Err(DlqError::Asked(format!("there is no plugin {plugin} in {}: {names}", config.plugins.display())));
-    };
+    let deployed = load_plugin(&config, &host, plugin)?;
     let table = args.at.table.clone().unwrap_or_else(|| deployed.file.settings.dead_letters.clone());
-    let clickhouse = clickhouse(&config)?;
-    let letters = Letters::new(clickhouse.clone(), &config.database, &table);
+    let tenant = &deployed.file.tenant;
+    let clickhouse = ClickHouses::default().of(tenant)?;
+    let letters = Letters::new(clickhouse.clone(), &tenant.database, &table);
     if !in_time(&config, letters.exist()).await? {
         println!("there is no table {} yet, so nothing to replay", letters.table());
         return Ok(ExitCode::SUCCESS);

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use super::{DlqError, ShowArgs, in_time};
 use crate::dead_letters::{Body, Filter, Letter, Mark, MarkState, recording};
+use crate::offsets::PluginKey;
 
 pub(super) async fn show(args: &ShowArgs) -> Result<ExitCode, DlqError> {
     let config = args.at.config()?;
@@ -18,7 +19,7 @@ pub(super) async fn show(args: &ShowArgs) -> Result<ExitCode, DlqError> {
         ..Filter::default()
     };
     let mut found = 0;
-    for letters in args.at.tables(&config).await? {
+    for letters in args.at.tables(&config, args.plugin.as_ref()).await?.0 {
         for letter in in_time(&config, letters.find(&filter)).await? {
             let bodies = in_time(&config, letters.bodies(std::slice::from_ref(&letter))).await?;
             let marks = in_time(&config, letters.marks_of(&letter)).await?;
@@ -43,7 +44,7 @@ fn show_json(letter: &Letter, body: &Body, marks: &[Mark]) {
 fn show_text(letter: &Letter, body: &Body, marks: &[Mark]) {
     let Letter { topic, partition, offset, generation, .. } = letter;
     println!("{topic}/{partition} offset {offset} (generation {generation})");
-    println!("  plugin     {} {}", letter.plugin, letter.plugin_digest);
+    println!("  plugin     {} {}", PluginKey::new(&letter.tenant, &letter.plugin), letter.plugin_digest);
     println!("  failed in  {}: {}{}", letter.stage, letter.code, column(&letter.column));
     println!("  reason     {}", letter.reason);
     println!("  state      {}", state(letter));

@@ -6,9 +6,11 @@ use std::path::{Path, PathBuf};
 use bytes::Bytes;
 
 use super::Failure;
-use crate::config::{PluginFile, Problems, read_plugin_folder};
+use crate::config::{PluginFile, Problems, TENANT_FILE, Tenant, read_plugin};
 use crate::disposition::in_words;
+use crate::offsets::{DEFAULT_TENANT, PluginKey};
 use crate::plugin::{Host, HostSettings};
+use crate::sink::ClickHouseSettings;
 use crate::transform::{BuildError, Kind, Transform, TransformSettings};
 
 /// The database that names tables where none is written.
@@ -114,6 +116,14 @@ impl Project {
         Self { folder, name }
     }
 
+    /// How an engine names it that has its folder among its plugins.
+    pub(in crate::cli) fn key(&self) -> PluginKey {
+        let folder = self.plugins();
+        let tenant = folder.file_name().filter(|_| folder.join(TENANT_FILE).is_file());
+        let tenant = tenant.map_or_else(|| DEFAULT_TENANT.into(), |name| name.to_string_lossy());
+        PluginKey::new(&tenant, &self.name)
+    }
+
     /// The folder of plugins that it lies in.
     pub(in crate::cli) fn plugins(&self) -> &Path {
         self.folder.parent().unwrap_or(Path::new("."))
@@ -126,7 +136,8 @@ impl Project {
 
     /// What its plugin.toml says.
     pub(in crate::cli) fn file(&self) -> Result<PluginFile, Problems> {
-        read_plugin_folder(&self.folder, DATABASE)
+        let nowhere = Tenant::default_of(ClickHouseSettings::new("http://127.0.0.1:8123"), DATABASE);
+        read_plugin(&self.folder, &nowhere.into())
     }
 
     /// The built plugin's bytes.

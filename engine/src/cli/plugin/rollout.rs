@@ -10,18 +10,16 @@ use crate::cli::run::engine_runtime;
 use crate::cli::status::named;
 use crate::cli::table::table;
 use crate::deploy::{Entry, History};
+use crate::offsets::PluginKey;
 
 use super::Failure;
-
-/// The tenant of all plugins as long as no folder says otherwise.
-const TENANT: &str = "default";
 
 /// A plugin of an engine.
 #[derive(Clone, Debug, clap::Args)]
 pub struct OfEngine {
-    /// The plugin.
+    /// The plugin; of a tenant, TENANT/NAME.
     #[arg(value_name = "NAME")]
-    pub name: String,
+    pub name: PluginKey,
     /// Which engine.
     #[command(flatten)]
     pub at: EngineAt,
@@ -54,7 +52,7 @@ pub struct ToVersion {
 #[derive(Debug, thiserror::Error)]
 #[error("nothing is known of a plugin {name} in {data}: no engine has run it there")]
 struct NoHistory {
-    name: String,
+    name: PluginKey,
     data: String,
 }
 
@@ -72,7 +70,7 @@ pub(super) fn history(args: &HistoryArgs) -> Result<ExitCode, Failure> {
     let asked = at.control(&settings).and_then(|control| runtime.block_on(control.history(name)));
     let entries = match asked {
         Err(ControlError::Silent { .. } | ControlError::NoAddress) if at.engine.is_none() => {
-            History::of_data(&settings.data_dir).of(TENANT, name)?
+            History::of_data(&settings.data_dir).of(name)?
         }
         asked => asked?,
     };

@@ -65,7 +65,7 @@ impl World {
 fn said(change: &Change) -> String {
     match change {
         Change::Holds(files) => {
-            let name = name_of(&files.folder);
+            let name = &files.key;
             let wasm = files.wasm.as_ref().map_or_else(
                 |error| format!("({:?})", error.kind()),
                 |wasm| String::from_utf8_lossy(wasm).into_owned(),
@@ -76,7 +76,9 @@ fn said(change: &Change) -> String {
                 Err(error) => format!("{name}: {wasm}, {error}"),
             }
         }
-        Change::Gone { name } => format!("{name} is gone"),
+        Change::Gone { key } => format!("{key} is gone"),
+        Change::Tenant(files) => format!("tenant {}: {}", files.name, files.text.as_ref().unwrap().trim_end()),
+        Change::TenantGone { name } => format!("tenant {name} is gone"),
     }
 }
 
@@ -241,4 +243,95 @@ fn the_same_content_in_another_file_is_told_of_and_what_is_hidden_is_not() {
     fs::copy(world.path("a/plugin.wasm"), world.path("a/copy")).unwrap();
     fs::rename(world.path("a/copy"), world.path("a/plugin.wasm")).unwrap();
     assert_eq!(world.rest(), ["a: one"]);
+}
+
+#[test]
+fn a_tenant_is_told_of_before_its_plugins_and_gone_after_them() {
+    let mut world = World::with_plugin();
+    for folder in ["acme", "acme/p", "acme/q", "acme/.git"] {
+        fs::create_dir(world.path(folder)).unwrap();
+    }
+    for plugin in ["p", "q", ".git"] {
+        world.write(&format!("acme/{plugin}/plugin.toml"), TOML);
+    }
+    world.write("acme/p/plugin.wasm", "one");
+    // Without a tenant.toml it is nobody's.
+    assert!(world.rest().is_empty());
+    world.write("acme/tenant.toml", "# one");
+    assert_eq!(world.rest(), ["tenant acme: # one", "acme/p: one", "acme/q: (NotFound)"]);
+
+    world.write("acme/tenant.toml", "# two");
+    assert_eq!(world.rest(), ["tenant acme: # two"]);
+    world.write("acme/tenant.toml", "# three");
+    world.write("acme/p/plugin.wasm", "two");
+    assert_eq!(world.rest(), ["tenant acme: # three", "acme/p: two"]);
+
+    fs::remove_dir_all(world.path("acme/q")).unwrap();
+    assert_eq!(world.rest(), ["acme/q is gone"]);
+    fs::rename(world.path("acme"), world.dir.path().join("aside")).unwrap();
+    assert!(world.look().is_empty());
+    assert_eq!(world.look_after(ABSENCE).0, ["acme/p is gone", "tenant acme is gone"]);
+    fs::rename(world.dir.path().join("aside"), world.path("acme")).unwrap();
+    assert_eq!(world.rest(), ["tenant acme: # three", "acme/p: two"]);
+}
+
+#[test]
+fn a_tenants_plugins_go_on_while_its_file_is_replaced() {
+    let mut world = World::new();
+    fs::create_dir_all(world.path("acme/p")).unwrap();
+    world.write("acme/tenant.toml", "# one");
+    world.write("acme/p/plugin.toml", TOML);
+    assert_eq!(world.rest(), ["tenant acme: # one", "acme/p: (NotFound)"]);
+    fs::remove_file(world.path("acme/tenant.toml")).unwrap();
+    assert!(world.look().is_empty());
+    assert!(world.look_after(ABSENCE / 2).0.is_empty());
+    world.write("acme/tenant.toml", "# two");
+    assert_eq!(world.rest(), ["tenant acme: # two"]);
+}
+
+#[test]
+fn another_password_is_another_tenant() {
+    let mut world = World::new();
+    fs::create_dir(world.path("acme")).unwrap();
+    let password = world.dir.path().join("password");
+    fs::write(&password, "one").unwrap();
+    let text = format!("[clickhouse]\npassword_file = '{}'", password.display());
+    world.write("acme/tenant.toml", &text);
+    assert_eq!(world.rest(), [format!("tenant acme: {text}")]);
+    assert!(world.rest().is_empty());
+    fs::write(&password, "two").unwrap();
+    assert_eq!(world.rest(), [format!("tenant acme: {text}")]);
+}
+
+#[test]
+fn a_shared_plugin_is_a_file_of_all_that_name_it() {
+    let mut world = World::new();
+    for folder in ["_shared/orders", "a", "acme/p"] {
+        fs::create_dir_all(world.path(folder)).unwrap();
+    }
+    world.write("acme/tenant.toml", "");
+    world.write("_shared/orders/plugin.wasm", "one");
+    world.write("a/plugin.toml", "shared = 'orders'");
+    world.write("acme/p/plugin.toml", "shared = 'orders'");
+    let all =
+        |wasm: &str| [format!("a: {wasm}, shared = 'orders'"), format!("acme/p: {wasm}, shared = 'orders'")].to_vec();
+    assert_eq!(world.rest(), [vec!["tenant acme: ".to_owned()], all("one")].concat());
+    world.write("_shared/orders/plugin.wasm", "two");
+    let mut told = world.rest();
+    told.sort(); // a tenant's names are read by another look than those of others
+    assert_eq!(told, all("two"));
+    world.write("a/plugin.toml", TOML);
+    assert_eq!(world.rest(), ["a: (NotFound)"]);
+}
+
+/// A plugin's folder that gets a tenant.toml has two meanings: what ran goes on until it has one.
+#[test]
+fn a_folder_that_becomes_a_tenants_ends_no_plugin_by_that() {
+    let mut world = World::with_plugin();
+    world.write("a/tenant.toml", "# one");
+    assert_eq!(world.rest(), ["tenant a: # one"]);
+    world.write("a/plugin.wasm", "two");
+    assert!(world.rest().is_empty());
+    fs::remove_file(world.path("a/tenant.toml")).unwrap();
+    assert_eq!(world.rest(), ["tenant a is gone", "a: two"]);
 }

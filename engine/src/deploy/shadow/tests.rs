@@ -6,9 +6,10 @@ use std::time::Duration;
 
 use super::*;
 use crate::batch::Message;
-use crate::config::{Mode, parse_plugin};
+use crate::config::{Mode, Tenant, parse_plugin};
 use crate::offsets::{OffsetRange, TopicPartition};
 use crate::plugin::{Host, HostSettings};
+use crate::sink::ClickHouseSettings;
 use crate::transform::Transform;
 
 const RULES: fn(Promote) -> Rollout =
@@ -16,8 +17,9 @@ const RULES: fn(Promote) -> Rollout =
 
 /// Messages as they are, into this table.
 fn bronze(table: &str) -> Arc<Version> {
+    let tenant = Tenant::default_of(ClickHouseSettings::new("http://localhost:8123"), "d");
     let text = format!("topics = [\"t\"]\nbronze = \"{table}\"\n");
-    let file = parse_plugin(Path::new("plugins/p"), &text, "d").unwrap();
+    let file = parse_plugin(Path::new("plugins/p"), &text, &tenant.into()).unwrap();
     let host = Host::new(HostSettings { instances: 1, ..HostSettings::default() }).unwrap();
     let transform = Transform::build(&host, file.settings.clone(), None).unwrap();
     Arc::new(Version::new(file, transform))

@@ -35,6 +35,7 @@ fn intent(epoch: u64, start: i64, end: i64) -> Intent {
         state_version: None,
         calls: vec![],
         poison: vec![],
+        parked: None,
         expired: None,
         blocks: vec![],
         marks: vec![],

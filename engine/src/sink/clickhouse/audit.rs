@@ -16,6 +16,7 @@ use super::retry::{Attempt, What};
 use super::select::{answered, parsed, statement_trouble};
 use super::types::declared;
 use super::{ClickHouse, SinkError};
+use crate::batch::Stage;
 use crate::offsets::OffsetRange;
 use crate::table::{TABLE_TTL, Table, TableKind, quote};
 use arrow_array::{ArrayRef, BooleanArray, Int64Array, RecordBatch};
@@ -199,6 +200,25 @@ impl ClickHouse {
              GROUP BY epoch ORDER BY epoch"
         );
         self.select_of(tables, &sql).await
+    }
+
+    /// The epochs of a lane that were parked: each of their messages is a letter.
+    ///
+    /// # Errors
+    /// The server can't be asked.
+    pub async fn parked_seen(
+        &self,
+        letters: &Arc<Table>,
+        lane: u64,
+        range: OffsetRange,
+    ) -> Result<Vec<SeenEpoch>, SinkError> {
+        let parked = format!("stage = '{}'", Stage::Parked.as_str());
+        let rows = of_tables(std::slice::from_ref(letters), &[lane], range, &parked);
+        let sql = format!(
+            "SELECT epoch, toUnixTimestamp64Milli(max(clock)) AS clock_ms, min(at) AS first, max(at) AS last FROM ({rows}) \
+             GROUP BY epoch ORDER BY epoch"
+        );
+        self.select(letters, &sql, &[]).await
     }
 
     /// The replays of dead letters that tables have rows of.

@@ -8,10 +8,12 @@ use std::time::Duration;
 
 use arrow_schema::ArrowError;
 use reqwest::header::{HeaderMap, HeaderValue};
-use reqwest::{Body, StatusCode, Url, redirect};
+use reqwest::{Body, StatusCode, Url};
 
 use super::trouble::{Cause, Trouble};
 use super::{ClickHouseSettings, SinkError};
+use crate::disposition::in_words;
+use crate::tls::{self, Tls};
 
 /// Most bytes read of an answer: those of a table with ten thousand columns take about 1 MB.
 const MOST_ANSWER_BYTES: usize = 16 << 20;
@@ -39,8 +41,26 @@ pub(super) struct Answer {
     pub(super) written_rows: Option<u64>,
 }
 
+/// HTTP clients by how long they take to connect, and by certificates: each has authorities and connections of its own, some MB
+/// of them.
+#[derive(Debug, Default)]
+pub(super) struct Clients(Vec<(Duration, Tls, reqwest::Client)>);
+
+impl Clients {
+    fn with(&mut self, settings: &ClickHouseSettings) -> Result<reqwest::Client, reqwest::Error> {
+        let ClickHouseSettings { connect_timeout, tls, .. } = settings;
+        if let Some((.., client)) = self.0.iter().find(|(timeout, of, _)| timeout == connect_timeout && of == tls) {
+            return Ok(client.clone());
+        }
+        let client =
+            tls.client()?.connect_timeout(*connect_timeout).pool_idle_timeout(IDLE).tcp_nodelay(true).build()?;
+        self.0.push((*connect_timeout, tls.clone(), client.clone()));
+        Ok(client)
+    }
+}
+
 impl Http {
-    pub(super) fn new(settings: &ClickHouseSettings) -> Result<Self, SinkError> {
+    pub(super) fn new(clients: &mut Clients, settings: &ClickHouseSettings) -> Result<Self, SinkError> {
         let denied = |message: String| SinkError::Denied { message };
         let url = Url::parse(&settings.url).map_err(|error| denied(format!("`{}`: {error}", settings.url)))?;
         if !matches!(url.scheme(), "http" | "https") || url.host().is_none() {
@@ -56,13 +76,7 @@ impl Http {
             value.set_sensitive(true);
             credentials.insert(name, value);
         }
-        let client = reqwest::Client::builder()
-            .redirect(redirect::Policy::none())
-            .connect_timeout(settings.connect_timeout)
-            .pool_idle_timeout(IDLE)
-            .tcp_nodelay(true)
-            .build()
-            .map_err(|error| denied(format!("no HTTP client: {error}")))?;
+        let client = clients.with(settings).map_err(|error| denied(format!("no HTTP client: {}", in_words(&error))))?;
         Ok(Self { client, url, credentials })
     }
 
@@ -153,6 +167,12 @@ fn shortened(text: &str) -> String {
 
 /// What it means that there is no whole answer.
 fn no_answer(error: reqwest::Error) -> Trouble {
+    // Without the address: it holds the whole query.
+    let error = error.without_url();
+    let message = in_words(&error);
+    if let Some(remedy) = tls::remedy(&message, "clickhouse") {
+        return Trouble { cause: Cause::Certificate, code: 0, message: format!("{message}; {remedy}") };
+    }
     let cause = if find::<ArrowError>(&error).is_some() {
         Cause::Encode
     } else if error.is_connect() {
@@ -162,14 +182,6 @@ fn no_answer(error: reqwest::Error) -> Trouble {
     } else {
         Cause::Broken
     };
-    // Without the address: it holds the whole query.
-    let error = error.without_url();
-    let mut message = error.to_string();
-    let mut source = error.source();
-    while let Some(inner) = source {
-        message = format!("{message}: {inner}");
-        source = inner.source();
-    }
     Trouble { cause, code: 0, message }
 }
 

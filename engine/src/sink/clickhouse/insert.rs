@@ -1,6 +1,7 @@
 //! A block into its table: attempts, and what became of them.
 
-use std::sync::atomic::Ordering;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use serde::Deserialize;
@@ -28,25 +29,29 @@ impl ClickHouse {
     pub(super) async fn insert_block(&self, send: &Sending) -> Result<Inserted, SinkError> {
         let (block, token) = (&send.block, send.token.as_str());
         if block.rows == 0 {
-            return Ok(Inserted { bytes: 0, attempts: 0 });
+            return Ok(Inserted { bytes: 0, attempts: 0, encoding: Duration::ZERO });
         }
         let table = block.table.quoted();
-        let started = Instant::now();
+        let (started, lane, encoding) = (Instant::now(), &send.claim.lane, &Arc::default());
         let attempt = |attempt: Attempt| async move {
-            settle::attempt(&Asked { sink: self, attempt }, send, attempt.unsettled).await
+            let _turn = self.server.gate.turn(&lane.tenant).await;
+            settle::attempt(&Asked { sink: self, attempt, encoding }, send, attempt.unsettled).await
         };
         let name = What { table: &table, name: token };
         let settled = self.patience.until_settled(&self.stats, name, self.timeout, attempt).await;
+        let encoding = Duration::from_nanos(encoding.load(Ordering::Relaxed));
+        self.stats.encoded(encoding);
         let (bytes, attempts) = match settled {
             Ok(sent) => sent,
             Err(trouble) if trouble.cause == Cause::Fenced => return Err(self.fenced(trouble, send).await),
             Err(trouble) => return Err(insert_error(trouble, send)),
         };
         self.stats.inserted(block.rows, bytes, started.elapsed());
+        self.server.pace.inserted(lane);
         if attempts > 1 {
             tracing::info!(block = token, attempts, "ClickHouse confirmed after all");
         }
-        Ok(Inserted { bytes, attempts })
+        Ok(Inserted { bytes, attempts, encoding })
     }
 
     /// Whether rows of a lane's later epochs are there.
@@ -92,6 +97,8 @@ fn insert_error(trouble: Trouble, send: &Sending) -> SinkError {
 struct Asked<'a> {
     sink: &'a ClickHouse,
     attempt: Attempt,
+    /// CPU time of writing the block, ns.
+    encoding: &'a Arc<AtomicU64>,
 }
 
 impl Server for Asked<'_> {
@@ -139,7 +146,7 @@ impl Server for Asked<'_> {
         ];
         let fixed = INSERT.iter().map(|(name, value)| (*name, (*value).to_owned()));
         let settings: Vec<(&str, String)> = fixed.chain(own).collect();
-        let (body, encoding, sent) = encode::body(block, self.sink.compression, self.sink.stats.encoding());
+        let (body, encoding, sent) = encode::body(block, self.sink.compression, self.encoding);
         let query = query(&block.table, claim, number);
         let header = encoding.map(|encoding| ("content-encoding", encoding));
         let answer = self.sink.http.post(&query, &settings, Some((body, header)), self.attempt.timeout).await?;

@@ -10,6 +10,7 @@
 //! ```text
 //! insert (a block) ──► encode (Arrow stream) ──► http (one request) ──► trouble (what it means) ──► retry (again, or the error)
 //!   └─ fence (whose lane is it), marks (does the table remember), rows that are there
+//! server (what all share who insert into it) ──► when, and how many at a time
 //! audit (rows beside rows made again), select (questions)
 //! types, expression ──► ddl (statements) ──► existing (what is there, does it fit) ──► prepare (make it so)
 //! ```
@@ -23,8 +24,10 @@ mod fence;
 mod http;
 mod insert;
 mod marks;
+mod pool;
 mod prepare;
 mod retry;
+pub(crate) mod server;
 mod select;
 mod stats;
 mod storage;
@@ -41,17 +44,20 @@ use futures::FutureExt;
 use futures::future::BoxFuture;
 use tokio::sync::Mutex;
 
-use self::http::Http;
+use self::http::{Clients, Http};
 use self::marks::Known;
 use self::retry::Patience;
+use self::server::{INSERTS_PER_SECOND, Server};
 use super::{Claim, Guarantee, Inserted, Sending, Sink, SinkError};
 use crate::journal::Owner;
 use crate::offsets::LaneId;
 use crate::table::Table;
+use crate::tls::Tls;
 
 pub use audit::{Audited, Comparable, Group, Names as NamedRows, SeenEpoch, SeenReplay, Stranger};
 pub use ddl::create_statements;
 pub use encode::encoded_bytes;
+pub use pool::ClickHouses;
 pub use prepare::TablePlan;
 pub use retry::Backoff;
 pub use stats::{SinkStats, SinkTotals};
@@ -70,7 +76,7 @@ pub enum Compression {
 }
 
 /// A password: never shown.
-#[derive(Clone, Default)]
+#[derive(Clone, Default, PartialEq, Eq)]
 pub struct Password(String);
 
 impl Password {
@@ -93,7 +99,7 @@ impl fmt::Debug for Password {
 }
 
 /// Which server, as whom, and how patiently.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ClickHouseSettings {
     /// `http://host:8123` or `https://host:8443`, without user and password.
     pub url: String,
@@ -101,6 +107,8 @@ pub struct ClickHouseSettings {
     pub user: String,
     /// The user's password.
     pub password: Password,
+    /// Whom to trust and who we are, at an address with `https`.
+    pub tls: Tls,
     /// How blocks are compressed.
     pub compression: Compression,
     /// Longest time to connect.
@@ -120,6 +128,7 @@ impl ClickHouseSettings {
             url: url.into(),
             user: "default".into(),
             password: Password::default(),
+            tls: Tls::default(),
             compression: Compression::None,
             connect_timeout: Duration::from_secs(10),
             timeout: Duration::from_secs(120),
@@ -132,6 +141,7 @@ impl ClickHouseSettings {
 #[derive(Debug)]
 pub struct ClickHouse {
     http: Http,
+    server: Arc<Server>,
     patience: Patience,
     stats: SinkStats,
     compression: Compression,
@@ -180,8 +190,14 @@ impl ClickHouse {
     /// [`SinkError::Denied`] if the settings can't be those of a server.
     #[expect(clippy::needless_pass_by_value, reason = "settings hold a password: they end here")]
     pub fn new(settings: ClickHouseSettings) -> Result<Self, SinkError> {
+        Self::by(&mut Clients::default(), Arc::new(Server::new(INSERTS_PER_SECOND)), &settings)
+    }
+
+    /// A sink that shares connections and a server with others.
+    fn by(clients: &mut Clients, server: Arc<Server>, settings: &ClickHouseSettings) -> Result<Self, SinkError> {
         Ok(Self {
-            http: Http::new(&settings)?,
+            http: Http::new(clients, settings)?,
+            server,
             patience: Patience::new(settings.backoff),
             stats: SinkStats::default(),
             compression: settings.compression,
@@ -230,5 +246,13 @@ impl Sink for ClickHouse {
 
     fn insert<'a>(&'a self, send: &'a Sending) -> BoxFuture<'a, Result<Inserted, SinkError>> {
         self.insert_block(send).boxed()
+    }
+
+    fn linger(&self, lane: &LaneId) -> Duration {
+        self.server.pace.linger(lane)
+    }
+
+    fn share(&self, tenant: &str, weight: u32, inserts_per_second: Option<u32>) {
+        self.server.share(tenant, weight, inserts_per_second);
     }
 }

@@ -1,6 +1,5 @@
 //! What the sink did so far, for metrics.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -14,7 +13,7 @@ pub struct SinkStats {
     bytes: AtomicU64,
     nanoseconds: AtomicU64,
     waiting: AtomicU64,
-    encoding: Arc<AtomicU64>,
+    encoding: AtomicU64,
     causes: [AtomicU64; Cause::ALL.len()],
 }
 
@@ -41,7 +40,7 @@ impl Default for SinkStats {
             bytes: AtomicU64::new(0),
             nanoseconds: AtomicU64::new(0),
             waiting: AtomicU64::new(0),
-            encoding: Arc::default(),
+            encoding: AtomicU64::new(0),
             causes: std::array::from_fn(|_| AtomicU64::new(0)),
         }
     }
@@ -66,9 +65,8 @@ impl SinkStats {
         Duration::from_nanos(self.encoding.load(Ordering::Relaxed))
     }
 
-    /// Where that time is counted, in nanoseconds.
-    pub(super) fn encoding(&self) -> &Arc<AtomicU64> {
-        &self.encoding
+    pub(super) fn encoded(&self, time: Duration) {
+        self.encoding.fetch_add(u64::try_from(time.as_nanos()).unwrap_or(u64::MAX), Ordering::Relaxed);
     }
 
     /// Attempts without success, by cause.

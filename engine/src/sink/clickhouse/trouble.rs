@@ -19,7 +19,7 @@ pub(super) struct Trouble {
 /// Why an attempt was no success.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Cause {
-    /// Nobody listens there, or no route, or TLS failed.
+    /// Nobody listens there, or no route.
     Connect,
     /// HTTP 429 or 503 without a code of ClickHouse: a proxy, or a server that starts or stops.
     Unavailable,
@@ -45,6 +45,8 @@ pub enum Cause {
     Cancelled,
     /// A code that this table does not know.
     UnknownCode,
+    /// TLS: one side does not take the other's certificate, or the server speaks something else. Nothing was read by it.
+    Certificate,
     /// User, password or network.
     Login,
     /// Grants, a read-only profile, or a setting that may not be changed.
@@ -86,7 +88,7 @@ pub(super) enum Decision {
 
 impl Cause {
     /// All causes, in the order of their discriminants.
-    pub const ALL: [Self; 22] = [
+    pub const ALL: [Self; 23] = [
         Self::Connect,
         Self::Unavailable,
         Self::TooManyParts,
@@ -100,6 +102,7 @@ impl Cause {
         Self::Short,
         Self::Cancelled,
         Self::UnknownCode,
+        Self::Certificate,
         Self::Login,
         Self::Grants,
         Self::Redirect,
@@ -123,7 +126,7 @@ impl Cause {
             Self::Timeout | Self::Broken | Self::NoVerdict | Self::Short | Self::Cancelled | Self::UnknownCode => {
                 Decision::Unknown
             }
-            Self::Login | Self::Grants | Self::Redirect => Decision::Denied,
+            Self::Certificate | Self::Login | Self::Grants | Self::Redirect => Decision::Denied,
             Self::TableChanged => Decision::Table,
             Self::Rows | Self::TooManyPartitions | Self::Unsettled => Decision::Refused,
             Self::Encode => Decision::Bug,
@@ -187,6 +190,7 @@ impl Cause {
             Self::Short => "short",
             Self::Cancelled => "cancelled",
             Self::UnknownCode => "unknown_code",
+            Self::Certificate => "certificate",
             Self::Login => "login",
             Self::Grants => "grants",
             Self::Redirect => "redirect",

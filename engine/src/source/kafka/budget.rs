@@ -11,6 +11,8 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use crate::memory::{self, Booking, For, Memory};
+
 /// What a message costs beyond its key and value: librdkafka's operation (about 400 bytes with its allocation), our
 /// entry, and its part of the fetched buffer's framing.
 const MESSAGE_OVERHEAD: usize = 512;
@@ -25,11 +27,19 @@ pub(super) fn cost(payload: usize) -> usize {
 pub(super) struct Budget {
     limit: usize,
     held: AtomicUsize,
+    /// The engine's: who reads a partition, and for how many tenants, is not known here.
+    pool: memory::Account,
 }
 
 impl Budget {
+    #[cfg(test)]
     pub(super) fn new(limit: usize) -> Arc<Self> {
-        Arc::new(Self { limit, held: AtomicUsize::new(0) })
+        Self::within(limit, &Memory::unlimited())
+    }
+
+    /// The same, as a part of a pool.
+    pub(super) fn within(limit: usize, memory: &Memory) -> Arc<Self> {
+        Arc::new(Self { limit, held: AtomicUsize::new(0), pool: memory.account("") })
     }
 
     pub(super) fn held(&self) -> usize {
@@ -79,7 +89,7 @@ impl Account {
     pub(super) fn lease(self: &Arc<Self>, bytes: usize) -> Lease {
         self.held.fetch_add(bytes, Ordering::Relaxed);
         self.budget.held.fetch_add(bytes, Ordering::Relaxed);
-        Lease { account: self.clone(), bytes }
+        Lease { account: self.clone(), bytes, _booked: self.budget.pool.book(For::Fetched, bytes) }
     }
 }
 
@@ -88,6 +98,7 @@ impl Account {
 pub(super) struct Lease {
     account: Arc<Account>,
     bytes: usize,
+    _booked: Booking,
 }
 
 impl Drop for Lease {

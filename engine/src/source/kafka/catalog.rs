@@ -232,8 +232,8 @@ impl Catalog {
 
 /// Kafka does not let us in: with what to look at.
 pub(super) fn refused(reason: &str) -> SourceError {
-    let hint = "check security.protocol, sasl.* and ssl.* of the Kafka properties, and that the user may Read and \
-                Describe the topic";
+    let hint = "check kafka.user, its password and kafka.mechanism (or what kafka.properties say in their place), and that the \
+                user may Read and Describe the topic";
     SourceError::Refused { message: format!("Kafka refuses access: {reason}; {hint}") }
 }
 

@@ -12,6 +12,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use rdkafka::bindings as sys;
 use sys::rd_kafka_resp_err_t as Code;
 
+use crate::tls;
+
 /// What has happened to a client since it was asked last.
 #[derive(Debug, Default)]
 pub(super) struct Events {
@@ -79,8 +81,12 @@ impl Events {
             self.failed();
         } else if code == Code::RD_KAFKA_RESP_ERR__AUTHENTICATION {
             *lock(&self.refused) = Some(reason.into());
-        } else if lock(&self.trouble).replace(reason.into()).is_none() {
-            tracing::warn!(reason, "Kafka is not available; waiting for it");
+        } else {
+            let remedy = tls::remedy(reason, "kafka").map(|remedy| format!("; {remedy}")).unwrap_or_default();
+            let reason = format!("{reason}{remedy}");
+            if lock(&self.trouble).replace(reason.clone()).is_none() {
+                tracing::warn!(reason, "Kafka is not available; waiting for it");
+            }
         }
     }
 

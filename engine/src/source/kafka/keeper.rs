@@ -3,7 +3,8 @@
 //!
 //! Best effort: nothing here is needed for a row to arrive once, and nothing here can hold a row up.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
+use std::ops::Bound;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
@@ -19,6 +20,12 @@ use crate::offsets::TopicPartition;
 
 /// How often positions are written, at most.
 const ROUND: Duration = Duration::from_secs(1);
+
+/// Clients for mirrored positions: each is some threads and connections, and hundreds of plugins would have as many. Beyond,
+/// groups take turns.
+const MOST_MIRRORS: usize = 16;
+/// Clients that are made in a round then, each for some milliseconds of CPU time.
+const NEW_MIRRORS: usize = 2;
 
 /// How often the topics that are read are looked up. A deleted topic is given up after it was missed twice.
 const LOOK_UP: Duration = Duration::from_secs(5);
@@ -41,8 +48,9 @@ impl Keeper {
     pub(super) fn start(catalog: Arc<Catalog>, pool: Arc<Pool>) -> std::io::Result<Self> {
         let positions: Arc<Mutex<Positions>> = Arc::default();
         let (stop, stopped) = channel();
-        let (mirrors, missed) = (HashMap::new(), HashSet::new());
-        let work = Work { positions: positions.clone(), catalog, pool, mirrors, looked_up: Instant::now(), missed };
+        let (mirrors, last, missed) = (VecDeque::new(), String::new(), HashSet::new());
+        let work =
+            Work { positions: positions.clone(), catalog, pool, mirrors, last, looked_up: Instant::now(), missed };
         let thread = std::thread::Builder::new().name("kafka-keep".into()).spawn(move || work.run(&stopped))?;
         Ok(Self { positions, stop: Some(stop), thread: Some(thread) })
     }
@@ -66,7 +74,10 @@ struct Work {
     positions: Arc<Mutex<Positions>>,
     catalog: Arc<Catalog>,
     pool: Arc<Pool>,
-    mirrors: HashMap<String, Mirror>,
+    /// By group, the oldest first.
+    mirrors: VecDeque<(String, Mirror)>,
+    /// The last group that was given a client.
+    last: String,
     looked_up: Instant,
     /// Topics that were not there at the last look-up.
     missed: HashSet<String>,
@@ -83,22 +94,58 @@ impl Work {
         self.write_positions();
     }
 
+    /// Writes the positions of the groups that have a client, and of as many others as clients are made for in a round.
     fn write_positions(&mut self) {
-        let positions = std::mem::take(&mut *lock(&self.positions));
-        for (group, positions) in positions {
-            let positions: Vec<_> = positions.into_iter().collect();
-            if let Err(error) = self.mirror(&group).and_then(|mirror| mirror.commit(&positions)) {
-                tracing::warn!(group, error, "positions were not mirrored; lag tools show old ones");
-            }
+        let mut positions = std::mem::take(&mut *lock(&self.positions));
+        let of_clients: Vec<_> =
+            self.mirrors.iter().filter_map(|(group, _)| positions.remove_entry(group.as_str())).collect();
+        for (group, positions) in of_clients {
+            self.write(&group, positions);
+        }
+        for group in self.turns(&positions) {
+            let Some(positions) = positions.remove(&group) else { continue };
+            self.write(&group, positions);
+        }
+        let mut newer = lock(&self.positions);
+        for (group, left) in positions {
+            let noted = newer.entry(group).or_default();
+            left.into_iter().for_each(|(partition, offset)| _ = noted.entry(partition).or_insert(offset));
+        }
+    }
+
+    /// The groups that get a client now: as many as there is room for, or a few in place of those that have had theirs for
+    /// the longest time. Those behind the last one in order go first, so that each has its turn.
+    fn turns(&mut self, waiting: &Positions) -> Vec<String> {
+        let room = MOST_MIRRORS.saturating_sub(self.mirrors.len()).max(NEW_MIRRORS);
+        let waiting: BTreeSet<&String> = waiting.keys().collect();
+        let behind = (Bound::Excluded(&self.last), Bound::Unbounded);
+        let turns: Vec<String> =
+            waiting.range::<String, _>(behind).chain(&waiting).take(room).map(|&it| it.clone()).collect();
+        self.last = turns.last().unwrap_or(&self.last).clone();
+        turns
+    }
+
+    fn write(&mut self, group: &str, positions: HashMap<TopicPartition, i64>) {
+        let positions: Vec<_> = positions.into_iter().collect();
+        if let Err(error) = self.mirror(group).and_then(|mirror| mirror.commit(&positions)) {
+            tracing::warn!(group, error, "positions were not mirrored; lag tools show old ones");
         }
     }
 
     fn mirror(&mut self, group: &str) -> Result<&Mirror, String> {
-        if !self.mirrors.contains_key(group) {
-            let mirror = Mirror::start(&self.pool.config, group).map_err(|error| error.to_string())?;
-            self.mirrors.insert(group.to_owned(), mirror);
-        }
-        Ok(&self.mirrors[group])
+        let there = self.mirrors.iter().position(|(of, _)| of == group);
+        let index = match there {
+            Some(index) => index,
+            None => {
+                if self.mirrors.len() >= MOST_MIRRORS {
+                    self.mirrors.pop_front();
+                }
+                let mirror = Mirror::start(&self.pool.config, group).map_err(|error| error.to_string())?;
+                self.mirrors.push_back((group.to_owned(), mirror));
+                self.mirrors.len() - 1
+            }
+        };
+        Ok(&self.mirrors[index].1)
     }
 
     /// A quiet client does not notice that its brokers are back.

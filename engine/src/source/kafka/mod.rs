@@ -47,6 +47,7 @@ use self::keeper::Keeper;
 use self::reader::KafkaReader;
 use super::topics::matching;
 use super::{Found, Reader, Source, SourceError, Start};
+use crate::memory::Memory;
 use crate::offsets::TopicPartition;
 
 pub use message::KafkaMessage;
@@ -101,9 +102,17 @@ impl KafkaSource {
     /// # Errors
     /// [`SourceError::Refused`] for a property that librdkafka doesn't know or that would change what is delivered.
     pub fn new(settings: &KafkaSettings) -> Result<Self, SourceError> {
+        Self::within(settings, &Memory::unlimited())
+    }
+
+    /// The same, with messages whose memory is a part of this pool.
+    ///
+    /// # Errors
+    /// As [`Self::new`].
+    pub fn within(settings: &KafkaSettings, memory: &Memory) -> Result<Self, SourceError> {
         let config = settings.client_config()?;
         let catalog = Arc::new(Catalog::start(&config)?);
-        let budget = Budget::new(settings.held_bytes());
+        let budget = Budget::within(settings.held_bytes(), memory);
         let pool = Arc::new(Pool { config, budget, fetchers: Mutex::default() });
         let keeper = Keeper::start(catalog.clone(), pool.clone())
             .map_err(|error| SourceError::Refused { message: format!("can't start a thread: {error}") })?;

@@ -16,6 +16,7 @@ use engine::cli::{Running, start_with};
 use engine::config::{Config, Overlay};
 use engine::lane::Surroundings;
 use engine::server::thread_stages;
+use engine::sink::OneSink;
 
 use crate::Failure;
 use without::{Forgetful, Unclaimed};
@@ -64,12 +65,14 @@ fn config(options: &Options) -> Result<Config, Failure> {
 }
 
 async fn run_engine(config: Config, without: bool) -> Result<(), Failure> {
-    let url = config.clickhouse.url.clone();
+    let (url, tenant) = (config.clickhouse.url.clone(), config.default_tenant());
     let exchange = |around: Surroundings| {
         if !without {
             return around;
         }
-        Surroundings { sink: Arc::new(Unclaimed::new(around.sink, url)), journal: Arc::new(Forgetful), ..around }
+        let sink = around.sinks.of(&tenant).expect("its settings were read");
+        let sinks = Arc::new(OneSink(Arc::new(Unclaimed::new(sink, url))));
+        Surroundings { sinks, journal: Arc::new(Forgetful), ..around }
     };
     let (_never, stop) = engine::stop::stop();
     let Running { engine, shown, plans, watch, deployer, .. } = start_with(config, stop, exchange)?;
@@ -77,7 +80,7 @@ async fn run_engine(config: Config, without: bool) -> Result<(), Failure> {
     tokio::spawn(watch);
     tokio::spawn(deployer);
     engine.run().await?;
-    let mut stages: BTreeMap<_, _> = thread_stages(&shown.clickhouse).into_iter().collect();
+    let mut stages: BTreeMap<_, _> = thread_stages(&shown.clickhouses).into_iter().collect();
     stages.extend(shown.metrics.stage_seconds());
     println!("{}", serde_json::json!({ "stage_cpu_seconds": stages }));
     Ok(())
