@@ -268,6 +268,16 @@ fn tenants_come_change_break_pause_and_go_and_each_row_is_there_once() {
     let metrics = world.engine().metrics().expect("metrics");
     assert_eq!(metrics.sum("engine_tenant_info", &[("tenant", "alpha"), ("team", "payments")]), 1.0);
 
+    // Commands know its plugin by both names.
+    let (code, words) = world.control(&["plugin", "history", "alpha/passing"]);
+    assert!(code == Some(0) && words.contains("trial"), "{words}");
+    let (code, words) = world.control(&["status", "alpha/passing"]);
+    assert!(code == Some(0) && words.contains("alpha/passing"), "{words}");
+    let (code, words) = world.control(&["plugin", "pin", "alpha/passing"]);
+    assert!(code == Some(0) && words.contains("plugin alpha/passing stays"), "{words}");
+    assert_eq!(world.control(&["plugin", "unpin", "alpha/passing"]).0, Some(0));
+    assert_eq!(world.control(&["plugin", "pin", "passing"]).0, Some(1), "the default tenant has no such plugin");
+
     // Broken: what ran goes on.
     fs::write(world.folder("alpha/tenant.toml"), "prefix = 'alpha'\n").expect("written");
     world.wait_for_tenant("the mistake", "alpha", |alpha| alpha["state"] == "mistaken");
@@ -328,16 +338,19 @@ fn tenants_come_change_break_pause_and_go_and_each_row_is_there_once() {
     });
     let words = world.letters();
     assert!(words.contains("1  alpha/passing decode"), "{words}");
-
-    end(world);
+    let world = end(world);
+    read_again(world);
 }
 
 /// Each number is there once, in its own tenant's database, whose user has made all that is there; no password was said.
-fn end(world: World) {
-    let World { clickhouse, setup, engine, sent, .. } = world;
-    let engine = engine.expect("it runs");
+fn end(mut world: World) -> World {
+    let engine = world.engine.take().expect("it runs");
     let output = engine.output();
     engine.terminate();
+    let World { clickhouse, setup, sent, .. } = &world;
+    let (code, words) = setup.ask(&["check"], None);
+    assert_eq!(code, Some(0), "{words}");
+    assert!(words.contains("alpha/passing\n  tenant    alpha: those that begin with alpha.; to"), "{words}");
     for name in TENANTS {
         let sql = format!(
             "SELECT count(), uniqExact(n), min(n), max(n), groupUniqArray(_topic) FROM {name}.passed FORMAT TSV"
@@ -355,4 +368,19 @@ fn end(world: World) {
     assert_eq!(clickhouse.query("SELECT count() FROM system.tables WHERE database = 'engine'").trim(), "0");
     let kept = Command::new("grep").args(["-rl", "s secret"]).arg(setup.data_dir()).output().expect("grep runs");
     assert_eq!(String::from_utf8_lossy(&kept.stdout), "", "a password was kept");
+    world
+}
+
+/// The grants suffice for reading again as well: into shadows, and after deleting.
+fn read_again(mut world: World) {
+    let (code, words) = world.setup.ask(&["replay", "gamma/passing", "--from", "start", "--shadow"], None);
+    assert_eq!(code, Some(0), "{words}");
+    let count = |world: &World| world.clickhouse.query("SELECT count(), uniqExact(n) FROM gamma.passed FORMAT TSV");
+    assert_eq!(count(&world).trim(), "100\t100");
+    let (code, words) = world.setup.ask(&["replay", "beta/passing", "--from", "start", "--delete-rows"], None);
+    assert_eq!(code, Some(0), "{words}");
+    assert_eq!(world.rows("beta"), 0);
+    world.start_engine();
+    world.wait_for_rows("beta");
+    world.engine.take().expect("it runs").terminate();
 }

@@ -136,7 +136,7 @@ impl Artifacts {
             return Err(ArtifactError::OtherVersion);
         }
         let wasm = match settings.kind {
-            Kind::Bronze { .. } => None,
+            Kind::Bronze { .. } | Kind::Unclaimed { .. } => None,
             Kind::Plugin => {
                 let path = self.folder.join(format!("{plugin_digest}.wasm"));
                 Some(fs::read(&path).map_err(|source| ArtifactError::Io { path, source })?.into())

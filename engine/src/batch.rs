@@ -10,7 +10,7 @@ use arrow_array::RecordBatch;
 use debezium_decode::last_header;
 
 use crate::offsets::{OffsetRange, TopicPartition};
-use crate::source::KafkaMessage;
+use crate::source::{KafkaMessage, SharedMessage};
 use crate::table::Table;
 
 pub use debezium_decode::{Changes, Decoded, Header, NoOp, Op, Reject, Stage};
@@ -34,6 +34,8 @@ enum Body {
     },
     /// Borrowed from the Kafka client, which keeps the fetched bytes alive: nothing is copied.
     Kafka(KafkaMessage),
+    /// Lies in the queues of lanes that share a topic.
+    Shared(Arc<SharedMessage>),
 }
 
 impl Message {
@@ -56,12 +58,19 @@ impl Message {
         Self { offset, timestamp, body: Body::Kafka(message) }
     }
 
+    /// A message that several lanes may have.
+    #[must_use]
+    pub fn shared(offset: i64, timestamp: Option<i64>, message: Arc<SharedMessage>) -> Self {
+        Self { offset, timestamp, body: Body::Shared(message) }
+    }
+
     /// The key's bytes.
     #[must_use]
     pub fn key(&self) -> Option<&[u8]> {
         match &self.body {
             Body::Owned { key, .. } => key.as_deref(),
             Body::Kafka(message) => message.key(),
+            Body::Shared(message) => message.key(),
         }
     }
 
@@ -71,6 +80,7 @@ impl Message {
         match &self.body {
             Body::Owned { value, .. } => value.as_deref(),
             Body::Kafka(message) => message.value(),
+            Body::Shared(message) => message.value(),
         }
     }
 
@@ -80,6 +90,7 @@ impl Message {
         match &self.body {
             Body::Owned { headers, .. } => headers.clone(),
             Body::Kafka(message) => message.headers(),
+            Body::Shared(message) => message.headers().to_vec(),
         }
     }
 
@@ -88,14 +99,15 @@ impl Message {
     pub fn into_owned(self) -> Self {
         match &self.body {
             Body::Owned { .. } => self,
-            Body::Kafka(message) => Self::owned(
-                self.offset,
-                self.timestamp,
-                message.key().map(<[u8]>::to_vec),
-                message.value().map(<[u8]>::to_vec),
-                message.headers(),
-            ),
+            Body::Kafka(_) | Body::Shared(_) => self.copy(),
         }
+    }
+
+    /// A copy with bytes of its own.
+    #[must_use]
+    pub fn copy(&self) -> Self {
+        let bytes = |bytes: Option<&[u8]>| bytes.map(<[u8]>::to_vec);
+        Self::owned(self.offset, self.timestamp, bytes(self.key()), bytes(self.value()), self.headers())
     }
 
     /// Bytes of key and value.
@@ -126,6 +138,7 @@ impl debezium_decode::Message for Message {
         match &self.body {
             Body::Owned { headers, .. } => last_header(headers, name),
             Body::Kafka(message) => message.header(name),
+            Body::Shared(message) => last_header(message.headers(), name),
         }
     }
 }

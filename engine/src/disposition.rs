@@ -32,6 +32,7 @@ pub fn disposition(error: &LaneError) -> (Disposition, &'static str) {
             SourceError::OffsetGone { .. } => (Halt, "offset_gone"),
             SourceError::OffsetAhead { .. } => (Halt, "offset_ahead"),
             SourceError::TopicReplaced { .. } => (Halt, "topic_replaced"),
+            SourceError::Registry(error) => of_registry(error),
             SourceError::Refused { .. } => (Halt, "source_refused"),
         },
         LaneError::Transform(error) => match error {
@@ -85,13 +86,18 @@ pub fn disposition(error: &LaneError) -> (Disposition, &'static str) {
             ArtifactError::Io { .. } => (Retry, "artifact_io"),
             ArtifactError::OtherVersion | ArtifactError::Damaged { .. } | ArtifactError::Build(_) => (Halt, "artifact"),
         },
-        LaneError::Registry(error) => match error {
-            RegistryError::Settings { .. } => (Halt, "registry_settings"),
-            RegistryError::Replaced { .. } => (Halt, "registry_replaced"),
-            RegistryError::Away { .. } => (Retry, "registry_away"),
-            RegistryError::Artifact(_) => (Retry, "artifact_io"),
-        },
+        LaneError::Registry(error) => of_registry(error),
         LaneError::RangeGone { .. } => (Halt, "range_gone"),
+    }
+}
+
+fn of_registry(error: &RegistryError) -> (Disposition, &'static str) {
+    use Disposition::{Halt, Retry};
+    match error {
+        RegistryError::Settings { .. } => (Halt, "registry_settings"),
+        RegistryError::Replaced { .. } => (Halt, "registry_replaced"),
+        RegistryError::Away { .. } => (Retry, "registry_away"),
+        RegistryError::Artifact(_) => (Retry, "artifact_io"),
     }
 }
 

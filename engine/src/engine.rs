@@ -4,12 +4,15 @@
 //! stops by an error is run again or left stopped as [`crate::disposition`] says; it never takes another with it. Plugins
 //! come, go and change while it runs: lanes begin and end with them.
 
+mod discovery;
 mod keeper;
+mod unclaimed;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use futures::future::join_all;
 use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval, timeout};
 
@@ -25,7 +28,9 @@ use crate::plan::drift::Drift;
 use crate::source::Found;
 use crate::stop::{Stop, Stopper, stop};
 use crate::table::TableKind;
+use discovery::Discovered;
 use keeper::Keeper;
+use unclaimed::Strangers;
 
 /// How often new topics and partitions are looked for.
 const DISCOVERY_INTERVAL: Duration = Duration::from_secs(2);
@@ -99,6 +104,7 @@ pub struct Engine {
     names: BTreeMap<tokio::task::Id, LaneId>,
     /// Partitions of each plugin's topics, by a lane of each (its partition is 0), as the journal knows them.
     partitions: BTreeMap<LaneId, i32>,
+    strangers: Strangers,
     stop: Stop,
 }
 
@@ -150,7 +156,8 @@ impl Engine {
         stop: Stop,
     ) -> Self {
         let (running, kept, names) = (JoinSet::new(), BTreeMap::new(), BTreeMap::new());
-        Self { config, around, plugins, lanes, metrics, running, kept, names, partitions: BTreeMap::new(), stop }
+        let (partitions, strangers) = (BTreeMap::new(), Strangers::default());
+        Self { config, around, plugins, lanes, metrics, running, kept, names, partitions, strangers, stop }
     }
 
     /// Runs until it is told to stop, or until everything is idle if so configured.
@@ -188,10 +195,18 @@ impl Engine {
 
     /// Starts a lane for each partition that has none. Says whether the source could be asked for all of them.
     async fn discover(&mut self) -> bool {
+        self.strangers.follow(&self.plugins, &self.around, &self.config);
         let mut complete = true;
         let mut new = Vec::new();
-        for versions in self.plugins.all() {
-            let found = self.around.source.discover(&versions.topics()).await;
+        let plugins = self.plugins.all();
+        let all = Discovered::of_all(&*self.around.source, &plugins).await;
+        for versions in plugins {
+            let topics = versions.topics();
+            // What keeps all of them from being listed may be one tenant's topic, which it may not describe.
+            let found = match &all {
+                Ok(all) => Ok(all.named(&topics)),
+                Err(_) => Discovered::of(&*self.around.source, &topics).await.map(|own| own.named(&topics)),
+            };
             let key = PluginKey::new(versions.tenant(), versions.name());
             self.lanes.listed(key, found.as_ref().map(drop).map_err(|error| in_words(error)));
             match found {
@@ -247,11 +262,12 @@ impl Engine {
             *count = (*count).max(place.found.partition.partition + 1);
         }
         let mut unnoted = Vec::new();
-        for (topic, (versions, count)) in counts {
-            if self.partitions.get(&topic).is_some_and(|known| *known >= count) {
-                continue;
-            }
-            match self.around.journal.partitions(&topic, count).await {
+        counts.retain(|topic, (_, count)| self.partitions.get(topic).is_none_or(|known| known < count));
+        // At once: the journal writes what comes together with one sync.
+        let journal = &self.around.journal;
+        let noted = join_all(counts.iter().map(|(topic, (_, count))| journal.partitions(topic, *count))).await;
+        for ((topic, (versions, count)), noted) in counts.into_iter().zip(noted) {
+            match noted {
                 Ok(raised) => {
                     if let Some(raised) = raised {
                         self.partitions_raised(&versions.current(), &topic, raised);

@@ -207,7 +207,7 @@ impl Lane {
             ControlFlow::Break(left) => return Ok(left),
         };
         let start = ahead.position.next_offset.map_or(self.version.file.start, Start::Offset);
-        let mut reader = self.around.source.open(&self.found, start).await?;
+        let mut reader = self.around.source.follow(&self.found, start, self.version.transform.part()).await?;
         let mut in_flight = VecDeque::new();
         let mut resolving: Option<Resolving> = None;
         let mut status_tick = interval(STATUS_INTERVAL);

@@ -24,6 +24,7 @@ use prometheus_client::registry::{Registry, Unit};
 use crate::lane_status::LaneStatus;
 use crate::memory::Memory;
 use crate::offsets::{LaneId, PluginKey};
+use crate::source::Budget;
 use crate::tenants::shares::TenantUse;
 use crate::tenants::status::TenantStatus;
 use crate::transform::Tally;
@@ -123,6 +124,9 @@ struct CauseLabels {
 pub struct Metrics {
     messages: Family<TransformLabels, Counter>,
     bytes: Family<TransformLabels, Counter>,
+    source: Option<Arc<Budget>>,
+    fetched: Counter,
+    held: Gauge,
     rows_in: Family<TransformLabels, Counter>,
     rows_out: Family<TransformLabels, Counter>,
     no_ops: Family<NoOpLabels, Counter>,
@@ -189,6 +193,9 @@ impl Default for Metrics {
         Self {
             messages: Family::default(),
             bytes: Family::default(),
+            source: None,
+            fetched: Counter::default(),
+            held: Gauge::default(),
             rows_in: Family::default(),
             rows_out: Family::default(),
             no_ops: Family::default(),
@@ -226,6 +233,12 @@ impl Default for Metrics {
 }
 
 impl Metrics {
+    /// With what is known of a source's messages in memory.
+    #[must_use]
+    pub fn of_source(source: Option<Arc<Budget>>) -> Self {
+        Self { source, ..Self::default() }
+    }
+
     /// The metrics of a lane.
     #[must_use]
     pub fn lane(self: &Arc<Self>, lane: &LaneId) -> LaneMetrics {
@@ -256,6 +269,10 @@ impl Metrics {
         self.show_lanes(lanes);
         self.show_dead();
         self.show_inserts(inserts);
+        if let Some(source) = &self.source {
+            raise(&self.fetched, source.fetched());
+            self.held.set(i64::try_from(source.held()).unwrap_or(i64::MAX));
+        }
         for &(stage, seconds) in stages {
             raise_to(&self.stages.get_or_create(&StageLabels { stage }), seconds);
         }
@@ -286,7 +303,9 @@ impl Metrics {
                 self.breakers.get_or_create(&labels).inc();
             }
             if let Some(lag) = view.lag {
-                let done = view.committed.unwrap_or(lag.position).min(lag.position);
+                // Where nothing is under way, there are others' messages and holes alone between the last commit and the end.
+                let at_end = view.in_flight == 0 && lag.position >= lag.end;
+                let done = view.committed.filter(|_| !at_end).unwrap_or(lag.position).min(lag.position);
                 self.lag.get_or_create(&labels).set((lag.end - done).max(0));
             }
             if let Some(watermark) = view.watermark_ms {
@@ -362,6 +381,10 @@ impl Metrics {
         let mut registry = Registry::with_prefix("engine");
         registry.register("messages", "Messages of committed epochs", self.messages.clone());
         registry.register_with_unit("input", "Bytes of those messages", Unit::Bytes, self.bytes.clone());
+        let help = "Bytes of keys and values that have come from the brokers";
+        registry.register_with_unit("fetched", help, Unit::Bytes, self.fetched.clone());
+        let help = "Bytes of messages that wait for lanes or are being transformed, and what they cost beside";
+        registry.register_with_unit("fetched_held", help, Unit::Bytes, self.held.clone());
         registry.register("rows_in", "Messages that became rows of a plugin or of bronze", self.rows_in.clone());
         registry.register("rows_out", "Rows in tables, dead letters not counted", self.rows_out.clone());
         registry.register("no_ops", "Messages without a row, by kind", self.no_ops.clone());

@@ -127,7 +127,7 @@ fn messages_are_parked_while_the_plugin_fails() {
 fn a_crash_at_any_step_while_messages_are_parked() {
     let mut parked = 0;
     for step in 0.. {
-        let crashed = simulate(step, [0, 100][step as usize % 2], async |world| {
+        let crashed = simulate(step, if step % 2 == 0 { 0 } else { 100 }, async |world| {
             world_of_failures(world, FailurePolicy::Park, 5);
             world.tables.script([Some(FailAfterWrite)]);
             world.start(Process::ending_at_count(u32::try_from(step).expect("few")));

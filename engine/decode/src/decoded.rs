@@ -74,6 +74,8 @@ impl NoOp {
 /// Which stage of the path set a message aside.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Stage {
+    /// Nobody claims it, in a topic that tenants share.
+    Tenant,
     /// The bytes could not be read as the input says.
     Decode,
     /// The plugin rejected the row, or failed on it.
@@ -89,6 +91,7 @@ impl Stage {
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
+            Self::Tenant => "tenant",
             Self::Decode => "decode",
             Self::Transform => "transform",
             Self::Expire => "expire",

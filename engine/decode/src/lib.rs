@@ -60,6 +60,7 @@ mod flat;
 mod headers;
 mod changes;
 mod plan;
+mod look;
 
 use std::sync::Arc;
 
@@ -83,6 +84,7 @@ use source::RowSchema;
 pub use budget::memory_budget;
 pub use decoded::{Changes, Decoded, NoOp, Op, Reject, Stage};
 pub use input::{EXTENSION_NAME, Input, InputColumn, Source};
+pub use look::{Look, Seen};
 pub use message::{Header, Message, OwnedMessage, last_header};
 pub use partition::TopicPartition;
 pub use plan::InputError;

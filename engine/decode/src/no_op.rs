@@ -48,7 +48,7 @@ impl Keys {
         keys
     }
 
-    fn note(&mut self, key: &[u8]) {
+    pub(super) fn note(&mut self, key: &[u8]) {
         match key {
             b"op" => self.op = true,
             b"before" | b"after" => self.row = true,

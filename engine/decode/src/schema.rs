@@ -276,7 +276,7 @@ fn check_utf8(bytes: &[u8]) -> Read<()> {
     simdutf8::basic::from_utf8(bytes).map(|_| ()).map_err(|_| UTF8)
 }
 
-fn next_key_is(cursor: &mut Cursor<'_>, key: &[u8]) -> bool {
+pub(super) fn next_key_is(cursor: &mut Cursor<'_>, key: &[u8]) -> bool {
     cursor.peek();
     let found = cursor.rest().starts_with(key);
     if !found {
@@ -292,6 +292,6 @@ fn next_key_is(cursor: &mut Cursor<'_>, key: &[u8]) -> bool {
 }
 
 /// A row may have a column that is called `schema`: the wrapper's holds an object, or null.
-fn is_schema(value: &[u8]) -> bool {
+pub(super) fn is_schema(value: &[u8]) -> bool {
     value.starts_with(b"{") || value == b"null"
 }

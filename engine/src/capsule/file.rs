@@ -140,8 +140,11 @@ pub(super) fn read(bytes: &[u8]) -> Result<Capsule, ReadError> {
     Ok(Capsule { about, calls, state })
 }
 
+/// Row, key, and value with expiry.
+type Cell<'a> = (usize, &'a [u8], Option<(&'a [u8], i64)>);
+
 /// Key, value and expiry of each row.
-fn cells(batch: &RecordBatch) -> Result<impl Iterator<Item = (usize, &[u8], Option<(&[u8], i64)>)>, ReadError> {
+fn cells(batch: &RecordBatch) -> Result<impl Iterator<Item = Cell<'_>>, ReadError> {
     let column = |name: &str| batch.column_by_name(name).ok_or(ReadError::Columns);
     let binary = |name: &str| column(name)?.as_binary_opt::<i32>().ok_or(ReadError::Columns);
     let (keys, values) = (binary("key")?, binary("value")?);
@@ -162,7 +165,7 @@ fn due(table: usize, batch: &RecordBatch) -> Result<Due, ReadError> {
 fn entries(batch: &RecordBatch) -> Result<Vec<Entry>, ReadError> {
     let tables = batch.column_by_name("table").ok_or(ReadError::Columns)?;
     let tables = tables.as_primitive_opt::<UInt32Type>().ok_or(ReadError::Columns)?;
-    let entry = |(row, key, entry): (usize, &[u8], Option<(&[u8], i64)>)| {
+    let entry = |(row, key, entry): Cell<'_>| {
         (tables.value(row) as usize, key.to_vec(), entry.map(|(value, expiry)| (value.to_vec(), expiry)))
     };
     Ok(cells(batch)?.map(entry).collect())

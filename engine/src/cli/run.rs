@@ -34,7 +34,7 @@ use crate::replay::{Pending, ReplayError};
 use crate::server::control::{Control, TOKEN};
 use crate::server::{Shown, listen, thread_stages};
 use crate::sink::{ClickHouses, SinkError};
-use crate::source::{FileSource, KafkaSource, Source, SourceError};
+use crate::source::{Budget, FileSource, KafkaSource, SharedSource, Source, SourceError};
 use crate::stop::{Stop, Stopper};
 use crate::tenants::Tenants;
 use crate::verify::watch::watch;
@@ -160,7 +160,7 @@ pub fn start_with(
     if let Some(Pending { plugin, .. }) = Pending::read(&config.data_dir)? {
         return Err(RunningError::ReplayPending { plugin });
     }
-    let metrics = Arc::new(Metrics::default());
+    let metrics = Arc::new(Metrics::of_source(around.source.budget()));
     let deployer = Deployer::start(around.clone(), &config, metrics.clone())?;
     let plugins = deployer.plugins().clone();
     let control = Control {
@@ -200,13 +200,14 @@ pub(super) fn surroundings(config: &Config, host: Host) -> Result<(Surroundings,
     let clickhouses = ClickHouses::new(config.inserts_per_second);
     clickhouses.with(&config.clickhouse)?; // a wrong address is told before anything is touched
     let artifacts = Artifacts::open(data_dir)?;
+    let registry = registry(config, &artifacts)?;
     let memory = host.memory().clone();
     let around = Surroundings {
-        source: source_within(config, &memory)?,
+        source: shared(config, &memory, registry.clone())?,
         sinks: Arc::new(clickhouses.clone()),
         tenants: Tenants::default(),
         journal: Arc::new(LocalJournal::open(data_dir)?),
-        registry: registry(config, &artifacts)?,
+        registry,
         artifacts,
         host,
         cpu: Cpu::start(cores()).map_err(RunningError::Threads)?,
@@ -233,6 +234,15 @@ fn source_within(config: &Config, memory: &Memory) -> Result<Arc<dyn Source>, So
         Input::Kafka(settings) => Arc::new(KafkaSource::within(settings, memory)?),
         Input::Files(files) => Arc::new(FileSource::new(files.clone())),
     })
+}
+
+/// The source of the settings, read once for all lanes that share a topic.
+fn shared(config: &Config, memory: &Memory, registry: Option<Arc<Registry>>) -> Result<Arc<dyn Source>, SourceError> {
+    let inner = source_within(config, memory)?;
+    // Files are read as they are needed: what waits for lanes is four epochs at most.
+    let most = config.batch.max_bytes.saturating_mul(4);
+    let budget = inner.budget().unwrap_or_else(|| Budget::within(most, memory));
+    Ok(Arc::new(SharedSource::new(inner, budget, registry)))
 }
 
 /// Says in the log how each plugin fits its topics and tables, while the lanes begin: a lane refuses what it can't do

@@ -21,6 +21,9 @@ use super::problem::Problems;
 use super::tenant_file::{SHARED, TENANT_FILE, Tenant, parse_tenant};
 use crate::offsets::PluginKey;
 
+/// The name of a plugin that has no folder: the engine's own, for messages of shared topics that no tenant claims.
+pub const UNCLAIMED: &str = "_unclaimed";
+
 /// The folders that there are, by their names and which of the two files they hold.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Layout {
@@ -194,13 +197,22 @@ pub fn read_tenant<'a>(
     }
 }
 
-/// A tenant beside others: a database is one tenant's, or one could write another's tables.
+/// A tenant beside others: a database is one tenant's, or one could write another's tables, and so is each message of a
+/// shared topic.
 ///
 /// # Errors
 /// It is another's.
 pub fn alone<'a>(folder: &Path, tenant: Tenant, others: impl Iterator<Item = &'a Tenant>) -> Result<Tenant, Problems> {
     let mut problems = Problems::default();
-    if let Some(other) = others.filter(|other| other.name != tenant.name).find(|it| it.shares_database_with(&tenant)) {
+    let others: Vec<_> = others.filter(|other| other.name != tenant.name).collect();
+    if let Some(selection) = tenant.selection()
+        && let Some(other) = others.iter().find(|other| other.selection() == Some(selection))
+    {
+        let message = format!("select.value: {} is claimed by tenant {}", selection.value, other.name);
+        let hint = Some("a message of a shared topic is one tenant's: give each a value of its own".to_owned());
+        problems.of_path(&folder.join(TENANT_FILE), message, hint);
+    }
+    if let Some(other) = others.iter().find(|it| it.shares_database_with(&tenant)) {
         let message = format!("clickhouse.database: {} is that of tenant {}", tenant.database, other.name);
         let hint = Some("give each tenant a database of its own".to_owned());
         problems.of_path(&folder.join(TENANT_FILE), message, hint);

@@ -15,7 +15,9 @@ mod tenant_file;
 
 pub use engine_file::{Config, Input, Overlay};
 pub use failure::{Failure, FailurePolicy, MAX_FAILURES};
-pub use folders::{Declared, Layout, TenantFolder, alone, folders, read_plugin_of, read_plugins, read_tenant};
+pub use folders::{
+    Declared, Layout, TenantFolder, UNCLAIMED, alone, folders, read_plugin_of, read_plugins, read_tenant,
+};
 pub use partitions::Partitions;
 pub use plugin_file::{PluginFile, artifact_of, parse_plugin, read_plugin};
 pub use problem::{Place, Problem, Problems};

@@ -21,6 +21,16 @@ impl Partitions {
     }
 }
 
+impl FromIterator<Self> for Partitions {
+    /// All partitions that are in one of them.
+    fn from_iter<I: IntoIterator<Item = Self>>(all: I) -> Self {
+        let mut ranges: Vec<_> = all.into_iter().flat_map(|partitions| partitions.0).collect();
+        ranges.sort_unstable_by_key(|range| (*range.start(), *range.end()));
+        ranges.dedup();
+        Self(ranges)
+    }
+}
+
 /// What is no set of partitions.
 #[derive(Debug, PartialEq, Eq)]
 pub struct NoPartitions;

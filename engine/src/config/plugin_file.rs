@@ -50,7 +50,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::failure::{Failure, failure};
-use super::folders::name_of;
+use super::folders::{UNCLAIMED, name_of};
 use super::given::Settings;
 use super::partitions::Partitions;
 use super::problem::{Place, Problems};
@@ -176,6 +176,9 @@ fn artifact(given: &mut Settings, root: &Path, folder: &Path) -> PathBuf {
 
 fn plugin_of(folder: &Path, mut given: Settings, tenant: &Arc<Tenant>) -> Result<PluginFile, Problems> {
     let name = name_of(folder);
+    if name == UNCLAIMED {
+        given.problems.of_path(folder, "a plugin can't be named so: the engine has one of that name", None);
+    }
     let topics = topics(&mut given, folder, tenant);
     let place_of_tables = ["bronze", "dead_letters"].map(|key| (key, given.place(key)));
     let place_of_shared = given.place("shared");
@@ -270,7 +273,7 @@ fn topics(given: &mut Settings, folder: &Path, tenant: &Tenant) -> Vec<String> {
 fn own_tables<'a>(given: &mut Settings, settings: &TransformSettings, places: impl Iterator<Item = (&'a str, Place)>) {
     let bronze = match &settings.kind {
         Kind::Bronze { table } => Some(table),
-        Kind::Plugin => None,
+        Kind::Plugin | Kind::Unclaimed { .. } => None,
     };
     for (key, place) in places {
         let table = match key {

@@ -24,7 +24,7 @@
 //! state_disk_mib = 1024
 //! cpu_share = 0.25                     # of the engine's cores, at most
 //! inserts_per_second = 5
-//! log_lines_per_second = 20
+//! log_lines_per_second = 20            # of each of its plugins, in the long run
 //! [labels]                             # on the metric engine_tenant_info
 //! team = "payments"
 //! ```
@@ -101,7 +101,7 @@ pub struct TenantLimits {
     pub cpu_share: Option<f64>,
     /// Inserts a second: of all its plugins together.
     pub inserts_per_second: Option<u32>,
-    /// Lines that its plugins log in a second, all together.
+    /// Lines that each of its plugins logs in a second in the long run.
     pub log_lines_per_second: Option<u32>,
 }
 
@@ -397,6 +397,7 @@ impl TenantLimits {
         let mib = (1 << 20, " MiB");
         let as_u64 = |bytes: usize| bytes as u64;
         let as_usize = |bytes: u64| usize::try_from(bytes).unwrap_or(usize::MAX);
+        limits.log_lines_per_second = self.log_lines_per_second.unwrap_or(limits.log_lines_per_second);
         let memory = hold("limits.memory_mib", as_u64(limits.memory_bytes), self.memory_bytes.map(as_u64), mib);
         let output = hold("limits.output_mib", as_u64(limits.output_bytes), self.output_bytes.map(as_u64), mib);
         let state = hold("limits.state_mib", as_u64(limits.state_bytes), self.state_bytes.map(as_u64), mib);

@@ -1,5 +1,7 @@
 //! Letters sent again through a plugin.
 //!
+//! A letter is its plugin's, whichever messages of the topic the plugin reads by now.
+//!
 //! **Promise.** The rows of each letter that the plugin now takes are in its tables once, as the lane would have put them
 //! there: `_version` is the message's generation and offset, so a newer change of the key wins, whenever the replay comes.
 //! A letter that fails again stays open, with the new reason.

@@ -133,7 +133,7 @@ pub(super) fn read(files: &Files, tenant: &Arc<Tenant>) -> Result<PluginFile, Re
 pub(super) fn id(file: &PluginFile, wasm: &io::Result<Bytes>) -> VersionId {
     let plugin_digest = match (&file.settings.kind, wasm) {
         (Kind::Plugin, Ok(wasm)) => Sha256::digest(wasm).iter().map(|byte| format!("{byte:02x}")).collect(),
-        (Kind::Plugin, Err(_)) | (Kind::Bronze { .. }, _) => String::new(),
+        (Kind::Plugin, Err(_)) | (Kind::Bronze { .. } | Kind::Unclaimed { .. }, _) => String::new(),
     };
     VersionId { plugin_digest, settings_digest: file.settings.digest() }
 }
@@ -146,7 +146,7 @@ pub fn build(host: &Host, file: PluginFile, wasm: &io::Result<Bytes>) -> Result<
     let artifact = file.artifact.clone();
     let id = id(&file, wasm);
     let bytes = match (&file.settings.kind, wasm) {
-        (Kind::Bronze { .. }, _) => None,
+        (Kind::Bronze { .. } | Kind::Unclaimed { .. }, _) => None,
         (Kind::Plugin, Ok(bytes)) => Some(bytes.clone()),
         (Kind::Plugin, Err(error)) => return Err(unreadable(&file, error)),
     };

@@ -145,6 +145,7 @@ impl Version {
         };
         self.is_served_as(other)
             && self.file.tenant.topics == other.file.tenant.topics
+            && self.transform.part() == other.transform.part()
             && self.transform.decodes() == other.transform.decodes()
             && self.tables() == other.tables()
             && kept(self) == kept(other)

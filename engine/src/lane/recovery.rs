@@ -14,7 +14,7 @@ use crate::journal::{Intent, Position};
 use crate::lane_status::LaneState;
 use crate::memory::For;
 use crate::registry::Schemas;
-use crate::source::{BatchLimits, Reader, Start};
+use crate::source::{BatchLimits, Reader, Start, open_part};
 use crate::state::State;
 use crate::transform::{Transform, Transformed};
 
@@ -67,7 +67,7 @@ impl Lane {
         mut state: State,
     ) -> Result<(Transformed, State), LaneError> {
         let _turn = self.around.recoveries.acquire().await.expect("the semaphore is never closed");
-        let raw = self.fetch_again(intent).await?;
+        let raw = self.fetch_again(intent, transform).await?;
         let _room = self.account().book(For::Epochs, 3 * raw.bytes); // beside what it becomes: its messages are its own
         let schemas = Schemas::of_intent(&self.around.artifacts, intent.schemas.as_ref())?;
         let (transform, lane, intent) = (transform.clone(), self.id.clone(), intent.clone());
@@ -86,12 +86,14 @@ impl Lane {
         Ok(self.around.cpu.run(&self.id.tenant, rebuild).await?)
     }
 
-    /// The messages of a decided range, as one batch.
-    async fn fetch_again(&self, intent: &Intent) -> Result<RawBatch, LaneError> {
+    /// The messages of a decided range that the transform reads, as one batch.
+    async fn fetch_again(&self, intent: &Intent, transform: &Transform) -> Result<RawBatch, LaneError> {
         if intent.messages == 0 {
             return Ok(self.no_messages(intent.range));
         }
-        let mut reader = self.around.source.open(&self.found, Start::Offset(intent.range.start)).await?;
+        let (source, registry) = (&*self.around.source, self.around.registry.as_ref());
+        let start = Start::Offset(intent.range.start);
+        let mut reader = open_part(source, &self.found, start, transform.part(), registry).await?;
         let mut raw = RawBatch {
             partition: self.found.partition.clone(),
             range: intent.range,

@@ -48,6 +48,10 @@ impl Lane {
     /// Copies what the plugin remembers, once.
     async fn copied_for(&self, shadow: &Arc<Shadow>, ahead: &mut Ahead) -> Option<Arc<ShadowLane>> {
         let position = &ahead.position;
+        if shadow.version.transform.part() != self.version.transform.part() {
+            shadow.end("it reads other messages of the topic than the version that runs".to_owned());
+            return None;
+        }
         let bytes = ahead.state.bytes();
         if !shadow.version.reads(&position.state_versions) {
             shadow.end(format!("it does not read what the version that runs keeps of lane {}", self.id));

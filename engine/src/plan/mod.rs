@@ -103,7 +103,9 @@ impl Plan {
         let (mut sample, mut messages) = (None, Vec::new());
         let mut findings = Vec::new();
         if let (Ok(found), Some(plugin)) = (&partitions, transform.plugin()) {
-            match within("the newest messages can't be read", sample::newest(source, registry, found)).await {
+            match within("the newest messages can't be read", sample::newest(source, registry, found, transform.part()))
+                .await
+            {
                 Ok(newest) => {
                     (sample, messages) = (newest.sample, newest.batches);
                     findings.extend(newest.unread_avro.map(|unread| unread.finding()));

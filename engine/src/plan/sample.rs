@@ -9,14 +9,17 @@ use debezium_decode::source::{RowSchema, SourceField, Written};
 use serde_json::Value;
 
 use super::columns::{Finding, Weight};
-use crate::batch::RawBatch;
+use crate::batch::{Message, RawBatch};
 use crate::registry::Registry;
-use crate::source::{BatchLimits, Found, Source, SourceError, Start};
+use crate::source::{BatchLimits, Filter, Found, Part, Source, SourceError, Start};
 
 /// Messages looked at, of each partition.
 const MESSAGES: i64 = 100;
 /// Rows that are enough. All partitions have the same schemas, but not every one has messages.
 const ENOUGH: usize = 50;
+/// The same where a topic is shared: one tenant's are among them.
+const SHARED_MESSAGES: i64 = 1000;
+const SHARED_MOST: usize = 1000;
 const LIMITS: BatchLimits = BatchLimits { max_messages: 100, max_bytes: 16 << 20, linger: Duration::from_millis(200) };
 
 /// What the newest messages look like.
@@ -78,11 +81,13 @@ impl UnreadAvro {
     }
 }
 
-/// Reads the newest messages of the first partitions that have any.
+/// Reads the newest messages of the first partitions that have any. Of a part of a topic, those among as many that are in it:
+/// no plugin sees another tenant's rows, also not to be tried out.
 pub(super) async fn newest(
     source: &dyn Source,
     registry: Option<&Registry>,
     partitions: &[Found],
+    part: &Part,
 ) -> Result<Newest, SourceError> {
     let mut sample: Option<Sample> = None;
     let mut unread_avro = None;
@@ -96,8 +101,15 @@ pub(super) async fn newest(
         if earliest >= end {
             continue;
         }
-        let mut reader = source.open(found, Start::Offset(earliest.max(end - MESSAGES))).await?;
-        let Some(batch) = reader.next_batch(LIMITS).await? else { continue };
+        let (back, limits) = match part {
+            Part::Whole => (MESSAGES, LIMITS),
+            Part::Selected(_) | Part::Unclaimed(_) => {
+                (SHARED_MESSAGES, BatchLimits { max_messages: SHARED_MOST, ..LIMITS })
+            }
+        };
+        let mut reader = source.open(found, Start::Offset(earliest.max(end - back))).await?;
+        let Some(mut batch) = reader.next_batch(limits).await? else { continue };
+        keep_part(&mut batch, registry, part).await?;
         for value in batch.messages.iter().filter_map(|message| message.value()) {
             let row = match schema_id(value) {
                 None => look_at(value),
@@ -114,6 +126,23 @@ pub(super) async fn newest(
         batches.push(batch);
     }
     Ok(Newest { unread_avro: unread_avro.filter(|_| sample.is_none()), sample, batches })
+}
+
+/// Leaves the newest messages of a part.
+async fn keep_part(batch: &mut RawBatch, registry: Option<&Registry>, part: &Part) -> Result<(), SourceError> {
+    if *part == Part::Whole {
+        return Ok(());
+    }
+    let mut filter = Filter::new(part.clone());
+    if let Some(registry) = registry.filter(|_| part.reads_columns())
+        && let Some(answers) = registry.schemas_of(batch, |_| ()).await?.answers
+    {
+        filter.set_registry(&answers);
+    }
+    batch.messages.retain(|message| filter.holds(message));
+    batch.messages.drain(..batch.messages.len().saturating_sub(LIMITS.max_messages));
+    batch.bytes = batch.messages.iter().map(Message::bytes).sum();
+    Ok(())
 }
 
 /// The schema of an id, asked for once.

@@ -1,11 +1,9 @@
 //! What guests say in the engine's log: made harmless, cut, and bounded for an instance and in time.
 //!
 //! Lines of one instance are few, and instances are many: each epoch of each lane has one. So a plugin has a budget for
-//! all of them together, which fills up again with time, and a tenant may have one for all its plugins. What is over it is
-//! counted, and said once in a while.
+//! all of them together, which fills up again with time. What is over it is counted, and said once in a while.
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::contract::Level;
@@ -15,9 +13,9 @@ use super::sandbox::printable;
 const LOG_LINES: u32 = 100;
 /// Longest log line; longer ones are cut.
 const LOG_BYTES: usize = 2 << 10;
-/// Lines that a plugin may write in the long run …
-const LINES_PER_S: u32 = 10;
-/// … and the seconds' worth of them that it may write at once: with those above, 2 MiB, and then 20 KiB a second.
+/// Lines that a plugin may write in a second in the long run, where nobody says otherwise: 20 KiB …
+pub const LINES_PER_S: u32 = 10;
+/// … and so many times that at once: 2 MiB.
 const BURST_S: u32 = 100;
 /// How often it is said that lines were dropped.
 const SAID_EVERY: Duration = Duration::from_secs(10);
@@ -40,97 +38,65 @@ impl Author {
     }
 }
 
-/// Lines that fill up with time.
-#[derive(Debug)]
-pub(super) struct Bucket {
-    lines: u32,
-    per_s: u32,
-    /// When it was last filled up.
-    at: Instant,
-}
-
-/// The budget of a tenant; none where it has no limit.
-pub(super) type OfTenant = Arc<Mutex<Option<Bucket>>>;
-
-/// The budgets of tenants.
-#[derive(Debug, Default)]
-pub(super) struct TenantLogs {
-    budgets: Mutex<HashMap<String, OfTenant>>,
-}
-
-impl TenantLogs {
-    pub(super) fn of(&self, tenant: &str) -> OfTenant {
-        locked(&self.budgets).entry(tenant.to_owned()).or_default().clone()
-    }
-
-    /// All plugins of a tenant together may write so many lines a second; `None`: each what a plugin may.
-    pub(super) fn limit(&self, tenant: &str, lines_per_s: Option<u32>) {
-        *locked(&self.of(tenant)) = lines_per_s.map(Bucket::new);
-    }
-}
-
 /// What all instances of a plugin may still write.
 #[derive(Debug)]
 pub(super) struct LogBudget {
     author: Author,
-    own: Mutex<Bucket>,
-    of_tenant: OfTenant,
-    dropped: Mutex<Dropped>,
+    lines_per_s: u32,
+    left: Mutex<Left>,
 }
 
-/// Lines that were dropped and not spoken of yet, and when that was done last.
-#[derive(Debug, Default)]
-struct Dropped {
-    lines: u64,
+#[derive(Debug)]
+struct Left {
+    lines: u32,
+    /// When it was last filled up.
+    at: Instant,
+    dropped: u64,
     said: Option<Instant>,
 }
 
-fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
 impl LogBudget {
-    pub(super) fn new(author: Author, of_tenant: OfTenant) -> Self {
-        Self { author, own: Mutex::new(Bucket::new(LINES_PER_S)), of_tenant, dropped: Mutex::default() }
+    pub(super) fn new(author: Author, lines_per_s: u32) -> Self {
+        let lines = lines_per_s.saturating_mul(BURST_S);
+        let left = Left { lines, at: Instant::now(), dropped: 0, said: None };
+        Self { author, lines_per_s, left: Mutex::new(left) }
     }
 
-    /// Of a plugin that is nobody's yet.
-    pub(super) fn unnamed(plugin: &str) -> Self {
-        Self::new(Author::unnamed(plugin), OfTenant::default())
+    pub(super) fn author(&self) -> &Author {
+        &self.author
+    }
+
+    fn left(&self) -> std::sync::MutexGuard<'_, Left> {
+        self.left.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Whether one more line may be written.
     fn take(&self) -> bool {
-        let now = Instant::now();
-        locked(&self.own).take(now) && locked(&self.of_tenant).as_mut().is_none_or(|budget| budget.take(now))
+        self.left().take(self.lines_per_s, Instant::now())
     }
 
     /// Lines of an instance were dropped. Says so for all of them, now or with later ones.
     fn dropped(&self, lines: u64) {
-        let mut dropped = locked(&self.dropped);
-        dropped.lines += lines;
+        let mut left = self.left();
+        left.dropped += lines;
         let now = Instant::now();
-        if dropped.said.is_some_and(|said| now.duration_since(said) < SAID_EVERY) {
+        if left.said.is_some_and(|said| now.duration_since(said) < SAID_EVERY) {
             return;
         }
-        let lines = std::mem::take(&mut dropped.lines);
-        dropped.said = Some(now);
-        drop(dropped);
+        let lines = std::mem::take(&mut left.dropped);
+        left.said = Some(now);
+        drop(left);
         let Author { tenant, plugin } = &self.author;
         tracing::warn!(target: "plugin", tenant, plugin, lines, "log lines beyond what a plugin may write were dropped");
     }
 }
 
-impl Bucket {
-    fn new(per_s: u32) -> Self {
-        Self { lines: per_s.saturating_mul(BURST_S), per_s, at: Instant::now() }
-    }
-
-    fn take(&mut self, now: Instant) -> bool {
-        let passed = now.duration_since(self.at).as_millis() * u128::from(self.per_s) / 1_000;
+impl Left {
+    fn take(&mut self, lines_per_s: u32, now: Instant) -> bool {
+        let passed = now.duration_since(self.at).as_millis() * u128::from(lines_per_s) / 1_000;
         if passed > 0 {
-            let filled = self.lines.saturating_add(u32::try_from(passed).unwrap_or(u32::MAX));
-            self.lines = filled.min(self.per_s.saturating_mul(BURST_S));
+            let most = lines_per_s.saturating_mul(BURST_S);
+            self.lines = self.lines.saturating_add(u32::try_from(passed).unwrap_or(u32::MAX)).min(most);
             self.at = now;
         }
         self.lines.checked_sub(1).map(|left| self.lines = left).is_some()
@@ -197,24 +163,13 @@ mod tests {
 
     #[test]
     fn the_budget_of_all_instances_fills_up_with_time_and_not_beyond() {
-        let mut bucket = Bucket::new(LINES_PER_S);
-        let begin = bucket.at;
+        let budget = LogBudget::new(Author::new("acme", "orders"), 10);
+        let mut left = budget.left();
+        let begin = left.at;
         let mut at = |ms: u64| {
             let now = begin + Duration::from_millis(ms);
-            (0..5_000).filter(|_| bucket.take(now)).count()
+            (0..5_000).filter(|_| left.take(10, now)).count()
         };
         assert_eq!((at(0), at(50), at(1_000), at(1_050), at(600_000)), (1_000, 0, 10, 0, 1_000));
-    }
-
-    #[test]
-    fn a_tenants_budget_is_that_of_all_its_plugins_together() {
-        let logs = TenantLogs::default();
-        let plugins = ["orders", "users"].map(|name| LogBudget::new(Author::new("acme", name), logs.of("acme")));
-        let other = LogBudget::new(Author::new("other", "orders"), logs.of("other"));
-        logs.limit("acme", Some(1));
-        let lines = |budget: &LogBudget| (0..500).filter(|_| budget.take()).count();
-        assert_eq!((lines(&plugins[0]), lines(&plugins[1]), lines(&other)), (100, 0, 500));
-        logs.limit("acme", None);
-        assert_eq!(lines(&plugins[1]), 500);
     }
 }

@@ -14,7 +14,7 @@ use super::compiled::CompiledCode;
 use super::compiler::Compiler;
 use super::contract::{Level, Version};
 use super::fault::FRAMES_COLLECTED;
-use super::guest_log::{GuestLog, TenantLogs};
+use super::guest_log::GuestLog;
 use super::loaded::Loaded;
 use super::sandbox::{CORE_INSTANCES, MEMORIES, Sandbox, TABLE_ELEMENTS, TABLES};
 use super::ticker::Ticker;
@@ -65,7 +65,6 @@ pub(super) struct Shared {
     pub(super) loaded: Loaded,
     /// Where guests' memory is booked.
     pub(super) memory: Memory,
-    pub(super) tenant_logs: TenantLogs,
     /// Instances that live.
     instances: AtomicU32,
     _ticker: Ticker,
@@ -114,26 +113,9 @@ impl Host {
         let linker = linker(&engine).map_err(HostError::Engine)?;
         let ticker = Ticker::start(&engine).map_err(HostError::Ticker)?;
         let (instances, loaded) = (AtomicU32::new(0), Loaded::default());
-        let tenant_logs = TenantLogs::default();
-        let shared = Shared {
-            engine,
-            linker,
-            moving,
-            settings,
-            compiler,
-            compiled,
-            loaded,
-            memory,
-            tenant_logs,
-            instances,
-            _ticker: ticker,
-        };
+        let shared =
+            Shared { engine, linker, moving, settings, compiler, compiled, loaded, memory, instances, _ticker: ticker };
         Ok(Self { shared: Arc::new(shared) })
-    }
-
-    /// Lets all plugins of a tenant together write so many log lines a second; `None`: each what any plugin may.
-    pub fn limit_log(&self, tenant: &str, lines_per_s: Option<u32>) {
-        self.shared.tenant_logs.limit(tenant, lines_per_s);
     }
 
     /// Where guests' memory is booked.

@@ -13,7 +13,7 @@ use wasmtime::component::{Component, ComponentExportIndex, ComponentNamedList, F
 use super::compile::refuse_foreign;
 use super::contract::{self, Version, v0_2, v0_3};
 use super::emit::OutputPlan;
-use super::guest_log::{Author, LogBudget};
+use super::guest_log::{Author, LINES_PER_S, LogBudget};
 use super::host::{Host, Shared};
 use super::instance::{Cell, Instance};
 use super::sandbox::Sandbox;
@@ -191,7 +191,7 @@ impl Host {
             Ok(inner)
         });
         let inner = loaded?;
-        let log = Arc::new(LogBudget::unnamed(&inner.description.name));
+        let log = Arc::new(LogBudget::new(Author::unnamed(&inner.description.name), LINES_PER_S));
         Ok(Plugin { inner, compiling: Compiling { cached, took: began.elapsed() }, log })
     }
 
@@ -241,8 +241,13 @@ impl Plugin {
     /// author's choice, who may choose another's.
     #[must_use]
     pub fn of(self, tenant: &str, name: &str) -> Self {
-        let of_tenant = self.inner.exports.shared.tenant_logs.of(tenant);
-        Self { log: Arc::new(LogBudget::new(Author::new(tenant, name), of_tenant)), ..self }
+        Self { log: Arc::new(LogBudget::new(Author::new(tenant, name), LINES_PER_S)), ..self }
+    }
+
+    /// The same plugin, whose instances write so many log lines in a second in the long run.
+    #[must_use]
+    pub fn logging(self, lines_per_s: u32) -> Self {
+        Self { log: Arc::new(LogBudget::new(self.log.author().clone(), lines_per_s)), ..self }
     }
 
     /// What the plugin says of itself.
@@ -324,7 +329,7 @@ impl Exports {
 
     /// Asks the plugin what it is, in an instance of its own.
     fn describe(&self, digest: &str) -> Result<Description, LoadError> {
-        let log = Arc::new(LogBudget::unnamed(digest));
+        let log = Arc::new(LogBudget::new(Author::unnamed(digest), LINES_PER_S));
         let mut cell = Cell::new(self, log, &Arc::from([]), DESCRIBE).map_err(LoadError::Describe)?;
         self.compare_types(&mut cell)?;
         let described = match self.version {

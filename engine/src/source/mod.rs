@@ -6,21 +6,31 @@
 //! **Assumed.** Whoever opens a reader knows the position: the journal, not the source, remembers it.
 //! **After a crash** nothing here needs recovery: readers are opened anew where the journal says.
 
+mod budget;
 mod file;
+mod filtered;
 mod kafka;
+mod part;
+mod shared;
 mod simulated;
 mod topics;
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::FutureExt;
 use futures::future::BoxFuture;
 
 use crate::batch::RawBatch;
 use crate::offsets::TopicPartition;
+use crate::registry::RegistryError;
 
+pub use budget::Budget;
 pub use file::{FILE_THREADS, FileSource};
+pub use filtered::open_part;
 pub use kafka::{KafkaMessage, KafkaSettings, KafkaSource};
+pub use part::{Claims, Filter, Part, Unclaimed};
+pub use shared::{SharedMessage, SharedSource};
 pub use simulated::{SimulatedSource, SimulatedTopics};
 pub use topics::{check_topic, names_topic};
 
@@ -75,12 +85,29 @@ pub trait Source: Send + Sync {
     /// position of its own. Dropping the reader closes it.
     fn open<'a>(&'a self, found: &'a Found, start: Start) -> BoxFuture<'a, Result<Box<dyn Reader>, SourceError>>;
 
+    /// Opens a lane's reader of a part of a partition. Where lanes read parts of one partition, a source may read it once for
+    /// all of them, as [`SharedSource`] does; others give the messages of the part from a reader of their own, and see no
+    /// columns in Avro.
+    fn follow<'a>(
+        &'a self,
+        found: &'a Found,
+        start: Start,
+        part: &'a Part,
+    ) -> BoxFuture<'a, Result<Box<dyn Reader>, SourceError>> {
+        async move { Ok(filtered::filter(self.open(found, start).await?, found, start, part, None)) }.boxed()
+    }
+
     /// The first offset that a partition holds and its end, as a reader would find them now.
     fn bounds<'a>(&'a self, partition: &'a TopicPartition) -> BoxFuture<'a, Result<(i64, i64), SourceError>>;
 
     /// The first offset of a partition whose message is not older than this time (ms since 1970-01-01 UTC); its end where
     /// all are older.
     fn at_time<'a>(&'a self, partition: &'a TopicPartition, time_ms: i64) -> BoxFuture<'a, Result<i64, SourceError>>;
+
+    /// What bounds its messages in memory, where that is bounded for all readers together.
+    fn budget(&self) -> Option<Arc<Budget>> {
+        None
+    }
 
     /// Tells outside lag tools how far a transform is: every row below `next_offset` is in its table. Best effort.
     fn mirror(&self, partition: &TopicPartition, plugin: &str, next_offset: i64);
@@ -163,6 +190,9 @@ pub enum SourceError {
         /// The lane's position in the old topic.
         position: i64,
     },
+    /// Whose messages are can't be told, as their schemas can't be had.
+    #[error(transparent)]
+    Registry(#[from] RegistryError),
     /// Wrong settings, credentials or file. The lane stops.
     #[error("{message}")]
     Refused {

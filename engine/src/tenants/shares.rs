@@ -15,7 +15,6 @@ impl Surroundings {
         let Tenant { name, weight, limits, .. } = tenant;
         self.cpu.share(name, Share { weight: *weight, cap: limits.cpu_share.map(|share| share * cores()) });
         self.memory.share(name, *weight);
-        self.host.limit_log(name, limits.log_lines_per_second);
         if let Ok(sink) = self.sinks.of(tenant) {
             sink.share(name, *weight, limits.inserts_per_second); // else its lanes say what is wrong with it
         }

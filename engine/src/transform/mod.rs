@@ -31,6 +31,7 @@ use crate::offsets::LaneId;
 use crate::plugin::{EventTime, Host, LoadError, Output, Plugin};
 use crate::registry::Schemas;
 use crate::sink::{MOST_KEPT_BYTES, bronze_table, dead_letter_table};
+use crate::source::Part;
 use crate::state::{DUE_ROWS, Sealed, State, StateError};
 use crate::table::Table;
 
@@ -52,6 +53,7 @@ pub const CHUNK_MESSAGES: usize = 8192;
 pub struct Transform {
     settings: Arc<TransformSettings>,
     settings_digest: Arc<str>,
+    part: Arc<Part>,
     /// The value of `_plugin`, where it is asked for.
     made_by: Option<Arc<str>>,
     work: Work,
@@ -69,6 +71,8 @@ enum Work {
     Plugin { plugin: Plugin, outputs: Arc<[Output]>, tables: Arc<[Arc<Table>]>, event_time: Option<EventTime> },
     /// Messages as they are.
     Bronze { table: Arc<Table> },
+    /// Messages that nobody claims, to the dead letters.
+    Unclaimed,
 }
 
 impl Work {
@@ -79,7 +83,7 @@ impl Work {
                 let digest = plugin.digest();
                 Some(format!("{}@{}", plugin.description().version, digest.get(..12).unwrap_or(digest)))
             }
-            Self::Bronze { .. } => None,
+            Self::Bronze { .. } | Self::Unclaimed => None,
         }
     }
 }
@@ -244,8 +248,10 @@ impl Transform {
         let dead_letters = Arc::new(dead_letter_table(&settings.database, &settings.dead_letters));
         let work = match (&settings.kind, wasm) {
             (Kind::Bronze { table }, _) => Work::Bronze { table: Arc::new(bronze_table(&settings.database, table)) },
+            (Kind::Unclaimed { .. }, _) => Work::Unclaimed,
             (Kind::Plugin, Some(wasm)) => {
-                let plugin = host.load(wasm)?.of(&settings.tenant, &settings.name);
+                let plugin = host.load(wasm)?;
+                let plugin = plugin.of(&settings.tenant, &settings.name).logging(settings.limits.log_lines_per_second);
                 let tables = settings.tables(plugin.description())?;
                 let outputs = plugin.description().outputs.clone().into();
                 settings.parameters(plugin.description())?;
@@ -257,10 +263,12 @@ impl Transform {
             (Kind::Plugin, None) => return Err(SettingsError::NoPlugin.into()),
         };
         let settings_digest = settings.digest().into();
+        let part = Arc::new(settings.part());
         let made_by = work.name().filter(|_| settings.plugin_column).map(Into::into);
         Ok(Self {
             settings: Arc::new(settings),
             settings_digest,
+            part,
             made_by,
             work,
             dead_letters,
@@ -283,12 +291,18 @@ impl Transform {
         &self.settings_digest
     }
 
+    /// The part of its topics that it reads.
+    #[must_use]
+    pub fn part(&self) -> &Part {
+        &self.part
+    }
+
     /// Digest of the plugin's bytes, in hex; empty for bronze.
     #[must_use]
     pub fn plugin_digest(&self) -> &str {
         match &self.work {
             Work::Plugin { plugin, .. } => plugin.digest(),
-            Work::Bronze { .. } => "",
+            Work::Bronze { .. } | Work::Unclaimed => "",
         }
     }
 
@@ -303,7 +317,7 @@ impl Transform {
     pub fn plugin(&self) -> Option<&Plugin> {
         match &self.work {
             Work::Plugin { plugin, .. } => Some(plugin),
-            Work::Bronze { .. } => None,
+            Work::Bronze { .. } | Work::Unclaimed => None,
         }
     }
 
@@ -313,6 +327,7 @@ impl Transform {
         let own = match &self.work {
             Work::Plugin { tables, .. } => tables.to_vec(),
             Work::Bronze { table } => vec![table.clone()],
+            Work::Unclaimed => Vec::new(),
         };
         own.into_iter().chain([self.dead_letters.clone()]).collect()
     }
@@ -330,10 +345,14 @@ impl Transform {
         self.state_version().is_some() || self.event_time().is_some()
     }
 
-    /// Whether messages are decoded, so that their schemas are needed.
+    /// Whether messages are decoded or looked at, so that their schemas are needed.
     #[must_use]
     pub fn decodes(&self) -> bool {
-        matches!(self.work, Work::Plugin { .. })
+        match self.work {
+            Work::Plugin { .. } => true,
+            Work::Unclaimed => self.part.reads_columns(),
+            Work::Bronze { .. } => false,
+        }
     }
 
     /// Where it gets its watermarks from, if it has any.
@@ -341,7 +360,7 @@ impl Transform {
     pub fn event_time(&self) -> Option<EventTime> {
         match &self.work {
             Work::Plugin { event_time, .. } => *event_time,
-            Work::Bronze { .. } => None,
+            Work::Bronze { .. } | Work::Unclaimed => None,
         }
     }
 
@@ -438,6 +457,7 @@ impl Transform {
     ) -> Result<Transformed, TransformError> {
         match &self.work {
             Work::Bronze { table } => run.bronze(table),
+            Work::Unclaimed => run.unclaimed(Part::clone(&self.part)),
             Work::Plugin { plugin, outputs, tables, .. } => {
                 let due = state.begin(epoch.watermark_ms, DUE_ROWS)?;
                 let capsules = self.capsules.as_ref();

@@ -15,11 +15,13 @@ use crate::batch::{Block, Decoded, Message, RawBatch, Reject, Stage};
 use crate::cpu::checkpoint;
 use crate::decode::Decoder;
 use crate::digest::digest;
+use crate::input::SelectBy;
 use crate::journal::{Call, Expired, Intent, PlannedBlock, Poison};
 use crate::offsets::LaneId;
 use crate::plugin::{Answer, Output, Plugin, Rows};
 use crate::registry::Schemas;
 use crate::sink::{DeadLetter, OutOfRange, Provenance, bronze_block, dead_letter_block, is_kept_whole, out_of_range};
+use crate::source::{Filter, Part, Unclaimed};
 use crate::state::{Due, Seal, Sealed, State};
 use crate::table::Table;
 
@@ -102,6 +104,33 @@ impl<'a> Run<'a> {
         self.input.write(&block.digest.to_le_bytes());
         self.tally.rows_in = block.rows;
         self.filling.push(Filling { table: table.clone(), rows: block.rows, batches: block.batches });
+    }
+
+    /// Every message that has a row is set aside: there is nobody whose it is.
+    pub(super) fn unclaimed(&mut self, part: Part) {
+        let mut filter = Filter::new(part);
+        if let Some(answers) = &self.schemas.answers {
+            filter.set_registry(answers);
+        }
+        for message in &self.raw.messages {
+            self.input.write(&message.offset.to_le_bytes());
+            let (by, code, reason) = match filter.why_unclaimed(message) {
+                Unclaimed::NoRow(no_op) => {
+                    *self.tally.no_ops.entry(no_op).or_default() += 1;
+                    continue;
+                }
+                Unclaimed::UnknownTenant(by) => {
+                    (by, "unknown_tenant", "no tenant has the value that the message names")
+                }
+                Unclaimed::NoTenant(by, reason) => (by, "no_tenant", reason),
+            };
+            let (column, reason) = match by {
+                SelectBy::Column(path) => (Some(path), reason.to_owned()),
+                SelectBy::Header(name) => (None, format!("header {name}: {reason}")),
+            };
+            let (offset, code) = (message.offset, code.to_owned());
+            self.rejects.push(Reject { offset, stage: Stage::Tenant, code, column, reason });
+        }
     }
 
     /// Expired entries first; then decode, call, assemble, chunk by chunk.

@@ -11,7 +11,8 @@ use sha2::{Digest, Sha256};
 use crate::decode::{Case, Policy, Reading};
 use crate::input::{Decimals, Input, PLACEHOLDER, Selection, Tombstone};
 use crate::offsets::{DEFAULT_TENANT, PluginKey, TopicPartition};
-use crate::plugin::{Description, EventTime, Parameter};
+use crate::plugin::{Description, EventTime, LOG_LINES_PER_S, Parameter};
+use crate::source::{Claims, Part};
 use crate::table::{Table, plugin_column, with_engine_columns};
 
 /// The version of everything here that shapes rows: decoder, assembly, engine's columns, digests. Raised when a new
@@ -74,6 +75,11 @@ pub enum Kind {
         /// The table's name.
         table: String,
     },
+    /// The messages of shared topics that nobody claims, to the dead letters.
+    Unclaimed {
+        /// What tenants claim.
+        claims: Claims,
+    },
 }
 
 /// Event time, where plugin.toml says it otherwise than the plugin: see [`EventTime`].
@@ -100,6 +106,9 @@ pub struct SandboxLimits {
     /// Most bytes of what memory has no room for, on the disk; 0: nothing goes there.
     #[serde(default = "state_disk_bytes")]
     pub state_disk_bytes: u64,
+    /// Lines that its instances may log in a second in the long run, all together.
+    #[serde(default = "log_lines_per_second", skip_serializing_if = "is_usual")]
+    pub log_lines_per_second: u32,
 }
 
 impl Default for SandboxLimits {
@@ -112,6 +121,7 @@ impl Default for SandboxLimits {
             output_bytes: 64 << 20,
             state_bytes: state_bytes(),
             state_disk_bytes: state_disk_bytes(),
+            log_lines_per_second: log_lines_per_second(),
         }
     }
 }
@@ -177,6 +187,16 @@ impl TransformSettings {
         Sha256::digest(json).iter().map(|byte| format!("{byte:02x}")).collect()
     }
 
+    /// The part of its topics that it reads.
+    #[must_use]
+    pub fn part(&self) -> Part {
+        match (&self.kind, &self.selection) {
+            (Kind::Unclaimed { claims }, _) => Part::Unclaimed(Arc::new(claims.clone())),
+            (Kind::Plugin | Kind::Bronze { .. }, Some(selection)) => Part::Selected(selection.clone()),
+            (Kind::Plugin | Kind::Bronze { .. }, None) => Part::Whole,
+        }
+    }
+
     /// Whether this engine makes the rows that the engine made which wrote these settings.
     #[must_use]
     pub fn made_by_this_version(&self) -> bool {
@@ -191,7 +211,7 @@ impl TransformSettings {
         let tables = others.tables.iter().filter(|(name, _)| known(name));
         let kind = match (&self.kind, &others.kind) {
             (Kind::Bronze { .. }, Kind::Bronze { .. }) => others.kind.clone(),
-            (Kind::Bronze { .. } | Kind::Plugin, _) => self.kind.clone(),
+            (Kind::Bronze { .. } | Kind::Plugin | Kind::Unclaimed { .. }, _) => self.kind.clone(),
         };
         Self {
             kind,
@@ -353,6 +373,15 @@ fn is_false(set: &bool) -> bool {
 /// 64 GiB: a disk is full long before by accident, and three billion keys are no accident.
 fn state_disk_bytes() -> u64 {
     64 << 30
+}
+
+fn log_lines_per_second() -> u32 {
+    LOG_LINES_PER_S
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+fn is_usual(lines: &u32) -> bool {
+    *lines == LOG_LINES_PER_S
 }
 
 fn placeholder() -> String {

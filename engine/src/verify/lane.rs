@@ -17,6 +17,7 @@ use crate::offsets::OffsetRange;
 use crate::plugin::Plugin;
 use crate::registry::Schemas;
 use crate::sink::{Audited, SeenEpoch, SeenReplay};
+use crate::source::Filter as PartFilter;
 use crate::state::State;
 use crate::table::Table;
 use crate::transform::{Budget, Epoch, Transform};
@@ -25,7 +26,7 @@ use crate::transform::{Budget, Epoch, Transform};
 #[derive(Clone)]
 enum MadeBy {
     /// This transform: the present one, or one from the artifacts.
-    Known(Transform),
+    Known(Box<Transform>),
     /// A plugin that is not to be had any more. The present one is taken.
     Gone,
     /// Nobody noted it. The present one is taken.
@@ -63,9 +64,11 @@ impl<'a> Lane<'a> {
         };
         let stretches = stretches(&offsets, &seen, self.before, otherwise);
         self.before = stretches.last().map(|stretch| stretch.stamp).or(self.before);
+        let read_now = self.read_by(&self.subject.transform, &raw).await?;
+        self.report.messages += read_now.len() as u64;
         if stretches.is_empty() {
             let made = self.subject.transform.clone();
-            return self.compare(tables, &made, false, Made::default(), &raw, raw.range).await;
+            return self.compare(tables, &made, false, Made::default(), &read_now, raw.range).await;
         }
         let raw = Arc::new(raw);
         let mut waiting = &stretches[..];
@@ -80,15 +83,30 @@ impl<'a> Lane<'a> {
             let end = behind.first().and_then(|next| offsets.get(next.start)).copied().unwrap_or(raw.range.end);
             let gone = matches!(made_by, MadeBy::Gone);
             let transform = match made_by {
-                MadeBy::Known(transform) => transform,
+                MadeBy::Known(transform) => *transform,
                 MadeBy::Gone | MadeBy::Unknown => self.subject.transform.clone(),
             };
             let range = OffsetRange { start, end };
-            let made = self.make_again(&transform, &raw, these, (&replays, &parked), range).await?;
-            self.compare(tables, &transform, gone, made, &raw, range).await?;
+            let other = transform.part() != self.subject.transform.part();
+            let read = if other { self.read_by(&transform, &raw).await? } else { read_now.clone() };
+            let again = Again { raw: &raw, read: &read, replays: &replays, parked: &parked, range };
+            let made = self.make_again(&transform, these, again).await?;
+            self.compare(tables, &transform, gone, made, &read, range).await?;
             start = end;
         }
         Ok(())
+    }
+
+    /// The offsets of the messages that are in the part that a transform reads.
+    async fn read_by(&self, transform: &Transform, raw: &RawBatch) -> Result<Vec<i64>, AuditError> {
+        let part = transform.part();
+        let mut filter = PartFilter::new(part.clone());
+        if let Some(registry) = self.audit.registry.as_ref().filter(|_| part.reads_columns())
+            && let Some(answers) = registry.schemas_of(raw, warn).await?.answers
+        {
+            filter.set_registry(&answers);
+        }
+        Ok(raw.messages.iter().filter(|message| filter.holds(message)).map(|message| message.offset).collect())
     }
 
     fn maker(&self, epoch: u64) -> Option<&Maker> {
@@ -105,7 +123,7 @@ impl<'a> Lane<'a> {
             return Ok(MadeBy::Unknown);
         };
         if plugin_digest == present.plugin_digest() && settings_digest == present.settings_digest() {
-            return Ok(MadeBy::Known(present.clone()));
+            return Ok(MadeBy::Known(Box::new(present.clone())));
         }
         let digests = (plugin_digest, settings_digest);
         if let Some(known) = self.rebuilt.get(&digests) {
@@ -123,7 +141,7 @@ impl<'a> Lane<'a> {
         let made_by = match rebuilt {
             // It only wrote elsewhere: its tables were shadows once, or were renamed since.
             Ok(then) if then.settings_digest() == present.settings_digest() && digests.0 == present.plugin_digest() => {
-                MadeBy::Known(then)
+                MadeBy::Known(Box::new(then))
             }
             Ok(then) if then.remembers() => {
                 self.report.note(format!(
@@ -134,7 +152,7 @@ impl<'a> Lane<'a> {
             Ok(transform) => {
                 self.report
                     .note(format!("rows of plugin {short} with its settings were compared with what that one makes"));
-                MadeBy::Known(transform)
+                MadeBy::Known(Box::new(transform))
             }
             Err(error) => {
                 self.report.note(format!(
@@ -152,10 +170,8 @@ impl<'a> Lane<'a> {
     async fn make_again(
         &self,
         transform: &Transform,
-        raw: &Arc<RawBatch>,
         these: &[Stretch],
-        (replays, parked): (&[SeenReplay], &[SeenEpoch]),
-        range: OffsetRange,
+        Again { raw, read, replays, parked, range }: Again<'_>,
     ) -> Result<Made, AuditError> {
         let mut made = Made::default();
         for replay in replays {
@@ -168,8 +184,10 @@ impl<'a> Lane<'a> {
             let (messages, stamp) = (&raw.messages[stretch.start..stretch.end], stretch.stamp);
             let last = parked.iter().find(|epoch| epoch.epoch == stamp.epoch).map(|epoch| epoch.last);
             let (parked, called) = messages.split_at(messages.partition_point(|it| Some(it.offset) <= last));
+            let is_read = |message: &&Message| read.binary_search(&message.offset).is_ok();
             for (transform, messages) in [(&transform.clone().parking(""), parked), (transform, called)] {
-                for (table, batches) in self.epoch(transform, part(raw, messages.iter()), stamp).await? {
+                let part = part(raw, messages.iter().filter(is_read));
+                for (table, batches) in self.epoch(transform, part, stamp).await? {
                     for batch in batches {
                         made.add(&table, made.without_replayed(&batch, &table, &letters)?);
                     }
@@ -222,11 +240,10 @@ impl<'a> Lane<'a> {
         transform: &Transform,
         plugin_gone: bool,
         mut made: Made,
-        raw: &RawBatch,
+        read: &[i64],
         range: OffsetRange,
     ) -> Result<(), AuditError> {
-        let messages = raw.messages.iter().map(|message| message.offset);
-        let messages = messages.filter(|offset| (range.start..range.end).contains(offset));
+        let messages = read.iter().copied().filter(|offset| (range.start..range.end).contains(offset));
         let messages: Vec<(i64, bool)> =
             messages.map(|offset| (offset, made.replayed.binary_search(&offset).is_ok())).collect();
         for present in tables {
@@ -250,6 +267,16 @@ impl<'a> Lane<'a> {
         }
         Ok(())
     }
+}
+
+/// What rows are made again of.
+struct Again<'a> {
+    raw: &'a Arc<RawBatch>,
+    /// The offsets of messages that the transform reads.
+    read: &'a [i64],
+    replays: &'a [SeenReplay],
+    parked: &'a [SeenEpoch],
+    range: OffsetRange,
 }
 
 /// Rows made again, by table.
@@ -282,17 +309,7 @@ impl Made {
 
 /// Some messages of a batch. They are copied: the batch is needed once more.
 fn part<'a>(raw: &RawBatch, messages: impl Iterator<Item = &'a Message>) -> RawBatch {
-    let copy = |message: &Message| {
-        let bytes = |bytes: Option<&[u8]>| bytes.map(<[u8]>::to_vec);
-        Message::owned(
-            message.offset,
-            message.timestamp,
-            bytes(message.key()),
-            bytes(message.value()),
-            message.headers(),
-        )
-    };
-    let messages: Vec<Message> = messages.map(copy).collect();
+    let messages: Vec<Message> = messages.map(Message::copy).collect();
     let range = OffsetRange {
         start: messages.first().map_or(raw.range.start, |message| message.offset),
         end: messages.last().map_or(raw.range.start, |message| message.offset + 1),

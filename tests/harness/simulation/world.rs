@@ -20,7 +20,7 @@ use engine::offsets::{LaneId, TopicPartition};
 use engine::plugin::{Host, HostSettings};
 use engine::simulation::{Chance, Process};
 use engine::sink::{ClickHouseSettings, OneSink, SimulatedTables};
-use engine::source::{BatchLimits, SimulatedTopics, Start};
+use engine::source::{BatchLimits, Budget, SharedSource, SimulatedTopics, Start};
 use engine::stop::{Stopper, stop};
 use engine::tenants::Tenants;
 use engine::transform::{Kind, Transform, TransformSettings};
@@ -90,8 +90,12 @@ pub struct World {
     pub until_idle: bool,
     /// How often the plugin may fail, and what becomes of its lanes then: of the next start or reload.
     pub failure: Failure,
+    /// Who is paused, whatever process runs.
+    pub tenants: Tenants,
     pub(super) violations: Arc<Mutex<Vec<String>>>,
     pub(super) transform: Transform,
+    /// Plugins of tenants that share the topic.
+    pub(super) sharing: Vec<Transform>,
     /// A newcomer that the next start has on trial.
     pub(super) on_trial: Option<(Transform, Rollout)>,
     /// Every table that rows were sent to, quoted.
@@ -138,8 +142,10 @@ impl World {
             batch: BatchLimits { max_messages: 5, max_bytes: 1 << 20, linger: Duration::from_millis(20) },
             until_idle: true,
             failure: Failure::default(),
+            tenants: Tenants::default(),
             violations: Arc::default(),
             transform: bronze("rows"),
+            sharing: Vec::new(),
             on_trial: None,
             used: Vec::new(),
             data,
@@ -242,6 +248,7 @@ impl World {
         let (lanes, plugins) = (Lanes::default(), Plugins::default());
         let engine = self.engine(&process, plugins.clone(), lanes.clone(), stopped);
         plugins.insert(self.versions()); // what the disk has kept is known now
+        self.sharing.iter().for_each(|tenant| plugins.insert(Arc::new(Versions::new(version(tenant)))));
         self.running = Some(Running { engine: tokio::spawn(engine.run()), process, stopper, lanes, plugins });
     }
 
@@ -273,9 +280,13 @@ impl World {
 
     fn engine(&self, process: &Process, plugins: Plugins, lanes: Lanes, stopped: engine::stop::Stop) -> Engine {
         let around = Surroundings {
-            source: Arc::new(self.topics.open(process.clone())),
+            source: Arc::new(SharedSource::new(
+                Arc::new(self.topics.open(process.clone())),
+                Budget::new(1 << 20),
+                None,
+            )),
             sinks: Arc::new(OneSink(Arc::new(self.tables.open(process.clone())))),
-            tenants: Tenants::default(),
+            tenants: self.tenants.clone(),
             journal: Arc::new(self.disk.open(process.clone())),
             artifacts: Artifacts::open(self.data.path()).expect("a temporary folder"),
             registry: None,
@@ -444,6 +455,10 @@ fn version_by(transform: &Transform, failure: Failure) -> Arc<Version> {
 }
 
 fn bronze(table: &str) -> Transform {
-    let settings = TransformSettings::new("default", "plugin", Kind::Bronze { table: table.into() }, "db");
+    bronze_with(TransformSettings::new("default", "plugin", Kind::Bronze { table: table.into() }, "db"))
+}
+
+/// Messages as they are, with settings of their own.
+pub(super) fn bronze_with(settings: TransformSettings) -> Transform {
     Transform::build(&HOST, settings, None).expect("bronze needs nothing")
 }

@@ -20,6 +20,7 @@ mod plan;
 mod read;
 mod schema;
 mod skip;
+mod view;
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -35,6 +36,7 @@ use super::schema::{Described, Schemas, Shape};
 use super::source::SeenSchemas;
 
 pub use schema::{Schema, SchemaError};
+pub(super) use view::Views;
 
 const CUT_FRAME: &Refusal = &Refusal {
     code: RejectCode::InvalidAvro,

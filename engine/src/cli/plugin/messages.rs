@@ -7,10 +7,10 @@ use tempfile::TempDir;
 
 use super::Failure;
 use crate::artifacts::Artifacts;
-use crate::batch::RawBatch;
+use crate::batch::{Message, RawBatch};
 use crate::offsets::{LaneId, OffsetRange, TopicPartition};
 use crate::registry::{Registry, RegistrySettings, Schemas};
-use crate::source::{BatchLimits, FileSource, Found, Source, SourceError, Start};
+use crate::source::{BatchLimits, FileSource, Filter, Found, Part, Source, SourceError, Start};
 use crate::state::State;
 use crate::transform::{Epoch, Transform, TransformError, Transformed};
 
@@ -143,7 +143,8 @@ impl Epochs {
         self.partition == found.partition
     }
 
-    /// The next epoch, over what those before it left, as a lane makes it for the first time.
+    /// The next epoch, over what those before it left, as a lane makes it for the first time: over the messages of the part of
+    /// the topic that the transform reads.
     pub(in crate::cli) fn epoch(
         &mut self,
         transform: &Transform,
@@ -152,7 +153,8 @@ impl Epochs {
         clock_ms: i64,
     ) -> Result<Transformed, TransformError> {
         let epoch = Epoch { generation: 0, number: self.number, clock_ms, watermark_ms: self.watermark_ms };
-        let made = transform.run(&self.lane, batch, schemas, epoch, &mut self.state)?;
+        let part = part_of(batch, transform.part(), schemas);
+        let made = transform.run(&self.lane, part.as_ref().unwrap_or(batch), schemas, epoch, &mut self.state)?;
         self.watermark_ms = made.intent.next_watermark_ms;
         (self.number, self.next) = (self.number + 1, batch.range.end);
         Ok(made)
@@ -170,4 +172,18 @@ impl Epochs {
         let nothing = RawBatch { partition: self.partition.clone(), range, messages: Vec::new(), bytes: 0 };
         self.epoch(transform, &nothing, &Schemas::default(), clock_ms)
     }
+}
+
+/// The messages of a part; `None`: all of them.
+fn part_of(batch: &RawBatch, part: &Part, schemas: &Schemas) -> Option<RawBatch> {
+    if *part == Part::Whole {
+        return None;
+    }
+    let mut filter = Filter::new(part.clone());
+    if let Some(answers) = &schemas.answers {
+        filter.set_registry(answers);
+    }
+    let messages: Vec<_> = batch.messages.iter().filter(|it| filter.holds(it)).map(Message::copy).collect();
+    let bytes = messages.iter().map(Message::bytes).sum();
+    Some(RawBatch { partition: batch.partition.clone(), range: batch.range, messages, bytes })
 }

@@ -194,10 +194,11 @@ fn a_plugin_writes_tables_of_its_tenants_database_alone() {
 
 #[test]
 fn a_plugins_limits_are_within_its_tenants() {
-    let tenant = acme("[limits]\nmemory_mib = 128\ncall_ms = 1000\nstate_disk_mib = 0");
+    let tenant = acme("[limits]\nmemory_mib = 128\ncall_ms = 1000\nstate_disk_mib = 0\nlog_lines_per_second = 3");
     let limits = plugin(&tenant, "topics = ['acme.t']\n[limits]\nmemory_mib = 64").unwrap().settings.limits;
     assert_eq!((limits.memory_bytes, limits.call_ms, limits.state_disk_bytes), (64 << 20, 1000, 0));
-    assert_eq!(limits.output_bytes, SandboxLimits::default().output_bytes);
+    let default = SandboxLimits::default();
+    assert_eq!((limits.output_bytes, limits.log_lines_per_second), (default.output_bytes, 3));
     let problems = plugin(&tenant, "topics = ['acme.t']\n[limits]\nmemory_mib = 129\ncall_ms = 1001").unwrap_err();
     let expected = "plugin.toml:3:1: limits.memory_mib: more than the 128 MiB that the tenant has\n\
                     plugin.toml:4:1: limits.call_ms: more than the 1000 ms that the tenant has";
@@ -290,6 +291,19 @@ fn a_folder_is_a_tenants_or_a_plugins() {
 }
 
 #[test]
+fn a_value_of_a_shared_topic_is_one_tenants() {
+    let (folder, config) = world(&[
+        ("a/tenant.toml", "[select]\ncolumn = 'tenant'\nvalue = '7'"),
+        ("b/tenant.toml", "[select]\ncolumn = 'tenant'\nvalue = 7"),
+        ("c/tenant.toml", "[select]\nheader = 'tenant'\nvalue = '7'"),
+    ]);
+    let problems = read_plugins(&config).unwrap_err().to_string();
+    let expected = "b/tenant.toml: select.value: 7 is claimed by tenant a\n  hint: a message of a shared topic is one tenant's: \
+                    give each a value of its own";
+    assert_eq!(problems.replace(&format!("{}/", folder.path().display()), ""), expected);
+}
+
+#[test]
 fn a_database_is_one_tenants() {
     let (folder, config) = world(&[
         ("a/tenant.toml", "prefix = 'a.'\n[clickhouse]\ndatabase = 'x'"),
@@ -303,4 +317,17 @@ fn a_database_is_one_tenants() {
                     c/tenant.toml: clickhouse.database: default is that of tenant default\n  hint: give each tenant a database \
                     of its own";
     assert_eq!(problems, expected);
+}
+
+#[test]
+fn a_certificate_of_the_engines_is_shown_to_its_own_server_alone() {
+    let mut engines = default();
+    engines.clickhouse.tls = Tls { authorities: None, client: Some((b"certificate".to_vec(), b"key".to_vec())) };
+    let tls = |text: &str| {
+        let tenant = parse_tenant(Path::new("plugins/acme"), &format!("prefix = 'acme.'\n{text}"), &engines).unwrap();
+        tenant.clickhouse.tls
+    };
+    assert_eq!(tls(""), engines.clickhouse.tls);
+    assert_eq!(tls("[clickhouse]\nuser = 'acme'"), engines.clickhouse.tls);
+    assert_eq!(tls("[clickhouse]\nurl = 'https://theirs:8443'\nuser = 'acme'"), Tls::default());
 }

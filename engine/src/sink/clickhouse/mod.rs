@@ -40,9 +40,9 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use self::prepare::Preparing;
 use futures::FutureExt;
 use futures::future::BoxFuture;
-use tokio::sync::Mutex;
 
 use self::http::{Clients, Http};
 use self::marks::Known;
@@ -146,8 +146,7 @@ pub struct ClickHouse {
     stats: SinkStats,
     compression: Compression,
     timeout: Duration,
-    /// Lanes of one table prepare it one after the other; what they do is also safe beside another process.
-    preparing: Mutex<()>,
+    preparing: Preparing,
     /// What is known of each table, by its quoted name.
     known: std::sync::Mutex<HashMap<String, Known>>,
     /// Databases whose fence table is there.
@@ -202,7 +201,7 @@ impl ClickHouse {
             stats: SinkStats::default(),
             compression: settings.compression,
             timeout: settings.timeout,
-            preparing: Mutex::new(()),
+            preparing: Preparing::default(),
             known: std::sync::Mutex::default(),
             fences: std::sync::Mutex::default(),
         })

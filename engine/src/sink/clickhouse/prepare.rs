@@ -1,5 +1,10 @@
 //! Tables made ready: what is there, what has to be done, and doing it.
 
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
 use super::ddl::{Plan, WINDOW_PARTS};
 use super::existing::{self, Existing, Fit};
 use super::fence::no_fence;
@@ -26,6 +31,34 @@ pub enum TablePlan {
         /// What the table is worth.
         guarantee: Guarantee,
     },
+}
+
+/// Tables that are prepared at a time: each takes some questions and statements.
+const AT_ONCE: usize = 8;
+
+/// Who prepares which table. Lanes of one table do it one after the other; what they do is also safe beside another process.
+#[derive(Debug)]
+pub(super) struct Preparing {
+    at_once: Arc<Semaphore>,
+    tables: Mutex<HashMap<String, Arc<tokio::sync::Mutex<()>>>>,
+}
+
+impl Default for Preparing {
+    fn default() -> Self {
+        Self { at_once: Arc::new(Semaphore::new(AT_ONCE)), tables: Mutex::default() }
+    }
+}
+
+impl Preparing {
+    /// Waits until nobody else prepares the table, and then until few prepare others.
+    async fn turn(&self, table: &str) -> (tokio::sync::OwnedMutexGuard<()>, Option<OwnedSemaphorePermit>) {
+        let of_table = {
+            let mut tables = self.tables.lock().unwrap_or_else(PoisonError::into_inner);
+            tables.retain(|_, turn| Arc::strong_count(turn) > 1); // what nobody prepares
+            tables.entry(table.to_owned()).or_default().clone()
+        };
+        (of_table.lock_owned().await, self.at_once.clone().acquire_owned().await.ok())
+    }
 }
 
 const FIND_DATABASE: &str = "SELECT 1 AS found FROM system.databases WHERE name = {database:String}";
@@ -57,7 +90,7 @@ impl ClickHouse {
 
     pub(super) async fn prepare_table(&self, table: &Table) -> Result<Guarantee, SinkError> {
         let plan = checked(table)?;
-        let _turn = self.preparing.lock().await;
+        let _turn = self.preparing.turn(&table.quoted()).await;
         let mut existing = self.find(table, &table.name).await?;
         if existing.is_none() {
             for (what, statement) in self.creation(&plan).await? {

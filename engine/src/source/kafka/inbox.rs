@@ -10,11 +10,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-use super::budget::{Account, Budget, cost};
 use super::client::{Client, c_name};
 use super::message::{Hold, KafkaMessage, RawMessage};
 use crate::batch::Message;
 use crate::offsets::TopicPartition;
+use crate::source::budget::{Account, Budget, cost};
 use crate::source::{BatchLimits, Found};
 
 /// Why nothing more comes in. The reader finds out more, and decides.
@@ -155,13 +155,16 @@ impl Inbox {
         if state.queue.is_empty() {
             state.since = now;
         }
+        let mut fetched = 0;
         for raw in run.into_iter().take(count) {
             if raw.offset() < state.next {
                 continue; // a compressed batch begins before the offset that was asked for
             }
             state.next = raw.offset() + 1;
+            fetched += raw.bytes();
             state.queue.push_back(KafkaMessage::new(raw, hold.clone()));
         }
+        self.account.fetched(fetched);
         state.end = client.known_end(&self.c_topic, self.partition().partition).or(state.end).max(Some(state.next));
         state.reached = None;
         state.progress = now;

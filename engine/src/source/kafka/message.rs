@@ -7,9 +7,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use rdkafka::bindings as sys;
 
-use super::budget::Lease;
 use super::client::Client;
 use crate::batch::{Header, Message};
+use crate::source::budget::Lease;
 
 /// A message as the client gave it, or a partition's error. Destroyed on drop; the client must outlive it.
 #[derive(Debug)]

@@ -15,7 +15,6 @@
 //! Partitions are assigned by the engine; no consumer group is joined. A second reader of the same partition uses a
 //! second client: librdkafka keeps one position for each partition.
 
-mod budget;
 mod catalog;
 mod client;
 mod events;
@@ -38,13 +37,13 @@ use futures::FutureExt;
 use futures::future::BoxFuture;
 use rdkafka::ClientConfig;
 
-use self::budget::Budget;
 use self::catalog::Catalog;
 use self::fetcher::Fetcher;
 use self::inbox::{Inbox, lock};
 use self::inquiry::blocking;
 use self::keeper::Keeper;
 use self::reader::KafkaReader;
+use super::budget::Budget;
 use super::topics::matching;
 use super::{Found, Reader, Source, SourceError, Start};
 use crate::memory::Memory;
@@ -186,6 +185,10 @@ impl Source for KafkaSource {
     fn at_time<'a>(&'a self, partition: &'a TopicPartition, time_ms: i64) -> BoxFuture<'a, Result<i64, SourceError>> {
         let (catalog, partition) = (self.catalog.clone(), partition.clone());
         blocking(move || catalog.at_time(&partition, time_ms)).boxed()
+    }
+
+    fn budget(&self) -> Option<Arc<Budget>> {
+        Some(self.pool.budget.clone())
     }
 
     fn mirror(&self, partition: &TopicPartition, plugin: &str, next_offset: i64) {

@@ -27,7 +27,7 @@ pub(crate) fn write(folder: &Path, plugin: &Path, tenants: &[Tenant]) -> Result<
         fs::create_dir_all(of_tenant.join("orders"))?;
         let mut settings = format!("weight = 1\n[clickhouse]\ndatabase = \"{}\"\n", tenant.name);
         if let Some(url) = &tenant.clickhouse {
-            settings.push_str(&format!("url = \"{url}\"\n"));
+            settings.push_str(&format!("url = \"{url}\"\nuser = \"default\"\n"));
         }
         if tenant.selects {
             settings.push_str("[select]\ncolumn = \"tenant\"\n");

@@ -9,7 +9,7 @@
 //! partitions of which three are busy, they leave almost all of the budget unused.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use crate::memory::{self, Booking, For, Memory};
 
@@ -18,37 +18,49 @@ use crate::memory::{self, Booking, For, Memory};
 const MESSAGE_OVERHEAD: usize = 512;
 
 /// The bytes that a message of `payload` bytes counts for.
-pub(super) fn cost(payload: usize) -> usize {
+pub(in crate::source) fn cost(payload: usize) -> usize {
     payload + MESSAGE_OVERHEAD
 }
 
 /// All bytes held by a source's readers.
 #[derive(Debug)]
-pub(super) struct Budget {
+pub struct Budget {
     limit: usize,
     held: AtomicUsize,
+    fetched: AtomicU64,
     /// The engine's: who reads a partition, and for how many tenants, is not known here.
     pool: memory::Account,
 }
 
 impl Budget {
-    #[cfg(test)]
-    pub(super) fn new(limit: usize) -> Arc<Self> {
+    /// So many bytes, none of them held.
+    #[must_use]
+    pub fn new(limit: usize) -> Arc<Self> {
         Self::within(limit, &Memory::unlimited())
     }
 
     /// The same, as a part of a pool.
-    pub(super) fn within(limit: usize, memory: &Memory) -> Arc<Self> {
-        Arc::new(Self { limit, held: AtomicUsize::new(0), pool: memory.account("") })
+    #[must_use]
+    pub fn within(limit: usize, memory: &Memory) -> Arc<Self> {
+        let (held, fetched) = (AtomicUsize::new(0), AtomicU64::new(0));
+        Arc::new(Self { limit, held, fetched, pool: memory.account("") })
     }
 
-    pub(super) fn held(&self) -> usize {
+    /// Bytes held now.
+    #[must_use]
+    pub fn held(&self) -> usize {
         self.held.load(Ordering::Relaxed)
+    }
+
+    /// Bytes of keys and values that have come in so far: those of a message as often as it was fetched.
+    #[must_use]
+    pub fn fetched(&self) -> u64 {
+        self.fetched.load(Ordering::Relaxed)
     }
 
     /// Most bytes to hold.
     #[cfg(test)]
-    pub(super) fn limit(&self) -> usize {
+    pub(in crate::source) fn limit(&self) -> usize {
         self.limit
     }
 
@@ -59,13 +71,13 @@ impl Budget {
 
 /// One partition's part of the budget.
 #[derive(Debug)]
-pub(super) struct Account {
+pub(in crate::source) struct Account {
     budget: Arc<Budget>,
     held: AtomicUsize,
 }
 
 impl Account {
-    pub(super) fn new(budget: Arc<Budget>) -> Arc<Self> {
+    pub(in crate::source) fn new(budget: Arc<Budget>) -> Arc<Self> {
         Arc::new(Self { budget, held: AtomicUsize::new(0) })
     }
 
@@ -73,20 +85,30 @@ impl Account {
         self.held.load(Ordering::Relaxed)
     }
 
+    /// Bytes that nobody holds.
+    pub(in crate::source) fn free(&self) -> usize {
+        self.budget.free()
+    }
+
     /// May a message of this cost come on top of `more` that is about to be taken?
-    pub(super) fn admits(&self, more: usize, cost: usize) -> bool {
+    pub(in crate::source) fn admits(&self, more: usize, cost: usize) -> bool {
         let held = self.held() + more;
         held == 0 || held + cost <= self.budget.free().saturating_sub(more)
     }
 
     /// May a partition that was stopped go on? At half of what would stop it, lest it stops again at once.
-    pub(super) fn may_resume(&self) -> bool {
+    pub(in crate::source) fn may_resume(&self) -> bool {
         let held = self.held();
         held == 0 || held * 2 <= self.budget.free()
     }
 
+    /// Notes that so many bytes of keys and values have come in.
+    pub(in crate::source) fn fetched(&self, bytes: usize) {
+        self.budget.fetched.fetch_add(bytes as u64, Ordering::Relaxed);
+    }
+
     /// Takes bytes until the lease is dropped.
-    pub(super) fn lease(self: &Arc<Self>, bytes: usize) -> Lease {
+    pub(in crate::source) fn lease(self: &Arc<Self>, bytes: usize) -> Lease {
         self.held.fetch_add(bytes, Ordering::Relaxed);
         self.budget.held.fetch_add(bytes, Ordering::Relaxed);
         Lease { account: self.clone(), bytes, _booked: self.budget.pool.book(For::Fetched, bytes) }
@@ -95,7 +117,7 @@ impl Account {
 
 /// Bytes in use. Gives them back when dropped.
 #[derive(Debug)]
-pub(super) struct Lease {
+pub(in crate::source) struct Lease {
     account: Arc<Account>,
     bytes: usize,
     _booked: Booking,

@@ -1,0 +1,106 @@
+//! The lanes of what nobody claims: where tenants share a topic, the messages that are no tenant's go to the dead letters, by
+//! lanes of a plugin that has no folder.
+//!
+//! What counts is the tenants that there are, not whether they have a plugin on the topic, or one that runs: a tenant that is
+//! paused, or whose plugin is being mended, is no stranger. One whose file was never right since the start may be: until
+//! it is, nothing is set aside.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use crate::config::{Config, Failure, Partitions, PluginFile, Rollout, UNCLAIMED};
+use crate::deploy::{Plugins, Version, Versions};
+use crate::disposition::in_words;
+use crate::lane::Surroundings;
+use crate::offsets::{DEFAULT_TENANT, PluginKey};
+use crate::source::{Claims, Start};
+use crate::tenants::Tenants;
+use crate::transform::{Kind, Transform, TransformSettings};
+
+/// Keeps the plugin as the tenants are.
+#[derive(Default)]
+pub(super) struct Strangers {
+    versions: Option<Arc<Versions>>,
+    known: Shared,
+}
+
+/// What tenants share.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct Shared {
+    topics: Vec<String>,
+    partitions: Partitions,
+    claims: Claims,
+}
+
+impl Shared {
+    fn of(plugins: &Plugins, tenants: &Tenants) -> Self {
+        let (mut topics, mut partitions) = (Vec::new(), Vec::new());
+        let all = tenants.all().into_values().filter_map(|known| known.tenant);
+        let mut claims: Claims = all.filter_map(|tenant| tenant.selection().cloned()).collect();
+        for versions in plugins.all() {
+            for version in [Some(versions.current()), versions.newcomer()].into_iter().flatten() {
+                let Some(selection) = &version.file.settings.selection else { continue };
+                claims.add(selection);
+                topics.extend(version.file.topics.iter().cloned());
+                partitions.push(version.file.partitions.clone());
+            }
+        }
+        topics.sort_unstable();
+        topics.dedup();
+        Self { topics, partitions: partitions.into_iter().collect(), claims }
+    }
+}
+
+impl Strangers {
+    /// Follows the tenants that there are.
+    pub(super) fn follow(&mut self, plugins: &Plugins, around: &Surroundings, config: &Config) {
+        let shared = Shared::of(plugins, &around.tenants);
+        if shared == self.known {
+            return;
+        }
+        if shared.topics.is_empty() {
+            (self.versions, self.known) = (None, shared);
+            return plugins.remove(&PluginKey::new(DEFAULT_TENANT, UNCLAIMED));
+        }
+        let unread = around.tenants.all().into_iter().find(|(_, known)| known.tenant.is_none());
+        if let Some((tenant, _)) = unread.filter(|_| self.versions.is_none()) {
+            return tracing::debug!(tenant, "what nobody claims waits until it is known what the tenant claims");
+        }
+        match version(shared.clone(), around, config) {
+            Ok(version) => self.run(version, plugins),
+            Err(error) => tracing::error!(error, "a bug in the engine: what nobody claims is not set aside"),
+        }
+        self.known = shared;
+    }
+
+    fn run(&mut self, version: Arc<Version>, plugins: &Plugins) {
+        match &self.versions {
+            Some(versions) => versions.replace(version),
+            None => plugins.insert(self.versions.insert(Arc::new(Versions::new(version))).clone()),
+        }
+    }
+}
+
+fn version(shared: Shared, around: &Surroundings, config: &Config) -> Result<Arc<Version>, String> {
+    let Shared { topics, partitions, claims } = shared;
+    let (tenant, kind) = (config.default_tenant(), Kind::Unclaimed { claims });
+    let settings = TransformSettings::new(&tenant.name, UNCLAIMED, kind, &tenant.database);
+    let transform = Transform::build(&around.host, settings.clone(), None).map_err(|error| in_words(&error))?;
+    let folder = PathBuf::from(UNCLAIMED);
+    let file = PluginFile {
+        tenant,
+        artifact: folder.join("plugin.wasm"),
+        folder,
+        topics,
+        start: Start::Earliest,
+        partitions,
+        settings,
+        rollout: Rollout::default(),
+        capsule: None,
+        failure: Failure::default(),
+        sha256: None,
+        places: BTreeMap::new(),
+    };
+    Ok(Arc::new(Version::new(file, transform)))
+}

@@ -1,0 +1,563 @@
+//! A shared partition: its lanes, the streams that bring their messages, and who is brought by which.
+//!
+//! *Invariant:* a member of a stream has in its queue, or was given, each message of its part from where it began up to the
+//! stream's position, or up to its own `scanned` if that is further.
+//! *Invariant:* no stream is behind another one of its members' positions for longer than it takes to read [`NEAR`] offsets.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::ops::RangeInclusive;
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
+
+use tokio::runtime::Handle;
+use tokio::sync::Notify;
+use tokio::task::AbortHandle;
+use tokio::time::Instant;
+
+use super::member::{Member, Ready};
+use super::message::SharedMessage;
+use super::routes::{MemberId, Routes};
+use super::stream;
+use crate::batch::RawBatch;
+use crate::registry::{Registry, Schemas};
+use crate::source::budget::{Account, Budget, Lease, cost};
+use crate::source::{BatchLimits, Found, Lag, Part, Source, SourceError, Start};
+
+/// Streams of one partition at a time. Each needs a position of its own at the source, and lanes that are far apart are few.
+const MAX_STREAMS: usize = 4;
+/// How far a lane may be ahead of the stream that it is given to, in offsets: half a second's reading.
+const NEAR: i64 = 500_000;
+/// How long a stream is let be that others wait for.
+const SLICE: Duration = Duration::from_secs(10);
+/// How long the partition's bounds are good for: many lanes begin at a time.
+const BOUNDS_AGE: Duration = Duration::from_secs(1);
+/// What was at the partition's end so long ago is at its end: while messages come without a pause, nothing ever quite is.
+const LIVE: Duration = Duration::from_secs(2);
+
+/// A partition that lanes share.
+pub(super) struct Partition {
+    pub(super) found: Found,
+    pub(super) source: Arc<dyn Source>,
+    pub(super) registry: Option<Arc<Registry>>,
+    account: Arc<Account>,
+    state: Mutex<State>,
+    /// Rung when a stream that waits may have something to do: somebody asks, or took what it had.
+    pub(super) rung: Notify,
+    bounds: tokio::sync::Mutex<Option<Bounds>>,
+    handle: Handle,
+}
+
+#[derive(Default)]
+struct State {
+    names: u64,
+    members: BTreeMap<MemberId, Member>,
+    streams: BTreeMap<u64, Stream>,
+    /// Members that ask and are in no stream, in the order in which they came.
+    waiting: VecDeque<MemberId>,
+    /// There is no room for more: queues that cost so much are given out as they are.
+    hurry: Option<usize>,
+    /// How often a stream has failed: the partition's bounds may be others since.
+    failures: u64,
+}
+
+struct Stream {
+    /// Up to here its messages were given to its members; none: it has not begun.
+    position: Option<i64>,
+    lag: Option<Lag>,
+    trouble: Option<String>,
+    routes: Routes,
+    members: BTreeSet<MemberId>,
+    began: Instant,
+    live: Live,
+    task: AbortHandle,
+}
+
+/// When everything that there was had been read.
+#[derive(Default)]
+struct Live {
+    /// The partition's end as it was then.
+    mark: Option<(Instant, i64)>,
+    as_of: Option<Instant>,
+}
+
+#[derive(Clone, Copy)]
+struct Bounds {
+    asked: Instant,
+    failures: u64,
+    earliest: i64,
+    end: i64,
+}
+
+/// What a stream is to do.
+pub(super) enum Turn {
+    /// Read on.
+    Read,
+    /// Wait until it is rung for, or for a while.
+    Wait,
+    /// End: nobody needs it.
+    End,
+}
+
+/// What there is for a member.
+pub(super) enum Taken {
+    Batch(RawBatch),
+    Failed(SourceError),
+    /// The source's end.
+    End,
+    /// Whether the partition still holds this position has to be found out first.
+    Check(i64),
+    /// Nothing yet; then there may be something.
+    Wait(Option<Instant>),
+}
+
+impl Partition {
+    pub(super) fn new(
+        found: Found,
+        source: Arc<dyn Source>,
+        budget: Arc<Budget>,
+        registry: Option<Arc<Registry>>,
+    ) -> Arc<Self> {
+        Arc::new(Self {
+            found,
+            source,
+            registry,
+            account: Account::new(budget),
+            state: Mutex::default(),
+            rung: Notify::new(),
+            bounds: tokio::sync::Mutex::default(),
+            handle: Handle::current(),
+        })
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().expect("a panic under this lock would leave in doubt who has which messages")
+    }
+
+    // ---- For members.
+
+    /// Where a member begins.
+    pub(super) async fn position_of(&self, start: Start) -> Result<i64, SourceError> {
+        match start {
+            Start::Earliest => Ok(self.bounds(|_| false).await?.earliest),
+            Start::Latest => Ok(self.bounds(|_| false).await?.end),
+            Start::Offset(offset) => {
+                self.check(offset).await?;
+                Ok(offset)
+            }
+        }
+    }
+
+    /// Whether an offset is not behind the partition's end: a stream that is not there yet would go past it silently, once
+    /// others have written up to it. One that is gone is noticed by the stream that is opened there.
+    pub(super) async fn check(&self, offset: i64) -> Result<(), SourceError> {
+        let Bounds { end, .. } = self.bounds(|known| offset <= known.end).await?;
+        if offset <= end {
+            return Ok(());
+        }
+        Err(SourceError::OffsetAhead { partition: self.found.partition.clone(), wanted: offset, end })
+    }
+
+    /// The partition's bounds: those known, if they are fresh and will do.
+    async fn bounds(&self, will_do: impl FnOnce(&Bounds) -> bool) -> Result<Bounds, SourceError> {
+        let mut known = self.bounds.lock().await;
+        let failures = self.state().failures;
+        let fresh = |it: &Bounds| it.asked.elapsed() < BOUNDS_AGE && it.failures == failures;
+        if let Some(bounds) = known.filter(fresh).filter(will_do) {
+            return Ok(bounds);
+        }
+        let (earliest, end) = self.source.bounds(&self.found.partition).await?;
+        Ok(*known.insert(Bounds { asked: Instant::now(), failures, earliest, end }))
+    }
+
+    pub(super) fn join(&self, part: Part, position: i64) -> (MemberId, Arc<Notify>) {
+        let mut state = self.state();
+        let id = state.name();
+        let member = Member::new(part, position, id);
+        let wake = member.wake.clone();
+        state.members.insert(id, member);
+        (id, wake)
+    }
+
+    pub(super) fn leave(self: &Arc<Self>, id: MemberId) {
+        let mut state = self.state();
+        let stream = state.members.get(&id).and_then(|member| member.stream);
+        state.detach(id);
+        state.members.remove(&id);
+        state.waiting.retain(|it| *it != id);
+        let empty = |name: &u64| state.streams.get(name).is_some_and(|stream| stream.members.is_empty());
+        if let Some(stream) = stream.filter(empty).and_then(|name| state.streams.remove(&name)) {
+            stream.task.abort();
+        }
+        self.open_another(&mut state);
+        drop(state);
+        self.rung.notify_waiters();
+    }
+
+    pub(super) fn checked(&self, id: MemberId) {
+        if let Some(member) = self.state().members.get_mut(&id) {
+            member.checked = true;
+        }
+    }
+
+    /// What there is for a member that asks.
+    pub(super) fn take(self: &Arc<Self>, id: MemberId, limits: BatchLimits) -> Taken {
+        let mut state = self.state();
+        let (now, scanned, hurry) = (Instant::now(), state.scanned(id), state.hurry);
+        let Some(member) = state.members.get_mut(&id) else { return Taken::End };
+        member.asks = Some(limits);
+        if let Some(failure) = member.failure.take() {
+            member.asks = None;
+            return Taken::Failed(failure);
+        }
+        if !member.checked {
+            return Taken::Check(member.scanned);
+        }
+        let alone = member.stream.is_none();
+        let hurry = alone || hurry.is_some_and(|least| member.held >= least);
+        let taken = match member.ready(limits, scanned, hurry, now) {
+            Ready::Now => Taken::Batch(member.give_out(&self.found.partition, limits, scanned, now)),
+            Ready::At(_) if member.ended => Taken::End,
+            Ready::At(at) => Taken::Wait(at),
+        };
+        // Also one that was just given what it had asked for: it lives, and what it will ask for next can come meanwhile.
+        if alone && !member.ended && !state.waiting.contains(&id) {
+            self.place(&mut state, id);
+        }
+        drop(state);
+        self.rung.notify_waiters();
+        taken
+    }
+
+    pub(super) fn lag(&self, id: MemberId) -> Option<Lag> {
+        let state = self.state();
+        let member = state.members.get(&id)?;
+        let stream = member.stream.and_then(|stream| state.streams.get(&stream));
+        let lags = state.streams.values().filter_map(|stream| stream.lag);
+        let end = lags.map(|lag| lag.end).chain(member.ended.then_some(member.scanned)).max()?;
+        if !member.is_empty() || member.failure.is_some() {
+            return Some(Lag { end: end.max(member.position), position: member.position });
+        }
+        let Some((stream, at)) = stream.and_then(|stream| Some((stream, stream.position?))) else {
+            return Some(Lag { end: end.max(member.scanned), position: member.scanned });
+        };
+        let position = match stream.lag {
+            Some(lag) if at >= member.scanned => lag.position.max(at),
+            Some(_) | None => at.max(member.scanned),
+        };
+        // To its own messages, a stream of others' without a pause is the end.
+        let end = if stream.live.is(Instant::now()) && at >= member.scanned { position } else { end.max(position) };
+        Some(Lag { end, position })
+    }
+
+    pub(super) fn trouble(&self, id: MemberId) -> Option<String> {
+        let state = self.state();
+        let own = state.members.get(&id)?.stream.and_then(|stream| state.streams.get(&stream));
+        own.or(state.streams.values().next())?.trouble.clone()
+    }
+
+    // ---- Who is brought by which stream.
+
+    /// Gives a member that asks to the stream that comes to its position first.
+    fn place(self: &Arc<Self>, state: &mut State, id: MemberId) {
+        let Some(at) = state.members.get(&id).map(|member| member.scanned) else { return };
+        let near = |stream: &Stream| stream.position.filter(|position| *position <= at && at - position <= NEAR);
+        let best = state.streams.iter().filter_map(|(name, stream)| Some((near(stream)?, *name))).max();
+        if let Some((_, stream)) = best {
+            return state.attach(id, stream);
+        }
+        state.waiting.push_back(id);
+        self.open_another(state);
+    }
+
+    /// Opens a stream for those who wait, if there is a place for one.
+    fn open_another(self: &Arc<Self>, state: &mut State) {
+        let opening = state.streams.values().any(|stream| stream.position.is_none());
+        if state.waiting.is_empty() || opening || state.streams.len() >= MAX_STREAMS {
+            return;
+        }
+        let name = state.name();
+        let task = self.handle.spawn(stream::run(self.clone(), name)).abort_handle();
+        state.streams.insert(name, Stream::new(task));
+    }
+
+    // ---- For streams.
+
+    /// A stream begins: with the one that waits the longest, and all who are near it. Gives its position, if anybody waits.
+    pub(super) fn begin(self: &Arc<Self>, name: u64) -> Option<i64> {
+        let mut state = self.state();
+        let positions: Vec<(MemberId, i64)> = state.waiting.iter().map(|id| (*id, state.scanned(*id))).collect();
+        let Some((_, first)) = positions.first().copied() else {
+            state.streams.remove(&name);
+            return None;
+        };
+        let below = positions.iter().map(|(_, at)| *at).filter(|at| (first - NEAR..=first).contains(at));
+        let start = below.min().unwrap_or(first);
+        if let Some(stream) = state.streams.get_mut(&name) {
+            (stream.position, stream.began) = (Some(start), Instant::now());
+        }
+        state.adopt(name, start..=start.saturating_add(NEAR));
+        self.open_another(&mut state);
+        Some(start)
+    }
+
+    /// What a stream is to do next.
+    pub(super) fn turn(self: &Arc<Self>, name: u64, step: usize) -> Turn {
+        let mut state = self.state();
+        let now = Instant::now();
+        let Some(stream) = state.streams.get(&name) else { return Turn::End };
+        let makes_room = !state.waiting.is_empty()
+            && state.streams.len() >= MAX_STREAMS
+            && stream.began.elapsed() >= SLICE
+            && state.streams.values().any(|other| other.position > stream.position);
+        if stream.members.is_empty() || makes_room {
+            state.close(name);
+            self.open_another(&mut state);
+            return Turn::End;
+        }
+        let free = self.account.free();
+        if !state.sheds_the_slow(name, free, now) {
+            Turn::Wait
+        } else if self.account.admits(0, step) {
+            state.hurry = None;
+            Turn::Read
+        } else {
+            state.hurry();
+            if state.cut_the_longest(name, now) { Turn::Read } else { Turn::Wait }
+        }
+    }
+
+    /// Whether a stream needs schemas to look at messages in Avro.
+    pub(super) fn reads_columns(&self, name: u64) -> bool {
+        self.state().streams.get(&name).is_some_and(|stream| stream.routes.reads_columns())
+    }
+
+    /// What keeps messages from coming, as of now.
+    pub(super) fn show(&self, name: u64, lag: Option<Lag>, trouble: Option<String>) {
+        if let Some(stream) = self.state().streams.get_mut(&name) {
+            stream.show(lag, trouble);
+        }
+    }
+
+    /// Gives messages to the members that they are for. Says whether the stream goes on.
+    pub(super) fn split(self: &Arc<Self>, name: u64, batch: &RawBatch, schemas: &Schemas, lag: Option<Lag>) -> bool {
+        let mut state = self.state();
+        let State { members, streams, .. } = &mut *state;
+        let Some(stream) = streams.get_mut(&name) else { return false };
+        if let Some(answers) = &schemas.answers {
+            stream.routes.set_registry(answers);
+        }
+        // Whose each message is, first of all: those of one lane are booked together.
+        let (mut wanted, mut ends, mut found) = (Vec::new(), Vec::with_capacity(batch.messages.len()), Vec::new());
+        let mut costs: HashMap<MemberId, usize> = HashMap::new();
+        for message in &batch.messages {
+            stream.routes.of(message, &mut found);
+            found.retain(|id| members.get(id).is_some_and(|member| message.offset >= member.scanned));
+            if let Some(first) = found.first() {
+                *costs.entry(*first).or_default() += cost(message.bytes());
+            }
+            wanted.append(&mut found);
+            ends.push(wanted.len());
+        }
+        let lease = |(id, cost)| (id, Arc::new(self.account.lease(cost)));
+        let leases: HashMap<MemberId, Arc<Lease>> = costs.into_iter().map(lease).collect();
+        let (now, mut begin) = (Instant::now(), 0);
+        for (message, end) in batch.messages.iter().zip(ends) {
+            let ids = wanted.get(std::mem::replace(&mut begin, end)..end).unwrap_or_default();
+            let Some(lease) = ids.first().and_then(|first| leases.get(first)) else { continue };
+            let body = Arc::new(SharedMessage::copy(message, lease.clone()));
+            for id in ids {
+                if let Some(member) = members.get_mut(id) {
+                    member.push(message, &body, now);
+                }
+            }
+        }
+        let (before, at) = (batch.range.start, batch.range.end);
+        stream.position = Some(at);
+        stream.show(lag, None);
+        if let Some(other) = state.meets(name, before..=at) {
+            state.go_over(name, other);
+            self.open_another(&mut state);
+            return false;
+        }
+        state.adopt(name, at..=at.saturating_add(NEAR));
+        true
+    }
+
+    /// The source's end.
+    pub(super) fn ended(self: &Arc<Self>, name: u64) {
+        let mut state = self.state();
+        for id in state.close(name) {
+            if let Some(member) = state.members.get_mut(&id) {
+                member.ended = true;
+                member.wake.notify_one();
+            }
+        }
+        let State { waiting, members, .. } = &mut *state;
+        waiting.retain(|id| members.get(id).is_some_and(|member| !member.ended));
+        self.open_another(&mut state);
+    }
+
+    /// A stream has failed: the first of its members hears why, the others find out by themselves where they stand.
+    pub(super) fn failed(self: &Arc<Self>, name: u64, error: SourceError) {
+        let mut state = self.state();
+        state.failures += 1;
+        let mut members = state.close(name);
+        members.sort_by_key(|id| state.scanned(*id));
+        let mut error = Some(error);
+        for id in members {
+            state.waiting.retain(|it| *it != id);
+            let Some(member) = state.members.get_mut(&id) else { continue };
+            member.checked = false;
+            member.failure = error.take();
+            member.wake.notify_one();
+        }
+        self.open_another(&mut state);
+    }
+}
+
+impl State {
+    fn name(&mut self) -> u64 {
+        self.names += 1;
+        self.names
+    }
+
+    /// Up to where nothing is missing of what is a member's.
+    fn scanned(&self, id: MemberId) -> i64 {
+        let Some(member) = self.members.get(&id) else { return 0 };
+        let stream = member.stream.and_then(|stream| self.streams.get(&stream)?.position);
+        member.scanned.max(stream.unwrap_or(member.scanned))
+    }
+
+    fn attach(&mut self, id: MemberId, name: u64) {
+        let (Some(member), Some(stream)) = (self.members.get_mut(&id), self.streams.get_mut(&name)) else { return };
+        debug_assert!(stream.position.is_some_and(|position| position <= member.scanned), "it would miss messages");
+        stream.members.insert(id);
+        stream.routes.add(id, &member.part);
+        member.stream = Some(name);
+    }
+
+    fn detach(&mut self, id: MemberId) {
+        let scanned = self.scanned(id);
+        let Some(member) = self.members.get_mut(&id) else { return };
+        member.scanned = scanned;
+        if let Some(stream) = member.stream.take().and_then(|name| self.streams.get_mut(&name)) {
+            stream.members.remove(&id);
+            stream.routes.remove(id, &member.part);
+        }
+    }
+
+    /// Gives those who wait at these positions to a stream.
+    fn adopt(&mut self, name: u64, positions: RangeInclusive<i64>) {
+        for id in std::mem::take(&mut self.waiting) {
+            if positions.contains(&self.scanned(id)) {
+                self.attach(id, name);
+            } else {
+                self.waiting.push_back(id);
+            }
+        }
+    }
+
+    /// Ends a stream: those of its members who ask wait for another.
+    fn close(&mut self, name: u64) -> Vec<MemberId> {
+        let members = self.streams.get(&name).map_or_else(Vec::new, |stream| stream.members.iter().copied().collect());
+        for id in &members {
+            self.detach(*id);
+            if self.members.get(id).is_some_and(|member| member.asks.is_some()) {
+                self.waiting.push_back(*id);
+            }
+        }
+        self.streams.remove(&name);
+        members
+    }
+
+    /// Another stream that stands where this one has just been.
+    fn meets(&self, name: u64, been: RangeInclusive<i64>) -> Option<u64> {
+        let there = |stream: &Stream| stream.position.is_some_and(|position| been.contains(&position));
+        self.streams.iter().find(|(other, stream)| **other != name && there(stream)).map(|(other, _)| *other)
+    }
+
+    /// Ends a stream in favour of another one that is not ahead of it.
+    fn go_over(&mut self, name: u64, other: u64) {
+        let members = self.streams.get(&name).map_or_else(Vec::new, |stream| stream.members.iter().copied().collect());
+        for id in members {
+            self.detach(id);
+            self.attach(id, other);
+        }
+        self.streams.remove(&name);
+    }
+
+    /// Lets members go who leave more than their share where it is, unless all of the stream do: then it waits for them.
+    fn sheds_the_slow(&mut self, name: u64, free: usize, now: Instant) -> bool {
+        let Some(stream) = self.streams.get(&name) else { return true };
+        let is_slow =
+            |id: &MemberId| self.members.get(id).is_some_and(|member| member.is_stuck(now) && member.held > free / 4);
+        let slow: Vec<MemberId> = stream.members.iter().copied().filter(is_slow).collect();
+        if slow.len() == stream.members.len() {
+            return false;
+        }
+        slow.into_iter().for_each(|id| self.detach(id));
+        true
+    }
+
+    /// Lets those who ask have what there is, the longer queues first.
+    fn hurry(&mut self) {
+        let asking = || self.members.values().filter(|member| member.asks.is_some() && !member.is_empty());
+        let least = asking().map(|member| member.held).sum::<usize>() / asking().count().max(1);
+        asking().filter(|member| member.held >= least).for_each(|member| member.wake.notify_one());
+        self.hurry = Some(least);
+    }
+
+    /// Cuts the longest queue of those that nobody takes from, of whichever stream; not for a stream that nobody takes from.
+    fn cut_the_longest(&mut self, name: u64, now: Instant) -> bool {
+        let asks = |id: &MemberId| self.members.get(id).is_some_and(|member| member.asks.is_some());
+        if !self.streams.get(&name).is_some_and(|stream| stream.members.iter().any(asks)) {
+            return false;
+        }
+        let stuck = self.members.iter().filter(|(_, member)| member.is_stuck(now) && !member.is_empty());
+        let Some((_, id)) = stuck.map(|(id, member)| (member.held, *id)).max() else { return false };
+        self.detach(id);
+        if let Some(member) = self.members.get_mut(&id) {
+            member.cut();
+        }
+        true
+    }
+}
+
+impl Stream {
+    fn new(task: AbortHandle) -> Self {
+        Self {
+            position: None,
+            lag: None,
+            trouble: None,
+            routes: Routes::default(),
+            members: BTreeSet::new(),
+            began: Instant::now(),
+            live: Live::default(),
+            task,
+        }
+    }
+
+    fn show(&mut self, lag: Option<Lag>, trouble: Option<String>) {
+        (self.lag, self.trouble) = (lag.or(self.lag), trouble);
+        if let (Some(lag), Some(position)) = (self.lag, self.position) {
+            self.live.note(lag.position.max(position), lag.end);
+        }
+    }
+}
+
+impl Live {
+    fn note(&mut self, scanned: i64, end: i64) {
+        let now = Instant::now();
+        if let Some((then, _)) = self.mark.take_if(|(_, end)| scanned >= *end) {
+            self.as_of = Some(then);
+        }
+        if scanned >= end {
+            self.as_of = Some(now);
+        }
+        self.mark.get_or_insert((now, end));
+    }
+
+    fn is(&self, now: Instant) -> bool {
+        self.as_of.is_some_and(|then| now - then < LIVE)
+    }
+}
