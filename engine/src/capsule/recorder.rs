@@ -4,14 +4,15 @@
 //! only where nobody looks further, as with a version on trial.
 
 use std::collections::HashSet;
+use std::sync::Arc;
 
-use super::{About, Capsule, Capsules, Entry, Seen};
+use arrow_array::{ArrayRef, RecordBatch};
+
+use super::{About, Capsule, Capsules, Seen};
 use crate::digest::digest;
 use crate::plugin::{Answer, Context, Fault, Limits, Plugin, Remains, Rows};
 use crate::state::OnExpire;
 use crate::transform::Epoch;
-use arrow_array::{ArrayRef, RecordBatch};
-use std::sync::Arc;
 
 /// Most capsules of one epoch: its rows mostly fail alike.
 const OF_AN_EPOCH: usize = 4;
@@ -129,9 +130,6 @@ impl Recorder {
         let touched = touched.unwrap_or_default();
         let names = description.parameters.iter().map(|parameter| parameter.name.clone());
         let tables = description.state.iter().flat_map(|state| &state.tables);
-        let entry = |(table, key, entry): (usize, &[u8], Option<(&[u8], i64)>)| -> Entry {
-            (table, key.to_vec(), entry.map(|(value, expiry)| (value.to_vec(), expiry)))
-        };
         let about = About {
             engine: env!("CARGO_PKG_VERSION").to_owned(),
             lane: self.capsules.lane.clone(),
@@ -154,7 +152,7 @@ impl Recorder {
             complete: self.complete && !touched.is_incomplete(),
             redacted: Vec::new(),
         };
-        Capsule { about, calls: self.calls.clone(), state: touched.entries().into_iter().map(entry).collect() }
+        Capsule { about, calls: self.calls.clone(), state: touched.entries() }
     }
 }
 
@@ -182,7 +180,7 @@ pub(super) fn digest_of(answer: &Answer) -> String {
             Rows::None(rows) => rows.to_string(),
         };
         let deletes = emitted.deletes.as_ref().map(|bits| column(Arc::new(bits.clone())));
-        words.push(format!("{} {rows} {deletes:x?} {:x}", emitted.output, digest(&[emitted.made.clone()])));
+        words.push(format!("{} {rows} {deletes:x?} {:x}", emitted.output, digest(std::slice::from_ref(&emitted.made))));
     }
     words.push(format!("{:?} {:?} {:?}", answer.rejected, answer.event_time_ms, answer.counts));
     format!("{:032x}", twox_hash::XxHash3_128::oneshot(words.join("\n").as_bytes()))

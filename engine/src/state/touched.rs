@@ -11,9 +11,6 @@ const MOST_BYTES: usize = 16 << 20;
 /// A value and its expiry; `None`: there was no such entry.
 type Entry = Option<(Vec<u8>, i64)>;
 
-/// Table, key, and value with expiry.
-type Borrowed<'a> = (usize, &'a [u8], Option<(&'a [u8], i64)>);
-
 /// Entries by table and key, each as it was when it was first asked for.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Touched {
@@ -54,13 +51,11 @@ impl Touched {
     }
 
     /// Table, key, and value with expiry, by table and key.
-    pub(crate) fn entries(&self) -> Vec<Borrowed<'_>> {
-        let all = self.tables.iter().enumerate().flat_map(|(table, entries)| {
-            entries.iter().map(move |(key, entry)| {
-                (table, key.as_slice(), entry.as_ref().map(|(value, expiry)| (value.as_slice(), *expiry)))
-            })
-        });
-        let mut all: Vec<_> = all.collect();
+    pub(crate) fn entries(self) -> Vec<(usize, Vec<u8>, Entry)> {
+        let of_table = |(table, entries): (usize, HashMap<Vec<u8>, Entry>)| {
+            entries.into_iter().map(move |(key, entry)| (table, key, entry))
+        };
+        let mut all: Vec<_> = self.tables.into_iter().enumerate().flat_map(of_table).collect();
         all.sort_unstable();
         all
     }
