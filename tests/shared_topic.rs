@@ -60,7 +60,8 @@ impl World {
         fs::create_dir_all(folder.join("events")).expect("a folder");
         let kind = if is_plugin(name) { "shared = 'passing'" } else { "bronze = 'passed'" };
         fs::write(folder.join("events/plugin.toml"), format!("topics = ['{TOPIC}']\n{kind}\n")).expect("written");
-        fs::write(folder.join("tenant.toml"), "[select]\ncolumn = 'tenant'\n").expect("written");
+        let selects = format!("[select]\ntopics = ['{TOPIC}']\ncolumn = 'tenant'\n");
+        fs::write(folder.join("tenant.toml"), selects).expect("written");
     }
 
     fn start_engine(&mut self) {

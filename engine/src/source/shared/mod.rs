@@ -25,6 +25,7 @@ mod message;
 mod partition;
 mod reader;
 mod routes;
+mod state;
 mod stream;
 #[cfg(test)]
 mod tests;
