@@ -20,7 +20,7 @@ use crate::journal::Intent;
 use crate::offsets::LaneId;
 use crate::sink::epoch_column;
 
-use crate::plugin::Host;
+use crate::plugin::{Host, Plugin};
 use crate::registry::KeptSchema;
 use crate::transform::{BuildError, Kind, Transform, TransformSettings};
 
@@ -103,10 +103,24 @@ impl Artifacts {
     /// The disk.
     pub fn keep(&self, transform: &Transform) -> Result<(), ArtifactError> {
         if let Some(plugin) = transform.plugin() {
-            self.write(&format!("{}.wasm", plugin.digest()), plugin.bytes())?;
+            self.keep_plugin(plugin)?;
         }
         let settings = serde_json::to_vec_pretty(transform.settings()).expect("settings are plain data");
         self.write(&format!("{}.json", transform.settings_digest()), &settings)
+    }
+
+    /// Keeps a plugin's bytes.
+    ///
+    /// # Errors
+    /// The disk.
+    pub fn keep_plugin(&self, plugin: &Plugin) -> Result<(), ArtifactError> {
+        self.write(&format!("{}.wasm", plugin.digest()), plugin.bytes())
+    }
+
+    /// The data folder that they lie in.
+    #[must_use]
+    pub fn data(&self) -> &Path {
+        self.folder.parent().unwrap_or(Path::new("."))
     }
 
     /// The transform that made an epoch, from the digests in its intent.

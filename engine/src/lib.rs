@@ -29,6 +29,7 @@ pub mod engine;
 pub mod tenants;
 pub mod deploy;
 pub mod artifacts;
+pub mod capsule;
 pub mod dead_letters;
 pub mod verify;
 pub mod replay;

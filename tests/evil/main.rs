@@ -3,6 +3,7 @@
 //! memory back. What each took, and what the neighbour felt, is printed (`make evil`).
 
 mod canary;
+mod capsules;
 mod compiling;
 mod guest;
 mod neighbour;

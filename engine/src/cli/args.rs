@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{ArgAction, Parser, Subcommand};
 
 use super::apply::ApplyArgs;
+use super::capsule::CapsuleCommand;
 use super::demo::DemoArgs;
 use super::dev::DevArgs;
 use super::dlq::DlqArgs;
@@ -73,6 +74,9 @@ pub enum Command {
     State(StateCommand),
     /// Dead letters: messages that were set aside, with the reason.
     Dlq(DlqArgs),
+    /// Crash capsules: calls of plugins that failed, kept in the data folder, to be made again.
+    #[command(subcommand)]
+    Capsule(CapsuleCommand),
     /// What the engine starts for each plugin that it compiles.
     #[command(hide = true)]
     CompileChild(CompileChildArgs),

@@ -2,6 +2,7 @@
 
 mod apply;
 mod args;
+mod capsule;
 mod check;
 mod control;
 mod demo;
@@ -70,6 +71,7 @@ pub fn main() -> ExitCode {
         Command::Verify(args) => verify::verify(&args),
         Command::Plugin(command) => plugin::plugin(&command),
         Command::Dlq(args) => dlq::dlq(args),
+        Command::Capsule(command) => capsule::capsule(&command),
         Command::CompileChild(args) => compile_child(&args),
     }
 }

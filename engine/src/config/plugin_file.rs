@@ -29,6 +29,9 @@
 //! output_mib = 64
 //! state_mib = 1024                     # memory for what the plugin remembers, for each partition
 //! state_disk_mib = 65536               # disk for what memory has no room for; 0: none
+//! [capsule]                            # what is kept of calls that trap or run too long
+//! keep = 8                             # files in the data folder; the oldest go first
+//! redact = ["email", "parameters.key", "state"]  # columns, parameters and state that are left out
 //! [failure]                            # when the plugin fails on more than single rows
 //! policy = "pause"                     # rows wait in Kafka; or "park": they become dead letters, and the lane goes on
 //! max_failures = 64                    # on so many rows of an epoch it may fail: see `crate::breaker`
@@ -53,6 +56,7 @@ use super::partitions::Partitions;
 use super::problem::{Place, Problems};
 use super::rollout::{Rollout, rollout};
 use super::tenant_file::{SHARED, Tenant, TopicScope};
+use crate::capsule::{MOST_FILES, Rules};
 use crate::decode::{Case, Encoding, Policy, Reading};
 use crate::input::{Decimals, Tombstone};
 use crate::offsets::PluginKey;
@@ -85,6 +89,8 @@ pub struct PluginFile {
     pub settings: TransformSettings,
     /// How a new version of it takes over.
     pub rollout: Rollout,
+    /// What is kept of calls that fail, if anything is.
+    pub capsule: Option<Rules>,
     /// What becomes of its lanes when it is broken.
     pub failure: Failure,
     /// Where the settings stand that only the plugin can judge: by key, such as `parameters.rate`.
@@ -198,8 +204,10 @@ fn plugin_of(folder: &Path, mut given: Settings, tenant: &Arc<Tenant>) -> Result
     }
     let sha256 = sha256(&mut given, &settings.kind);
     plugin_column(&mut given, &mut settings);
-    let places: BTreeMap<_, _> =
-        ["tables.", "parameters.", "event_time."].into_iter().flat_map(|prefix| given.places(prefix)).collect();
+    let places: BTreeMap<_, _> = ["tables.", "parameters.", "event_time.", "capsule."]
+        .into_iter()
+        .flat_map(|prefix| given.places(prefix))
+        .collect();
     settings.tables = given.table("tables");
     settings.parameters = given.table("parameters");
     if let Some((placeholder, _)) = given.text("placeholder") {
@@ -221,10 +229,22 @@ fn plugin_of(folder: &Path, mut given: Settings, tenant: &Arc<Tenant>) -> Result
         let places = place_of_tables.into_iter().chain(places.iter().map(|(key, place)| (key.as_str(), place.clone())));
         own_tables(&mut given, &settings, places);
     }
-    let (rollout, failure) = (rollout(&mut given), failure(&mut given));
+    let (rollout, failure, capsule) = (rollout(&mut given), failure(&mut given), capsule(&mut given));
     let (folder, start, tenant) = (folder.to_owned(), start.unwrap_or(Start::Earliest), tenant.clone());
-    let file =
-        PluginFile { tenant, folder, artifact, topics, start, sha256, partitions, settings, rollout, failure, places };
+    let file = PluginFile {
+        tenant,
+        folder,
+        artifact,
+        topics,
+        start,
+        sha256,
+        partitions,
+        settings,
+        rollout,
+        failure,
+        capsule,
+        places,
+    };
     given.finish().none(file)
 }
 
@@ -299,6 +319,26 @@ fn plugin_column(given: &mut Settings, settings: &mut TransformSettings) {
     if settings.plugin_column && settings.kind != Kind::Plugin {
         let hint = Some("the rows of a bronze table are the messages as they came: leave it out".to_owned());
         given.problems.add(place, "plugin_column: there is no plugin that could have made a row", hint);
+    }
+}
+
+/// `keep` turns capsules on. What is to be left out is known before anything is kept.
+fn capsule(given: &mut Settings) -> Option<Rules> {
+    let place = given.place("capsule.redact");
+    let redact = given.list("capsule.redact");
+    let keep = given.place("capsule.keep");
+    match (given.value("capsule.keep", "a number of files"), redact) {
+        (Some(files @ 1..=MOST_FILES), redact) => Some(Rules { keep: files, redact: redact.unwrap_or_default() }),
+        (Some(_), _) => {
+            given.problems.add(keep, format!("capsule.keep: not between 1 and {MOST_FILES}"), None);
+            None
+        }
+        (None, Some(_)) => {
+            let hint = Some("keep = 8 below [capsule]".to_owned());
+            given.problems.add(place, "capsule.redact: without capsule.keep, nothing is kept", hint);
+            None
+        }
+        (None, None) => None,
     }
 }
 

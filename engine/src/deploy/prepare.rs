@@ -158,7 +158,10 @@ pub fn build(host: &Host, file: PluginFile, wasm: &io::Result<Bytes>) -> Result<
         return Err(Refusal::new(Cause::Plugin, problems).of_version(&id));
     }
     match Transform::build(host, file.settings.clone(), bytes) {
-        Ok(transform) => Ok(Version::new(file, transform)),
+        Ok(transform) => match misnamed(&file, &transform) {
+            Some(problems) => Err(Refusal::new(Cause::Settings, problems).of_version(&id)),
+            None => Ok(Version::new(file, transform)),
+        },
         Err(BuildError::Settings(SettingsError::Misfit { problems: misfits })) => {
             let mut problems = Problems::default();
             misfits.into_iter().for_each(|misfit| problems.add(file.place(&misfit.key), misfit.message, None));
@@ -170,6 +173,17 @@ pub fn build(host: &Host, file: PluginFile, wasm: &io::Result<Bytes>) -> Result<
             Err(Refusal::of_folder(cause, &artifact, in_words(&error)).of_version(&id))
         }
     }
+}
+
+/// What capsules are to leave out, and the plugin does not have.
+fn misnamed(file: &PluginFile, transform: &Transform) -> Option<Problems> {
+    let unknown = file.capsule.as_ref()?.unknown(transform.plugin()?.description());
+    let mut problems = Problems::default();
+    for name in unknown {
+        let hint = Some("a column of the plugin's input, parameters.NAME, or state".to_owned());
+        problems.add(file.place("capsule.redact"), format!("capsule.redact: the plugin has no {name}"), hint);
+    }
+    (!problems.0.is_empty()).then_some(problems)
 }
 
 fn unreadable(file: &PluginFile, error: &io::Error) -> Refusal {

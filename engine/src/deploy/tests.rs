@@ -31,6 +31,7 @@ fn version(table: &str) -> Arc<Version> {
         sha256: None,
         partitions: Partitions::default(),
         settings: settings.clone(),
+        capsule: None,
         rollout: Rollout::default(),
         failure: Failure::default(),
         places: [].into(),

@@ -102,6 +102,7 @@ fn version(shared: Shared, around: &Surroundings, config: &Config) -> Result<Arc
         partitions,
         settings,
         rollout: Rollout::default(),
+        capsule: None,
         failure: Failure::default(),
         sha256: None,
         places: BTreeMap::new(),

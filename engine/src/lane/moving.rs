@@ -9,6 +9,7 @@
 
 use super::quiet::Quiet;
 use super::{Ahead, Lane, LaneError};
+use crate::capsule::Capsules;
 use crate::crash_point::CrashPoint;
 use crate::deploy::Verdict;
 use crate::disposition::{in_words, is_the_plugins};
@@ -53,9 +54,15 @@ impl Lane {
     /// What the next epoch is made with, which has so many messages. One fault is enough to withdraw a newcomer, so it is not
     /// tried again and again.
     pub(super) fn transform(&self, messages: usize) -> Transform {
-        let transform = self.version.transform.clone();
+        let transform = self.version.transform.clone().keeping(self.capsules());
         let hasty = self.versions.takes_no_fault_of(self.version.id());
         self.in_turn(if hasty { transform.impatient() } else { transform }, messages)
+    }
+
+    /// Where crash capsules go, if there shall be any.
+    fn capsules(&self) -> Option<Capsules> {
+        let rules = self.version.file.capsule.clone()?;
+        Some(Capsules::new(self.around.artifacts.clone(), rules, self.id.clone()))
     }
 
     /// Has an epoch judged that was made, before anything of it is written down. Says so if its version is withdrawn.

@@ -17,10 +17,11 @@ const MESSAGE_BYTES: usize = 2 << 10;
 
 /// Names the fault behind an error of a call. What the host noted when it stopped the guest goes first.
 pub(super) fn fault(error: &wasmtime::Error, sandbox: &mut Sandbox) -> Fault {
+    let backtrace = error.downcast_ref::<WasmBacktrace>();
+    sandbox.frames = backtrace.into_iter().flat_map(function_names).collect();
     if let Some(fault) = sandbox.fault.take() {
         return fault;
     }
-    let backtrace = error.downcast_ref::<WasmBacktrace>();
     match error.downcast_ref::<Trap>() {
         Some(Trap::Interrupt) => Fault::Deadline { limit_ms: sandbox.limits.call_ms },
         Some(Trap::StackOverflow) => Fault::Stack,

@@ -20,7 +20,7 @@ use super::ticker::ticks;
 use super::{Answer, Context, Description, Fault, Limits, RejectedRow, contract, frame};
 use crate::cpu::{checkpoint, thread_time, whose};
 use crate::memory::For;
-use crate::state::{Due, State};
+use crate::state::{Due, State, Touched};
 
 /// How long a guest runs until it may have to let others go on.
 const SLICE_MS: u64 = 10;
@@ -123,6 +123,16 @@ pub struct Instance {
     now_ms: i64,
     /// Gone after a fault, and with it the memory.
     live: Option<Live>,
+    remains: Remains,
+}
+
+/// What is left of an instance after a fault.
+#[derive(Clone, Debug, Default)]
+pub struct Remains {
+    /// The guest's functions at the fault, innermost first.
+    pub frames: Vec<String>,
+    /// What of the state it had asked for, if that was recorded.
+    pub touched: Option<Touched>,
 }
 
 struct Live {
@@ -144,7 +154,12 @@ impl Instance {
         let started = exports.start(&mut cell, context)?;
         started.map_err(|message| Fault::Failed { message: printable(&message, REASON_BYTES) })?;
         let (process, expire) = (exports.process(&mut cell)?, exports.expire(&mut cell)?);
-        Ok(Self { plugin, now_ms: context.now_ms, live: Some(Live { cell, process, expire }) })
+        Ok(Self {
+            plugin,
+            now_ms: context.now_ms,
+            live: Some(Live { cell, process, expire }),
+            remains: Remains::default(),
+        })
     }
 
     /// Transforms one batch, whose columns are those of the description's input, over the state of its lane: one with
@@ -206,8 +221,23 @@ impl Instance {
         *state = std::mem::take(&mut live.cell.store.data_mut().state);
         if answer.is_ok() {
             self.live = Some(live);
+        } else {
+            let sandbox = live.cell.store.data_mut();
+            self.remains = Remains { frames: std::mem::take(&mut sandbox.frames), touched: sandbox.touched.take() };
         }
         answer
+    }
+
+    /// Has what it asks of the state recorded from now on.
+    pub fn record(&mut self) {
+        if let Some(live) = &mut self.live {
+            live.cell.store.data_mut().touched = Some(Touched::default());
+        }
+    }
+
+    /// What is left of it after a fault; nothing before.
+    pub fn remains(&mut self) -> Remains {
+        std::mem::take(&mut self.remains)
     }
 }
 

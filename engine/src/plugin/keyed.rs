@@ -28,7 +28,7 @@ pub(super) fn link(state: &mut LinkerInstance<'_, Sandbox>) -> wasmtime::Result<
 type Store<'a> = StoreContextMut<'a, Sandbox>;
 
 fn get_many(mut store: Store<'_>, (table, keys): (u32, contract::Cells)) -> wasmtime::Result<(contract::Found,)> {
-    let request = Request { name: "get-many", table, charged: charge(&keys), keys: key_count(&keys) };
+    let request = Request { name: "get-many", table, charged: charge(&keys), keys: &keys };
     let Found { present, offsets, bytes } =
         request.make(&mut store, |store, state, table, left| state.get_many(table, cells(store, &keys), left))?;
     if let Some(call) = &mut store.data_mut().call {
@@ -42,14 +42,14 @@ fn put_many(
     (table, keys, values, expiries): (u32, contract::Cells, contract::Cells, WasmList<i64>),
 ) -> wasmtime::Result<()> {
     let charged = charge(&keys).saturating_add(charge(&values));
-    let request = Request { name: "put-many", table, charged, keys: key_count(&keys) };
+    let request = Request { name: "put-many", table, charged, keys: &keys };
     request.make(&mut store, |store, state, table, _| {
         state.put_many(table, cells(store, &keys), cells(store, &values), expiries.as_le_slice(store))
     })
 }
 
 fn delete_many(mut store: Store<'_>, (table, keys): (u32, contract::Cells)) -> wasmtime::Result<()> {
-    let request = Request { name: "delete-many", table, charged: charge(&keys), keys: key_count(&keys) };
+    let request = Request { name: "delete-many", table, charged: charge(&keys), keys: &keys };
     request.make(&mut store, |store, state, table, _| state.delete_many(table, cells(store, &keys)))
 }
 
@@ -57,7 +57,7 @@ fn insert_if_absent_many(
     mut store: Store<'_>,
     (table, keys, expiries): (u32, contract::Cells, WasmList<i64>),
 ) -> wasmtime::Result<(Vec<u8>,)> {
-    let request = Request { name: "insert-if-absent-many", table, charged: charge(&keys), keys: key_count(&keys) };
+    let request = Request { name: "insert-if-absent-many", table, charged: charge(&keys), keys: &keys };
     let absent = request.make(&mut store, |store, state, table, _| {
         state.insert_if_absent_many(table, cells(store, &keys), expiries.as_le_slice(store))
     })?;
@@ -65,15 +65,14 @@ fn insert_if_absent_many(
 }
 
 /// What a guest asks for.
-struct Request {
+struct Request<'a> {
     name: &'static str,
     table: u32,
-    /// Keys that it says there are.
-    keys: usize,
+    keys: &'a contract::Cells,
     charged: usize,
 }
 
-impl Request {
+impl Request<'_> {
     /// Charges the request and makes it, with what the call may still read; or stops the guest.
     fn make<T>(
         &self,
@@ -86,8 +85,12 @@ impl Request {
         };
         // Out of the store, whose memory the request borrows; back before anything else can happen.
         let mut state = std::mem::take(&mut store.data_mut().state);
+        let mut touched = store.data_mut().touched.take();
+        if let Some(touched) = &mut touched {
+            touched.note(&state, self.table as usize, cells(store, self.keys));
+        }
         let made = make(store, &mut state, self.table as usize, left);
-        store.data_mut().state = state;
+        (store.data_mut().state, store.data_mut().touched) = (state, touched);
         made.map_err(|error| {
             let fault = self.fault(store.data(), error);
             store.data_mut().stop(fault)
@@ -95,16 +98,16 @@ impl Request {
     }
 
     fn charge(&self, sandbox: &mut Sandbox) -> Result<usize, Fault> {
-        let name = self.name;
+        let (name, keys) = (self.name, key_count(self.keys));
         let Some(call) = &mut sandbox.call else {
             return Err(Fault::Contract { message: format!("{name} called outside of process and expire") });
         };
         // A host function is not interrupted; so many keys take it a fraction of a second.
-        if self.keys > MOST_KEYS {
-            let message = format!("{name} of {} keys, at most {MOST_KEYS} are possible at once", self.keys);
+        if keys > MOST_KEYS {
+            let message = format!("{name} of {keys} keys, at most {MOST_KEYS} are possible at once");
             return Err(Fault::Contract { message });
         }
-        let charged = self.charged.saturating_add(REQUEST_BYTES + self.keys * KEY_BYTES);
+        let charged = self.charged.saturating_add(REQUEST_BYTES + keys * KEY_BYTES);
         let over = || Fault::StateTraffic { limit_bytes: sandbox.limits.output_bytes };
         call.state_bytes_left = call.state_bytes_left.checked_sub(charged).ok_or_else(over)?;
         Ok(call.state_bytes_left)

@@ -40,7 +40,7 @@ pub use compiled::CompiledCode;
 pub use compiler::{ChildLimits, CompileChildArgs, Compiler, compile_child};
 pub use guest_log::LINES_PER_S as LOG_LINES_PER_S;
 pub use host::{Host, HostError, HostSettings};
-pub use instance::Instance;
+pub use instance::{Instance, Remains};
 pub use load::{Compiling, LoadError, Plugin};
 pub use rows::Rows;
 

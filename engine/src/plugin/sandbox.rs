@@ -13,7 +13,7 @@ use super::emit::OutputPlan;
 use super::guest_log::{GuestLog, LogBudget};
 use super::{Fault, Limits};
 use crate::memory::Booking;
-use crate::state::State;
+use crate::state::{State, Touched};
 
 /// Most core instances of a plugin: wit-component makes the module, a shim and its filler; the rest is headroom.
 pub(super) const CORE_INSTANCES: u32 = 8;
@@ -34,6 +34,10 @@ pub(super) struct Sandbox {
     pub(super) call: Option<Call>,
     /// The lane's, only while a call runs; else one without tables.
     pub(super) state: State,
+    /// What of the state it has asked for, where that is recorded.
+    pub(super) touched: Option<Touched>,
+    /// Its functions at the fault that ended it.
+    pub(super) frames: Vec<String>,
     /// The thread's CPU time when the call began.
     pub(super) call_began: Duration,
     /// Why the host stopped the guest, where it was the host: the trap alone would not say.
@@ -49,6 +53,8 @@ impl Sandbox {
             outputs,
             call: None,
             state: State::default(),
+            touched: None,
+            frames: Vec::new(),
             call_began: Duration::ZERO,
             fault: None,
             log: GuestLog::new(log),

@@ -54,7 +54,8 @@ impl Due {
         Cow::Owned(some)
     }
 
-    pub(super) fn of(table: usize) -> Self {
+    /// None yet.
+    pub(crate) fn of(table: usize) -> Self {
         Self { table, key_offsets: vec![0], value_offsets: vec![0], ..Self::default() }
     }
 
@@ -64,7 +65,8 @@ impl Due {
         self.keys.len() + key.len() <= MOST && self.values.len() + value.len() <= MOST
     }
 
-    pub(super) fn push(&mut self, key: &[u8], value: &[u8], expiry: i64) {
+    /// One more.
+    pub(crate) fn push(&mut self, key: &[u8], value: &[u8], expiry: i64) {
         self.keys.extend_from_slice(key);
         self.key_offsets.push(u32::try_from(self.keys.len()).expect("a key lay in a guest's memory of 32 bits"));
         self.values.extend_from_slice(value);

@@ -28,6 +28,7 @@ mod runs;
 mod table;
 mod texts;
 mod timers;
+mod touched;
 mod undo;
 
 use std::path::PathBuf;
@@ -47,6 +48,7 @@ pub use disk::Disk;
 pub use due::Due;
 pub use requests::Found;
 use table::Key;
+pub use touched::Touched;
 
 /// A table of entries, as the plugin describes it.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -55,8 +55,11 @@ impl Default for Budget {
 pub(super) trait Caller {
     /// Throws the instance away, if there is one, and makes a fresh one.
     fn renew(&mut self) -> Result<(), Fault>;
-    /// Calls the live instance, which has a part of a call's time: one over `hurry`. After a fault it is dead.
-    fn call(&mut self, rows: &RecordBatch, hurry: u64) -> Result<Answer, Fault>;
+    /// The next calls are on a chunk, whose rows have these offsets.
+    fn chunk(&mut self, _offsets: &[i64]) {}
+    /// Calls the live instance with rows of the chunk, from this one on; it has a part of a call's time: one over `hurry`.
+    /// After a fault it is dead.
+    fn call(&mut self, rows: &RecordBatch, first: usize, hurry: u64) -> Result<Answer, Fault>;
     /// Calls it with entries that have expired.
     fn expire(&mut self, due: &Due, hurry: u64) -> Result<Answer, Fault>;
 }
@@ -220,8 +223,9 @@ impl Discovery {
         rows: &RecordBatch,
         offset_of: impl Fn(usize) -> i64,
     ) -> Result<Vec<Answered>, CallError> {
-        let call =
-            |caller: &mut _, of: Range<usize>, hurry| Caller::call(caller, &rows.slice(of.start, of.len()), hurry);
+        let call = |caller: &mut _, of: Range<usize>, hurry| {
+            Caller::call(caller, &rows.slice(of.start, of.len()), of.start, hurry)
+        };
         let left = self.left(self.expired.as_ref().map_or(0, |expired| expired.poison.len()));
         let found = self.halve(caller, chunk, rows.num_rows(), (left, CallError::Broken), call)?;
         self.plan.extend(found.answers.iter().map(|answered| answered.call));
@@ -320,7 +324,7 @@ impl Plan<'_> {
                 }
                 // A chunk that is shorter than when it was planned is seen by the input digest; here it must not panic.
                 let Range { start, end } = within(call, rows.num_rows());
-                let answer = caller.call(&rows.slice(start, end - start), 1).map_err(again)?;
+                let answer = caller.call(&rows.slice(start, end - start), start, 1).map_err(again)?;
                 Ok(Answered { call, answer })
             })
             .collect()

@@ -23,6 +23,7 @@ use arrow_schema::ArrowError;
 use bytes::Bytes;
 
 use crate::batch::{Block, Decoded, NoOp, RawBatch, Reject, Stage};
+use crate::capsule::Capsules;
 use crate::decode::source::RowSchema;
 use crate::decode::{Decoder, InputError, Op};
 use crate::journal::Intent;
@@ -61,6 +62,7 @@ pub struct Transform {
     budget: Budget,
     /// Why messages are parked.
     parking: Option<Arc<str>>,
+    capsules: Option<Capsules>,
 }
 
 #[derive(Clone)]
@@ -263,8 +265,18 @@ impl Transform {
         let settings_digest = settings.digest().into();
         let part = Arc::new(settings.part());
         let made_by = work.name().filter(|_| settings.plugin_column).map(Into::into);
-        let (settings, impatient, budget, parking) = (Arc::new(settings), false, Budget::default(), None);
-        Ok(Self { settings, settings_digest, part, made_by, work, dead_letters, impatient, budget, parking })
+        Ok(Self {
+            settings: Arc::new(settings),
+            settings_digest,
+            part,
+            made_by,
+            work,
+            dead_letters,
+            impatient: false,
+            budget: Budget::default(),
+            parking: None,
+            capsules: None,
+        })
     }
 
     /// The settings that it was made with.
@@ -372,6 +384,12 @@ impl Transform {
         Self { impatient: true, ..self }
     }
 
+    /// The same transform, which keeps capsules of calls that fail.
+    #[must_use]
+    pub fn keeping(self, capsules: Option<Capsules>) -> Self {
+        Self { capsules, ..self }
+    }
+
     /// The same transform, which fails on so much at most.
     #[must_use]
     pub fn within(self, budget: Budget) -> Self {
@@ -442,8 +460,11 @@ impl Transform {
             Work::Unclaimed => run.unclaimed(&self.part),
             Work::Plugin { plugin, outputs, tables, .. } => {
                 let due = state.begin(epoch.watermark_ms, DUE_ROWS)?;
-                let mut sandbox = Sandboxed::new(plugin, &self.settings, epoch, calls.limits(), state);
-                run.plugin(plugin, outputs, tables, &mut sandbox, (&mut calls, &due))?;
+                let capsules = self.capsules.as_ref();
+                let mut sandbox = Sandboxed::new(plugin, &self.settings, epoch, calls.limits(), state, capsules);
+                let called = run.plugin(plugin, outputs, tables, &mut sandbox, (&mut calls, &due));
+                sandbox.finish();
+                called?;
                 match calls {
                     Calls::Find(found) => {
                         (run.expired, run.plan, run.poison) = (found.expired, found.plan, found.poison);

@@ -159,6 +159,7 @@ impl<'a> Run<'a> {
             self.account_for(&decoded);
             self.tally.rows.nulls_of(&decoded);
             let offset_of = |row| decoded.changes.offset.value(row);
+            caller.chunk(decoded.changes.offset.values());
             let answers = self.tally.times.plugin.of(|| calls.chunk(caller, chunk, &decoded.rows, offset_of))?;
             for answered in &answers {
                 self.take_answer(answered, outputs, &decoded)?;

@@ -6,6 +6,7 @@ use arrow_array::RecordBatch;
 
 use super::calls::Caller;
 use super::{Epoch, TransformSettings};
+use crate::capsule::{Capsules, Recorder, Seen};
 use crate::plugin::{Answer, Context, Fault, Instance, Limits, Plugin};
 use crate::state::{Due, State};
 
@@ -27,6 +28,8 @@ pub(super) struct Sandboxed<'a> {
     limits: Limits,
     state: &'a mut State,
     instance: Option<Instance>,
+    /// Where capsules are kept of what fails.
+    recorder: Option<Recorder>,
 }
 
 impl<'a> Sandboxed<'a> {
@@ -36,6 +39,7 @@ impl<'a> Sandboxed<'a> {
         epoch: Epoch,
         enforce: CallLimits,
         state: &'a mut State,
+        capsules: Option<&Capsules>,
     ) -> Self {
         let parameters = settings
             .parameters(plugin.description())
@@ -48,7 +52,30 @@ impl<'a> Sandboxed<'a> {
             Limits { memory_bytes: settings.limits.memory_bytes, call_ms, output_bytes: settings.limits.output_bytes };
         let parameters = Arc::from(parameters);
         let context = Context { parameters, now_ms: epoch.clock_ms, watermark_ms: epoch.watermark_ms };
-        Self { plugin, context, limits, state, instance: None }
+        // What is made again did not fail the first time.
+        let capsules = capsules.filter(|_| enforce == CallLimits::Enforced).cloned();
+        let recorder = capsules.map(|it| Recorder::new(it, plugin.clone(), epoch, context.clone(), limits));
+        Self { plugin, context, limits, state, instance: None, recorder }
+    }
+
+    /// What a call may take that has to hurry.
+    fn call_ms(&self, hurry: u64) -> u64 {
+        self.limits.call_ms.div_ceil(hurry.max(1))
+    }
+
+    /// The epoch's calls are over.
+    pub(super) fn finish(self) {
+        if let Some(recorder) = self.recorder {
+            recorder.finish();
+        }
+    }
+
+    /// Has a call recorded, where calls are.
+    fn note(&mut self, seen: impl FnOnce() -> Seen, first: usize, hurry: u64, called: &Result<Answer, Fault>) {
+        let call_ms = self.call_ms(hurry);
+        if let (Some(recorder), Some(instance)) = (&mut self.recorder, &mut self.instance) {
+            recorder.called(seen(), (first, call_ms), called.as_ref().map_err(|fault| (fault, instance.remains())));
+        }
     }
 
     /// Makes a call, in one part of the time over `hurry`; of one that fails nothing is remembered.
@@ -57,10 +84,11 @@ impl<'a> Sandboxed<'a> {
         hurry: u64,
         call: impl FnOnce(&mut Instance, &mut State) -> Result<Answer, Fault>,
     ) -> Result<Answer, Fault> {
+        let call_ms = self.call_ms(hurry);
         let Some(instance) = &mut self.instance else {
             return Err(Fault::Engine { message: "called before an instance was made".to_owned() });
         };
-        instance.allow(self.limits.call_ms.div_ceil(hurry.max(1)));
+        instance.allow(call_ms);
         self.state.begin_call();
         call(instance, self.state).inspect_err(|_| self.state.undo_call())
     }
@@ -69,15 +97,30 @@ impl<'a> Sandboxed<'a> {
 impl Caller for Sandboxed<'_> {
     fn renew(&mut self) -> Result<(), Fault> {
         self.instance = None; // its slot in the pool is free before another is asked for
-        self.instance = Some(self.plugin.instance(&self.context, self.limits)?);
+        let mut instance = self.plugin.instance(&self.context, self.limits);
+        if let Some(recorder) = &mut self.recorder {
+            recorder.renewed(instance.as_ref().err());
+            instance.iter_mut().for_each(Instance::record);
+        }
+        self.instance = Some(instance?);
         Ok(())
     }
 
-    fn call(&mut self, rows: &RecordBatch, hurry: u64) -> Result<Answer, Fault> {
-        self.remembering(hurry, |instance, state| instance.process(rows, state))
+    fn chunk(&mut self, offsets: &[i64]) {
+        if let Some(recorder) = &mut self.recorder {
+            recorder.chunk(offsets);
+        }
+    }
+
+    fn call(&mut self, rows: &RecordBatch, first: usize, hurry: u64) -> Result<Answer, Fault> {
+        let called = self.remembering(hurry, |instance, state| instance.process(rows, state));
+        self.note(|| Seen::Rows(rows.clone()), first, hurry, &called);
+        called
     }
 
     fn expire(&mut self, due: &Due, hurry: u64) -> Result<Answer, Fault> {
-        self.remembering(hurry, |instance, state| instance.expire(due, state))
+        let called = self.remembering(hurry, |instance, state| instance.expire(due, state));
+        self.note(|| Seen::Expired(due.clone()), 0, hurry, &called);
+        called
     }
 }

@@ -446,6 +446,7 @@ fn version_by(transform: &Transform, failure: Failure) -> Arc<Version> {
         sha256: None,
         partitions: Partitions::default(),
         settings: transform.settings().clone(),
+        capsule: None,
         rollout: Rollout::default(),
         failure,
         places: [].into(),

@@ -32,7 +32,7 @@ impl Caller for Trapping {
         Ok(())
     }
 
-    fn call(&mut self, rows: &RecordBatch, _hurry: u64) -> Result<Answer, Fault> {
+    fn call(&mut self, rows: &RecordBatch, _first: usize, _hurry: u64) -> Result<Answer, Fault> {
         assert!(self.alive, "a dead instance was called");
         let values = rows.column(0).as_primitive::<Int64Type>().values().to_vec();
         if values.iter().any(|value| self.on.contains(value)) {
@@ -187,8 +187,8 @@ fn entries_that_fail_only_together_are_all_handed_out() {
         fn renew(&mut self) -> Result<(), Fault> {
             self.0.renew()
         }
-        fn call(&mut self, rows: &RecordBatch, hurry: u64) -> Result<Answer, Fault> {
-            self.0.call(rows, hurry)
+        fn call(&mut self, rows: &RecordBatch, first: usize, hurry: u64) -> Result<Answer, Fault> {
+            self.0.call(rows, first, hurry)
         }
         fn expire(&mut self, due: &Due, hurry: u64) -> Result<Answer, Fault> {
             if due.len() > 2 { Err(Fault::Deadline { limit_ms: 1 }) } else { self.0.expire(due, hurry) }
@@ -229,7 +229,7 @@ impl Caller for Looping {
     fn renew(&mut self) -> Result<(), Fault> {
         Ok(())
     }
-    fn call(&mut self, rows: &RecordBatch, hurry: u64) -> Result<Answer, Fault> {
+    fn call(&mut self, rows: &RecordBatch, _first: usize, hurry: u64) -> Result<Answer, Fault> {
         let values = rows.column(0).as_primitive::<Int64Type>().values();
         if values.iter().any(|value| self.on.contains(value)) || hurry > 2 && values.contains(&self.slow) {
             self.shares.push(1.0 / f64::from(u32::try_from(hurry).unwrap()));
