@@ -45,8 +45,8 @@ impl Tenants {
 
     /// A tenant's file says this.
     pub fn set(&self, tenant: Arc<Tenant>) {
-        let known = Known { tenant: Some(tenant.clone()), ..Known::default() };
-        self.lock().insert(tenant.name.clone(), known);
+        let name = tenant.name.clone();
+        self.lock().insert(name, Known { tenant: Some(tenant), ..Known::default() });
     }
 
     /// A tenant's file is wrong. Says whether that was known.

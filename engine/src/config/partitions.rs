@@ -14,6 +14,12 @@ impl Default for Partitions {
 }
 
 impl Partitions {
+    /// Whether none is one of them.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// Whether a partition is one of them.
     #[must_use]
     pub fn contains(&self, partition: i32) -> bool {

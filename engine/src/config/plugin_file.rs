@@ -235,12 +235,14 @@ fn topics(given: &mut Settings, folder: &Path, tenant: &Tenant) -> Vec<String> {
     for (topic, wrong) in topics.iter().filter_map(|topic| Some((topic, check_topic(topic).err()?))) {
         given.problems.add(place.clone(), format!("topics: {topic} is no regular expression: {wrong}"), None);
     }
-    if let TopicScope::Prefix(prefix) = &tenant.topics {
-        for topic in topics.iter().filter(|topic| !topic.starts_with('^') && !topic.starts_with(prefix)) {
-            let message =
-                format!("topics: {topic} is not one of tenant {}, whose topics begin with {prefix}", tenant.name);
-            given.problems.add(place.clone(), message, None);
-        }
+    for topic in topics.iter().filter(|topic| !topic.starts_with('^') && !tenant.topics.holds(topic)) {
+        let its = match &tenant.topics {
+            TopicScope::All => String::new(), // it holds all
+            TopicScope::Prefix(prefix) => format!("whose topics begin with {prefix}"),
+            TopicScope::Selected { topics, .. } => format!("which shares {}", topics.join(", ")),
+        };
+        let message = format!("topics: {topic} is not one of tenant {}, {its}", tenant.name);
+        given.problems.add(place.clone(), message, None);
     }
     if topics.is_empty() {
         let hint = "topics = [\"server.schema.table\"], or a regular expression that begins with ^".to_owned();

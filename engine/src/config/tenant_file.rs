@@ -2,7 +2,7 @@
 //!
 //! ```toml
 //! prefix = "acme."                     # the topics that begin so are the tenant's; "" for all there are
-//! weight = 1                           # of its share, where tenants compete
+//! weight = 1                           # its part beside others', where they compete
 //! [clickhouse]
 //! database = "acme"                    # the tenant's alone; by default its name
 //! url = "https://clickhouse:8443"      # by default the engine's server
@@ -13,6 +13,7 @@
 //! certificate = "acme.pem"             # who the tenant is, with
 //! key = "acme.key"                     # its PKCS #8 key; the engine's own are shown to the engine's server alone
 //! [select]                             # in place of prefix: the rows of shared topics that are the tenant's
+//! topics = ["shop.events"]            # those topics, by name or pattern
 //! column = "tenant_id"                 # by a column of the row, or
 //! header = "tenant"                    # by a header of the message
 //! value = "acme"                       # by default the tenant's name
@@ -41,7 +42,7 @@ use super::problem::{Place, Problem, Problems};
 use crate::input::{SelectBy, Selection};
 use crate::offsets::DEFAULT_TENANT;
 use crate::sink::{ClickHouseSettings, Password};
-use crate::source::names_topic;
+use crate::source::{check_topic, names_topic};
 use crate::tls::Tls;
 use crate::transform::SandboxLimits;
 
@@ -67,7 +68,7 @@ pub struct Tenant {
     pub topics: TopicScope,
     /// What its plugins get at most.
     pub limits: TenantLimits,
-    /// Of its share, where tenants compete.
+    /// Its part beside others', where they compete.
     pub weight: u32,
     /// What an operator knows it by.
     pub labels: BTreeMap<String, String>,
@@ -80,8 +81,14 @@ pub enum TopicScope {
     All,
     /// Those of topics whose names begin so.
     Prefix(String),
-    /// Of the topics that a plugin names, its own rows.
-    Selected(Selection),
+    /// Its own rows of shared topics.
+    Selected {
+        /// Which rows.
+        selection: Selection,
+        /// Names of the topics, and patterns. No others: what is another tenant's alone must not become a shared topic by
+        /// somebody's naming it.
+        topics: Vec<String>,
+    },
 }
 
 /// What a tenant's plugins get at most; none: as much as the engine gives.
@@ -136,7 +143,7 @@ impl Tenant {
     #[must_use]
     pub fn selection(&self) -> Option<&Selection> {
         match &self.topics {
-            TopicScope::Selected(selection) => Some(selection),
+            TopicScope::Selected { selection, .. } => Some(selection),
             TopicScope::All | TopicScope::Prefix(_) => None,
         }
     }
@@ -147,8 +154,9 @@ impl TopicScope {
     #[must_use]
     pub fn holds(&self, topic: &str) -> bool {
         match self {
-            Self::All | Self::Selected(_) => true,
+            Self::All => true,
             Self::Prefix(prefix) => topic.starts_with(prefix),
+            Self::Selected { topics, .. } => names_topic(topics, topic),
         }
     }
 
@@ -278,7 +286,8 @@ fn password(given: &mut Settings, folder: &Path) -> Option<Password> {
 
 fn topics(given: &mut Settings, file: &Path, name: &str) -> TopicScope {
     let prefix = given.text("prefix");
-    let place = ["select.column", "select.header", "select.value"].map(|key| given.place(key));
+    let place = ["select.column", "select.header", "select.value", "select.topics"].map(|key| given.place(key));
+    let shared = shared_topics(given);
     let column = given.text("select.column");
     let header = given.text("select.header");
     let value = given.text("select.value").map_or_else(|| name.to_owned(), |(value, _)| value);
@@ -297,11 +306,16 @@ fn topics(given: &mut Settings, file: &Path, name: &str) -> TopicScope {
         (Some(_), Some(place), ..) => {
             wrong(place, "select: beside prefix", "topics are the tenant's own, or shared: give one of both")
         }
+        (None, Some(place), ..) if shared.is_empty() => wrong(
+            place,
+            "select.topics: not given, so nobody knows of which topics",
+            "topics = [\"shop.events\"]: those that tenants share, names or patterns",
+        ),
         (None, Some(_), Some((column, _)), None) => {
-            TopicScope::Selected(Selection { by: SelectBy::Column(column), value })
+            TopicScope::Selected { selection: Selection { by: SelectBy::Column(column), value }, topics: shared }
         }
         (None, Some(_), None, Some((header, _))) => {
-            TopicScope::Selected(Selection { by: SelectBy::Header(header), value })
+            TopicScope::Selected { selection: Selection { by: SelectBy::Header(header), value }, topics: shared }
         }
         (None, Some(place), Some(_), Some(_)) => {
             wrong(place, "select.header: beside select.column", "give one of both")
@@ -315,6 +329,15 @@ fn topics(given: &mut Settings, file: &Path, name: &str) -> TopicScope {
             "prefix = \"acme.\" for topics that begin so, prefix = \"\" for all, or [select] for rows of shared topics",
         ),
     }
+}
+
+fn shared_topics(given: &mut Settings) -> Vec<String> {
+    let place = given.place("select.topics");
+    let topics = given.list("select.topics").unwrap_or_default();
+    for (topic, wrong) in topics.iter().filter_map(|topic| Some((topic, check_topic(topic).err()?))) {
+        given.problems.add(place.clone(), format!("select.topics: {topic} is no regular expression: {wrong}"), None);
+    }
+    topics
 }
 
 fn weight(given: &mut Settings) -> u32 {

@@ -205,7 +205,7 @@ mod tests {
         match timeout(PATIENCE, watch.change()).await.unwrap().unwrap() {
             Change::Holds(files) => String::from_utf8(files.wasm.unwrap().to_vec()).unwrap(),
             Change::Gone { key } => format!("{key} is gone"),
-            other => panic!("{other:?}"),
+            other @ (Change::Tenant(_) | Change::TenantGone { .. }) => panic!("{other:?}"),
         }
     }
 

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use crate::config::{Config, Failure, Partitions, PluginFile, Rollout, UNCLAIMED};
+use crate::config::{Config, Failure, Partitions, PluginFile, Rollout, TopicScope, UNCLAIMED};
 use crate::deploy::{Plugins, Version, Versions};
 use crate::disposition::in_words;
 use crate::lane::Surroundings;
@@ -28,27 +28,32 @@ pub(super) struct Strangers {
 /// What tenants share.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct Shared {
-    topics: Vec<String>,
-    partitions: Partitions,
     claims: Claims,
+    partitions: Partitions,
 }
 
 impl Shared {
+    /// Topics are those that the tenants' files say are shared: what a plugin names may be another tenant's alone.
     fn of(plugins: &Plugins, tenants: &Tenants) -> Self {
-        let (mut topics, mut partitions) = (Vec::new(), Vec::new());
-        let all = tenants.all().into_values().filter_map(|known| known.tenant);
-        let mut claims: Claims = all.filter_map(|tenant| tenant.selection().cloned()).collect();
-        for versions in plugins.all() {
-            for version in [Some(versions.current()), versions.newcomer()].into_iter().flatten() {
-                let Some(selection) = &version.file.settings.selection else { continue };
-                claims.add(selection);
-                topics.extend(version.file.topics.iter().cloned());
-                partitions.push(version.file.partitions.clone());
+        let (mut claims, mut partitions) = (Claims::default(), Vec::new());
+        for tenant in tenants.all().into_values().filter_map(|known| known.tenant) {
+            if let TopicScope::Selected { selection, topics } = &tenant.topics {
+                claims.add(topics, selection);
             }
         }
-        topics.sort_unstable();
-        topics.dedup();
-        Self { topics, partitions: partitions.into_iter().collect(), claims }
+        for versions in plugins.all() {
+            for version in [Some(versions.current()), versions.newcomer()].into_iter().flatten() {
+                let file = &version.file;
+                let Some(selection) = &file.settings.selection else { continue };
+                let topics = match &file.tenant.topics {
+                    TopicScope::Selected { topics, .. } => topics,
+                    TopicScope::All | TopicScope::Prefix(_) => &file.topics,
+                };
+                claims.add(topics, selection);
+                partitions.push(file.partitions.clone());
+            }
+        }
+        Self { claims, partitions: partitions.into_iter().collect() }
     }
 }
 
@@ -59,7 +64,7 @@ impl Strangers {
         if shared == self.known {
             return;
         }
-        if shared.topics.is_empty() {
+        if shared.partitions.is_empty() {
             (self.versions, self.known) = (None, shared);
             return plugins.remove(&PluginKey::new(DEFAULT_TENANT, UNCLAIMED));
         }
@@ -83,8 +88,8 @@ impl Strangers {
 }
 
 fn version(shared: Shared, around: &Surroundings, config: &Config) -> Result<Arc<Version>, String> {
-    let Shared { topics, partitions, claims } = shared;
-    let (tenant, kind) = (config.default_tenant(), Kind::Unclaimed { claims });
+    let Shared { claims, partitions } = shared;
+    let (tenant, topics, kind) = (config.default_tenant(), claims.topics(), Kind::Unclaimed { claims });
     let settings = TransformSettings::new(&tenant.name, UNCLAIMED, kind, &tenant.database);
     let transform = Transform::build(&around.host, settings.clone(), None).map_err(|error| in_words(&error))?;
     let folder = PathBuf::from(UNCLAIMED);

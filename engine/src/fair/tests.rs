@@ -1,5 +1,3 @@
-#![expect(clippy::cast_precision_loss, reason = "tests")]
-
 use proptest::prelude::*;
 
 use super::*;

@@ -3,6 +3,7 @@
 use std::time::Instant;
 
 use super::{Held, Lane, LaneError};
+use crate::cpu::checkpoint;
 use crate::journal::Position;
 use crate::offsets::LaneId;
 use crate::state::{Disk, State};
@@ -64,7 +65,10 @@ impl Lane {
             if let Some(folder) = journal.disk_of(&lane) {
                 state.keep_on(Disk::open(&folder, owner.0, disk_bytes).map_err(TransformError::from)?);
             }
-            journal.state(&lane, owner, &mut |record| state.restore(record))?;
+            journal.state(&lane, owner, &mut |record| {
+                checkpoint();
+                state.restore(record)
+            })?;
             state.open_disk().and_then(|()| state.clean_disk()).map_err(TransformError::from)?;
             Ok(state)
         };

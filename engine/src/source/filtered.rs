@@ -46,7 +46,8 @@ pub(super) fn filter(
         Start::Offset(offset) => Some(offset),
         Start::Earliest | Start::Latest => None,
     };
-    let (partition, filter) = (found.partition.clone(), Filter::new(part.clone()));
+    let partition = found.partition.clone();
+    let filter = Filter::new(part.of_topic(&partition.topic));
     let registry = registry.filter(|_| part.reads_columns()).cloned();
     let (looking, messages, bytes, scanned, since) = (None, Vec::new(), 0, None, None);
     Box::new(Filtered { reader, partition, filter, registry, position, scanned, looking, messages, bytes, since })

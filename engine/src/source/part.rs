@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use super::names_topic;
 use crate::batch::{Message, NoOp};
 use crate::decode::avro::Registry;
 use crate::decode::{Look, Seen};
@@ -24,9 +25,15 @@ pub enum Part {
     Unclaimed(Arc<Claims>),
 }
 
-/// What tenants claim of shared topics: values by column, and by header.
+/// What tenants claim of shared topics.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Claims {
+pub struct Claims(Vec<Claimed>);
+
+/// What is claimed of some topics: values by column, and by header.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Claimed {
+    /// Names and patterns.
+    topics: Vec<String>,
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     columns: BTreeMap<String, BTreeSet<String>>,
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
@@ -34,41 +41,56 @@ pub struct Claims {
 }
 
 impl Claims {
-    /// Adds a claim.
-    pub fn add(&mut self, selection: &Selection) {
+    /// Adds a claim of these topics.
+    pub fn add(&mut self, topics: &[String], selection: &Selection) {
+        let place = self.0.binary_search_by(|claimed| claimed.topics.as_slice().cmp(topics)).unwrap_or_else(|place| {
+            let (columns, headers) = (BTreeMap::new(), BTreeMap::new());
+            self.0.insert(place, Claimed { topics: topics.to_vec(), columns, headers });
+            place
+        });
         let values = match &selection.by {
-            SelectBy::Column(path) => self.columns.entry(path.clone()),
-            SelectBy::Header(name) => self.headers.entry(name.clone()),
+            SelectBy::Column(path) => self.0[place].columns.entry(path.clone()),
+            SelectBy::Header(name) => self.0[place].headers.entry(name.clone()),
         };
         values.or_default().insert(selection.value.clone());
     }
 
-    /// Whether nobody claims anything.
+    /// All topics of which something is claimed.
     #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.columns.is_empty() && self.headers.is_empty()
+    pub fn topics(&self) -> Vec<String> {
+        let topics: BTreeSet<&String> = self.0.iter().flat_map(|claimed| &claimed.topics).collect();
+        topics.into_iter().cloned().collect()
+    }
+
+    /// What is claimed of one topic.
+    #[must_use]
+    pub fn of_topic(&self, topic: &str) -> Self {
+        Self(self.0.iter().filter(|claimed| names_topic(&claimed.topics, topic)).cloned().collect())
     }
 
     /// Where a message may say whose it is.
-    pub(super) fn places(&self) -> impl Iterator<Item = SelectBy> {
-        let columns = self.columns.keys().cloned().map(SelectBy::Column);
-        columns.chain(self.headers.keys().cloned().map(SelectBy::Header))
+    pub(super) fn places(&self) -> Vec<SelectBy> {
+        let columns: BTreeSet<&String> = self.0.iter().flat_map(|claimed| claimed.columns.keys()).collect();
+        let headers: BTreeSet<&String> = self.0.iter().flat_map(|claimed| claimed.headers.keys()).collect();
+        let columns = columns.into_iter().cloned().map(SelectBy::Column);
+        columns.chain(headers.into_iter().cloned().map(SelectBy::Header)).collect()
     }
 
     /// Whether somebody claims the messages with this value there.
     pub(super) fn has(&self, by: &SelectBy, value: &[u8]) -> bool {
-        let values = match by {
-            SelectBy::Column(path) => self.columns.get(path),
-            SelectBy::Header(name) => self.headers.get(name),
+        let Ok(value) = std::str::from_utf8(value) else { return false };
+        let values = |claimed: &Claimed| match by {
+            SelectBy::Column(path) => claimed.columns.get(path).is_some_and(|values| values.contains(value)),
+            SelectBy::Header(name) => claimed.headers.get(name).is_some_and(|values| values.contains(value)),
         };
-        values.zip(std::str::from_utf8(value).ok()).is_some_and(|(values, value)| values.contains(value))
+        self.0.iter().any(values)
     }
 }
 
-impl FromIterator<Selection> for Claims {
-    fn from_iter<I: IntoIterator<Item = Selection>>(selections: I) -> Self {
+impl FromIterator<(Vec<String>, Selection)> for Claims {
+    fn from_iter<I: IntoIterator<Item = (Vec<String>, Selection)>>(all: I) -> Self {
         let mut claims = Self::default();
-        selections.into_iter().for_each(|selection| claims.add(&selection));
+        all.into_iter().for_each(|(topics, selection)| claims.add(&topics, &selection));
         claims
     }
 }
@@ -79,7 +101,16 @@ impl Part {
         match self {
             Self::Whole => Vec::new(),
             Self::Selected(selection) => vec![selection.by.clone()],
-            Self::Unclaimed(claims) => claims.places().collect(),
+            Self::Unclaimed(claims) => claims.places(),
+        }
+    }
+
+    /// The same part of one topic: not the same is claimed of each.
+    #[must_use]
+    pub fn of_topic(&self, topic: &str) -> Self {
+        match self {
+            Self::Unclaimed(claims) => Self::Unclaimed(Arc::new(claims.of_topic(topic))),
+            Self::Whole | Self::Selected(_) => self.clone(),
         }
     }
 
@@ -167,10 +198,28 @@ mod tests {
         Selection { by: SelectBy::Header("tenant".to_owned()), value: value.to_owned() }
     }
 
+    fn claims(selections: &[Selection]) -> Claims {
+        selections.iter().map(|selection| (vec!["shop".to_owned()], selection.clone())).collect()
+    }
+
+    #[test]
+    fn a_claim_is_of_its_topics() {
+        let topics = |topic: &str| vec![topic.to_owned()];
+        let all = [(topics("a"), by_column("x")), (topics("^b"), by_column("y")), (topics("a"), by_header("z"))];
+        let claims: Claims = all.into_iter().collect();
+        assert_eq!(claims.topics(), ["^b", "a"]);
+        let (a, b) = (claims.of_topic("a"), claims.of_topic("bb"));
+        let (column, header) = (SelectBy::Column("tenant".to_owned()), SelectBy::Header("tenant".to_owned()));
+        assert_eq!((a.has(&column, b"x"), a.has(&column, b"y"), a.has(&header, b"z")), (true, false, true));
+        assert_eq!((b.has(&column, b"x"), b.has(&column, b"y"), b.has(&header, b"z")), (false, true, false));
+        assert_eq!(a.places(), [column.clone(), header]);
+        assert_eq!(b.places(), [column]);
+    }
+
     #[test]
     fn a_message_is_somebodys_or_unclaimed() {
         let selections = [by_column("a"), by_column("b"), by_header("c")];
-        let mut unclaimed = Filter::new(Part::Unclaimed(Arc::new(selections.iter().cloned().collect())));
+        let mut unclaimed = Filter::new(Part::Unclaimed(Arc::new(claims(&selections))));
         let mut filters = selections.map(|selection| Filter::new(Part::Selected(selection)));
         for (value, header, holders) in [
             (r#"{"tenant":"a"}"#, None, "a"),
@@ -194,7 +243,7 @@ mod tests {
 
     #[test]
     fn a_message_is_nobodys_for_a_reason() {
-        let mut filter = Filter::new(Part::Unclaimed(Arc::new([by_column("a"), by_header("b")].into_iter().collect())));
+        let mut filter = Filter::new(Part::Unclaimed(Arc::new(claims(&[by_column("a"), by_header("b")]))));
         let mut why = |value: &str, header| filter.why_unclaimed(&message(value, header));
         let (column, header) = (SelectBy::Column("tenant".to_owned()), SelectBy::Header("tenant".to_owned()));
         assert_eq!(why(r#"{"tenant":"z"}"#, None), Unclaimed::UnknownTenant(column.clone()));

@@ -55,7 +55,7 @@ pub struct TenantSettings {
     pub user: String,
     /// Which messages are its own, in words.
     pub topics: String,
-    /// Of its share, where tenants compete.
+    /// Its part beside others', where they compete.
     pub weight: u32,
     /// What an operator knows it by.
     pub labels: BTreeMap<String, String>,
@@ -138,10 +138,13 @@ impl TenantSettings {
         let topics = match &tenant.topics {
             TopicScope::All => "all that its plugins name".to_owned(),
             TopicScope::Prefix(prefix) => format!("those that begin with {prefix}"),
-            TopicScope::Selected(selection) => match &selection.by {
-                SelectBy::Column(column) => format!("messages with {column} = {}", selection.value),
-                SelectBy::Header(header) => format!("messages with header {header} = {}", selection.value),
-            },
+            TopicScope::Selected { selection, topics } => {
+                let by = match &selection.by {
+                    SelectBy::Column(column) => column.clone(),
+                    SelectBy::Header(header) => format!("header {header}"),
+                };
+                format!("messages of {} with {by} = {}", topics.join(", "), selection.value)
+            }
         };
         Self {
             url: tenant.clickhouse.url.clone(),

@@ -52,7 +52,7 @@ pub const CHUNK_MESSAGES: usize = 8192;
 pub struct Transform {
     settings: Arc<TransformSettings>,
     settings_digest: Arc<str>,
-    part: Part,
+    part: Arc<Part>,
     /// The value of `_plugin`, where it is asked for.
     made_by: Option<Arc<str>>,
     work: Work,
@@ -261,7 +261,7 @@ impl Transform {
             (Kind::Plugin, None) => return Err(SettingsError::NoPlugin.into()),
         };
         let settings_digest = settings.digest().into();
-        let part = settings.part();
+        let part = Arc::new(settings.part());
         let made_by = work.name().filter(|_| settings.plugin_column).map(Into::into);
         let (settings, impatient, budget, parking) = (Arc::new(settings), false, Budget::default(), None);
         Ok(Self { settings, settings_digest, part, made_by, work, dead_letters, impatient, budget, parking })
@@ -439,7 +439,7 @@ impl Transform {
     ) -> Result<Transformed, TransformError> {
         match &self.work {
             Work::Bronze { table } => run.bronze(table),
-            Work::Unclaimed => run.unclaimed(self.part.clone()),
+            Work::Unclaimed => run.unclaimed(&self.part),
             Work::Plugin { plugin, outputs, tables, .. } => {
                 let due = state.begin(epoch.watermark_ms, DUE_ROWS)?;
                 let mut sandbox = Sandboxed::new(plugin, &self.settings, epoch, calls.limits(), state);

@@ -107,8 +107,8 @@ impl<'a> Run<'a> {
     }
 
     /// Every message that has a row is set aside: there is nobody whose it is.
-    pub(super) fn unclaimed(&mut self, part: Part) {
-        let mut filter = Filter::new(part);
+    pub(super) fn unclaimed(&mut self, part: &Part) {
+        let mut filter = Filter::new(part.of_topic(&self.lane.topic));
         if let Some(answers) = &self.schemas.answers {
             filter.set_registry(answers);
         }

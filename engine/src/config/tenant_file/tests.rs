@@ -67,11 +67,22 @@ fn everything_that_is_said() {
 #[test]
 fn rows_of_shared_topics_are_selected_by_a_column_or_a_header() {
     let selected = |text: &str| parse(text).unwrap().topics;
-    let by = |by, value: &str| TopicScope::Selected(Selection { by, value: value.to_owned() });
+    let by = |by, value: &str| {
+        let selection = Selection { by, value: value.to_owned() };
+        TopicScope::Selected { selection, topics: ["t".to_owned(), "^shared\\.".to_owned()].into() }
+    };
     let column = SelectBy::Column("after.tenant".to_owned());
-    assert_eq!(selected("[select]\ncolumn = 'after.tenant'"), by(column, "acme"));
+    assert_eq!(selected("[select]\ntopics = ['t', '^shared\\.']\ncolumn = 'after.tenant'"), by(column, "acme"));
     let header = SelectBy::Header("tenant".to_owned());
-    assert_eq!(selected("[select]\nheader = 'tenant'\nvalue = '7'"), by(header, "7"));
+    let shared = selected("[select]\ntopics = ['t', '^shared\\.']\nheader = 'tenant'\nvalue = '7'");
+    assert_eq!(shared, by(header, "7"));
+    let wanted = ["^.".to_owned()];
+    for (topic, holds) in [("t", true), ("shared.orders", true), ("tt", false), ("other.shared.x", false)] {
+        assert_eq!(shared.names(&wanted, topic), holds, "{topic}");
+    }
+    let tenant = parse("[select]\ntopics = ['t']\ncolumn = 'c'").unwrap();
+    let problems = plugin(&Arc::new(tenant), "topics = ['t', 'other.orders', '^o']").unwrap_err();
+    assert_eq!(problems, "plugin.toml:1:1: topics: other.orders is not one of tenant acme, which shares t");
 }
 
 #[test]
@@ -80,8 +91,10 @@ fn each_mistake_has_its_place_and_what_to_do() {
         ("", "tenant.toml: prefix: not given"),
         ("prefix = 'acme'", "tenant.toml:1:1: prefix: does not end with . - or _\n  hint: \"acme.\" would not be"),
         ("prefix = 'a.'\n[select]\ncolumn = 'c'", "tenant.toml:3:1: select: beside prefix"),
-        ("[select]\ncolumn = 'c'\nheader = 'h'", "tenant.toml:2:1: select.header: beside select.column"),
-        ("[select]\nvalue = 'c'", "tenant.toml:2:1: select.value: of what?"),
+        ("[select]\ntopics = 't'\ncolumn = 'c'\nheader = 'h'", "tenant.toml:3:1: select.header: beside select.column"),
+        ("[select]\ntopics = 't'\nvalue = 'c'", "tenant.toml:3:1: select.value: of what?"),
+        ("[select]\ncolumn = 'c'", "tenant.toml:2:1: select.topics: not given, so nobody knows of which topics"),
+        ("[select]\ncolumn = 'c'\ntopics = ['^(']", "tenant.toml:3:1: select.topics: ^( is no regular expression"),
         ("prefix = 'a.'\nweight = 0", "tenant.toml:2:1: weight: not a number from 1 to 1000"),
         ("prefix = 'a.'\nweight = 'x'", "tenant.toml:2:1: weight: not a number from 1 to 1000"),
         ("prefix = 'a.'\n[limits]\ncpu_share = 1.5", "tenant.toml:3:1: limits.cpu_share: not a number above 0"),
@@ -225,12 +238,12 @@ fn what_selects_a_tenants_rows_decides_them() {
         let tenant = Arc::new(parse(text).unwrap());
         plugin(&tenant, "topics = ['t']").unwrap().settings.digest()
     };
-    let by_column = digest("[select]\ncolumn = 'c'");
-    assert_ne!(by_column, digest("[select]\ncolumn = 'd'"));
-    assert_ne!(by_column, digest("[select]\ncolumn = 'c'\nvalue = 'x'"));
+    let by_column = digest("[select]\ntopics = 't'\ncolumn = 'c'");
+    assert_ne!(by_column, digest("[select]\ntopics = 't'\ncolumn = 'd'"));
+    assert_ne!(by_column, digest("[select]\ntopics = 't'\ncolumn = 'c'\nvalue = 'x'"));
     assert_ne!(by_column, digest("prefix = ''"));
     // Who the tenant is at the server decides no row.
-    assert_eq!(by_column, digest("weight = 2\n[select]\ncolumn = 'c'\n[clickhouse]\nuser = 'u'"));
+    assert_eq!(by_column, digest("weight = 2\n[select]\ntopics = 't'\ncolumn = 'c'\n[clickhouse]\nuser = 'u'"));
 }
 
 /// A folder of plugins with these files.
@@ -293,9 +306,9 @@ fn a_folder_is_a_tenants_or_a_plugins() {
 #[test]
 fn a_value_of_a_shared_topic_is_one_tenants() {
     let (folder, config) = world(&[
-        ("a/tenant.toml", "[select]\ncolumn = 'tenant'\nvalue = '7'"),
-        ("b/tenant.toml", "[select]\ncolumn = 'tenant'\nvalue = 7"),
-        ("c/tenant.toml", "[select]\nheader = 'tenant'\nvalue = '7'"),
+        ("a/tenant.toml", "[select]\ntopics = 't'\ncolumn = 'tenant'\nvalue = '7'"),
+        ("b/tenant.toml", "[select]\ntopics = 't'\ncolumn = 'tenant'\nvalue = 7"),
+        ("c/tenant.toml", "[select]\ntopics = 't'\nheader = 'tenant'\nvalue = '7'"),
     ]);
     let problems = read_plugins(&config).unwrap_err().to_string();
     let expected = "b/tenant.toml: select.value: 7 is claimed by tenant a\n  hint: a message of a shared topic is one tenant's: \

@@ -25,6 +25,7 @@ mod message;
 mod partition;
 mod reader;
 mod routes;
+mod state;
 mod stream;
 #[cfg(test)]
 mod tests;
@@ -98,7 +99,8 @@ impl Source for SharedSource {
             }
             let partition = self.partition(found);
             let position = partition.position_of(start).await?;
-            Ok(Box::new(SharedReader::new(partition, part.clone(), position)) as Box<dyn Reader>)
+            Ok(Box::new(SharedReader::new(partition, part.of_topic(&found.partition.topic), position))
+                as Box<dyn Reader>)
         }
         .boxed()
     }

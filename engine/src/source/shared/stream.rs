@@ -17,8 +17,21 @@ const GATHER: Duration = Duration::from_millis(20);
 /// How often a stream to which nothing comes says how far it is.
 const LOOK: Duration = Duration::from_millis(100);
 
+/// Tells of the end of a stream, however it ends.
+struct End {
+    partition: Arc<Partition>,
+    name: u64,
+}
+
+impl Drop for End {
+    fn drop(&mut self) {
+        self.partition.gone(self.name);
+    }
+}
+
 /// Runs a stream until nobody needs it.
 pub(super) async fn run(partition: Arc<Partition>, name: u64) {
+    let _end = End { partition: partition.clone(), name };
     sleep(GATHER).await;
     let Some(start) = partition.begin(name) else { return };
     if let Err(error) = read(&partition, name, start).await {

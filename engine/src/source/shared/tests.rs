@@ -89,7 +89,7 @@ fn unclaimed(tenants: &[&str]) -> Part {
         Part::Selected(selection) => Some(selection),
         Part::Whole | Part::Unclaimed(_) => None,
     });
-    Part::Unclaimed(Arc::new(selections.collect::<Claims>()))
+    Part::Unclaimed(Arc::new(selections.map(|selection| (vec!["shop".to_owned()], selection)).collect::<Claims>()))
 }
 
 impl World {

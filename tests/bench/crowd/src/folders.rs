@@ -30,7 +30,7 @@ pub(crate) fn write(folder: &Path, plugin: &Path, tenants: &[Tenant]) -> Result<
             settings.push_str(&format!("url = \"{url}\"\nuser = \"default\"\n"));
         }
         if tenant.selects {
-            settings.push_str("[select]\ncolumn = \"tenant\"\n");
+            settings.push_str(&format!("[select]\ntopics = [\"{}\"]\ncolumn = \"tenant\"\n", tenant.topic));
         } else {
             settings.insert_str(0, "prefix = \"\"\n");
         }

@@ -69,7 +69,11 @@ pub(crate) fn run(options: &Options) -> Result<(), Failure> {
         |tenant: &Tenant| if tenant.name.ends_with("flood") { options.rate * options.flood } else { options.rate };
     let nuisance = Load::start(&parts.kafka, streams(&bad, rate), began)?;
     folders::write(folder.path(), &parts.plugin, &bad)?;
-    pause(Duration::from_secs(5)); // its tables are made before the server is slow: then it has epochs in flight
+    let slow = |tenant: &&Tenant| tenant.clickhouse.is_some();
+    // Only then is its server slow: it has tables, and keeps epochs in flight.
+    wait("the first rows of the one whose server will be slow", || {
+        Ok(watch.look(|seen| bad.iter().filter(slow).all(|tenant| committed(seen, tenant) > 0)))
+    })?;
     proxy.delay(Duration::from_secs(options.delay));
     let beside = phase(began, *seconds);
     println!("{}", tenants_of(&engine.url)?);
