@@ -7,7 +7,7 @@
 //!
 //! This is start-time fair queueing (Goyal, Vin and Cheng, SIGCOMM 1996), as Linux's CFS has it as well. Where several turns
 //! are under way at a time, each is charged with what the party's turns have cost lately until its own cost is known: else
-//! a party would be given all of them at once. A *cap* is a token bucket of [`WINDOW`]: a party may not cost more than that part
+//! a party would be given all of them at once. A *cap* is a token bucket of one second: a party may not cost more than that part
 //! of the time, even if nobody else waits.
 //!
 //! Nothing here knows threads or clocks: times are given, so tests are exact.
