@@ -42,7 +42,10 @@ fn expected_cell(field: &Field, value: Option<&Value>) -> Option<String> {
         },
         DataType::Decimal128(precision, scale) | DataType::Decimal256(precision, scale) => {
             let scale = usize::try_from(*scale).unwrap();
-            let unscaled = scaled(&value.as_number()?.to_string(), scale)?;
+            let unscaled = match value {
+                Value::String(text) => unscaled(text)?,
+                value => scaled(&value.as_number()?.to_string(), scale)?,
+            };
             let digits = unscaled.trim_start_matches('-');
             if digits.len() > usize::from(*precision) {
                 return None;
@@ -63,6 +66,16 @@ fn expected_cell(field: &Field, value: Option<&Value>) -> Option<String> {
         }
         other => panic!("no oracle for {other}"),
     }
+}
+
+/// What Connect's `Decimal` holds: an integer of some bytes, the sign in the highest, in base64. Strings here have few.
+fn unscaled(text: &str) -> Option<String> {
+    use base64::Engine;
+    let bytes = base64::engine::general_purpose::STANDARD.decode(text).ok()?;
+    let sign = if *bytes.first()? < 0x80 { 0 } else { 0xff };
+    let mut wide = [sign; 16];
+    wide.get_mut(16_usize.checked_sub(bytes.len())?..)?.copy_from_slice(&bytes);
+    Some(i128::from_be_bytes(wide).to_string())
 }
 
 /// A number's digits moved by the scale, in school arithmetic on text; `None` if digits would be lost.
