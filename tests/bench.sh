@@ -62,47 +62,35 @@ with_stack() (
   "$@" --kafka "127.0.0.1:$KAFKA_PORT" --engine "$target/release/engine" --out "$out"
 )
 
-reload() ( # 100 changes of version in ten minutes of load, on a real broker and a real ClickHouse: latency, so in real time
+# on_servers PROGRAM PLUGIN [ARGUMENT…]: a program of its own on a real broker and a real ClickHouse.
+on_servers() (
+  program=$1 plugin=$2; shift 2
   tests/stack/fetch.sh kafka
   serve=$(tests/stack/clickhouse/fetch.sh)
-  wasm=$target/plugins wasm_build . bench-marks
+  wasm=$target/plugins wasm_build . "$plugin"
   cargo build --release --locked -p engine
-  cargo build --release --locked -p swaps # by itself: nothing of the engine has to be linked for it
+  cargo build --release --locked -p "$program" # by itself: nothing of the engine has to be linked for it
   export STACK_DIR KAFKA_PORT=${KAFKA_PORT:-19092}
   port=${CLICKHOUSE_PORT:-18124}
   STACK_DIR=$(mktemp -d)
   trap 'kill "$server"; wait "$server" || true; tests/stack/down.sh --wipe; rm -rf "$STACK_DIR"' EXIT
-  "$serve" --path "$STACK_DIR/clickhouse" --http "$port" --config tests/stack/clickhouse/config.xml >"$STACK_DIR/log" 2>&1 &
+  "$serve" --path "$STACK_DIR/clickhouse" --http "$port" --config tests/stack/clickhouse/config.xml >"$STACK_DIR/clickhouse.log" 2>&1 &
   server=$!
   tests/stack/up.sh kafka
-  "$target/release/swaps" --kafka "127.0.0.1:$KAFKA_PORT" --clickhouse "http://127.0.0.1:$port" \
-    --engine "$target/release/engine" --plugin "$plugins/bench_marks.wasm" --out "$out" "$@"
+  "$target/release/$program" "$@" --kafka "127.0.0.1:$KAFKA_PORT" --clickhouse "http://127.0.0.1:$port" \
+    --engine "$target/release/engine" --plugin "$plugins/${plugin//-/_}.wasm" --out "$out"
 )
 
-# crowd PART [ARGUMENT…]: many tenants on a real broker and a real ClickHouse.
-crowd() (
-  tests/stack/fetch.sh kafka
-  serve=$(tests/stack/clickhouse/fetch.sh)
-  wasm=$target/plugins wasm_build . bench-manners
-  cargo build --release --locked -p engine
-  cargo build --release --locked -p crowd # by itself: nothing of the engine has to be linked for it
-  export STACK_DIR KAFKA_PORT=${KAFKA_PORT:-19092}
-  port=${CLICKHOUSE_PORT:-18124}
-  STACK_DIR=$(mktemp -d)
-  trap 'kill "$server"; wait "$server" || true; tests/stack/down.sh --wipe; rm -rf "$STACK_DIR"' EXIT
-  "$serve" --path "$STACK_DIR/clickhouse" --http "$port" --config tests/stack/clickhouse/config.xml >"$STACK_DIR/log" 2>&1 &
-  server=$!
-  tests/stack/up.sh kafka
-  "$target/release/crowd" "$@" --kafka "127.0.0.1:$KAFKA_PORT" --clickhouse "http://127.0.0.1:$port" \
-    --engine "$target/release/engine" --plugin "$plugins/bench_manners.wasm" --out "$out"
-)
+reload() { # 100 changes of version in ten minutes of load: latency, so in real time
+  on_servers swaps bench-marks "$@"
+}
 
 tenants() {
-  crowd tenants "$@"
+  on_servers crowd bench-manners tenants "$@"
 }
 
 neighbours() {
-  crowd neighbours "$@"
+  on_servers crowd bench-manners neighbours "$@"
 }
 
 restart() {

@@ -15,6 +15,8 @@ mod kafka;
 mod load;
 mod neighbours;
 mod proxy;
+#[path = "../../src/quantile.rs"]
+mod quantile;
 mod tenants;
 mod watch;
 
@@ -22,6 +24,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use clap::{Args, Parser};
+use quantile::quantile;
 
 type Failure = Box<dyn std::error::Error + Send + Sync>;
 
@@ -88,18 +91,6 @@ fn ask(url: &str, query: &str) -> Result<String, Failure> {
     let accepted = answer.status().is_success();
     let text = answer.text()?;
     if accepted { Ok(text) } else { Err(text.into()) }
-}
-
-/// Of sorted numbers; 0 of none.
-fn quantile(sorted: &[f64], share: f64) -> f64 {
-    #[expect(
-        clippy::cast_precision_loss,
-        clippy::cast_possible_truncation,
-        clippy::cast_sign_loss,
-        reason = "an index"
-    )]
-    let index = ((sorted.len() as f64 * share).ceil() as usize).saturating_sub(1);
-    sorted.get(index).copied().unwrap_or(0.0)
 }
 
 /// Exact up to 2^53.

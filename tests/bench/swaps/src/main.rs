@@ -13,6 +13,8 @@
 #[path = "../../src/figures.rs"]
 mod figures;
 mod load;
+#[path = "../../src/quantile.rs"]
+mod quantile;
 mod verdict;
 mod watch;
 

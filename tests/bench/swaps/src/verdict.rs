@@ -6,6 +6,7 @@ use serde_json::Value;
 
 use crate::figures::Figures;
 use crate::load::{PARTITIONS, Sent};
+use crate::quantile::quantile;
 use crate::watch::{Commit, Seen};
 use crate::{Failure, ask};
 
@@ -233,18 +234,6 @@ fn of_moves(figures: &mut Figures, sent: &Sent, seen: &Seen, moves: &[Moved]) {
         let count = u32::try_from(of_kind().count()).unwrap_or(u32::MAX);
         figures.add(format!("reload_{kind}_changes"), "", f64::from(count));
     }
-}
-
-/// Of sorted numbers; 0 of none.
-fn quantile(sorted: &[f64], share: f64) -> f64 {
-    #[expect(
-        clippy::cast_precision_loss,
-        clippy::cast_possible_truncation,
-        clippy::cast_sign_loss,
-        reason = "an index"
-    )]
-    let index = ((sorted.len() as f64 * share).ceil() as usize).saturating_sub(1);
-    sorted.get(index).copied().unwrap_or(0.0)
 }
 
 fn ms(time: Duration) -> f64 {
