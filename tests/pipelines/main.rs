@@ -6,5 +6,6 @@
 //! that it replaces, and what that took is printed (`make check-c`, `make pipeline-c`).
 
 mod figures;
+mod orders;
 mod simple;
 mod world;

@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use std::thread;
 use std::time::Duration;
 
-use harness::clickhouse::ClickHouse;
+use harness::clickhouse::{ClickHouse, User};
 use harness::connect::Connect;
 use harness::engine::{Engine, Setup};
 use harness::kafka::Kafka;
@@ -45,7 +45,12 @@ pub(crate) struct World {
 impl World {
     /// Empty servers, and an engine with the plugins of an example, and its `engine.toml` where it has one.
     pub(crate) fn new(name: &str) -> Self {
-        let (kafka, clickhouse) = (Kafka::with_partitions(PARTITIONS), ClickHouse::start());
+        Self::with_users(name, &[])
+    }
+
+    /// The same, with users of ClickHouse beside the engine's.
+    pub(crate) fn with_users(name: &str, users: &[User]) -> Self {
+        let (kafka, clickhouse) = (Kafka::with_partitions(PARTITIONS), ClickHouse::start_with_users(users));
         let mut setup = Setup::new(&clickhouse.http_url(), DATABASE).with(&["--kafka", &kafka.address()]);
         let folder = example(name);
         setup.plugins = folder.join("plugins");
@@ -61,6 +66,26 @@ impl World {
         let mut engine = self.setup.start();
         engine.wait_until_up();
         engine
+    }
+
+    /// Runs the statements of a folder of `schemas/clickhouse`, such as `gold/orders`. The tables that they read must be there.
+    pub(crate) fn apply(&self, folder: &str) {
+        let folder = place::repository().join("schemas/clickhouse").join(folder);
+        let mut files: Vec<_> =
+            fs::read_dir(&folder).expect("a folder of SQL").map(|file| file.expect("a file").path()).collect();
+        files.sort();
+        for file in files {
+            let statements = fs::read_to_string(&file).expect("SQL");
+            for statement in statements.split(";\n").filter(|statement| !statement.trim().is_empty()) {
+                self.clickhouse.query_in(DATABASE, statement);
+            }
+        }
+    }
+
+    /// Makes a table anew that a refreshable view fills, and waits for it.
+    pub(crate) fn refresh(&self, view: &str) {
+        self.clickhouse.query(&format!("SYSTEM REFRESH VIEW {DATABASE}.{view}"));
+        self.clickhouse.query(&format!("SYSTEM WAIT VIEW {DATABASE}.{view}"));
     }
 
     /// Rows of a table or view; 0 while there is none.
@@ -109,11 +134,20 @@ impl World {
 
     /// A table or view equals rows of the source: the same rows, each as often, in whatever order.
     pub(crate) fn assert_same(&self, source: &Source, columns: &[Column], expected: &str, found: &str) {
+        self.same(source, columns, expected, found).unwrap_or_else(|words| panic!("{words}"));
+    }
+
+    /// Waits until they are equal.
+    pub(crate) fn wait_until_same(&self, source: &Source, columns: &[Column], expected: &str, found: &str) {
+        wait_for(found, ARRIVAL, || self.same(source, columns, expected, found));
+    }
+
+    fn same(&self, source: &Source, columns: &[Column], expected: &str, found: &str) -> Result<(), String> {
         let names: Vec<_> = columns.iter().map(|column| column.0).collect();
         let expressions: Vec<_> = columns.iter().map(|column| column.1).collect();
         let expected_rows = source.postgres.rows(&source.database, &expressions, expected);
         let expressions: Vec<_> = columns.iter().map(|column| column.2).collect();
-        assert_same(found, &names, expected_rows, self.rows(&expressions, found));
+        same(found, &names, expected_rows, self.rows(&expressions, found))
     }
 
     /// Not one message was set aside.
@@ -123,13 +157,16 @@ impl World {
     }
 }
 
-/// Two lists have the same rows, each as often. `what` names them in the message.
-pub(crate) fn assert_same(what: &str, columns: &[&str], mut expected: Rows, mut found: Rows) {
+/// Whether two lists have the same rows, each as often; else what differs. `what` names them.
+pub(crate) fn same(what: &str, columns: &[&str], mut expected: Rows, mut found: Rows) -> Result<(), String> {
     expected.sort_unstable();
     found.sort_unstable();
-    println!("{what}: {} rows expected, {} found", expected.len(), found.len());
-    if let Some(words) = difference(columns, &expected, &found) {
-        panic!("{what}: {words}");
+    match difference(columns, &expected, &found) {
+        Some(words) => Err(format!("{what}: {words}")),
+        None => {
+            println!("{what}: {} rows, equal", found.len());
+            Ok(())
+        }
     }
 }
 
@@ -150,7 +187,8 @@ pub(crate) struct Source {
     /// The database that the example's `connector.json` names.
     pub(crate) database: String,
     name: String,
-    connector: Value,
+    /// The example's connector, at this server.
+    pub(crate) connector: Value,
 }
 
 impl Source {
