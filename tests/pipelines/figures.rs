@@ -33,7 +33,7 @@ pub(crate) struct Watched {
 
 /// Where the way of a row begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[expect(dead_code, reason = "a pipeline is timed by one of them")]
+#[allow(dead_code, reason = "each pipeline is timed by one of them")]
 pub(crate) enum Begins {
     /// With the commit in the database, `_source_ts`.
     Commit,
@@ -77,7 +77,7 @@ impl Phase {
             wait_for(&format!("{rows} more rows of {}", watched.table), ARRIVAL, || {
                 sights.push(sight(world, watched.table, since));
                 let now = world.count(watched.table);
-                if now >= there + rows { Ok(()) } else { Err(now - there) }
+                if now >= there + rows { Ok(()) } else { Err(now.saturating_sub(there)) }
             });
         });
         let (took, cpu) = (began.elapsed(), engine.cpu_time() - cpu);
