@@ -1,6 +1,7 @@
 -- Who the dashboard is: a user that reads figures and payments without card numbers, and nothing else. Not bronze, not dead
 -- letters: both hold what came, in clear.
 CREATE USER IF NOT EXISTS dashboard IDENTIFIED BY 'look' SETTINGS max_execution_time = 10, max_memory_usage = 1000000000;
+GRANT SELECT ON silver.bookings TO dashboard;
 GRANT SELECT ON silver.transactions TO dashboard;
 GRANT SELECT ON silver.transactions_current TO dashboard;
 GRANT SELECT ON silver.transactions_enriched TO dashboard;

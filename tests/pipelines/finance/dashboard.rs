@@ -40,7 +40,7 @@ pub(super) fn check(world: &World) {
     for statement in [
         "SELECT count() FROM silver.bronze_finance",
         "SELECT count() FROM silver.dead_letters",
-        "INSERT INTO silver.minute_sums (merchant_id) VALUES (1)",
+        "INSERT INTO silver.bookings (sign) VALUES (1)",
         "DROP VIEW silver.payments_by_minute",
         "ALTER TABLE silver.transactions DELETE WHERE 1",
     ] {

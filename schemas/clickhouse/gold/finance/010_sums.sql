@@ -1,67 +1,61 @@
--- Sums, kept by the server as bookings come. A booking of sign -1 takes back what one of sign 1 has added, so both tables are
--- right under changes and deletes, and no row is ever looked for.
+-- Sums, kept by the server in the parts that hold the bookings they are of: aggregate projections. A booking of sign -1 takes
+-- back what one of sign 1 has added, so they are right under changes and deletes, and no row is ever looked for.
 --
--- Neither holds reference data: a merchant's category and an address's country are found when somebody asks. So no order in
--- which payments and reference data arrive, and no replay of either, can leave a wrong sum behind.
+-- A materialized view would keep its sums in a table of its own, which after a server's death may lack a block that `bookings`
+-- has, or have it twice, and nobody would notice; a refreshable one would add everything up again every some seconds, of payments
+-- without end. What lies in the bookings' own parts comes, goes and is replayed with them.
 --
--- The engine sends a block again under its token after a crash; each table knows tokens for so many parts.
---
--- Amounts are of approved payments alone, and never of two currencies in one.
-CREATE TABLE IF NOT EXISTS minute_sums
-(
-    minute DateTime('UTC') CODEC(DoubleDelta, ZSTD(1)),
-    merchant_id Int32,
-    currency LowCardinality(String),
-    payments SimpleAggregateFunction(sum, Int64),
-    declined SimpleAggregateFunction(sum, Int64),
-    reversed SimpleAggregateFunction(sum, Int64),
-    amount SimpleAggregateFunction(sum, Decimal(38, 2)),
-    declined_amount SimpleAggregateFunction(sum, Decimal(38, 2))
-)
-ENGINE = AggregatingMergeTree
-PARTITION BY toDate(minute)
-ORDER BY (minute, merchant_id, currency)
-SETTINGS non_replicated_deduplication_window = 10000;
+-- No reference data is in them: a merchant's category and an address's country are found when somebody asks. So no order in which
+-- payments and reference data arrive can leave a wrong sum behind.
 
-CREATE MATERIALIZED VIEW IF NOT EXISTS minute_sums_fill TO minute_sums AS
-SELECT
-    toStartOfMinute(toDateTime(occurred_at, 'UTC')) AS minute,
-    merchant_id,
-    currency,
-    sum(toInt64(sign)) AS payments,
-    sumIf(toInt64(sign), status = 'DECLINED') AS declined,
-    sumIf(toInt64(sign), status = 'REVERSED') AS reversed,
-    sumIf(toDecimal128(b.amount, 2) * sign, status = 'APPROVED') AS amount,
-    sumIf(toDecimal128(b.amount, 2) * sign, status = 'DECLINED') AS declined_amount
-FROM bookings AS b
-GROUP BY minute, merchant_id, currency;
+-- Rows that `engine replay` deletes go from the sums as well.
+ALTER TABLE bookings MODIFY SETTING lightweight_mutation_projection_mode = 'rebuild';
+
+ALTER TABLE bookings ADD PROJECTION IF NOT EXISTS minute_sums
+(
+    SELECT
+        toStartOfMinute(occurred_at),
+        merchant_id,
+        currency,
+        status,
+        sum(sign),
+        sum(amount * sign)
+    GROUP BY toStartOfMinute(occurred_at), merchant_id, currency, status
+);
 
 -- By account and address: there are few of them beside payments, however many are made.
-CREATE TABLE IF NOT EXISTS hour_sums
+ALTER TABLE bookings ADD PROJECTION IF NOT EXISTS hour_sums
 (
-    hour DateTime('UTC') CODEC(DoubleDelta, ZSTD(1)),
-    account_id Int32,
-    ip String,
-    currency LowCardinality(String),
-    payments SimpleAggregateFunction(sum, Int64),
-    declined SimpleAggregateFunction(sum, Int64),
-    reversed SimpleAggregateFunction(sum, Int64),
-    amount SimpleAggregateFunction(sum, Decimal(38, 2))
-)
-ENGINE = AggregatingMergeTree
-PARTITION BY toDate(hour)
-ORDER BY (hour, account_id, ip, currency)
-SETTINGS non_replicated_deduplication_window = 10000;
+    SELECT
+        toStartOfHour(occurred_at),
+        account_id,
+        ip,
+        currency,
+        status,
+        sum(sign),
+        sum(amount * sign)
+    GROUP BY toStartOfHour(occurred_at), account_id, ip, currency, status
+);
 
-CREATE MATERIALIZED VIEW IF NOT EXISTS hour_sums_fill TO hour_sums AS
+CREATE OR REPLACE VIEW minute_sums AS
 SELECT
-    toStartOfHour(toDateTime(occurred_at, 'UTC')) AS hour,
+    toStartOfMinute(occurred_at) AS minute,
+    merchant_id,
+    currency,
+    status,
+    sum(sign) AS payments,
+    sum(amount * sign) AS amount_of_all
+FROM bookings
+GROUP BY toStartOfMinute(occurred_at), merchant_id, currency, status;
+
+CREATE OR REPLACE VIEW hour_sums AS
+SELECT
+    toStartOfHour(occurred_at) AS hour,
     account_id,
     ip,
     currency,
-    sum(toInt64(sign)) AS payments,
-    sumIf(toInt64(sign), status = 'DECLINED') AS declined,
-    sumIf(toInt64(sign), status = 'REVERSED') AS reversed,
-    sumIf(toDecimal128(b.amount, 2) * sign, status = 'APPROVED') AS amount
-FROM bookings AS b
-GROUP BY hour, account_id, ip, currency;
+    status,
+    sum(sign) AS payments,
+    sum(amount * sign) AS amount_of_all
+FROM bookings
+GROUP BY toStartOfHour(occurred_at), account_id, ip, currency, status;
