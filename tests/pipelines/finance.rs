@@ -169,20 +169,21 @@ fn finance() {
 fn at_volume() {
     const BATCH: u64 = 123_456;
     const STEADY: u64 = 30_000;
-    let batches = "CALL finance.run(7, batches => 5, epoch => '2026-01-01 00:00:00+00');";
-    let steady = make(5 * BATCH + 1, 5 * BATCH + STEADY, 1000);
+    let batches =
+        |every| format!("CALL finance.run(7, batches => 5, every => '{every}', epoch => '2026-01-01 00:00:00+00');");
+    let steady = |per_second| make(5 * BATCH + 1, 5 * BATCH + STEADY, per_second);
     let (world, _registry, source, engine) = begin();
-    let expected = rehearsal(&source, &[&batches.replace("epoch", "every => '0', epoch"), &steady.replace("1000", "0")]);
+    let expected = rehearsal(&source, &[batches("0"), steady(0)]);
     source.connect();
     wait_for_reference(&world, &source);
 
-    let measure = |name, events, bookings, load: &str| {
-        let load = || drop(source.sql(load));
+    let measure = |name, events, bookings, load: String| {
+        let load = || drop(source.sql(&load));
         Phase::measure(name, &world, &engine, WATCHED, (events, bookings), load)
     };
     let phases = [
-        measure("five batches, one every 24 s", 5 * BATCH, expected[0], batches),
-        measure("1,000 payments/s", STEADY, expected[1], &steady),
+        measure("five batches, one every 24 s", 5 * BATCH, expected[0], batches("24 s")),
+        measure("1,000 payments/s", STEADY, expected[1], steady(1000)),
     ];
     assert_equal(&world, &source);
     assert_bronze(&world);
@@ -234,7 +235,7 @@ fn make(first: u64, last: u64, per_second: u32) -> String {
 }
 
 /// How many bookings each of these calls brings about, by making them in another database, with a trigger that counts.
-fn rehearsal(source: &Source, calls: &[&str]) -> Vec<u64> {
+fn rehearsal(source: &Source, calls: &[String]) -> Vec<u64> {
     const DATABASE: &str = "rehearsal";
     let sql = |statements: &str| source.postgres.sql(DATABASE, statements);
     source.sql(&format!("CREATE DATABASE {DATABASE};"));
@@ -278,7 +279,8 @@ fn assert_equal(world: &World, source: &Source) {
         world.wait_until_same(source, columns, expected, view);
         assert!(world.count(view) > 0, "{view} is empty: the generator is to make some");
         // The sums that the server keeps are read, not the bookings: it says so, or fails.
-        world.clickhouse.query(&format!("SELECT * FROM silver.{view} FORMAT Null SETTINGS force_optimize_projection = 1"));
+        let query = format!("SELECT * FROM silver.{view} FORMAT Null SETTINGS force_optimize_projection = 1");
+        world.clickhouse.query(&query);
     }
 }
 

@@ -108,10 +108,7 @@ type Booked<'a> = (Transaction<'a>, Bookings<'a>);
 /// At most two: the first takes back. An allocation for the few that change; an insert's is one as well.
 type Bookings<'a> = Vec<Booking<'a>>;
 
-fn book<'a>(
-    change: Change<TransactionIn<'a>, Option<TransactionIn<'a>>>,
-    _: &Ctx,
-) -> Result<Booked<'a>, Reject> {
+fn book<'a>(change: Change<TransactionIn<'a>, Option<TransactionIn<'a>>>, _: &Ctx) -> Result<Booked<'a>, Reject> {
     let before = match (change.op, change.before) {
         (Op::Create | Op::Read, _) => None,
         (Op::Update | Op::Delete, Some(before)) => Some(before),
