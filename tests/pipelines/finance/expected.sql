@@ -34,16 +34,19 @@ FROM finance.transactions, LATERAL (SELECT expected.address(trim(ip)) AS address
 WHERE amount > 0 AND upper(trim(currency)) IN ('EUR', 'GBP', 'USD') AND upper(trim(status)) IN ('APPROVED', 'DECLINED', 'REVERSED')
   AND address IS NOT NULL AND expected.is_card(trim(card_number));
 
+CREATE INDEX ON finance.networks USING gist (network inet_ops);
+
 -- And what is known of account, merchant and address.
 CREATE VIEW expected.enriched AS
+WITH versions AS MATERIALIZED (SELECT * FROM expected.merchant_versions)
 SELECT good.*, coalesce(accounts.segment, 'unknown') AS account_segment, coalesce(accounts.country, 'ZZ') AS account_country,
   merchant.name AS merchant_name, merchant.category AS merchant_category, coalesce(network.country, 'ZZ') AS ip_country,
   date_trunc('minute', occurred_at) AS minute, date_trunc('hour', occurred_at) AS hour, date_trunc('day', occurred_at) AS day,
   CASE WHEN status = 'APPROVED' THEN amount ELSE 0 END AS approved,
   CASE WHEN status = 'DECLINED' THEN amount ELSE 0 END AS lost
 FROM expected.good LEFT JOIN finance.accounts USING (account_id)
-  CROSS JOIN LATERAL (SELECT name, category FROM expected.merchant_versions AS version
-    WHERE version.merchant_id = good.merchant_id AND starts <= occurred_at ORDER BY starts DESC, number DESC LIMIT 1) AS merchant
+  CROSS JOIN LATERAL (SELECT name, category FROM versions
+    WHERE versions.merchant_id = good.merchant_id AND starts <= occurred_at ORDER BY starts DESC, number DESC LIMIT 1) AS merchant
   LEFT JOIN LATERAL (SELECT country FROM finance.networks WHERE network >>= address ORDER BY masklen(network) DESC LIMIT 1) AS network ON true;
 
 -- Computed once when all is done: what is compared reads it again and again.
