@@ -5,7 +5,7 @@
 --   CALL finance.run(seed => 7, batches => 5, every => '0');                 -- five batches, as fast as the database is
 --   CALL finance.make(seed => 7, first => 1, last => 9000, per_second => 1000);
 --
--- Transaction n happens n * 24 s / 123,456 behind `epoch`. Beside transactions there is news: every `news_every` of them a
+-- Transaction n happens n * `apart` behind `epoch`, by default a 123,456th of 24 s. Beside transactions there is news: every `news_every` of them a
 -- merchant changes its category, an account its segment, a network its country, and an account is told of that has paid before.
 -- Of 1,000 transactions some 20 are written sloppily, 3 can't be true, 5 are reversed later, 2 are deleted, 2 are spoilt by a change,
 -- and every second one of those is mended. Accounts whose number 397 divides were stolen; those that 991 divides buy ships.
@@ -54,21 +54,21 @@ $$ SELECT CASE WHEN account % 20 = 0 THEN 600 + finance.dice(account, seed, 100)
 
 CREATE FUNCTION finance.stolen(account int) RETURNS boolean IMMUTABLE PARALLEL SAFE LANGUAGE sql AS $$ SELECT account % 397 = 0 $$;
 
-CREATE FUNCTION finance.at(n bigint, epoch timestamptz) RETURNS timestamptz IMMUTABLE PARALLEL SAFE LANGUAGE sql AS
-$$ SELECT epoch + n * 24000000 / 123456 * interval '1 microsecond' $$;
-
--- The account that n tells of: those whose number leaves 7 are not there from the beginning.
-CREATE PROCEDURE finance.open_account(seed bigint, account int) LANGUAGE sql AS $$
+CREATE PROCEDURE finance.open_accounts(seed bigint, numbers int[]) LANGUAGE sql AS $$
   INSERT INTO finance.accounts
   SELECT account, 'Holder ' || account, format(' Holder.%s@Example.com', account),
     format('DE%s%s', lpad(finance.dice(account, seed + 1, 100)::text, 2, '0'), lpad(account::text, 18, '7')),
     finance.card_number(account, seed + 2), finance.one_of(finance.segments(), account, seed + 3),
     finance.one_of(finance.countries(), account, seed + 4), finance.one_of(ARRAY['EUR', 'EUR', 'USD', 'GBP'], account, seed + 5),
     date '2015-01-01' + finance.dice(account, seed + 6, 3650)
+  FROM unnest(numbers) AS account
   ON CONFLICT DO NOTHING
 $$;
 
-CREATE PROCEDURE finance.fill_reference(seed bigint, accounts int DEFAULT 12345) LANGUAGE plpgsql AS $$
+-- All but those accounts that are opened later: one of 250.
+CREATE PROCEDURE finance.fill_reference(seed bigint, account_count int DEFAULT 12345) LANGUAGE plpgsql AS $$
+DECLARE
+  first_ones int[] := ARRAY(SELECT n FROM generate_series(1, account_count) n WHERE n % 250 != 7);
 BEGIN
   INSERT INTO finance.merchants
   SELECT n, 'Merchant ' || n, finance.one_of(finance.categories(), n, seed), finance.one_of(finance.countries(), n, seed + 1),
@@ -78,19 +78,17 @@ BEGIN
   FROM (SELECT generate_series(0, 499) UNION ALL SELECT generate_series(600, 699)) AS all_of_them (n);
   INSERT INTO finance.networks SELECT set_masklen(finance.network(n * 8)::inet + 4096, 20)::cidr, finance.one_of(finance.countries(), n, seed + 8)
   FROM generate_series(0, 62) n;
-  FOR n IN 1..accounts LOOP
-    IF n % 250 != 7 THEN CALL finance.open_account(seed, n); END IF;
-  END LOOP;
+  CALL finance.open_accounts(seed, first_ones);
 END $$;
 
 -- Transactions low to high, in one statement. An account's card and currency are computed, not looked up: it may not be there yet.
-CREATE PROCEDURE finance.insert_transactions(seed bigint, low bigint, high bigint, accounts int, epoch timestamptz) LANGUAGE sql AS $$
-  WITH cards AS MATERIALIZED (
-    SELECT account_id, card_number, currency FROM finance.accounts
-  ), thrown AS MATERIALIZED (
+CREATE PROCEDURE finance.insert_transactions(seed bigint, low bigint, high bigint, account_count int, epoch timestamptz, apart interval) LANGUAGE sql AS $$
+  WITH thrown AS MATERIALIZED (
     SELECT n,
       -- Some accounts and merchants are busier than others.
-      1 + (finance.dice(n, seed + 20, accounts)::bigint * finance.dice(n, seed + 21, accounts) / accounts)::int AS account,
+      CASE WHEN finance.dice(n, seed + 36, 100) = 0 THEN 397 * (1 + finance.dice(n, seed + 37, greatest(account_count / 397, 1)))
+           ELSE 1 + (finance.dice(n, seed + 20, account_count)::bigint * finance.dice(n, seed + 21, account_count) / account_count)::int
+      END AS account,
       1 + (finance.dice(n, seed + 22, 56) * finance.dice(n, seed + 23, 56) / 56) AS merchant,
       finance.dice(n, seed + 24, 1000) AS kind,
       finance.dice(n, seed + 25, 100) AS percent,
@@ -111,8 +109,8 @@ CREATE PROCEDURE finance.insert_transactions(seed bigint, low bigint, high bigin
          WHEN percent = 50 THEN host(inet '198.18.0.0' + finance.dice(n, seed + 30, 65536)::bigint)
          WHEN finance.stolen(account) OR percent = 51 THEN finance.address(finance.dice(n, seed + 31, 500), n, seed + 32)
          ELSE upper(finance.address(finance.network_of(account, seed + 33), account * 3 + device, seed + 34)) END,
-    finance.at(n, epoch)
-  FROM thrown LEFT JOIN cards ON account_id = account,
+    epoch + n * apart
+  FROM thrown LEFT JOIN finance.accounts ON account_id = account,
     LATERAL (SELECT finance.dice(n, seed + 35, 100) < CASE WHEN finance.stolen(account) THEN 80 ELSE 3 + merchant % 5 END) AS fate (declined)
 $$;
 
@@ -129,21 +127,22 @@ CREATE PROCEDURE finance.change_transactions(seed bigint, low bigint, high bigin
 $$;
 
 -- News that comes with transaction n.
-CREATE PROCEDURE finance.tell_news(seed bigint, n bigint, issue int, accounts int, epoch timestamptz) LANGUAGE plpgsql AS $$
+CREATE PROCEDURE finance.tell_news(seed bigint, n bigint, issue int, account_count int, epoch timestamptz, apart interval) LANGUAGE plpgsql AS $$
 BEGIN
-  UPDATE finance.merchants SET category = finance.one_of(finance.categories(), n, seed + 50), updated_at = finance.at(n, epoch)
+  UPDATE finance.merchants SET category = finance.one_of(finance.categories(), n, seed + 50), updated_at = epoch + n * apart
   WHERE merchant_id = 1 + finance.dice(n, seed + 51, 20);
   UPDATE finance.accounts SET segment = finance.one_of(finance.segments(), n, seed + 52)
-  WHERE account_id = 1 + finance.dice(n, seed + 53, accounts);
+  WHERE account_id = 1 + finance.dice(n, seed + 53, account_count);
   UPDATE finance.networks SET country = finance.one_of(finance.countries(), n, seed + 54)
   WHERE network = finance.network(finance.dice(n, seed + 55, 500));
-  IF 7 + 250 * issue <= accounts THEN CALL finance.open_account(seed, 7 + 250 * issue); END IF;
+  IF 7 + 250 * issue <= account_count THEN CALL finance.open_accounts(seed, ARRAY[7 + 250 * issue]); END IF;
 END $$;
 
 -- Transactions first to last, `chunk` of them in each commit, so many a second (0: as fast as the database is). A later call
 -- goes on behind `last`.
 CREATE PROCEDURE finance.make(seed bigint, first bigint, last bigint, per_second int DEFAULT 0, chunk int DEFAULT 25,
-  news_every int DEFAULT 20000, accounts int DEFAULT 12345, epoch timestamptz DEFAULT '2026-01-01 00:00:00+00') LANGUAGE plpgsql AS $$
+  news_every int DEFAULT 20000, account_count int DEFAULT 12345, epoch timestamptz DEFAULT '2026-01-01 00:00:00+00',
+  apart interval DEFAULT interval '24 s' / 123456) LANGUAGE plpgsql AS $$
 DECLARE
   began timestamptz := clock_timestamp();
   low bigint;
@@ -152,10 +151,10 @@ DECLARE
 BEGIN
   FOR low IN SELECT generate_series(first, last, chunk) LOOP
     high := least(low + chunk - 1, last);
-    CALL finance.insert_transactions(seed, low, high, accounts, epoch);
+    CALL finance.insert_transactions(seed, low, high, account_count, epoch, apart);
     CALL finance.change_transactions(seed, low, high);
     FOR issue IN SELECT generate_series((low + news_every - 1) / news_every, high / news_every) LOOP
-      CALL finance.tell_news(seed, issue * news_every, issue::int, accounts, epoch);
+      CALL finance.tell_news(seed, issue * news_every, issue::int, account_count, epoch, apart);
     END LOOP;
     COMMIT;
     IF per_second > 0 THEN

@@ -20,7 +20,7 @@ SELECT sign, (payment).transaction_id, (payment).account_id, (payment).merchant_
   upper(trim((payment).currency)) AS currency, upper(trim((payment).status)) AS status,
   host(trim((payment).ip)::inet) AS ip, (payment).occurred_at
 FROM (SELECT -1 AS sign, before AS payment FROM expected.changes WHERE operation IN ('UPDATE', 'DELETE')
-      UNION ALL SELECT 1, after FROM expected.changes WHERE operation != 'DELETE') AS both
+      UNION ALL SELECT 1, after FROM expected.changes WHERE operation != 'DELETE') AS booked
 WHERE expected.is_good(payment);
 
 -- Changes that can't be booked.

@@ -21,9 +21,9 @@ pub struct Checked<'a> {
     /// Its last four.
     pub card_last_four: &'a str,
     /// One of [`CURRENCIES`].
-    pub currency: &'static str,
+    pub currency: &'a str,
     /// One of [`STATUSES`].
-    pub status: &'static str,
+    pub status: &'a str,
     /// An address.
     pub ip: Cow<'a, str>,
 }
