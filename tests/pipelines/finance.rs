@@ -11,7 +11,6 @@ use harness::engine::Engine;
 use harness::place;
 use harness::registry::Registry;
 use harness::wait::wait_for;
-use serde_json::json;
 
 use super::figures::{self, Begins, Phase, Watched};
 use super::world::{ARRIVAL, Column, Source, World, same, while_busy};
