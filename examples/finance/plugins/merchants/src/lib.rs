@@ -62,11 +62,6 @@ fn terms(change: Change<MerchantIn<'_>>, _: &Ctx) -> Result<Option<Terms>, Rejec
     Ok(Some(Terms { name: name.to_owned(), category, country }))
 }
 
-/// A deleted row says since when it was what it is no more.
-fn effective(change: &Change<MerchantIn<'_>>) -> Option<Timestamp<Millis>> {
-    if change.deleted() { change.row.committed_at } else { Some(change.row.updated_at) }
-}
-
 fn version<'v>(merchant_id: i32, version: Version<'v, Terms>, _: &Ctx) -> Merchant<'v> {
     let Version { start, end, value: Terms { name, category, country } } = version;
     let is_current = end.is_none();
@@ -77,7 +72,9 @@ plugin_sdk::export! {
     plugin: Merchants,
     input: Change<MerchantIn>,
     output: Merchant,
-    event_time: of(|change| effective(change)).delay(hours(24)),
+    // A deleted row says since when it was what it is no more.
+    event_time: of(|change| if change.deleted() { change.row.committed_at } else { Some(change.row.updated_at) })
+        .delay(hours(24)),
     scd2: by(|change| change.row.merchant_id),
     row: terms,
     version: version,
