@@ -12,7 +12,8 @@ pub use selection::{SelectBy, Selection};
 pub const EXTENSION_NAME: &str = "ARROW:extension:name";
 
 /// How Debezium wrote the messages of a topic.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Format {
     /// `before`, `after`, `source`, `op`.
     Envelope,

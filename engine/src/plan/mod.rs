@@ -119,7 +119,8 @@ impl Plan {
                 let description = plugin.description();
                 let wanted: Vec<_> = wanted(description).into_iter().map(|(_, wanted)| wanted).collect();
                 let rest = rest(description);
-                findings.extend(columns::compare(description.format, &wanted, rest.as_deref(), sample));
+                let format = transform.settings().format(description);
+                findings.extend(columns::compare(format, &wanted, rest.as_deref(), sample));
             }
         }
         (Self { partitions, sample, findings, tables: Vec::new() }, messages)
