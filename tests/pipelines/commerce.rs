@@ -9,13 +9,14 @@ mod expected;
 use std::thread;
 
 use commerce_generator::Plan;
-use harness::wait::wait_for;
 
-use super::figures::{self, Begins, Phase, Watched, whole_volume};
-use super::world::{ARRIVAL, Column, DATABASE, Source, World, while_busy};
+use super::figures::{self, Begins, Phase, Watched};
+use super::world::{Column, DATABASE, Source, World, same, while_busy};
 use events::{Sent, Topic};
 use expected::Expected;
 
+const NAME: &str = "commerce";
+const FILES: [&str; 2] = ["schemas/postgres/users.sql", "examples/commerce/changes.sql"];
 const SEED: u64 = 7;
 /// Users' changes before the connector comes.
 const BEFORE: u32 = 300;
@@ -43,12 +44,14 @@ const USER_CHANGE: [Column; 4] = [
 ];
 
 #[test]
-fn users_and_events() {
-    if whole_volume() {
-        return measure(100_000);
+fn users_and_what_they_do() {
+    if figures::whole_volume() {
+        return at_volume();
     }
     // GIVEN users of whom the connector takes a snapshot, documents that another one found, and an engine
-    let (mut world, source, mut topic) = start(Plan { seed: SEED, snapshot: 200, users: 400, per_day: 500 });
+    let mut world = World::new(NAME);
+    let source = source(&world);
+    let mut topic = Topic::new(&world.kafka, Plan { seed: SEED, snapshot: 200, users: 400, per_day: 500 });
     let mut sent = topic.send(200, 0);
     let engine = world.start();
 
@@ -64,32 +67,21 @@ fn users_and_events() {
     sent.append(&mut more);
 
     // THEN bronze has every change, silver is what the sources say, and gold what both say together.
-    for layer in ["bronze", "silver", "gold"] {
-        world.apply(&format!("schemas/clickhouse/{layer}/commerce"));
-    }
-    assert_bronze(&world, &source, &sent);
-    assert_users(&world, &source);
+    let expected = assert_tables(&world, &source, &sent);
     assert_users_changed_twice_in_a_millisecond(&world);
-    let expected = Expected::of(&sent);
-    expected.assert_silver(&world);
-    expected.assert_dead(&world);
-    refresh(&world);
-    expected.assert_gold(&world);
-    expected.assert_known_users(&world, &source.postgres.rows(&source.database, &["user_id"], CURRENT_USERS));
     a_day_is_made_again(&world, &expected);
     engine.terminate();
 }
 
-/// The servers, a source with some changes behind it and its connector, and the topic of the events.
-fn start(plan: Plan) -> (World, Source, Topic) {
-    let world = World::new("commerce");
-    let source = Source::new(&world.kafka, "commerce", &["schemas/postgres/users.sql", "examples/commerce/changes.sql"]);
+/// Users with some changes behind them, and a connector that begins with a snapshot of what they left.
+fn source(world: &World) -> Source {
+    let source = Source::new(&world.kafka, NAME, &FILES);
     source.sql(&changes(1, BEFORE, 0));
     source.keep_account("public", "users");
+    // In which order: a trigger's row names no column, so this one counts by itself.
     source.sql("ALTER TABLE account.users ADD COLUMN n BIGSERIAL");
     source.connect();
-    let topic = Topic::new(&world.kafka, plan);
-    (world, source, topic)
+    source
 }
 
 /// The call of the example's generator of users.
@@ -97,75 +89,100 @@ fn changes(first: u32, last: u32, per_second: u32) -> String {
     format!("CALL public.change_users({SEED}, {first}, {last}, {per_second});")
 }
 
-/// Every message is in bronze, to the byte, once.
-fn assert_bronze(world: &World, source: &Source, sent: &[Sent]) {
+/// Every table and view of the pipeline is what it must be, once everything has come.
+fn assert_tables(world: &World, source: &Source, sent: &[Sent]) -> Expected {
     world.wait_for_rows("bronze_users", source.accounted("users"));
-    world.assert_same(source, &USER_CHANGE, "account.users", "v_bronze_users");
     world.wait_for_rows("bronze_events", sent.len() as u64);
-    let expected = sent.iter().map(|sent| vec![Some(sent.message.key.clone()), Some(sent.message.value.clone())]);
-    super::world::assert_same("bronze_events", &["key", "value"], expected.collect(), world.rows(&["key", "value"], "bronze_events"));
-}
-
-/// Users are as PostgreSQL has them.
-fn assert_users(world: &World, source: &Source) {
-    let expected = source.postgres.rows(&source.database, &USER.map(|column| column.1), CURRENT_USERS);
-    let look = || {
-        let (mut expected, mut found) = (expected.clone(), world.rows(&USER.map(|column| column.2), "v_silver_users_current"));
-        expected.sort_unstable();
-        found.sort_unstable();
-        if expected == found { Ok(()) } else { Err(format!("{} users", found.len())) }
-    };
-    // Bronze may be ahead of silver.
-    wait_for("the last change of a user", ARRIVAL, look);
-    let rejected = source.sql("SELECT count(*) FROM account.users WHERE operation != 'd' AND email NOT LIKE '%@%.%'");
-    let dead = world.clickhouse.query(&format!("SELECT count() FROM {DATABASE}.dead_letters WHERE code = 'bad_email'"));
-    assert_eq!(dead.trim(), rejected.trim(), "users with a bad address are set aside");
-    assert_ne!(dead.trim(), "0");
-}
-
-/// Of many users the last two changes carry one millisecond of the source's clock, so by that clock nobody could say which
-/// is the newer; and they differ, so it matters. Each of them is right above: the engine's version knows.
-fn assert_users_changed_twice_in_a_millisecond(world: &World) {
-    let query = format!(
-        "SELECT count() FROM (SELECT user_id, groupArray((changed_at, value)) AS changes FROM \
-         (SELECT user_id, changed_at, value FROM {DATABASE}.v_bronze_users ORDER BY _partition, _offset) GROUP BY user_id) \
-         WHERE length(changes) > 1 AND changes[-1].1 = changes[-2].1 AND changes[-1].2 != changes[-2].2"
-    );
-    let ties: u64 = world.clickhouse.query(&query).trim().parse().expect("a count");
-    println!("{ties} users whose last two changes have one millisecond");
-    assert!(ties >= 20, "too few ties to show anything: {ties}");
-}
-
-/// Gold made anew, as the clock would do it within a minute.
-fn refresh(world: &World) {
-    for what in ["REFRESH", "WAIT"] {
-        world.clickhouse.query(&format!("SYSTEM {what} VIEW {DATABASE}.gold_user_activity_fill"));
+    let expected = Expected::of(sent);
+    expected.wait_for_silver(world);
+    for layer in ["bronze", "silver", "gold"] {
+        world.apply(&format!("{layer}/{NAME}"));
     }
+    world.assert_same(source, &USER_CHANGE, "account.users", "v_bronze_users");
+    let messages = sent.iter().map(|sent| vec![Some(sent.message.key.clone()), Some(sent.message.value.clone())]);
+    let columns = ["key", "value"];
+    same("bronze_events", &columns, messages.collect(), world.rows(&columns, "bronze_events")).expect("each message");
+    // Bronze may be ahead of silver.
+    world.wait_until_same(source, &USER, CURRENT_USERS, "v_silver_users_current");
+    assert_rejected_users(world, source);
+    expected.assert_silver(world);
+    world.refresh("gold_user_activity_fill");
+    expected.assert_gold(world);
+    expected.assert_known_users(world, &source.postgres.rows(&source.database, &["user_id"], CURRENT_USERS));
+    expected
+}
+
+/// Changes to an address to which nothing can be sent are set aside, each of them.
+fn assert_rejected_users(world: &World, source: &Source) {
+    let rejected = source.sql("SELECT count(*) FROM account.users WHERE operation != 'd' AND email NOT LIKE '%@%.%'");
+    let rejected: u64 = rejected.trim().parse().expect("a count");
+    assert!(rejected > 0);
+    assert_eq!(world.count("dead_letters WHERE plugin = 'users' AND code = 'bad_email'"), rejected);
+}
+
+/// Of many users the last two changes carry one millisecond of the source's clock, and differ: by that clock nobody could say
+/// which is the newer. Each of them was found right: the engine's version knows.
+fn assert_users_changed_twice_in_a_millisecond(world: &World) {
+    let last = "arraySort(groupArray((_offset, changed_at, value)))";
+    let ties = world.count(&format!(
+        "(SELECT {last} AS changes FROM {DATABASE}.v_bronze_users GROUP BY user_id) AS users \
+         WHERE length(changes) > 1 AND changes[-1].2 = changes[-2].2 AND changes[-1].3 != changes[-2].3"
+    ));
+    println!("{ties} users whose last two changes have one millisecond");
+    assert!(ties >= 20, "too few to show anything: {ties}");
 }
 
 /// GIVEN a day that somebody has spoilt, WHEN it is made again, THEN gold is right again; and once more changes nothing.
 fn a_day_is_made_again(world: &World, expected: &Expected) {
     let day = expected.some_day();
     world.clickhouse.query(&format!("ALTER TABLE {DATABASE}.gold_user_activity DROP PARTITION '{day}'"));
-    let backfill = ["schema", "backfill", "--table", "gold_user_activity", "--from", &day, "--to", "2026-01-01"];
     for _ in 0..2 {
-        world.schema(&backfill);
+        world.refresh("gold_user_activity_fill");
         expected.assert_gold(world);
     }
 }
 
-/// The whole volume, without crashes.
-fn measure(events: u32) {
-    let (world, source, mut topic) = start(Plan { seed: SEED, snapshot: 1_000, users: 10_000, per_day: 2_000 });
+/// A hundred thousand events at once, then events and users at a steady pace.
+fn at_volume() {
+    const BURST: u32 = 100_000;
+    const STEADY: u32 = 30_000;
+    let world = World::new(NAME);
+    let source = source(&world);
+    let mut topic = Topic::new(&world.kafka, Plan { seed: SEED, snapshot: 1_000, users: 10_000, per_day: 2_000 });
+    let mut sent = topic.send(1_000, 0);
     let engine = world.start();
-    let watched = |table, begins| Watched { table, begins };
-    let mut sent = Vec::new();
-    let users = |first: u32, last: u32, per_second: u32| {
-        let load = || drop(source.sql(&changes(first, last, per_second)));
-        (u64::from(last - first + 1), load)
-    };
-    drop(users);
-    let _ = (&mut topic, &mut sent, watched, events, &engine, Begins::Commit, Begins::Message);
-    let _ = (figures::print, Phase::measure);
+    world.wait_for_rows("silver_events", 1_000);
+    world.wait_for_rows("bronze_users", source.accounted("users"));
+
+    let of_events = Watched { table: "silver_events", begins: Begins::Message };
+    let mut phases = Vec::new();
+    for (name, count, per_second) in [("100,000 events", BURST, 0), ("1,000 events/s", STEADY, 1_000)] {
+        let expected = (u64::from(count), topic.rows_of_next(count));
+        let load = || sent.append(&mut topic.send(count, per_second));
+        phases.push(Phase::measure(name, &world, &engine, of_events, expected, load));
+    }
+    // Each change is a row of its own, until merges take older ones away; only so are they counted.
+    world.clickhouse.query(&format!("SYSTEM STOP MERGES {DATABASE}.silver_users"));
+    let of_users = Watched { table: "silver_users", begins: Begins::Commit };
+    let (first, last) = (BEFORE + 1, BEFORE + STEADY);
+    let bad = source.sql(&format!(
+        "SELECT count(*) FROM generate_series({first}, {last}) AS n WHERE public.dice(n, {SEED}, 100) BETWEEN 85 AND 89"
+    ));
+    let rows = u64::from(STEADY) - bad.trim().parse::<u64>().expect("a count");
+    let load = || drop(source.sql(&changes(first, last, 1_000)));
+    phases.push(Phase::measure("1,000 changes of users/s", &world, &engine, of_users, (STEADY.into(), rows), load));
+    world.clickhouse.query(&format!("SYSTEM START MERGES {DATABASE}.silver_users"));
+
+    assert_tables(&world, &source, &sent);
     engine.terminate();
+    let tables = [
+        "bronze_users",
+        "bronze_events",
+        "v_silver_users_current",
+        "silver_events",
+        "gold_user_activity",
+        "dead_letters",
+    ];
+    let counts: Vec<_> = tables.iter().map(|table| (*table, world.count(table))).collect();
+    figures::print(NAME, &counts, &phases, "no figures of its own; gold once a day");
 }

@@ -31,6 +31,12 @@ impl Topic {
         Self { producer: kafka.producer(), changes: Changes::new(plan) }
     }
 
+    /// How many rows the next changes are in `silver_events`.
+    pub(super) fn rows_of_next(&self, count: u32) -> u64 {
+        let is_row = |change: &Change| matches!(change, Change::Read(_) | Change::Create(_) | Change::Update(_));
+        self.changes.clone().take(count as usize).filter(is_row).count() as u64
+    }
+
     /// Sends the next changes, so many a second; 0: as fast as the broker takes them.
     pub(super) fn send(&mut self, count: u32, per_second: u32) -> Vec<Sent> {
         let began = Instant::now();

@@ -6,7 +6,10 @@ use commerce_generator::{Change, Event, Flaw, iso};
 use harness::rows::Rows;
 
 use super::events::Sent;
-use crate::world::{World, assert_same};
+use crate::world::{World, same};
+
+/// The events that were set aside.
+const DEAD: &str = "dead_letters WHERE plugin = 'events'";
 
 /// The tables.
 #[derive(Debug)]
@@ -54,15 +57,15 @@ impl Expected {
         Self { silver, dead, gold }
     }
 
-    pub(super) fn assert_silver(&self, world: &World) {
+    pub(super) fn wait_for_silver(&self, world: &World) {
         world.wait_for_rows("silver_events", self.silver.len() as u64);
-        let columns = ["_op", "event_id", "toString(user_id)", "event_type", "toString(timestamp)", "metadata"];
-        assert_same("silver_events", &columns, self.silver.clone(), world.rows(&columns, "silver_events"));
+        world.wait_for_rows(DEAD, self.dead.len() as u64);
     }
 
-    pub(super) fn assert_dead(&self, world: &World) {
-        let from = "dead_letters WHERE plugin = 'events'";
-        assert_same("dead_letters", &["code", "value"], self.dead.clone(), world.rows(&["code", "value"], from));
+    pub(super) fn assert_silver(&self, world: &World) {
+        let columns = ["_op", "event_id", "toString(user_id)", "event_type", "toString(timestamp)", "metadata"];
+        assert_equal("silver_events", &columns, &self.silver, world);
+        assert_equal(DEAD, &["code", "value"], &self.dead, world);
         let flaws: BTreeSet<_> = self.dead.iter().map(|row| &row[0]).collect();
         assert_eq!(flaws.len(), Flaw::ALL.len(), "every kind of flaw: {flaws:?}");
     }
@@ -77,8 +80,8 @@ impl Expected {
         });
         let columns = ["day", "user_id", "total_events", "distinct_event_types", "first_event", "last_event"];
         let texts = columns.map(|column| format!("toString({column})"));
-        let found = world.rows(&texts.each_ref().map(String::as_str), "gold_user_activity");
-        assert_same("gold_user_activity", &columns, expected.collect(), found);
+        let texts = texts.each_ref().map(String::as_str);
+        assert_equal("gold_user_activity", &texts, &expected.collect(), world);
     }
 
     /// Readers see the names of exactly those users whom the source has.
@@ -92,7 +95,7 @@ impl Expected {
             .collect();
         assert!(expected.iter().any(|row| row[2].as_deref() == Some("0")), "some users are unknown or gone");
         let columns = ["toString(day)", "toString(user_id)", "toString(isNotNull(email))"];
-        assert_same("v_gold_user_activity", &columns, expected, world.rows(&columns, "v_gold_user_activity"));
+        assert_equal("v_gold_user_activity", &columns, &expected, world);
     }
 
     /// One of the days, not the first.
@@ -100,6 +103,11 @@ impl Expected {
         let days: BTreeSet<_> = self.gold.keys().map(|(day, _)| day).collect();
         days.into_iter().nth(2).expect("three days").clone()
     }
+}
+
+/// A table, or part of one, has these rows, each as often.
+fn assert_equal(from: &str, columns: &[&str], expected: &Rows, world: &World) {
+    same(from, columns, expected.clone(), world.rows(columns, from)).unwrap_or_else(|words| panic!("{words}"));
 }
 
 impl Activity {
@@ -135,7 +143,7 @@ fn sql_time(ms: i64) -> String {
 /// What the engine has to say of it.
 fn code(flaw: Flaw) -> &'static str {
     match flaw {
-        Flaw::Cut => "malformed_json",
+        Flaw::Cut => "invalid_json",
         Flaw::NoType => "no_event_type",
         Flaw::NoTime => "no_timestamp",
         Flaw::WrongTime => "invalid_value",

@@ -95,7 +95,7 @@ pub struct Plan {
 }
 
 /// The changes.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Changes {
     plan: Plan,
     random: Random,
@@ -113,15 +113,7 @@ impl Changes {
     #[must_use]
     pub fn new(plan: Plan) -> Self {
         let random = Random::new(plan.seed);
-        Self {
-            plan,
-            random,
-            made: 0,
-            given: 0,
-            warm: Vec::new(),
-            last: VecDeque::new(),
-            again: VecDeque::new(),
-        }
+        Self { plan, random, made: 0, given: 0, warm: Vec::new(), last: VecDeque::new(), again: VecDeque::new() }
     }
 
     /// Of a hundred: 80 new, 12 updated, 6 deleted, 1 of no use; and one run in two hundred comes twice.

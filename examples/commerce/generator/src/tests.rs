@@ -55,7 +55,8 @@ fn messages_are_as_the_connector_writes_them() {
         r#"{"_id":"6774858000000000070000ff","user_id":17,"event_type":"login","timestamp":1735689600001,"metadata":{"page":"/"},"__deleted":false,"__op":"c","__ts_ms":1795237200123,"__source_ts_ms":1795237200000}"#
     );
     let deleted = value(&Change::Delete(event().id));
-    let expected = json!({"__deleted": true, "_id": event().id, "__op": "d", "__ts_ms": NOW, "__source_ts_ms": NOW - 123});
+    let expected =
+        json!({"__deleted": true, "_id": event().id, "__op": "d", "__ts_ms": NOW, "__source_ts_ms": NOW - 123});
     assert_eq!(deleted, expected);
     let text = value(&Change::Read(Event { as_text: true, ..event() }));
     assert_eq!((&text["timestamp"], &text["__op"]), (&json!("2025-01-01T00:00:00.001Z"), &json!("r")));
