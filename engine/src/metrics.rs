@@ -301,6 +301,10 @@ impl Metrics {
                 topic: id.topic.clone(),
                 partition: id.partition,
             };
+            if let Some(lag) = view.lag {
+                let done = view.done(lag).unwrap_or(lag.position);
+                self.lag.get_or_create(&labels).set((lag.end - done).max(0));
+            }
             if let opened @ 1.. = status.breaker.opened() {
                 raise(&self.opened.get_or_create(&labels), opened);
             }
@@ -308,10 +312,6 @@ impl Metrics {
                 let (tenant, plugin) = (id.tenant.clone(), id.plugin.clone());
                 let labels = BreakerLabels { tenant, plugin, state: breaker.state, policy: breaker.policy };
                 self.breakers.get_or_create(&labels).inc();
-            }
-            if let Some(lag) = view.lag {
-                let done = view.done(lag).unwrap_or(lag.position);
-                self.lag.get_or_create(&labels).set((lag.end - done).max(0));
             }
             match status.age() {
                 Some(age) => drop(self.ages.get_or_create(&labels).set(age.as_secs_f64())),

@@ -29,6 +29,7 @@ fn promtool_finds_the_rules_right() {
         ["check", "rules", "monitoring/rules.yml"],
         ["check", "config", "monitoring/prometheus.yml"],
         ["test", "rules", "monitoring/rules_test.yml"],
+        ["test", "rules", "monitoring/rules_week_test.yml"],
     ] {
         let output = Command::new("promtool").args(arguments).current_dir(place::repository()).output();
         let output = output.expect("promtool runs");
@@ -47,11 +48,14 @@ fn rules_and_dashboard_ask_for_what_an_engine_exports() {
     let prometheus = Prometheus::start(engine.url(), &place::repository().join("monitoring/rules.yml"));
 
     let rules = prometheus.rules();
-    let tests = fs::read_to_string(place::repository().join("monitoring/rules_test.yml")).expect("tests of the rules");
+    let tests = ["rules_test.yml", "rules_week_test.yml"].map(|file| {
+        fs::read_to_string(place::repository().join("monitoring").join(file)).expect("tests of the rules")
+    });
+    let tests = tests.concat();
     for alert in rules.iter().filter(|rule| rule.is_alert) {
         assert!(
             tests.contains(&format!("alertname=\"{}\"", alert.name)),
-            "{} has no test in rules_test.yml",
+            "{} has no test in monitoring/rules_test.yml",
             alert.name
         );
     }

@@ -7,7 +7,7 @@
 
 mod message;
 #[path = "../../../../engine/src/random.rs"]
-mod random;
+pub mod random;
 #[cfg(test)]
 mod tests;
 
