@@ -48,9 +48,8 @@ fn rules_and_dashboard_ask_for_what_an_engine_exports() {
     let prometheus = Prometheus::start(engine.url(), &place::repository().join("monitoring/rules.yml"));
 
     let rules = prometheus.rules();
-    let tests = ["rules_test.yml", "rules_week_test.yml"].map(|file| {
-        fs::read_to_string(place::repository().join("monitoring").join(file)).expect("tests of the rules")
-    });
+    let tests = ["rules_test.yml", "rules_week_test.yml"]
+        .map(|file| fs::read_to_string(place::repository().join("monitoring").join(file)).expect("tests of the rules"));
     let tests = tests.concat();
     for alert in rules.iter().filter(|rule| rule.is_alert) {
         assert!(

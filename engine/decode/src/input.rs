@@ -12,8 +12,7 @@ pub use selection::{SelectBy, Selection};
 pub const EXTENSION_NAME: &str = "ARROW:extension:name";
 
 /// How Debezium wrote the messages of a topic.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Format {
     /// `before`, `after`, `source`, `op`.
     Envelope,

@@ -6,7 +6,6 @@
 //! start = "earliest"                   # or "latest": where a lane begins that has never run
 //! partitions = "0-5,8"               # of each topic: where several engines share it by hand, each with its own; default all
 //! bronze = "bronze_orders"             # instead of a plugin: messages as they come, into this table
-//! format = "flat"                      # or "envelope": whether the connector flattens; by default what the plugin says
 //! tombstone = "ignore"                 # or "delete"; by default what the plugin's format implies
 //! decimals = "precise"                 # or "string": decimal.handling.mode, for messages without schema
 //! placeholder = "__debezium_unavailable_value"  # the connector's unavailable.value.placeholder
@@ -59,7 +58,7 @@ use super::rollout::{Rollout, rollout};
 use super::tenant_file::{SHARED, Tenant, TopicScope};
 use crate::capsule::{MOST_FILES, Rules};
 use crate::decode::{Case, Encoding, Policy, Reading};
-use crate::input::{Decimals, Format, Tombstone};
+use crate::input::{Decimals, Tombstone};
 use crate::offsets::PluginKey;
 use crate::source::{Found, Source, SourceError, Start, check_topic};
 use crate::transform::{EventTimeSettings, Kind, SandboxLimits, TransformSettings, check_table};
@@ -196,7 +195,6 @@ fn plugin_of(folder: &Path, mut given: Settings, tenant: &Arc<Tenant>) -> Result
     settings.selection = tenant.selection().cloned();
     let start = given.choice("start", &[("earliest", Start::Earliest), ("latest", Start::Latest)]);
     let partitions = given.value("partitions", "partitions such as \"0-5,8\"").unwrap_or_default();
-    settings.format = given.choice("format", &[("envelope", Format::Envelope), ("flat", Format::Flat)]);
     settings.tombstone = given.choice("tombstone", &[("ignore", Tombstone::Ignore), ("delete", Tombstone::Delete)]);
     if let Some(decimals) = given.choice("decimals", &[("precise", Decimals::Precise), ("string", Decimals::String)]) {
         settings.decimals = decimals;

@@ -7,7 +7,6 @@ use std::time::Duration;
 
 use super::*;
 use crate::decode::{Case, Encoding, Policy};
-use crate::input::Format;
 use crate::sink::ClickHouseSettings;
 use crate::source::Start;
 use crate::transform::Kind;
@@ -101,7 +100,7 @@ fn a_plugin_has_its_settings_from_its_folder() {
     let folder = tempfile::tempdir().unwrap();
     fs::create_dir(folder.path().join("orders")).unwrap();
     fs::create_dir(folder.path().join(".git")).unwrap();
-    let text = "topics = ['a', '^b']\nstart = 'latest'\nplugin_column = true\nformat = 'flat'\n[tables]\norders = 'o'\n[parameters]\nlimit = 7\n[limits]\nmemory_mib = 1";
+    let text = "topics = ['a', '^b']\nstart = 'latest'\nplugin_column = true\n[tables]\norders = 'o'\n[parameters]\nlimit = 7\n[limits]\nmemory_mib = 1";
     fs::write(folder.path().join("orders/plugin.toml"), text).unwrap();
     let [plugin] = <[PluginFile; 1]>::try_from(read_plugins(&below(folder.path())).unwrap()).unwrap();
     assert_eq!(plugin.topics, ["a", "^b"]);
@@ -111,11 +110,10 @@ fn a_plugin_has_its_settings_from_its_folder() {
     assert_eq!(plugin.settings.tables["orders"], "o");
     assert_eq!(plugin.settings.parameters["limit"], "7");
     // Only the plugin can judge it, so its place is kept.
-    assert!(plugin.place("parameters.limit").to_string().ends_with("plugin.toml:8:1"));
+    assert!(plugin.place("parameters.limit").to_string().ends_with("plugin.toml:7:1"));
     assert!(plugin.place("parameters.missing").to_string().ends_with("plugin.toml"));
     assert_eq!(plugin.settings.limits.memory_bytes, 1 << 20);
     assert!(plugin.settings.plugin_column);
-    assert_eq!(plugin.settings.format, Some(Format::Flat));
 }
 
 #[test]

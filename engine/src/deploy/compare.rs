@@ -138,8 +138,7 @@ fn listed(one: &BTreeSet<String>, other: &BTreeSet<String>) -> Option<String> {
 pub(super) fn reads_otherwise(newcomer: &Version, incumbent: &Version) -> bool {
     let reads = |version: &Version| {
         let plugin = version.transform.plugin()?;
-        let description = plugin.description();
-        Some((version.transform.settings().format(description), description.columns.clone()))
+        Some((plugin.description().format, plugin.description().columns.clone()))
     };
     newcomer.file.topics != incumbent.file.topics || reads(newcomer) != reads(incumbent)
 }

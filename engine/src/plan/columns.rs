@@ -64,8 +64,8 @@ pub(super) fn compare(format: Format, wanted: &[Wanted<'_>], rest: Option<&str>,
             Shape::Flat => "flat rows",
         };
         let message = format!(
-            "the messages are {found}, the plugin reads {}: set `format` in plugin.toml or in its export!, or change \
-             the connector's transforms",
+            "the messages are {found}, the plugin reads {}: set `format` in its export!, or change the connector's \
+             transforms",
             format_word(format)
         );
         return vec![Finding { weight: Weight::Stops, message }];

@@ -119,8 +119,7 @@ impl Plan {
                 let description = plugin.description();
                 let wanted: Vec<_> = wanted(description).into_iter().map(|(_, wanted)| wanted).collect();
                 let rest = rest(description);
-                let format = transform.settings().format(description);
-                findings.extend(columns::compare(format, &wanted, rest.as_deref(), sample));
+                findings.extend(columns::compare(description.format, &wanted, rest.as_deref(), sample));
             }
         }
         (Self { partitions, sample, findings, tables: Vec::new() }, messages)

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::decode::{Case, Policy, Reading};
-use crate::input::{Decimals, Format, Input, PLACEHOLDER, Selection, Tombstone};
+use crate::input::{Decimals, Input, PLACEHOLDER, Selection, Tombstone};
 use crate::offsets::{DEFAULT_TENANT, PluginKey, TopicPartition};
 use crate::plugin::{Description, EventTime, LOG_LINES_PER_S, Parameter};
 use crate::source::{Claims, Part};
@@ -39,9 +39,6 @@ pub struct TransformSettings {
     pub tables: BTreeMap<String, String>,
     /// Values of the plugin's parameters.
     pub parameters: BTreeMap<String, String>,
-    /// How the connector writes the topic's messages; by default what the plugin says.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub format: Option<Format>,
     /// What a null value means; by default what the format implies.
     pub tombstone: Option<Tombstone>,
     /// How decimals are written where messages have no schema.
@@ -165,7 +162,6 @@ impl TransformSettings {
             dead_letters: "dead_letters".to_owned(),
             tables: BTreeMap::new(),
             parameters: BTreeMap::new(),
-            format: None,
             tombstone: None,
             decimals: Decimals::Precise,
             placeholder: placeholder(),
@@ -226,14 +222,9 @@ impl TransformSettings {
         }
     }
 
-    /// How the messages are written: as these settings say, else as the plugin expects them.
-    pub(crate) fn format(&self, description: &Description) -> Format {
-        self.format.unwrap_or(description.format)
-    }
-
     /// The plugin's input as these settings read it.
     pub(crate) fn input(&self, description: &Description) -> Input {
-        let format = self.format(description);
+        let format = description.format;
         let mut input = Input {
             columns: description.columns.clone(),
             format,

@@ -23,7 +23,7 @@ pub struct EventIn<'a> {
     name = "silver_events",
     kind = "append",
     sort_key = ["timestamp", "event_id"],
-    partition_by = "toDate(timestamp)",
+    partition_by = "toYYYYMM(timestamp)",
     index(name = "by_user", expression = "user_id", kind = "bloom_filter(0.01)"),
     index(name = "by_type", expression = "event_type", kind = "set(100)")
 )]

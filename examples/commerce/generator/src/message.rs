@@ -1,8 +1,8 @@
 //! What Debezium's MongoDB connector writes of a change.
 //!
 //! `capture.mode=change_streams_update_full`, flattened by `ExtractNewDocumentState` with `add.fields=op,ts_ms,source.ts_ms`,
-//! deletes rewritten and with their `_id`, JSON without schema. As that transform's source and documentation have it: the
-//! document's fields in their order, an ObjectId as text, a date as milliseconds, a document in it as an object; then
+//! deletes rewritten and with their `_id`, JSON without schema: to the byte what the transform itself makes of such changes
+//! (`schemas/debezium/mongo-flattened.jsonl`). The document's fields in their order, an ObjectId as text, a date as milliseconds, a document in it as an object; then
 //! `__deleted`, a boolean here (`ExtractNewRecordState`, of relational sources, writes it as text), and the added fields. Of
 //! a delete, of which the change stream knows no more, these and the `_id`. The source's clock counts seconds.
 
