@@ -6,7 +6,7 @@
 -- in one of the two; in the history the engine asks for the rows and sends what is missing, under a token that the view has
 -- never seen and adds once more; in the view's table nobody asks.
 --
--- Rows that were there before the projection are read as rows, which is slower and gives the same;
+-- Rows that were there before the projection are read as rows, which is slower and gives the same:
 -- `ALTER TABLE orders_final MATERIALIZE PROJECTION by_hour` makes theirs.
 --
 -- An order without a time counts for the first hour of its day.
