@@ -4,12 +4,9 @@
 mod calendar;
 mod model;
 
-use std::fs;
-
 use clap::Parser;
 use events_generator::{Args, foresee, generate};
 use harness::engine::Engine;
-use harness::place;
 use harness::rows::Rows;
 use harness::wait::wait_for;
 
@@ -38,10 +35,7 @@ fn events_of_applications() {
     let mut model = Model::default();
     let words = "--total-events 40000 --events-per-second 4000 --days 10 --users 500";
     let args = arguments_of(&world.kafka.address(), words);
-    let engine = while_busy(
-        || send(&args, &mut model),
-        || world.kill_both(engine, "bronze_events", [8_000, 20_000]),
-    );
+    let engine = while_busy(|| send(&args, &mut model), || world.kill_both(engine, "bronze_events", [8_000, 20_000]));
 
     // THEN every table is what the log says.
     drain(&world, engine);
@@ -91,13 +85,13 @@ fn start() -> (World, Engine) {
     let world = World::new(NAME);
     world.kafka.create_topic(TOPIC, PARTITIONS);
     world.clickhouse.query(&format!("CREATE DATABASE {DATABASE} ENGINE = Atomic"));
-    apply(&world, "bronze");
+    world.apply("bronze/events");
     let engine = world.start();
     wait_for("the engine's tables", ARRIVAL, || {
         let there = |table: &&str| world.clickhouse.try_query(&format!("SELECT 1 FROM {DATABASE}.{table}")).is_ok();
         SILVER.iter().find(|table| !there(table)).map_or(Ok(()), |table| Err(format!("there is no {table}")))
     });
-    world.apply_gold(NAME);
+    world.apply("gold/events");
     (world, engine)
 }
 
@@ -119,110 +113,148 @@ fn drain(world: &World, engine: Engine) {
     assert!(engine.wait(ARRIVAL).success(), "{}", engine.output());
 }
 
+/// Every table is what the log says.
 fn assert_tables(world: &World, model: &Model) {
-    let table = |columns: &[&str], from: &str, expected: Rows, expressions: &[&str]| {
-        same(from, columns, expected, world.rows(expressions, from)).unwrap_or_else(|words| panic!("{words}"));
-    };
     assert_bronze(world, model);
-    let letter = ["plugin", "_partition", "_offset", "code"];
-    table(XX);
-    table(&["event"], "silver_events_current", model.silver_events(), &[&whole(&[
-        "idempotency_key", "event_id", "user_id", "event_type", &ms("timestamp"), "ifNull(client_session_id, 'none')",
-        "ifNull(device, '')", "ifNull(properties, '')",
-    ])]);
-    table(
-        &["user_id", "start", "end", "duration", "events", "views", "purchases", "failed", "revenue", "entry", "exit"],
-        "silver_sessions_current",
-        model.sessions(),
-        &[
-            "user_id", &ms("session_start"), &ms("session_end"), "toString(duration_ms)", "toString(events)",
-            "toString(page_views)", "toString(purchases)", "toString(failed_payments)", REVENUE, "entry_page", "exit_page",
-        ],
-    );
-    table(
-        &["user_id", "plan", "from", "until", "is_current"],
-        "dim_user_current",
-        model.dim_user(),
-        &["user_id", "plan", &ms("effective_start"), &ms("effective_end"), "toString(is_current)"],
-    );
+    assert_silver(world, model);
     assert_gold(world, model);
 }
 
-/// The revenue of a session, as `EUR=12.30,USD=1.00`.
-const REVENUE: &str = "arrayStringConcat(arrayMap(it -> concat(it.1, '=', toDecimalString(it.2, 2)), arraySort(revenue)), ',')";
-
-fn assert_gold(world: &World, model: &Model) {
-    let table = |columns: &[&str], from: &str, expected: Rows, expressions: &[&str]| {
-        same(from, columns, expected, world.rows(expressions, from)).unwrap_or_else(|words| panic!("{words}"));
-    };
-    table(&["event"], "fact_events_current", model.fact_events(), &[&whole(&[
-        "idempotency_key", "user_id", "event_type", &ms("timestamp"), "intDiv(toUnixTimestamp(time_key), 3600)",
-        "ifNull(page, 'none')", "ifNull(toDecimalString(amount, 2), 'none')", "ifNull(currency, 'none')",
-        "ifNull(plan, 'none')", "ifNull(reason, 'none')",
-    ])]);
-    let orphans = "fact_events_current AS fact WHERE device_key NOT IN (SELECT device_key FROM silver.dim_device) \
-                   OR time_key NOT IN (SELECT time_key FROM silver.dim_time)";
-    assert_eq!(world.count(orphans), 0, "events without their dimensions");
-    let seen = [&ms("first_seen"), &ms("last_seen")];
-    table(&["kind", "os", "browser", "first", "last"], "dim_device", model.devices(), &[
-        "kind", "os", "browser", seen[0], seen[1],
-    ]);
-    for view in ["daily_active_users_fill", "revenue_per_user_fill"] {
-        world.refresh(view);
-    }
-    table(
-        &["day", "active_users", "new_users", "events", "sessions"],
-        "daily_active_users",
-        model.daily_active_users(),
-        &["toString(toInt32(day))", "toString(active_users)", "toString(new_users)", "toString(events)", "toString(sessions)"],
-    );
-    table(
-        &["user_id", "currency", "purchases", "lifetime_value", "average_order_value", "first", "last"],
-        "revenue_per_user",
-        model.revenue_per_user(),
-        &[
-            "user_id", "currency", "toString(purchases)", "toDecimalString(lifetime_value, 2)",
-            "toDecimalString(average_order_value, 2)", &ms("first_purchase"), &ms("last_purchase"),
-        ],
-    );
-    let last_day = model.events.iter().map(|event| event.at_ms.div_euclid(DAY_MS)).max().expect("events");
-    for day in [last_day, last_day - 1] {
-        let date = world.clickhouse.query(&format!("SELECT toDate32({day})"));
-        table(
-            &["user_id", "last_seen", "days_inactive", "events", "purchases"],
-            &format!("churn_risk(day = '{}')", date.trim()),
-            model.churn_risk(day),
-            &["user_id", &ms("last_seen"), "toString(days_inactive)", "toString(events)", "toString(purchases)"],
-        );
-    }
+/// A table or view has these rows, in whatever order. A column is its name, and the expression that gives its text.
+fn assert_rows(world: &World, from: &str, columns: &[(&str, &str)], expected: Rows) {
+    let (names, expressions): (Vec<_>, Vec<_>) = columns.iter().copied().unzip();
+    same(from, &names, expected, world.rows(&expressions, from)).unwrap_or_else(|words| panic!("{words}"));
 }
 
 /// Every message is there once, to the byte, below its type.
 fn assert_bronze(world: &World, model: &Model) {
     let query = format!(
-        "SELECT count(), uniqExact(_partition, _offset), sum(length(assumeNotNull(value))) FROM {DATABASE}.bronze_events FORMAT TSV"
+        "SELECT count(), uniqExact(_partition, _offset), sum(length(assumeNotNull(value))) FROM {DATABASE}.bronze_events \
+         FORMAT TSV"
     );
     let expected = format!("{0}\t{0}\t{1}", model.messages, model.bytes);
     assert_eq!(world.clickhouse.query(&query).trim(), expected, "messages, places, bytes");
     let types = model.types.iter().map(|(name, count)| vec![Some(name.clone()), Some(count.to_string())]).collect();
-    let found = world.rows(&["event_type", "toString(count())"], "bronze_events GROUP BY event_type");
-    same("bronze_events", &["event_type", "messages"], types, found).unwrap_or_else(|words| panic!("{words}"));
+    let columns = [("event_type", "event_type"), ("messages", "count()")];
+    assert_rows(world, "bronze_events GROUP BY event_type", &columns, types);
 }
 
-/// Several expressions as one text.
+fn assert_silver(world: &World, model: &Model) {
+    let letter = [("plugin", "plugin"), ("partition", "`partition`"), ("offset", "`offset`"), ("code", "code")];
+    assert_rows(world, "dead_letters", &letter, model.dead_letters());
+    let event = whole(&[
+        "idempotency_key",
+        "event_id",
+        "user_id",
+        "event_type",
+        "toUnixTimestamp64Milli(timestamp)",
+        "ifNull(client_session_id, 'none')",
+        "ifNull(device, '')",
+        "ifNull(properties, '')",
+    ]);
+    assert_rows(world, "silver_events_current", &[("event", &event)], model.silver_events());
+    let session = [
+        ("user_id", "user_id"),
+        ("start", "toUnixTimestamp64Milli(session_start)"),
+        ("end", "toUnixTimestamp64Milli(session_end)"),
+        ("duration_ms", "duration_ms"),
+        ("events", "events"),
+        ("page_views", "page_views"),
+        ("purchases", "purchases"),
+        ("failed_payments", "failed_payments"),
+        ("revenue", REVENUE),
+        ("entry_page", "entry_page"),
+        ("exit_page", "exit_page"),
+    ];
+    assert_rows(world, "silver_sessions_current", &session, model.sessions());
+    // What ended hours before the last event is over.
+    let long_ago = model.events.iter().map(|event| event.at_ms).max().expect("events") - 4 * 3_600_000;
+    let open = format!("silver_sessions_current WHERE NOT closed AND toUnixTimestamp64Milli(session_end) < {long_ago}");
+    assert_eq!(world.count(&open), 0, "sessions that should be over");
+    let version = [
+        ("user_id", "user_id"),
+        ("plan", "plan"),
+        ("from", "toUnixTimestamp64Milli(effective_start)"),
+        ("until", "toUnixTimestamp64Milli(effective_end)"),
+        ("is_current", "is_current"),
+    ];
+    assert_rows(world, "dim_user_current", &version, model.dim_user());
+}
+
+/// The revenue of a session, as `EUR=12.30,USD=1.00`.
+const REVENUE: &str =
+    "arrayStringConcat(arrayMap(it -> concat(it.1, '=', toDecimalString(it.2, 2)), arraySort(revenue)), ',')";
+
+fn assert_gold(world: &World, model: &Model) {
+    let fact = whole(&[
+        "idempotency_key",
+        "user_id",
+        "event_type",
+        "toUnixTimestamp64Milli(timestamp)",
+        "intDiv(toUnixTimestamp(time_key), 3600)",
+        "ifNull(page, 'none')",
+        "ifNull(toDecimalString(amount, 2), 'none')",
+        "ifNull(currency, 'none')",
+        "ifNull(plan, 'none')",
+        "ifNull(reason, 'none')",
+    ]);
+    assert_rows(world, "fact_events", &[("event", &fact)], model.fact_events());
+    for view in ["dim_device_fill", "daily_active_users_fill", "revenue_per_user_fill"] {
+        world.refresh(view);
+    }
+    let device = [
+        ("kind", "kind"),
+        ("os", "os"),
+        ("browser", "browser"),
+        ("first_seen", "toUnixTimestamp64Milli(first_seen)"),
+        ("last_seen", "toUnixTimestamp64Milli(last_seen)"),
+    ];
+    assert_rows(world, "dim_device", &device, model.devices());
+    let orphans = format!(
+        "fact_events WHERE device_key NOT IN (SELECT device_key FROM {DATABASE}.dim_device) \
+         OR time_key NOT IN (SELECT time_key FROM {DATABASE}.dim_time)"
+    );
+    assert_eq!(world.count(&orphans), 0, "events without their dimensions");
+    let day = [
+        ("day", "toInt32(day)"),
+        ("active_users", "active_users"),
+        ("new_users", "new_users"),
+        ("events", "events"),
+        ("sessions", "sessions"),
+    ];
+    assert_rows(world, "daily_active_users", &day, model.daily_active_users());
+    let revenue = [
+        ("user_id", "user_id"),
+        ("currency", "currency"),
+        ("purchases", "purchases"),
+        ("lifetime_value", "toDecimalString(lifetime_value, 2)"),
+        ("average_order_value", "toDecimalString(average_order_value, 2)"),
+        ("first_purchase", "toUnixTimestamp64Milli(first_purchase)"),
+        ("last_purchase", "toUnixTimestamp64Milli(last_purchase)"),
+    ];
+    assert_rows(world, "revenue_per_user", &revenue, model.revenue_per_user());
+    assert_churn(world, model);
+}
+
+fn assert_churn(world: &World, model: &Model) {
+    let columns = [
+        ("user_id", "user_id"),
+        ("last_seen", "toUnixTimestamp64Milli(last_seen)"),
+        ("days_inactive", "days_inactive"),
+        ("events", "events"),
+        ("purchases", "purchases"),
+    ];
+    let last_day = model.events.iter().map(|event| event.at_ms.div_euclid(DAY_MS)).max().expect("events");
+    for day in [last_day, last_day - 1] {
+        let date = world.clickhouse.query(&format!("SELECT toDate32({day})"));
+        let expected = model.churn_risk(day);
+        assert!(!expected.is_empty(), "somebody stays away");
+        assert_rows(world, &format!("churn_risk(day = '{}')", date.trim()), &columns, expected);
+    }
+}
+
+/// Several expressions as one text: a million rows of ten columns each would be a thousand million bytes of texts.
 fn whole(expressions: &[&str]) -> String {
     let texts: Vec<_> = expressions.iter().map(|expression| format!("toString({expression})")).collect();
     format!("concatWithSeparator('|', {})", texts.join(", "))
-}
-
-/// A time as text: ms since 1970.
-fn ms(column: &str) -> String {
-    format!("toString(toUnixTimestamp64Milli({column}))")
-}
-
-/// Runs the statements of a layer.
-fn apply(world: &World, layer: &str) {
-    let file = place::repository().join("schemas/clickhouse").join(layer).join(NAME).join("010_bronze_events.sql");
-    let statements = fs::read_to_string(file).expect("SQL");
-    world.clickhouse.query_in(DATABASE, statements.trim().trim_end_matches(';'));
 }

@@ -261,7 +261,7 @@ impl Question<'_> {
         // A message is one, of however many plugins it is a letter.
         let sql = format!(
             "SELECT (SELECT count() FROM {of} WHERE _topic = {{topic:String}} AND {came}) AS messages, \
-             (SELECT uniqExact(partition, offset) FROM {table} WHERE topic = {{topic:String}} AND {came}) AS dead",
+             (SELECT uniqExact(`partition`, `offset`) FROM {table} WHERE topic = {{topic:String}} AND {came}) AS dead",
             of = quote(&check.of),
             table = quote(&check.table),
         );

@@ -157,10 +157,9 @@ impl Model {
     pub(crate) fn fact_events(&self) -> Rows {
         let line = |event: &Event| {
             let Event { key, user, kind, at_ms, page, paid, plan, reason, .. } = event;
-            let (amount, currency) = paid.as_ref().map_or_else(
-                || ("none".to_owned(), "none"),
-                |(amount, currency)| (cents(*amount), currency.as_str()),
-            );
+            let (amount, currency) = paid
+                .as_ref()
+                .map_or_else(|| ("none".to_owned(), "none"), |(amount, currency)| (cents(*amount), currency.as_str()));
             let [page, plan, reason] = [page, plan, reason].map(|text| text.as_deref().unwrap_or("none"));
             let hour = at_ms.div_euclid(3_600_000);
             format!("{key}|{user}|{kind}|{at_ms}|{hour}|{page}|{amount}|{currency}|{plan}|{reason}")
@@ -177,8 +176,11 @@ impl Model {
                 *revenue.entry(currency).or_default() += amount;
             }
             let revenue: Vec<_> = revenue.iter().map(|(currency, sum)| format!("{currency}={}", cents(*sum))).collect();
-            let pages: Vec<_> =
-                events.iter().filter(|event| event.kind == "page_view").filter_map(|event| event.page.clone()).collect();
+            let pages: Vec<_> = events
+                .iter()
+                .filter(|event| event.kind == "page_view")
+                .filter_map(|event| event.page.clone())
+                .collect();
             let (first, last) = (events[0].at_ms, events[events.len() - 1].at_ms);
             vec![
                 Some(user.to_owned()),
@@ -271,7 +273,8 @@ impl Model {
         }
         let row = |(user, (last, events, purchases)): (&str, (i64, u64, u64))| {
             let away = day - last.div_euclid(DAY_MS);
-            let texts = [user.to_owned(), last.to_string(), away.to_string(), events.to_string(), purchases.to_string()];
+            let texts =
+                [user.to_owned(), last.to_string(), away.to_string(), events.to_string(), purchases.to_string()];
             (away >= 7).then(|| texts.map(Some).into())
         };
         users.into_iter().filter_map(row).collect()

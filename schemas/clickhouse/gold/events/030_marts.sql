@@ -22,7 +22,7 @@ FROM
         uniqExact(user_id) AS active_users,
         uniqExactIf(user_id, event_type = 'user_signup') AS new_users,
         count() AS events
-    FROM fact_events_current
+    FROM fact_events
     GROUP BY day
 ) AS of_events
 LEFT JOIN
@@ -49,13 +49,13 @@ ORDER BY (user_id, currency);
 CREATE MATERIALIZED VIEW IF NOT EXISTS revenue_per_user_fill REFRESH EVERY 1 MINUTE TO revenue_per_user AS
 SELECT
     user_id,
-    assumeNotNull(fact_events_current.currency) AS currency,
+    assumeNotNull(fact_events.currency) AS currency,
     count() AS purchases,
     sum(assumeNotNull(amount)) AS lifetime_value,
     round(divideDecimal(lifetime_value, toDecimal128(purchases, 0), 4), 2) AS average_order_value,
     min(timestamp) AS first_purchase,
     max(timestamp) AS last_purchase
-FROM fact_events_current
+FROM fact_events
 WHERE event_type = 'purchase'
 GROUP BY user_id, currency;
 
@@ -67,7 +67,7 @@ SELECT
     dateDiff('day', toDate32(last_seen, 'UTC'), {day:Date32}) AS days_inactive,
     count() AS events,
     countIf(event_type = 'purchase') AS purchases
-FROM fact_events_current
+FROM fact_events
 WHERE timestamp < toDateTime64({day:Date32}, 3, 'UTC') + toIntervalDay(1)
 GROUP BY user_id
 HAVING days_inactive >= 7;
