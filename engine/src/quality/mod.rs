@@ -19,7 +19,7 @@ mod tests;
 
 pub use alert::{AlertError, send};
 pub use report::{Alert, Finding, Report, Status};
-pub use rules::{Age, Alerting, DeadLetters, Freshness, Nulls, OwnQuery, Rules, Volume};
+pub use rules::{Alerting, Rules};
 
 use std::path::Path;
 

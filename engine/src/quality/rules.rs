@@ -84,7 +84,7 @@ impl fmt::Debug for Alerting {
 /// The newest row is not older than so long.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Freshness {
+pub(super) struct Freshness {
     pub(super) name: Spanned<String>,
     pub(super) table: String,
     pub(super) column: String,
@@ -94,7 +94,7 @@ pub struct Freshness {
 /// The last whole day has about as many rows as the days before it on average.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Volume {
+pub(super) struct Volume {
     pub(super) name: Spanned<String>,
     pub(super) table: String,
     pub(super) column: String,
@@ -106,7 +106,7 @@ pub struct Volume {
 /// Columns have a value: no null, and no empty text.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Nulls {
+pub(super) struct Nulls {
     pub(super) name: Spanned<String>,
     pub(super) table: String,
     pub(super) columns: Spanned<Vec<String>>,
@@ -119,7 +119,7 @@ pub struct Nulls {
 /// Few messages are set aside.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct DeadLetters {
+pub(super) struct DeadLetters {
     pub(super) name: Spanned<String>,
     #[serde(default = "the_usual_table")]
     pub(super) table: String,
@@ -132,7 +132,7 @@ pub struct DeadLetters {
 /// A number that a query gives lies within bounds.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct OwnQuery {
+pub(super) struct OwnQuery {
     pub(super) name: Spanned<String>,
     pub(super) query: String,
     pub(super) min: Option<f64>,
@@ -153,7 +153,7 @@ fn the_usual_table() -> String {
 
 /// A length of time: `90s`, `15m`, `24h`, `7d`.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Age {
+pub(super) struct Age {
     pub(super) ms: i64,
     text: String,
 }

@@ -71,7 +71,7 @@ impl Args {
     pub(crate) fn mix(&self) -> Result<Mix, GenerateError> {
         let per_million = |flag: &str, share: f64| {
             let fits = (0.0..=1.0).contains(&share);
-            #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "between 0 and a million")]
+            #[expect(clippy::cast_possible_truncation, reason = "between 0 and a million")]
             let parts = (share * 1e6).round() as u32;
             fits.then_some(parts).ok_or_else(|| {
                 GenerateError::Asked(format!("{flag}: {share} is no share: it lies between 0 and 1, such as 0.01"))

@@ -6,9 +6,9 @@
 -- number of partitions: that is decided by clocks of others.
 CREATE TABLE IF NOT EXISTS bronze_events
 (
-    timestamp Nullable(DateTime64(3, 'UTC')) CODEC(DoubleDelta, ZSTD(1)) COMMENT 'of the message',
+    timestamp Nullable(DateTime64(3, 'UTC')) COMMENT 'of the message' CODEC(DoubleDelta, ZSTD(1)),
     key Nullable(String),
-    value Nullable(String) CODEC(ZSTD(3)) COMMENT 'exact to the byte',
+    value Nullable(String) COMMENT 'exact to the byte' CODEC(ZSTD(3)),
     headers Array(Tuple(key String, value Nullable(String))),
     _op LowCardinality(String),
     _deleted UInt8,
