@@ -10,12 +10,12 @@
 CREATE FUNCTION inventory.dice(n bigint, seed bigint, sides bigint) RETURNS int IMMUTABLE LANGUAGE sql AS
 $$ SELECT ((hashint8extended(n, seed) & 9223372036854775807) % sides)::int $$;
 
--- Orders that were placed one every four seconds, by a thousand customers.
+-- Orders that were placed one every half minute, by a thousand customers.
 CREATE FUNCTION inventory.new_orders(seed bigint, first bigint, last bigint) RETURNS void LANGUAGE sql AS $$
   INSERT INTO inventory.orders (order_date, order_time, purchaser, quantity, product_id, unit_price)
   SELECT at::date, at, 1 + inventory.dice(n, seed + 2, 1000), 1 + inventory.dice(n, seed + 3, 9),
          1 + inventory.dice(n, seed + 4, 100), 0.01 * (1 + inventory.dice(n, seed + 5, 100000))
-  FROM generate_series(first, last) n, LATERAL (SELECT timestamp '2026-11-01' + n * interval '4.000001 seconds' AS at) t
+  FROM generate_series(first, last) n, LATERAL (SELECT timestamp '2026-11-01' + n * interval '30.000001 seconds' AS at) t
 $$;
 
 CREATE PROCEDURE inventory.place_orders(seed bigint, first bigint, last bigint) LANGUAGE plpgsql AS $$

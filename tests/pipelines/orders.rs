@@ -147,7 +147,7 @@ fn at_volume() {
     let measure =
         |name, events, load: &(dyn Fn() + Sync)| Phase::measure(name, &world, &engine, WATCHED, (events, events), load);
     let place = || drop(source.sql(&format!("CALL inventory.place_orders(7, 100001, {});", 100_000 + orders)));
-    let steady = || change(&source, 300_001, 300_000 + changes, 1000);
+    let steady = || change(&source, 200_001, 200_000 + changes, 1000);
     let phases = [measure("100,000 orders placed", orders, &place), measure("1,000 changes/s", changes, &steady)];
     wait_for_silver(&world, &source);
     engine.terminate();
