@@ -49,19 +49,18 @@ fn events_of_applications() {
 }
 
 fn at_volume() {
+    // A month of events that waits for an engine, and then some at a steady rate, as they happen.
     let (world, engine) = start();
-    let brokers = world.kafka.address();
-    let mut model = Model::default();
-    let mut phases = Vec::new();
-    for (name, events, arguments) in [
-        ("as fast as they can be written, 30 days", 1_000_000, "--events-per-second 0 --days 30 --users 10000"),
-        ("1,000 events/s", 30_000, "--events-per-second 1000 --seed 8 --users 10000"),
-    ] {
-        let args = arguments_of(&brokers, &format!("--total-events {events} {arguments}"));
-        let rows = foresee(&args).expect("the seed decides it").good();
-        let load = || send(&args, &mut model);
-        phases.push(Phase::measure(name, &world, &engine, WATCHED, (events, rows), load));
-    }
+    engine.terminate();
+    let (brokers, mut model) = (world.kafka.address(), Model::default());
+    let month = arguments_of(&brokers, "--total-events 1000000 --events-per-second 0 --days 30 --users 10000");
+    send(&month, &mut model);
+    let sizes = (month.total_events, good(&month));
+    let (backlog, engine) = Phase::backlog("30 days that are there already", &world, WATCHED, sizes);
+    let steady = arguments_of(&brokers, "--total-events 30000 --events-per-second 1000 --seed 8 --users 10000");
+    let sizes = (steady.total_events, good(&steady));
+    let load = || send(&steady, &mut model);
+    let steady = Phase::measure("1,000 events/s", &world, &engine, WATCHED, sizes, load);
     let of_sessions = [("plugin", "sessions"), ("name", "duplicate_rows")];
     wait_for("all duplicates to be dropped and counted", ARRIVAL, || {
         let metrics = engine.metrics().map_err(|error| error.to_string())?;
@@ -81,7 +80,7 @@ fn at_volume() {
         ("`dim_user`", world.count("dim_user_current")),
         ("dead letters of `dim-user`", dead("dim-user")),
     ];
-    figures::print(NAME, &counts, &phases, ORIGINAL);
+    figures::print(NAME, &counts, &[backlog, steady], ORIGINAL);
 }
 
 /// Servers, the topic, an engine that has made its tables, and what lies before and behind them.
@@ -103,6 +102,11 @@ fn start() -> (World, Engine) {
 fn arguments_of(brokers: &str, words: &str) -> Args {
     let call = format!("events-generator --kafka {brokers} --partitions {PARTITIONS} {words}");
     Args::try_parse_from(call.split_whitespace()).expect("arguments of the generator")
+}
+
+/// How many of them are right, and not sent before: the seed decides it.
+fn good(args: &Args) -> u64 {
+    foresee(args).expect("arguments that make sense").good()
 }
 
 /// Sends events, and shows each to the model.
