@@ -75,12 +75,12 @@ pub enum Command {
     State(StateCommand),
     /// Dead letters: messages that were set aside, with the reason.
     Dlq(DlqArgs),
-    /// Data quality: whether the tables are as a file says that they must be.
-    #[command(subcommand)]
-    Quality(QualityCommand),
     /// Crash capsules: calls of plugins that failed, kept in the data folder, to be made again.
     #[command(subcommand)]
     Capsule(CapsuleCommand),
+    /// Data quality: whether the tables are as a file says that they must be.
+    #[command(subcommand)]
+    Quality(QualityCommand),
     /// What the engine starts for each plugin that it compiles.
     #[command(hide = true)]
     CompileChild(CompileChildArgs),

@@ -73,8 +73,8 @@ pub fn main() -> ExitCode {
         Command::Verify(args) => verify::verify(&args),
         Command::Plugin(command) => plugin::plugin(&command),
         Command::Dlq(args) => dlq::dlq(args),
-        Command::Quality(command) => quality::quality(&command),
         Command::Capsule(command) => capsule::capsule(&command),
+        Command::Quality(command) => quality::quality(&command),
         Command::CompileChild(args) => compile_child(&args),
     }
 }

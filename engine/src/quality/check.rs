@@ -211,7 +211,7 @@ impl Question<'_> {
         let since_1970 = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
         let id = format!("engine-quality/{}-{:x}", std::process::id(), since_1970.as_nanos());
         let statement = Statement { database: self.database, sql: &sql, values: &values, id: &id, timeout: PATIENCE };
-        self.clickhouse.once_rows(&statement).await
+        self.clickhouse.rows_once(&statement).await
     }
 
     async fn one<T: DeserializeOwned>(&self, sql: &str, values: &[(&str, &str)]) -> Result<T, StatementError> {

@@ -45,7 +45,7 @@ impl ClickHouse {
     ///
     /// # Errors
     /// The server refuses it, or does not answer.
-    pub async fn answer_to(&self, statement: &Statement<'_>) -> Result<String, StatementError> {
+    pub async fn run_once(&self, statement: &Statement<'_>) -> Result<String, StatementError> {
         let Statement { database, sql, values, id, timeout } = *statement;
         let fixed = [("wait_end_of_query", "1"), ("database", database), ("query_id", id), QUOTE_NO_NUMBERS];
         let names: Vec<String> = values.iter().map(|(name, _)| format!("param_{name}")).collect();
@@ -58,9 +58,9 @@ impl ClickHouse {
     ///
     /// # Errors
     /// The server refuses it, does not answer, or answers something else.
-    pub async fn once_rows<T: DeserializeOwned>(&self, query: &Statement<'_>) -> Result<Vec<T>, StatementError> {
+    pub async fn rows_once<T: DeserializeOwned>(&self, query: &Statement<'_>) -> Result<Vec<T>, StatementError> {
         let sql = format!("{} FORMAT JSONEachRow", query.sql);
-        let text = self.answer_to(&Statement { sql: &sql, ..*query }).await?;
+        let text = self.run_once(&Statement { sql: &sql, ..*query }).await?;
         let rows: Result<Vec<T>, _> = text.lines().map(serde_json::from_str).collect();
         rows.map_err(|error| StatementError {
             code: 0,
