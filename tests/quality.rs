@@ -24,11 +24,11 @@ struct Webhook {
 }
 
 impl Webhook {
-    fn start(answers: &[u16]) -> Self {
+    fn start<const N: usize>(answers: [u16; N]) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
         let port = listener.local_addr().expect("an address").port();
         let taken = Arc::new(Mutex::new(Vec::new()));
-        let (kept, mut answers) = (Arc::clone(&taken), answers.to_vec().into_iter());
+        let (kept, mut answers) = (Arc::clone(&taken), answers.into_iter());
         thread::spawn(move || {
             for connection in listener.incoming() {
                 let body = read(connection.expect("a connection"), answers.next().unwrap_or(204));
@@ -161,7 +161,7 @@ const CHECKS: [(&str, &str, &str); 5] = [
 
 #[test]
 fn each_check_holds_and_fails_and_somebody_is_told() {
-    let (whole, told) = (CHECKS.map(|check| check.0).join("\n"), Webhook::start(&[]));
+    let (whole, told) = (CHECKS.map(|check| check.0).join("\n"), Webhook::start([]));
     for (rule, words, spoil) in CHECKS {
         // GIVEN data that is as it should be
         let world = World::new();
@@ -196,7 +196,7 @@ fn each_check_holds_and_fails_and_somebody_is_told() {
 
 #[test]
 fn what_can_not_be_looked_at_is_said_and_told() {
-    let (world, told) = (World::new(), Webhook::start(&[]));
+    let (world, told) = (World::new(), Webhook::start([]));
     let url = told.url();
     for (rule, expected) in [
         ("[[freshness]]\nname = \"x\"\ntable = \"nothing\"\ncolumn = \"at\"\nmax_age = \"2h\"", "nothing"),
@@ -224,11 +224,11 @@ fn a_webhook_is_told_until_it_answers_and_its_secret_is_kept() {
     let world = World::new();
     let rules = "[[query]]\nname = \"never\"\nquery = \"SELECT 1\"\nmax = 0";
     // Busy at first: told again.
-    let told = Webhook::start(&[503]);
+    let told = Webhook::start([503]);
     assert_eq!(world.run(rules, &["--webhook", &told.url()]).0, Some(1));
     assert_eq!(told.taken().len(), 2);
     // Nobody's: said at once, without the address.
-    let told = Webhook::start(&[404]);
+    let told = Webhook::start([404]);
     let (code, output, errors) = world.run(rules, &["--webhook", &told.url()]);
     assert_eq!((code, told.taken().len()), (Some(2), 1));
     assert!(errors.contains("the alert was not delivered: the webhook answers HTTP 404"), "{errors}");
