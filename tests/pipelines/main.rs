@@ -7,6 +7,7 @@
 
 mod events;
 mod figures;
+mod finance;
 mod orders;
 mod simple;
 mod world;
