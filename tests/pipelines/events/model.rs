@@ -50,6 +50,15 @@ pub(crate) struct Event {
     reason: Option<String>,
 }
 
+/// What happened on a day.
+#[derive(Default)]
+struct Day<'a> {
+    active: HashSet<&'a str>,
+    new: HashSet<&'a str>,
+    events: u64,
+    sessions: u64,
+}
+
 /// All that is known of a log.
 #[derive(Debug, Default)]
 pub(crate) struct Model {
@@ -222,21 +231,21 @@ impl Model {
 
     /// Each day: people, new ones, events, sessions begun.
     pub(crate) fn daily_active_users(&self) -> Rows {
-        let mut days: BTreeMap<i64, (HashSet<&str>, HashSet<&str>, u64, u64)> = BTreeMap::new();
+        let mut days: BTreeMap<i64, Day<'_>> = BTreeMap::new();
         for event in &self.events {
-            let (active, new, events, _) = days.entry(event.at_ms.div_euclid(DAY_MS)).or_default();
-            active.insert(&event.user);
+            let day = days.entry(event.at_ms.div_euclid(DAY_MS)).or_default();
+            day.active.insert(&event.user);
             if event.kind == "user_signup" {
-                new.insert(&event.user);
+                day.new.insert(&event.user);
             }
-            *events += 1;
+            day.events += 1;
         }
         for day in self.each_session(|_, events| events[0].at_ms.div_euclid(DAY_MS)) {
-            days.entry(day).or_default().3 += 1;
+            days.entry(day).or_default().sessions += 1;
         }
-        let row = |(day, (active, new, events, sessions)): (i64, (HashSet<_>, HashSet<_>, u64, u64))| {
-            let numbers = [active.len() as u64, new.len() as u64, events, sessions];
-            std::iter::once(day.to_string()).chain(numbers.map(|number| number.to_string())).map(Some).collect()
+        let row = |(number, day): (i64, Day<'_>)| {
+            let counts = [day.active.len() as u64, day.new.len() as u64, day.events, day.sessions];
+            std::iter::once(number.to_string()).chain(counts.map(|count| count.to_string())).map(Some).collect()
         };
         days.into_iter().map(row).collect()
     }
