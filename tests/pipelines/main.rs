@@ -5,6 +5,7 @@
 //! is killed, and ClickHouse is. With `PIPELINE_VOLUME=1` in the environment a pipeline runs at the volume of the project
 //! that it replaces, and what that took is printed (`make check-c`, `make pipeline-c`).
 
+mod commerce;
 mod events;
 mod figures;
 mod finance;
