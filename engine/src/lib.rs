@@ -31,6 +31,7 @@ pub mod deploy;
 pub mod artifacts;
 pub mod capsule;
 pub mod dead_letters;
+pub mod quality;
 pub mod verify;
 pub mod replay;
 pub mod clock;

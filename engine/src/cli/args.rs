@@ -11,6 +11,7 @@ use super::dev::DevArgs;
 use super::dlq::DlqArgs;
 use super::plan::PlanArgs;
 use super::plugin::PluginCommand;
+use super::quality::QualityCommand;
 use super::replay::ReplayArgs;
 use super::state::StateCommand;
 use super::status::StatusArgs;
@@ -77,6 +78,9 @@ pub enum Command {
     /// Crash capsules: calls of plugins that failed, kept in the data folder, to be made again.
     #[command(subcommand)]
     Capsule(CapsuleCommand),
+    /// Data quality: whether the tables are as a file says that they must be.
+    #[command(subcommand)]
+    Quality(QualityCommand),
     /// What the engine starts for each plugin that it compiles.
     #[command(hide = true)]
     CompileChild(CompileChildArgs),

@@ -13,6 +13,7 @@ mod dlq;
 mod greeting;
 mod paint;
 mod plan;
+mod quality;
 mod recent;
 mod recover;
 mod replay;
@@ -38,6 +39,7 @@ pub use plugin::{
     BenchArgs, BuildArgs, HistoryArgs, InspectArgs, NewArgs, OfEngine, PluginCommand, PluginRunArgs, Template,
     TestArgs, ToVersion, Which,
 };
+pub use quality::{QualityCommand, QualityRunArgs};
 pub use run::{Running, RunningError, start, start_with};
 pub use state::{StateCommand, StateExportArgs, StateLanes};
 pub use status::StatusArgs;
@@ -72,6 +74,7 @@ pub fn main() -> ExitCode {
         Command::Plugin(command) => plugin::plugin(&command),
         Command::Dlq(args) => dlq::dlq(args),
         Command::Capsule(command) => capsule::capsule(&command),
+        Command::Quality(command) => quality::quality(&command),
         Command::CompileChild(args) => compile_child(&args),
     }
 }
