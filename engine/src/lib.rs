@@ -33,6 +33,7 @@ pub mod capsule;
 pub mod dead_letters;
 pub mod verify;
 pub mod replay;
+pub mod schema;
 pub mod clock;
 pub mod cpu;
 pub mod fair;

@@ -1,0 +1,1 @@
+//! The statements for a cluster.
