@@ -3,7 +3,7 @@
 .DEFAULT_GOAL := help
 
 help: ## what there is
-	@sed -n 's/^\([a-z-]*\): *## */  make \1\t/p' $(MAKEFILE_LIST) | expand -t 20
+	@sed -n 's/^\([a-z%-]*\): *## */  make \1\t/p' $(MAKEFILE_LIST) | expand -t 20
 
 demo: ## the whole path in a minute, on an embedded broker and an embedded ClickHouse
 	@tests/demo.sh
@@ -13,6 +13,12 @@ test: ## everything: format, lints, unit tests, plugins, the real stack, documen
 
 test-quick: ## format, lints and unit tests: seconds once the dependencies are compiled
 	@tests/all.sh --quick
+
+check-%: ## a pipeline of examples/ on the real stack, through crashes: a commerce, b orders, c simple orders, d finance, e events
+	@tests/pipelines.sh check $*
+
+pipeline-%: ## the same at the volume of the project that it replaces: a table of rows, latencies and CPU time
+	@tests/pipelines.sh measure $*
 
 simulate: ## lane and engine in a simulated world full of faults: SEEDS=n and START=n, or SEED=n to see one again
 	@cargo test --workspace --locked --quiet --test seeds

@@ -6,7 +6,7 @@
 //! Beside them stands which of them made which epochs of a lane ([`Maker`]): for audits, so that rows are compared with
 //! what their own plugin makes. Nothing else rests on it, so it is not synced.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -30,6 +30,8 @@ pub struct Artifacts {
     folder: PathBuf,
     /// The last maker of each lane that was noted.
     noted: Arc<Mutex<HashMap<u64, Maker>>>,
+    /// Digests of plugins and settings that are known to be there: epochs ask many times a second.
+    kept: Arc<Mutex<HashSet<(Option<String>, String)>>>,
 }
 
 /// From an epoch on, a lane's rows are made by this plugin with these settings.
@@ -94,7 +96,7 @@ impl Artifacts {
     pub fn open(data: &Path) -> Result<Self, ArtifactError> {
         let folder = data.join("artifacts");
         fs::create_dir_all(&folder).map_err(|source| ArtifactError::Io { path: folder.clone(), source })?;
-        Ok(Self { folder, noted: Arc::default() })
+        Ok(Self { folder, noted: Arc::default(), kept: Arc::default() })
     }
 
     /// Keeps what a transform is made of, before its first intent.
@@ -102,11 +104,17 @@ impl Artifacts {
     /// # Errors
     /// The disk.
     pub fn keep(&self, transform: &Transform) -> Result<(), ArtifactError> {
+        let of = (transform.plugin().map(|plugin| plugin.digest().to_owned()), transform.settings_digest().to_owned());
+        if self.kept.lock().unwrap_or_else(PoisonError::into_inner).contains(&of) {
+            return Ok(());
+        }
         if let Some(plugin) = transform.plugin() {
             self.keep_plugin(plugin)?;
         }
         let settings = serde_json::to_vec_pretty(transform.settings()).expect("settings are plain data");
-        self.write(&format!("{}.json", transform.settings_digest()), &settings)
+        self.write(&format!("{}.json", transform.settings_digest()), &settings)?;
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner).insert(of);
+        Ok(())
     }
 
     /// Keeps a plugin's bytes.

@@ -20,17 +20,17 @@ mod recovery;
 mod remembered;
 mod room;
 mod shadow;
+mod ticks;
 
 use std::collections::VecDeque;
 use std::ops::ControlFlow;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
 
 use futures::future::OptionFuture;
 use tokio::sync::{Semaphore, oneshot};
 use tokio::task::JoinHandle;
-use tokio::time::{Instant, MissedTickBehavior, interval};
+use tokio::time::Instant;
 
 use crate::artifacts::{ArtifactError, Artifacts};
 use crate::clock::Clock;
@@ -53,6 +53,7 @@ use crate::transform::{Epoch, Tally, Transform, TransformError, Transformed};
 use quiet::Quiet;
 use room::{Ready, Resolving, bytes_of, ready};
 use shadow::Beside;
+use ticks::Ticks;
 
 pub use moving::Left;
 pub use remembered::OtherState;
@@ -60,9 +61,6 @@ pub use remembered::OtherState;
 /// Epochs of a lane that are being inserted while the next is made. Two keep the server busy; more would only be more
 /// memory and a longer recovery.
 const MAX_IN_FLIGHT: usize = 2;
-
-/// How often a waiting lane says how far it is.
-const STATUS_INTERVAL: Duration = Duration::from_millis(100);
 
 /// Lanes that make an open epoch again at a time: each holds the messages of one epoch beside the source's budget.
 pub const MAX_RECOVERIES: usize = 2;
@@ -210,8 +208,7 @@ impl Lane {
         let mut reader = self.around.source.follow(&self.found, start, self.version.transform.part()).await?;
         let mut in_flight = VecDeque::new();
         let mut resolving: Option<Resolving> = None;
-        let mut status_tick = interval(STATUS_INTERVAL);
-        status_tick.set_missed_tick_behavior(MissedTickBehavior::Skip);
+        let mut ticks = Ticks::new();
         let mut limits = self.limits_now();
         let mut quiet = Quiet::new(self.version.transform.event_time(), self.limits.linger);
         let mut remembers = self.account().book(For::State, 0);
@@ -241,13 +238,14 @@ impl Lane {
                         ControlFlow::Break(why) => (collecting, left) = (false, why),
                     }
                     quiet.decided();
+                    ticks.often();
                 }
                 raw = reader.next_batch(limits),
                     if collecting && resolving.is_none() && in_flight.len() < MAX_IN_FLIGHT => match raw? {
                     Some(raw) => resolving = Some(self.made_ready(raw)),
                     None => collecting = false,
                 },
-                _ = status_tick.tick() => {
+                () = ticks.tick() => {
                     limits = self.limits_now();
                     let room = collecting && resolving.is_none() && in_flight.len() < MAX_IN_FLIGHT;
                     let room = room && !self.status.breaker.parks();

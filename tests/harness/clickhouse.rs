@@ -135,6 +135,15 @@ impl ClickHouse {
         self.try_query(sql).unwrap_or_else(|error| panic!("{sql}: {error}"))
     }
 
+    /// Runs a statement in a database, whose tables it names without.
+    ///
+    /// # Panics
+    /// When it fails.
+    pub fn query_in(&self, database: &str, sql: &str) -> String {
+        let request = self.http.post(self.http_url()).header("x-clickhouse-database", database);
+        Self::answer(request.body(sql.to_owned())).unwrap_or_else(|error| panic!("{sql}: {error}"))
+    }
+
     /// Runs a statement that may fail.
     ///
     /// # Errors

@@ -348,6 +348,15 @@ impl Engine {
         self.process.most_memory()
     }
 
+    /// CPU time of all its threads so far.
+    ///
+    /// # Panics
+    /// When it does not run any more.
+    #[must_use]
+    pub fn cpu_time(&self) -> Duration {
+        self.process.cpu_time()
+    }
+
     /// What it printed, in all its starts.
     #[must_use]
     pub fn output(&self) -> String {

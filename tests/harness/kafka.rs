@@ -1,5 +1,6 @@
 //! A real Kafka broker.
 
+use std::collections::HashMap;
 use std::net::TcpStream;
 use std::path::Path;
 use std::process::Command;
@@ -257,6 +258,27 @@ impl Kafka {
             values.push(message.payload().map(<[u8]>::to_vec));
         }
         values
+    }
+
+    /// The timestamps of a partition's messages from an offset on, in milliseconds since 1970, by their offsets.
+    ///
+    /// # Panics
+    /// When the broker does not give them.
+    #[must_use]
+    pub fn timestamps(&self, topic: &str, partition: i32, from: i64) -> HashMap<i64, i64> {
+        let consumer: BaseConsumer = self.client().set("group.id", "timestamps").create().expect("consumer");
+        let mut assignment = TopicPartitionList::new();
+        assignment.add_partition_offset(topic, partition, Offset::Offset(from)).expect("an offset");
+        consumer.assign(&assignment).expect("an assignment");
+        let (_, end) = consumer.fetch_watermarks(topic, partition, REQUEST).expect("watermarks");
+        let mut timestamps = HashMap::new();
+        let mut next = from;
+        while next < end {
+            let message = consumer.poll(REQUEST).expect("a message").expect("a message without error");
+            next = message.offset() + 1;
+            timestamps.insert(message.offset(), message.timestamp().to_millis().expect("a message has its time"));
+        }
+        timestamps
     }
 
     /// A producer for many messages: batches, lz4, order kept over retries.

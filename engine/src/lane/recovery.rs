@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::time::{Instant, interval};
 
 use super::room::bytes_of;
-use super::{Ahead, Held, Lane, LaneError, Left, STATUS_INTERVAL, after, finished};
+use super::{Ahead, Held, Lane, LaneError, Left, after, finished};
 use crate::batch::{Message, RawBatch};
 use crate::crash_point::CrashPoint;
 use crate::deploy::VersionId;
@@ -18,6 +18,8 @@ use crate::source::{BatchLimits, Reader, Start, open_part};
 use crate::state::State;
 use crate::transform::{Transform, Transformed};
 
+/// How often it is looked at how far the source has come.
+const LOOK: Duration = Duration::from_millis(100);
 /// How long a partition may end before a range that was read from it. A leader just elected can lag behind the end that
 /// the former one had announced, for as long as its followers take to fetch; what is not there after this is lost.
 const LEADER_CATCHES_UP: Duration = Duration::from_secs(30);
@@ -125,7 +127,7 @@ impl Lane {
         limits: BatchLimits,
     ) -> Result<Option<RawBatch>, LaneError> {
         let gone = || LaneError::RangeGone { epoch: intent.epoch, range: intent.range };
-        let mut look = interval(STATUS_INTERVAL);
+        let mut look = interval(LOOK);
         let mut short_since = None;
         loop {
             tokio::select! {

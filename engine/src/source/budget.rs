@@ -96,6 +96,12 @@ impl Account {
         held == 0 || held + cost <= self.budget.free().saturating_sub(more)
     }
 
+    /// Does a partition hold nearly all that it may? Then what it has is better worked on than added to: to stop it costs a
+    /// fetch that is thrown away.
+    pub(in crate::source) fn is_nearly_full(&self) -> bool {
+        self.held() / 7 >= self.budget.free() / 8
+    }
+
     /// May a partition that was stopped go on? At half of what would stop it, lest it stops again at once.
     pub(in crate::source) fn may_resume(&self) -> bool {
         let held = self.held();

@@ -42,17 +42,24 @@ pub struct Order<'a> {
 #[derive(Default, Table)]
 #[table(name = "orders_final", kind = "append", sort_key = ["order_date", "id"], partition_by = "toYYYYMM(order_date)")]
 pub struct OrderFinal<'a> {
+    #[column(codec = "T64, ZSTD(1)")]
     id: Pass<i32>,
+    #[column(codec = "ZSTD(1)")]
     order_number: Pass<Option<&'a str>>,
     #[column(codec = "DoubleDelta, ZSTD(1)")]
     order_date: Pass<Date>,
     #[column(codec = "DoubleDelta, ZSTD(1)")]
     order_time: Pass<Option<WallClock<Micros>>>,
+    #[column(codec = "T64, ZSTD(1)")]
     purchaser: Pass<i32>,
+    #[column(codec = "T64, ZSTD(1)")]
     quantity: Pass<i32>,
+    #[column(codec = "T64, ZSTD(1)")]
     product_id: Pass<i32>,
+    #[column(codec = "T64, ZSTD(1)")]
     unit_price: Pass<Option<Decimal<10, 2>>>,
     /// The source's, or quantity times unit price where the stream leaves it out.
+    #[column(codec = "T64, ZSTD(1)")]
     total_amount: Option<Decimal<12, 2>>,
     /// Trimmed, in capital letters.
     #[column(clickhouse = "LowCardinality(Nullable(String))")]

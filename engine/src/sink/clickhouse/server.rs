@@ -93,32 +93,28 @@ impl Pace {
         paced.summed = None;
     }
 
-    /// A lane has inserted.
+    /// A lane has inserted; or it begins, which counts as much: when hundreds begin, they do not all insert at once.
     pub(super) fn inserted(&self, lane: &LaneId) {
         let mut paced = self.lock();
         let lanes = &mut paced.tenants.entry(lane.tenant.clone()).or_default().lanes;
         match lanes.get_mut(lane) {
             Some(last) => *last = Instant::now(),
-            None => drop(lanes.insert(lane.clone(), Instant::now())),
+            None => {
+                lanes.insert(lane.clone(), Instant::now());
+                paced.summed = None;
+            }
         }
     }
 
-    /// How long a lane should gather rows for an insert. One that asks for the first time counts as if it had inserted:
-    /// when hundreds begin, they do not all insert at once.
+    /// How long a lane should gather rows for an insert. To ask is not to insert: a lane that waits for messages has no part.
     pub(super) fn linger(&self, lane: &LaneId) -> Duration {
         let mut paced = self.lock();
-        let lanes = &mut paced.tenants.entry(lane.tenant.clone()).or_default().lanes;
-        if !lanes.contains_key(lane) {
-            lanes.insert(lane.clone(), Instant::now());
-            paced.summed = None;
-        }
         paced.sum();
-        let Some(tenant) = paced.tenants.get(&lane.tenant) else { return Duration::ZERO };
+        let quiet = Tenant::default();
+        let tenant = paced.tenants.get(&lane.tenant).unwrap_or(&quiet);
         let weight = f64::from(tenant.weight);
-        let (lanes, others) = match tenant.lanes.len() {
-            0 => (1, weight), // it was quiet
-            lanes => (lanes, 0.0),
-        };
+        let itself = usize::from(!tenant.lanes.contains_key(lane));
+        let (lanes, others) = (tenant.lanes.len() + itself, if tenant.lanes.is_empty() { weight } else { 0.0 });
         let part = self.per_second * weight / (paced.weights + others);
         let part = tenant.most.map_or(part, |most| part.min(f64::from(most)));
         let lanes = f64::from(u32::try_from(lanes).unwrap_or(u32::MAX));
@@ -271,7 +267,7 @@ mod tests {
         let pace = Pace::new(20);
         assert!((seconds(&pace, &lane("a", 0)) - 0.05).abs() < 1e-9);
         for partition in 0..100 {
-            pace.linger(&lane("a", partition));
+            pace.inserted(&lane("a", partition));
         }
         assert!((seconds(&pace, &lane("a", 0)) - 5.0).abs() < 1e-9);
         for partition in 0..10_000 {
@@ -286,14 +282,26 @@ mod tests {
         let pace = Pace::new(20);
         pace.share("heavy", 3, None);
         for partition in 0..50 {
-            pace.linger(&lane("many", partition));
+            pace.inserted(&lane("many", partition));
         }
-        pace.linger(&lane("heavy", 0));
+        pace.inserted(&lane("heavy", 0));
         // 5 of 20 for one, 15 for the other.
         assert!((seconds(&pace, &lane("many", 0)) - 10.0).abs() < 1e-9);
         assert!((seconds(&pace, &lane("heavy", 0)) - 0.07).abs() < 1e-9);
         pace.share("heavy", 3, Some(2));
         assert!((seconds(&pace, &lane("heavy", 0)) - 0.5).abs() < 1e-9, "no more than it may");
+    }
+
+    #[test]
+    fn who_waits_for_messages_leaves_the_inserts_to_others() {
+        let pace = Pace::new(20);
+        pace.inserted(&lane("busy", 0));
+        for partition in 0..500 {
+            pace.linger(&lane("quiet", partition));
+        }
+        pace.lock().summed = None;
+        assert!((seconds(&pace, &lane("busy", 0)) - 0.05).abs() < 1e-9);
+        assert!((seconds(&pace, &lane("quiet", 0)) - 0.1).abs() < 1e-9, "as if it were one of two");
     }
 
     #[tokio::test]

@@ -24,6 +24,13 @@ use crate::source::SourceError;
 /// wake-ups (each costs about 20 µs), shorter is not noticed behind a batch's linger.
 const GATHER: Duration = Duration::from_millis(20);
 
+/// A client with more partitions than this lets brokers gather. Each of its questions names all of its partitions, and is
+/// answered as soon as one of them has a message: of 500 quiet ones that was half of what their messages cost.
+const MANY: usize = 64;
+/// For how long, and how much of it is enough: less than what one partition may send at a time, so that one that is behind never
+/// waits.
+const GATHERED: [(&str, &str); 2] = [("fetch.wait.max.ms", "250"), ("fetch.min.bytes", "262144")];
+
 /// What others ask of the thread.
 #[derive(Debug)]
 enum Command {
@@ -56,7 +63,7 @@ impl Fetcher {
             commands: Mutex::default(),
             stop: AtomicBool::new(false),
         });
-        let work = Work { shared: shared.clone(), fetching: HashMap::new(), full: Vec::new() };
+        let work = Work { shared: shared.clone(), fetching: HashMap::new(), full: Vec::new(), many: false };
         std::thread::Builder::new()
             .name("kafka-fetch".into())
             .spawn(move || work.run())
@@ -132,6 +139,8 @@ struct Work {
     fetching: HashMap<Arc<str>, HashMap<i32, Arc<Inbox>>>,
     /// Off the assignment until the budget allows.
     full: Vec<Arc<Inbox>>,
+    /// Brokers gather for this client.
+    many: bool,
 }
 
 impl Work {
@@ -143,6 +152,10 @@ impl Work {
             self.check_events(&client); // before the messages are used: a changed topic id came before them
             self.sort(&client, taken);
             if client.events().is_fatal() {
+                tracing::warn!("Kafka client failed for good; starting a new one");
+                client = self.rebuild(client);
+            } else if !self.many && self.fetching.values().map(HashMap::len).sum::<usize>() > MANY {
+                self.many = true; // for good: what there once was may come back
                 client = self.rebuild(client);
             }
         }
@@ -256,15 +269,20 @@ impl Work {
         self.full.append(&mut full);
     }
 
-    /// A client that can't go on is replaced; its partitions go on where their inboxes are.
-    fn rebuild(&mut self, broken: Arc<Client>) -> Arc<Client> {
-        tracing::warn!("Kafka client failed for good; starting a new one");
-        let client = match Client::start(&self.shared.config) {
+    /// A client is replaced; its partitions go on where their inboxes are.
+    fn rebuild(&mut self, old: Arc<Client>) -> Arc<Client> {
+        let mut config = self.shared.config.clone();
+        if self.many {
+            for (name, value) in GATHERED {
+                config.set(name, value);
+            }
+        }
+        let client = match Client::start(&config) {
             Ok(client) => Arc::new(client),
             Err(error) => {
                 tracing::warn!(%error, "no new Kafka client; trying again");
                 std::thread::sleep(Duration::from_secs(1));
-                return broken;
+                return old;
             }
         };
         *lock(&self.shared.client) = client.clone();

@@ -64,6 +64,10 @@ pub(super) struct Inbox {
 #[derive(Debug)]
 struct State {
     queue: VecDeque<KafkaMessage>,
+    /// Of keys and values in it.
+    queued_bytes: usize,
+    /// What the reader wants to be woken for.
+    wanted: Wanted,
     /// When the first message of the queue came.
     since: Instant,
     fetch: Fetch,
@@ -75,12 +79,24 @@ struct State {
     progress: Instant,
 }
 
+/// What a batch still has room for. A reader whose batch has begun wakes by itself when its time is over, and before only
+/// for messages that fill it: hundreds of quiet partitions would else wake as many tasks for each message.
+#[derive(Clone, Copy, Debug)]
+struct Wanted {
+    messages: usize,
+    bytes: usize,
+}
+
+impl Wanted {
+    const ANY: Self = Self { messages: 1, bytes: 0 };
+}
+
 /// What a reader finds.
 #[derive(Debug)]
 pub(super) struct Taken {
     /// When the oldest of the taken messages came.
     pub(super) since: Option<Instant>,
-    /// Nothing comes until the reader's messages are gone: don't wait for more.
+    /// Nothing more comes, or little, until the reader's messages are gone: don't wait for more.
     pub(super) full: bool,
     /// Nothing comes any more; told when all messages before it are taken.
     pub(super) failure: Option<Failure>,
@@ -91,6 +107,8 @@ impl Inbox {
         let now = Instant::now();
         let state = State {
             queue: VecDeque::new(),
+            queued_bytes: 0,
+            wanted: Wanted::ANY,
             since: now,
             fetch: Fetch::Idle,
             next: 0,
@@ -136,6 +154,7 @@ impl Inbox {
         let mut state = self.state();
         state.fetch = Fetch::Idle;
         state.queue.clear();
+        state.queued_bytes = 0;
     }
 
     /// May fetching go on that was stopped because the inbox was full?
@@ -162,7 +181,9 @@ impl Inbox {
             }
             state.next = raw.offset() + 1;
             fetched += raw.bytes();
-            state.queue.push_back(KafkaMessage::new(raw, hold.clone()));
+            let message = KafkaMessage::new(raw, hold.clone());
+            state.queued_bytes += message.payload_bytes();
+            state.queue.push_back(message);
         }
         self.account.fetched(fetched);
         state.end = client.known_end(&self.c_topic, self.partition().partition).or(state.end).max(Some(state.next));
@@ -171,8 +192,13 @@ impl Inbox {
         if accepted == Accepted::Part {
             state.fetch = Fetch::Full;
         }
+        let Wanted { messages, bytes } = state.wanted;
+        let enough = state.queue.len() >= messages || state.queued_bytes >= bytes || self.account.is_nearly_full();
+        let enough = enough || accepted == Accepted::Part;
         drop(state);
-        self.arrived.notify_one();
+        if enough {
+            self.arrived.notify_one();
+        }
         accepted
     }
 
@@ -196,8 +222,6 @@ impl Inbox {
             state.end = Some(end);
             state.reached = Some(end);
             state.progress = now;
-            drop(state);
-            self.arrived.notify_one();
         }
     }
 
@@ -216,15 +240,24 @@ impl Inbox {
         let since = (!state.queue.is_empty()).then_some(state.since);
         while batch.len() < limits.max_messages && *bytes < limits.max_bytes {
             let Some(message) = state.queue.pop_front() else { break };
+            state.queued_bytes -= message.payload_bytes();
             *bytes += message.payload_bytes();
             batch.push(message.into_message());
         }
+        state.wanted = match batch.len() {
+            0 => Wanted::ANY,
+            taken => Wanted {
+                messages: limits.max_messages.saturating_sub(taken),
+                bytes: limits.max_bytes.saturating_sub(*bytes),
+            },
+        };
         let emptied = state.queue.is_empty();
         if !emptied && since.is_some() {
             state.since = Instant::now();
         }
         let failure = if emptied { state.failure.clone() } else { None };
-        Taken { since, full: emptied && state.fetch == Fetch::Full, failure }
+        let full = state.fetch == Fetch::Full || self.account.is_nearly_full();
+        Taken { since, full: emptied && full, failure }
     }
 
     /// The partition's end, and how far a reader at `position` is, holes included.

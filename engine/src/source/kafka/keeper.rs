@@ -3,7 +3,7 @@
 //!
 //! Best effort: nothing here is needed for a row to arrive once, and nothing here can hold a row up.
 
-use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::ops::Bound;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Mutex};
@@ -21,11 +21,11 @@ use crate::offsets::TopicPartition;
 /// How often positions are written, at most.
 const ROUND: Duration = Duration::from_secs(1);
 
-/// Clients for mirrored positions: each is some threads and connections, and hundreds of plugins would have as many. Beyond,
-/// groups take turns.
+/// Clients for mirrored positions: each is some threads and connections, and hundreds of plugins would have as many. Where there
+/// are more groups, they take turns, and a client lives for one turn: at rest it would cost more than its turn does.
 const MOST_MIRRORS: usize = 16;
 /// Clients that are made in a round then, each for some milliseconds of CPU time.
-const NEW_MIRRORS: usize = 2;
+const NEW_MIRRORS: usize = 1;
 
 /// How often the topics that are read are looked up. A deleted topic is given up after it was missed twice.
 const LOOK_UP: Duration = Duration::from_secs(5);
@@ -48,9 +48,16 @@ impl Keeper {
     pub(super) fn start(catalog: Arc<Catalog>, pool: Arc<Pool>) -> std::io::Result<Self> {
         let positions: Arc<Mutex<Positions>> = Arc::default();
         let (stop, stopped) = channel();
-        let (mirrors, last, missed) = (VecDeque::new(), String::new(), HashSet::new());
-        let work =
-            Work { positions: positions.clone(), catalog, pool, mirrors, last, looked_up: Instant::now(), missed };
+        let work = Work {
+            positions: positions.clone(),
+            catalog,
+            pool,
+            groups: HashSet::new(),
+            mirrors: Vec::new(),
+            last: String::new(),
+            looked_up: Instant::now(),
+            missed: HashSet::new(),
+        };
         let thread = std::thread::Builder::new().name("kafka-keep".into()).spawn(move || work.run(&stopped))?;
         Ok(Self { positions, stop: Some(stop), thread: Some(thread) })
     }
@@ -74,8 +81,9 @@ struct Work {
     positions: Arc<Mutex<Positions>>,
     catalog: Arc<Catalog>,
     pool: Arc<Pool>,
-    /// By group, the oldest first.
-    mirrors: VecDeque<(String, Mirror)>,
+    /// All groups that there ever were.
+    groups: HashSet<String>,
+    mirrors: Vec<(String, Mirror)>,
     /// The last group that was given a client.
     last: String,
     looked_up: Instant,
@@ -97,6 +105,10 @@ impl Work {
     /// Writes the positions of the groups that have a client, and of as many others as clients are made for in a round.
     fn write_positions(&mut self) {
         let mut positions = std::mem::take(&mut *lock(&self.positions));
+        self.groups.extend(positions.keys().cloned());
+        if self.groups.len() > MOST_MIRRORS {
+            self.mirrors.clear();
+        }
         let of_clients: Vec<_> =
             self.mirrors.iter().filter_map(|(group, _)| positions.remove_entry(group.as_str())).collect();
         for (group, positions) in of_clients {
@@ -113,10 +125,9 @@ impl Work {
         }
     }
 
-    /// The groups that get a client now: as many as there is room for, or a few in place of those that have had theirs for
-    /// the longest time. Those behind the last one in order go first, so that each has its turn.
+    /// The groups that get a client now. Those behind the last one in order go first, so that each has its turn.
     fn turns(&mut self, waiting: &Positions) -> Vec<String> {
-        let room = MOST_MIRRORS.saturating_sub(self.mirrors.len()).max(NEW_MIRRORS);
+        let room = if self.groups.len() > MOST_MIRRORS { NEW_MIRRORS } else { MOST_MIRRORS };
         let waiting: BTreeSet<&String> = waiting.keys().collect();
         let behind = (Bound::Excluded(&self.last), Bound::Unbounded);
         let turns: Vec<String> =
@@ -137,11 +148,8 @@ impl Work {
         let index = match there {
             Some(index) => index,
             None => {
-                if self.mirrors.len() >= MOST_MIRRORS {
-                    self.mirrors.pop_front();
-                }
                 let mirror = Mirror::start(&self.pool.config, group).map_err(|error| error.to_string())?;
-                self.mirrors.push_back((group.to_owned(), mirror));
+                self.mirrors.push((group.to_owned(), mirror));
                 self.mirrors.len() - 1
             }
         };

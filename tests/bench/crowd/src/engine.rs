@@ -21,8 +21,14 @@ impl Engine {
     /// Starts it over a folder with `plugins`, with these settings besides.
     pub(crate) fn start(parts: &Parts, folder: &Path, settings: &[&str]) -> Result<Self, Failure> {
         let log = folder.join("engine.log");
-        let mut command = Command::new(&parts.engine);
-        command.arg("--plugins").arg(folder.join("plugins")).arg("--data-dir").arg(folder.join("data"));
+        let mut command = Command::new("nice");
+        command
+            .args(["-n", "10"])
+            .arg(&parts.engine)
+            .arg("--plugins")
+            .arg(folder.join("plugins"))
+            .arg("--data-dir")
+            .arg(folder.join("data"));
         command.args(["--kafka", &parts.kafka, "--clickhouse", &parts.clickhouse, "--database", "crowd"]);
         command.args(["--listen", &parts.listen]).args(settings.iter().flat_map(|setting| ["--set", setting]));
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(File::create(&log)?);

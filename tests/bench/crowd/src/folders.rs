@@ -36,8 +36,22 @@ pub(crate) fn write(folder: &Path, plugin: &Path, tenants: &[Tenant]) -> Result<
         }
         fs::write(of_tenant.join("tenant.toml"), settings)?;
         fs::copy(plugin, of_tenant.join("orders/plugin.wasm"))?;
-        let settings = format!("topics = [\"{}\"]\n[parameters]\nmanner = \"{}\"\n", tenant.topic, tenant.manner);
-        fs::write(of_tenant.join("orders/plugin.toml"), settings)?;
+        fs::write(of_tenant.join("orders/plugin.toml"), settings_of(tenant, 0))?;
+    }
+    Ok(())
+}
+
+/// Settings that change with each round: what is allowed to fail alternates.
+fn settings_of(Tenant { topic, manner, .. }: &Tenant, round: usize) -> String {
+    let most = 64 - round % 2;
+    format!("topics = [\"{topic}\"]\n[parameters]\nmanner = \"{manner}\"\n[failure]\nmax_failures = {most}\n")
+}
+
+/// Saves the settings of plugins that fail on everything, as an owner does who tries whether it works now.
+pub(crate) fn save_again(folder: &Path, tenants: &[Tenant], round: usize) -> Result<(), Failure> {
+    for tenant in tenants.iter().filter(|tenant| tenant.manner != "good") {
+        let file = folder.join("plugins").join(&tenant.name).join("orders/plugin.toml");
+        fs::write(file, settings_of(tenant, round))?;
     }
     Ok(())
 }

@@ -1,9 +1,13 @@
 //! What good tenants notice of bad ones: latency and throughput of twenty at a steady rate, alone and beside five that run in
 //! a loop without end, take memory without end, flood, trap on each row, and have a ClickHouse that answers after half a minute.
 //!
-//! Both phases are of one run and one engine: the bad ones' folders appear for the second. Each row of the good ones must be in
-//! its table once in the end, else there are no figures.
+//! Both phases are of one run and one engine: the bad ones' folders appear in the second, while the clock runs. The engine's
+//! breaker stops calling plugins that fail on everything, so their settings are saved again every few seconds, upon which they
+//! are called anew. Each row of the good ones must be in its table once in the end, and each bad one must have been bad, else
+//! there are no figures. The engine runs behind the broker, the server and the load (`nice`), which have machines of their own
+//! elsewhere.
 
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use clap::Args;
@@ -44,6 +48,8 @@ pub(crate) struct Options {
 
 /// A phase's first seconds, in which lanes begin, are not measured.
 const WARM_UP: Duration = Duration::from_secs(15);
+/// How often the bad ones' settings are saved again.
+const AGAIN: Duration = Duration::from_secs(5);
 /// How often the engine is asked.
 const LOOK: Duration = Duration::from_millis(20);
 
@@ -68,14 +74,8 @@ pub(crate) fn run(options: &Options) -> Result<(), Failure> {
     let rate =
         |tenant: &Tenant| if tenant.name.ends_with("flood") { options.rate * options.flood } else { options.rate };
     let nuisance = Load::start(&parts.kafka, streams(&bad, rate), began)?;
-    folders::write(folder.path(), &parts.plugin, &bad)?;
-    let slow = |tenant: &&Tenant| tenant.clickhouse.is_some();
-    // Only then is its server slow: it has tables, and keeps epochs in flight.
-    wait("the first rows of the one whose server will be slow", || {
-        Ok(watch.look(|seen| bad.iter().filter(slow).all(|tenant| committed(seen, tenant) > 0)))
-    })?;
-    proxy.delay(Duration::from_secs(options.delay));
-    let beside = phase(began, *seconds);
+    let beside = beside(options, folder.path(), &bad, &proxy, &watch, began)?;
+    were_bad(&engine.url, &bad)?;
     println!("{}", tenants_of(&engine.url)?);
     let (_, most, threads) = engine.memory_and_threads()?;
     nuisance.end()?;
@@ -101,6 +101,54 @@ pub(crate) fn run(options: &Options) -> Result<(), Failure> {
     figures.write_into(&parts.out)?;
     drop_databases(&parts.clickhouse)?;
     kafka::delete(&parts.kafka, &topics)
+}
+
+/// The phase with the bad ones, measured from the moment they appear.
+fn beside(
+    options: &Options,
+    folder: &Path,
+    bad: &[Tenant],
+    proxy: &Proxy,
+    watch: &Watch,
+    began: Instant,
+) -> Result<(Duration, Duration), Failure> {
+    let from = began.elapsed();
+    let end = from + Duration::from_secs(options.seconds);
+    folders::write(folder, &options.parts.plugin, bad)?;
+    let slow = |tenant: &&Tenant| tenant.clickhouse.is_some();
+    // Only then is its server slow: it has tables, and keeps epochs in flight.
+    wait("the first rows of the one whose server will be slow", || {
+        Ok(watch.look(|seen| bad.iter().filter(slow).all(|tenant| committed(seen, tenant) > 0)))
+    })?;
+    proxy.delay(Duration::from_secs(options.delay));
+    for round in 0.. {
+        folders::save_again(folder, bad, round)?;
+        pause(AGAIN.min(end.saturating_sub(began.elapsed())));
+        if began.elapsed() >= end {
+            break;
+        }
+    }
+    Ok((from, began.elapsed()))
+}
+
+/// What is to be bad must have been: a loop takes CPU time, for a minute before the breaker gives it up; what fails, fails again
+/// and again.
+fn were_bad(url: &str, bad: &[Tenant]) -> Result<(), Failure> {
+    let client = reqwest::blocking::Client::builder().timeout(Duration::from_secs(30)).build()?;
+    let metrics = client.get(format!("{url}/metrics")).send()?.text()?;
+    for tenant in bad.iter().filter(|tenant| tenant.manner != "good") {
+        let label = format!("tenant=\"{}\"", tenant.name);
+        let sum = |name: &str| -> f64 {
+            let of = metrics.lines().filter(|line| line.starts_with(name) && line.contains(&label));
+            of.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok()).sum()
+        };
+        let (opened, cpu) = (sum("engine_breaker_opened_total"), sum("engine_tenant_cpu_seconds_total"));
+        println!("{}: failed on everything {opened:.0} times, took {cpu:.1} s of CPU time", tenant.name);
+        if opened < 2.0 && cpu < 5.0 {
+            return Err(format!("{} was not bad", tenant.name).into());
+        }
+    }
+    Ok(())
 }
 
 /// Lets the time of a phase pass; gives its measured part.

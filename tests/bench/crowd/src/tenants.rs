@@ -46,6 +46,9 @@ enum Way {
     Plugins,
 }
 
+/// How often the engine is asked: an answer names all lanes, and is to cost little beside what they do.
+const LOOK: Duration = Duration::from_secs(2);
+
 /// The topic that they share, or that the one has, has so many partitions.
 const PARTITIONS: i32 = 4;
 
@@ -135,7 +138,7 @@ impl World<'_> {
     fn work(&self, engine: &Engine, streams: &[Stream], figures: &mut Figures) -> Result<(), Failure> {
         let Options { parts, seconds, .. } = self.options;
         let began = Instant::now();
-        let watch = Watch::start(&engine.url, began, Duration::from_millis(500))?;
+        let watch = Watch::start(&engine.url, began, LOOK)?;
         let before = engine.cpu()?;
         let load = Load::start(&parts.kafka, streams.to_vec(), began)?;
         pause(Duration::from_secs(*seconds));
