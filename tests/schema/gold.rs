@@ -398,16 +398,17 @@ fn parts_are_added_to_tables() {
     world.write(
         "005_parts.sql",
         "ALTER TABLE sales ADD PROJECTION IF NOT EXISTS by_shop (SELECT shop, sum(amount), count() GROUP BY shop);
+         ALTER TABLE sales ADD COLUMN IF NOT EXISTS day Date MATERIALIZED toDate(at);
          ALTER TABLE sales MODIFY SETTING min_bytes_for_wide_part = 1;",
     );
     world.write("015_parts.sql", "ALTER TABLE hourly MODIFY SETTING min_bytes_for_wide_part = 1");
     let gold = world.gold();
-    world.die(CrashPoint::Noted, 4, &["apply", gold.to_str().expect("a path")]);
+    world.die(CrashPoint::Noted, 5, &["apply", gold.to_str().expect("a path")]);
     world.take_lock_away();
     world.sell(1, &[1], 1000);
     assert_eq!(world.apply(&[]).0, Some(0));
     let (code, words) = world.plan();
-    assert!(code == Some(0) && words.matches("keep ").count() == 6, "{words}");
+    assert!(code == Some(0) && words.matches("keep ").count() == 7, "{words}");
     assert_eq!(world.count("SELECT count() FROM system.projections WHERE name = 'by_shop'"), "1");
 
     world.write("015_parts.sql", "ALTER TABLE hourly MODIFY SETTING min_bytes_for_wide_part = 2");
@@ -415,5 +416,5 @@ fn parts_are_added_to_tables() {
     assert!(code == Some(0) && words.contains("done  hourly.min_bytes_for_wide_part"), "{words}");
     assert!(world.count("SHOW CREATE TABLE silver.hourly").contains("min_bytes_for_wide_part = 2"));
     let (code, words) = world.plan();
-    assert!(code == Some(0) && words.matches("keep ").count() == 6, "{words}");
+    assert!(code == Some(0) && words.matches("keep ").count() == 7, "{words}");
 }

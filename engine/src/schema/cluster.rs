@@ -123,7 +123,7 @@ impl Cluster<'_> {
                 rewritten.reads(self.database, all, its_own);
             }
             Kind::View => rewritten.reads(self.database, all, 0),
-            Kind::Projection | Kind::Setting => rewritten.replicated(),
+            Kind::Projection | Kind::Column | Kind::Setting => rewritten.replicated(),
         }
         Ok(vec![rewritten.text()])
     }

@@ -124,6 +124,11 @@ async fn look(database: &Database, statements: &[Statement]) -> Result<HashMap<S
                      FROM system.projections WHERE database = {database:String}";
         there.extend(everywhere.rows::<There>(query, &name, QUICK).await?);
     }
+    if statements.iter().any(|statement| statement.kind == Kind::Column) {
+        let query = "SELECT concat(table, '.', name) AS name, concat(type, ' ', default_kind, ' ', default_expression) AS made \
+                     FROM system.columns WHERE database = {database:String}";
+        there.extend(everywhere.rows::<There>(query, &name, QUICK).await?);
+    }
     let mut there: HashMap<String, String> = there.into_iter().map(|There { name, made }| (name, made)).collect();
     for statement in statements.iter().filter(|statement| statement.kind == Kind::Setting) {
         let set = statement.name.split_once('.').and_then(|(table, setting)| set(there.get(table)?, setting));
@@ -183,9 +188,10 @@ fn step(statement: &Statement, form: &str, there: Option<&String>, applied: Opti
     let adopt = format!("engine schema apply --adopt {name}");
     match statement.kind {
         Kind::View | Kind::Setting => Step::Replace { difference },
-        Kind::Projection => {
+        Kind::Projection | Kind::Column => {
             let why = format!(
-                "{what}. Drop the old one by hand (ALTER TABLE … DROP PROJECTION), then apply; or, if it is what the file says now: {adopt}"
+                "{what}. Change it by hand (ALTER TABLE … DROP PROJECTION, or MODIFY COLUMN), then apply; or, if it is what the \
+                 file says now: {adopt}"
             );
             Step::Refuse { why, difference }
         }

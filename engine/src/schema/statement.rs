@@ -33,6 +33,8 @@ pub enum Kind {
     View,
     /// `ALTER TABLE … ADD PROJECTION IF NOT EXISTS`: it is made of the table's rows, and needs time to be made again.
     Projection,
+    /// `ALTER TABLE … ADD COLUMN IF NOT EXISTS`.
+    Column,
     /// `ALTER TABLE … MODIFY SETTING`.
     Setting,
 }
@@ -61,8 +63,11 @@ const BEGINNINGS: [(Kind, &[&str]); 4] = [
 ];
 
 /// What may be done to a table, each in front of a name.
-const PARTS: [(Kind, &[&str]); 2] =
-    [(Kind::Projection, &["ADD", "PROJECTION", "IF", "NOT", "EXISTS"]), (Kind::Setting, &["MODIFY", "SETTING"])];
+const PARTS: [(Kind, &[&str]); 3] = [
+    (Kind::Projection, &["ADD", "PROJECTION", "IF", "NOT", "EXISTS"]),
+    (Kind::Column, &["ADD", "COLUMN", "IF", "NOT", "EXISTS"]),
+    (Kind::Setting, &["MODIFY", "SETTING"]),
+];
 
 /// All statements of the `.sql` files of these folders, folder by folder, in the order of the files' names.
 ///
@@ -142,7 +147,7 @@ fn part(statement: &[Token<'_>]) -> Result<(Kind, String), String> {
     let rest = &statement[1..];
     let Some((kind, words)) = PARTS.into_iter().find(|(_, words)| begins(rest, words)) else {
         let known: Vec<_> = PARTS.iter().map(|(_, words)| words.join(" ")).collect();
-        return Err(format!("of ALTER TABLE only {} are run from here", known.join(" and ")));
+        return Err(format!("of ALTER TABLE only {} are run from here", known.join(", ")));
     };
     if rest.iter().any(|token| token.depth == 0 && token.is_sign(",")) {
         return Err("it does several things at once: one statement each, so that each is known again".to_owned());
@@ -210,11 +215,13 @@ mod tests {
     fn parts_of_tables_are_named_with_them() {
         let text =
             "ALTER TABLE sales ADD PROJECTION IF NOT EXISTS by_shop (SELECT shop, sum(a), count() GROUP BY shop);
-                    alter table `sales` modify setting a_mode = 'rebuild'";
+                    alter table `sales` modify setting a_mode = 'rebuild';
+                    ALTER TABLE sales ADD COLUMN IF NOT EXISTS day Date MATERIALIZED toDate(at)";
         let statements = read(Path::new("gold.sql"), text).unwrap();
-        let seen: Vec<_> = statements.iter().map(|it| (it.kind, it.name.as_str(), it.part_of())).collect();
+        let seen: Vec<_> = statements.iter().map(|it| (it.kind, it.name.as_str())).collect();
+        assert!(statements.iter().all(|it| it.part_of() == Some("sales")));
         let expected =
-            [(Kind::Projection, "sales.by_shop", Some("sales")), (Kind::Setting, "sales.a_mode", Some("sales"))];
+            [(Kind::Projection, "sales.by_shop"), (Kind::Setting, "sales.a_mode"), (Kind::Column, "sales.day")];
         assert_eq!(seen, expected);
     }
 
