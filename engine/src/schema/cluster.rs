@@ -296,7 +296,7 @@ mod tests {
         let begins: Vec<String> =
             planned.iter().map(|it| it.split_whitespace().take(9).collect::<Vec<_>>().join(" ")).collect();
         let all = begins.join("\n");
-        assert!(begins.iter().all(|begin| begin.contains("ON CLUSTER `shop`")), "{all}");
+        assert!(planned.iter().all(|it| it.contains(" ON CLUSTER `shop`")), "{all}");
         let find = |beginning: &str| {
             planned.iter().find(|it| it.starts_with(beginning)).unwrap_or_else(|| panic!("{beginning}: {all}"))
         };
