@@ -55,7 +55,7 @@ advisories() {
 if [ $quick ]; then
   stage "packages" tests/stack/packages.sh build
 else
-  stage "packages" tests/stack/packages.sh build java postgres mariadb
+  stage "packages" tests/stack/packages.sh build java postgres mariadb monitoring
   meanwhile downloads downloads
   meanwhile deny nice tests/stack/cargo-deny.sh
 fi

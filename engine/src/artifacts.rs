@@ -31,8 +31,11 @@ pub struct Artifacts {
     /// The last maker of each lane that was noted.
     noted: Arc<Mutex<HashMap<u64, Maker>>>,
     /// Digests of plugins and settings that are known to be there: epochs ask many times a second.
-    kept: Arc<Mutex<HashSet<(Option<String>, String)>>>,
+    kept: Arc<Mutex<HashSet<Digests>>>,
 }
+
+/// Of a plugin, where there is one, and of settings.
+type Digests = (Option<String>, String);
 
 /// From an epoch on, a lane's rows are made by this plugin with these settings.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -1,5 +1,7 @@
 //! What a lane shows of itself: to `/health`, to the metrics, and to whoever waits until it is idle.
 
+mod freshness;
+
 use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -14,6 +16,8 @@ use crate::source::{Lag, Reader};
 use crate::state::State;
 use crate::transform::{Tally, Transform};
 use crate::verify::watch::{Committed, EPOCHS};
+
+use freshness::Freshness;
 
 /// What a lane is doing.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -100,6 +104,15 @@ pub struct LaneView {
     pub breaker: Option<BreakerView>,
 }
 
+impl LaneView {
+    /// The offset before which everything is committed, once known. Where nothing is under way, there are others' messages and
+    /// holes alone between the last commit and the end.
+    pub(crate) fn done(&self, lag: Lag) -> Option<i64> {
+        let at_end = self.in_flight == 0 && lag.position >= lag.end;
+        if at_end { Some(lag.position) } else { self.committed.map(|committed| committed.min(lag.position)) }
+    }
+}
+
 /// What an epoch waits for, as others of its tenant, or other tenants, have it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Wait {
@@ -130,6 +143,7 @@ pub struct LaneStatus {
     metrics: LaneMetrics,
     drift: Mutex<Looking>,
     view: Mutex<LaneView>,
+    freshness: Mutex<Freshness>,
     /// Why the schema registry can't be asked, while the lane waits for it.
     registry: Mutex<Option<String>>,
     /// What its next epoch waits for, and since when.
@@ -164,7 +178,8 @@ impl LaneStatus {
         };
         let (registry, waits, uncounted) = (Mutex::default(), Mutex::default(), Mutex::default());
         let (breaker, drift, view) = (Breaker::default(), Mutex::new(looking), Mutex::new(view));
-        Self { id, breaker, metrics, drift, view, registry, waits, uncounted }
+        let freshness = Mutex::new(Freshness::new(Instant::now()));
+        Self { id, breaker, metrics, drift, view, freshness, registry, waits, uncounted }
     }
 
     /// A copy of what it shows.
@@ -204,6 +219,22 @@ impl LaneStatus {
         let (lag, trouble) = (reader.lag(), self.registry_trouble().or_else(|| reader.trouble()));
         let mut view = self.lock();
         (view.lag, view.trouble, view.in_flight) = (lag, trouble, in_flight);
+        // A source in trouble does not know its end; in recovery, what was read again is not under way as far as is seen here.
+        let knows = view.trouble.is_none() && view.state == LaneState::Running;
+        let Some(lag) = lag.filter(|_| knows) else { return };
+        let done = view.done(lag);
+        drop(view);
+        let mut freshness = self.freshness.lock().unwrap_or_else(PoisonError::into_inner);
+        freshness.saw(Instant::now(), lag.end);
+        done.into_iter().for_each(|done| freshness.committed(done));
+    }
+
+    /// How long ago the tables had all that the partition held; none once the lane has ended.
+    #[must_use]
+    pub fn age(&self) -> Option<Duration> {
+        let ended = self.lock().state == LaneState::Ended;
+        let freshness = self.freshness.lock().unwrap_or_else(PoisonError::into_inner);
+        (!ended).then(|| freshness.age(Instant::now()))
     }
 
     /// The lane waits for the schema registry, for this reason; none: no more.

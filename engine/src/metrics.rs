@@ -143,6 +143,7 @@ pub struct Metrics {
     errors: Family<ErrorLabels, Counter>,
     stages: Family<StageLabels, Seconds>,
     lag: Family<LaneLabels, Gauge>,
+    ages: Family<LaneLabels, Fraction>,
     states: Family<StateLabels, Gauge>,
     breakers: Family<BreakerLabels, Gauge>,
     opened: Family<LaneLabels, Counter>,
@@ -212,6 +213,7 @@ impl Default for Metrics {
             errors: Family::default(),
             stages: Family::default(),
             lag: Family::default(),
+            ages: Family::default(),
             states: Family::default(),
             breakers: Family::default(),
             opened: Family::default(),
@@ -244,6 +246,11 @@ impl Metrics {
     pub fn lane(self: &Arc<Self>, lane: &LaneId) -> LaneMetrics {
         let labels =
             TransformLabels { tenant: lane.tenant.clone(), plugin: lane.plugin.clone(), topic: lane.topic.clone() };
+        // From zero on: of a counter whose first sample is a 1 Prometheus sees no increase.
+        for counter in [&self.messages, &self.rows_in, &self.rows_out, &self.epochs, &self.missing, &self.double] {
+            drop(counter.get_or_create(&labels));
+        }
+        drop(self.raised.get_or_create(&labels));
         LaneMetrics { all: self.clone(), labels }
     }
 
@@ -294,6 +301,10 @@ impl Metrics {
                 topic: id.topic.clone(),
                 partition: id.partition,
             };
+            if let Some(lag) = view.lag {
+                let done = view.done(lag).unwrap_or(lag.position);
+                self.lag.get_or_create(&labels).set((lag.end - done).max(0));
+            }
             if let opened @ 1.. = status.breaker.opened() {
                 raise(&self.opened.get_or_create(&labels), opened);
             }
@@ -302,11 +313,9 @@ impl Metrics {
                 let labels = BreakerLabels { tenant, plugin, state: breaker.state, policy: breaker.policy };
                 self.breakers.get_or_create(&labels).inc();
             }
-            if let Some(lag) = view.lag {
-                // Where nothing is under way, there are others' messages and holes alone between the last commit and the end.
-                let at_end = view.in_flight == 0 && lag.position >= lag.end;
-                let done = view.committed.filter(|_| !at_end).unwrap_or(lag.position).min(lag.position);
-                self.lag.get_or_create(&labels).set((lag.end - done).max(0));
+            match status.age() {
+                Some(age) => drop(self.ages.get_or_create(&labels).set(age.as_secs_f64())),
+                None => drop(self.ages.remove(&labels)),
             }
             if let Some(watermark) = view.watermark_ms {
                 #[expect(clippy::cast_precision_loss, reason = "times of day have less than 53 bits of ms")]
@@ -412,6 +421,8 @@ impl Metrics {
         registry.register("lane_errors", "Errors that stopped a lane, by kind", self.errors.clone());
         registry.register_with_unit("stage_cpu", "CPU time of the stages", Unit::Seconds, self.stages.clone());
         registry.register("lag", "Messages at the source that are not committed yet", self.lag.clone());
+        let help = "How long ago the tables had all that the partition held, as far as this process knows";
+        registry.register_with_unit("staleness", help, Unit::Seconds, self.ages.clone());
         registry.register("lanes", "Lanes by state", self.states.clone());
         let help = "Lanes that do not call their plugin (open) or try it (half_open), as it failed on too much";
         registry.register("breakers", help, self.breakers.clone());

@@ -5,7 +5,9 @@
 //! is killed, and ClickHouse is. With `PIPELINE_VOLUME=1` in the environment a pipeline runs at the volume of the project
 //! that it replaces, and what that took is printed (`make check-c`, `make pipeline-c`).
 
+mod commerce;
 mod figures;
+mod finance;
 mod orders;
 mod simple;
 mod world;

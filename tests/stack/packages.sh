@@ -3,6 +3,7 @@
 #   build     what the Kafka client and the HTTP client compile against: OpenSSL, zlib, make
 #   java      a Java 17 or newer and Maven
 #   postgres  PostgreSQL's server and psql        mariadb  MariaDB's server
+#   monitoring  Prometheus and promtool
 #   tools     curl and jq, for the scripts that are run by hand
 #   valgrind  for `make evil UNDER=valgrind`
 # Needs root or sudo, and apt, only when something is missing.
@@ -28,6 +29,7 @@ for group; do
       need maven command -v mvn ;;
     postgres) need postgresql pg_bin ;;
     mariadb) need mariadb-server command -v mariadbd ;;
+    monitoring) need prometheus command -v promtool ;;
     valgrind) need valgrind command -v valgrind ;;
     tools)
       need curl command -v curl

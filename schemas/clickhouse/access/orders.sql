@@ -5,17 +5,14 @@
 
 -- Makes gold: engine schema apply. It can neither change nor delete a row of silver.
 CREATE ROLE IF NOT EXISTS orders_maker;
-GRANT SHOW, SELECT, CREATE TABLE, CREATE VIEW, DROP VIEW ON silver.* TO orders_maker;
-GRANT INSERT, DROP TABLE ON silver.orders_hourly_agg TO orders_maker;
-GRANT SYSTEM VIEWS ON silver.orders_hourly_fill TO orders_maker;
-GRANT TABLE ENGINE ON AggregatingMergeTree TO orders_maker;
+GRANT SHOW, SELECT, CREATE VIEW, DROP VIEW ON silver.* TO orders_maker;
+GRANT ALTER ADD PROJECTION, ALTER SETTINGS ON silver.orders_final TO orders_maker;
 
 -- Reads figures and orders. Of customers it sees names, not addresses; of messages as they came, and of those that were set aside,
 -- nothing.
 CREATE ROLE IF NOT EXISTS orders_reader;
 GRANT SELECT ON silver.orders_hourly_agg TO orders_reader;
-GRANT SELECT ON silver.orders_hourly TO orders_reader;
-GRANT SELECT ON silver.orders_daily TO orders_reader;
+GRANT SELECT ON silver.orders_daily_agg TO orders_reader;
 GRANT SELECT ON silver.orders_history TO orders_reader;
 GRANT SELECT ON silver.kpi_orders_by_day TO orders_reader;
 GRANT SELECT ON silver.kpi_customers TO orders_reader;
