@@ -102,10 +102,10 @@ pub async fn plan(
     for statement in statements {
         let form = form(&everywhere, &statement).await?;
         let (made, applied) = (there.get(&statement.name), applied.get(&statement.name));
-        let step = match step(&statement, &form, made, applied, &database.name) {
-            Step::Refuse { .. } if adopt.contains(&statement.name) => Step::Adopt,
-            step => step,
-        };
+        let mut step = step(&statement, &form, made, applied, &database.name);
+        if matches!(step, Step::Refuse { .. }) && adopt.contains(&statement.name) {
+            step = Step::Adopt;
+        }
         let noted = applied.is_some_and(|applied| !applied.made.is_empty());
         planned.push(Planned { statement, step, form, noted });
     }
@@ -280,11 +280,10 @@ async fn note(database: &Database, planned: &Planned, made: &str) -> Result<(), 
 /// A file's statement that was not done.
 fn at(statement: &Statement, error: SchemaError) -> SchemaError {
     let Statement { path, line, name, .. } = statement;
-    match error {
-        SchemaError::Statement { source, .. } => {
-            SchemaError::Apply { path: path.clone(), line: *line, name: name.clone(), source }
-        }
-        other => other,
+    if let SchemaError::Statement { source, .. } = error {
+        SchemaError::Apply { path: path.clone(), line: *line, name: name.clone(), source }
+    } else {
+        error
     }
 }
 
@@ -315,7 +314,7 @@ mod tests {
     fn each_row_of_the_table_above() {
         let there = "there".to_owned();
         let known = applied("form", "there");
-        let cases: [(&str, Option<&String>, Option<Applied>, [&str; 3]); 7] = [
+        let cases = [
             ("form", None, None, ["create", "create", "create"]),
             ("form", None, Some(known.clone()), ["create", "create", "create"]),
             ("form", Some(&there), Some(known.clone()), ["keep", "keep", "keep"]),
