@@ -13,6 +13,9 @@ CREATE TABLE inventory.shipments (
 -- go: for the current state that is enough.
 ALTER TABLE inventory.products REPLICA IDENTITY FULL;
 
+-- A customer who goes is looked for among the orders.
+CREATE INDEX ON inventory.orders (purchaser);
+
 INSERT INTO inventory.customers (first_name, last_name, email)
   SELECT 'First ' || n, 'Last ' || n, 'Customer' || n || '@Example.com' FROM generate_series(4, 1000) n;
 INSERT INTO inventory.products (name, description, weight, price, tags, attributes)

@@ -86,6 +86,7 @@ impl Phase {
         let name = name.to_owned();
         let mut phase = Self { name, events, took, cpu, whole, to_kafka, to_epoch, to_visible };
         phase.add_latencies(world, watched, since, &sights);
+        println!("{}", phase.line());
         phase
     }
 
