@@ -34,6 +34,7 @@ pub mod dead_letters;
 pub mod quality;
 pub mod verify;
 pub mod replay;
+pub mod schema;
 pub mod clock;
 pub mod cpu;
 pub mod fair;

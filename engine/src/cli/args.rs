@@ -13,6 +13,7 @@ use super::plan::PlanArgs;
 use super::plugin::PluginCommand;
 use super::quality::QualityCommand;
 use super::replay::ReplayArgs;
+use super::schema::SchemaCommand;
 use super::state::StateCommand;
 use super::status::StatusArgs;
 use super::tenant::TenantCommand;
@@ -75,6 +76,9 @@ pub enum Command {
     State(StateCommand),
     /// Dead letters: messages that were set aside, with the reason.
     Dlq(DlqArgs),
+    /// Gold: tables and views that ClickHouse makes of silver, from SQL files.
+    #[command(subcommand)]
+    Schema(SchemaCommand),
     /// Crash capsules: calls of plugins that failed, kept in the data folder, to be made again.
     #[command(subcommand)]
     Capsule(CapsuleCommand),

@@ -18,6 +18,7 @@ mod recent;
 mod recover;
 mod replay;
 mod run;
+mod schema;
 mod state;
 mod status;
 mod table;
@@ -41,6 +42,7 @@ pub use plugin::{
 };
 pub use quality::{QualityCommand, QualityRunArgs};
 pub use run::{Running, RunningError, start, start_with};
+pub use schema::{BackfillArgs, SchemaApplyArgs, SchemaCommand, SchemaPlanArgs};
 pub use state::{StateCommand, StateExportArgs, StateLanes};
 pub use status::StatusArgs;
 pub use tenant::TenantCommand;
@@ -73,6 +75,7 @@ pub fn main() -> ExitCode {
         Command::Verify(args) => verify::verify(&args),
         Command::Plugin(command) => plugin::plugin(&command),
         Command::Dlq(args) => dlq::dlq(args),
+        Command::Schema(command) => schema::schema(&command),
         Command::Capsule(command) => capsule::capsule(&command),
         Command::Quality(command) => quality::quality(&command),
         Command::CompileChild(args) => compile_child(&args),
