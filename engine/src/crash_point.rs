@@ -1,9 +1,9 @@
-//! Places where a test lets the engine crash: named steps of a lane.
+//! Places where a test lets the engine crash: named steps of a lane, or of a command.
 //!
-//! With `ENGINE_CRASH_AT=intended:3` the process dies, as by a power cut, when a lane has reached that step for the third
+//! With `ENGINE_CRASH_AT=intended:3` the process dies, as by a power cut, when it has reached that step for the third
 //! time. Builds without debug assertions have none of this.
 
-/// A step of a lane, after which the process may die.
+/// A step after which the process may die.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CrashPoint {
     /// The lane is this process's at the tables' server.
@@ -24,6 +24,10 @@ pub enum CrashPoint {
     InsertedAll,
     /// Its commit is durable.
     Committed,
+    /// `engine schema apply` has written down what it is about to run.
+    Noted,
+    /// `engine schema backfill` has put one day in place.
+    DayReplaced,
 }
 
 impl CrashPoint {
@@ -54,6 +58,8 @@ impl CrashPoint {
             Self::InsertedOne => "inserted_one",
             Self::InsertedAll => "inserted_all",
             Self::Committed => "committed",
+            Self::Noted => "noted",
+            Self::DayReplaced => "day_replaced",
         }
     }
 

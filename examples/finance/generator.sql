@@ -107,7 +107,7 @@ CREATE PROCEDURE finance.insert_transactions(seed bigint, low bigint, high bigin
     finance.one_of(ARRAY['POS', 'ONLINE', 'MOBILE'], n, seed + 29),
     CASE WHEN kind = 2 THEN '256.1.1.1'
          WHEN percent = 50 THEN host(inet '198.18.0.0' + finance.dice(n, seed + 30, 65536)::bigint)
-         WHEN finance.stolen(account) OR percent = 51 THEN finance.address(finance.dice(n, seed + 31, 500), n, seed + 32)
+         WHEN finance.stolen(account) OR kind = 30 THEN finance.address(finance.dice(n, seed + 31, 500), n, seed + 32)
          ELSE upper(finance.address(finance.network_of(account, seed + 33), account * 3 + device, seed + 34)) END,
     epoch + n * apart
   FROM thrown LEFT JOIN finance.accounts ON account_id = account,

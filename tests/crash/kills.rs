@@ -60,6 +60,7 @@ pub(crate) fn die_at(setup: &Setup, step: CrashPoint, random: &mut Random) -> St
         | CrashPoint::InsertedOne
         | CrashPoint::InsertedAll
         | CrashPoint::Committed => 20,
+        CrashPoint::Noted | CrashPoint::DayReplaced => panic!("no lane comes by {}", step.as_str()),
     };
     if step == CrashPoint::MadeAgain {
         // For an epoch to be made again there has to be one that was decided and not ended.

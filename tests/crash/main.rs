@@ -3,6 +3,7 @@
 //!
 //! `CRASH_RUNS=200` has more of it, `CRASH_SEED=n` the same again.
 
+mod halves;
 mod kills;
 mod owners;
 mod sessions;

@@ -71,16 +71,36 @@ impl ClickHouse {
     /// When it does not come up.
     #[must_use]
     pub fn start_with_users(users: &[User]) -> Self {
+        Self::start_with(users, "", 0)
+    }
+
+    /// Starts an empty server that has these settings besides, as elements of its file, and listens for other servers on this
+    /// port.
+    ///
+    /// # Panics
+    /// When it does not come up.
+    #[must_use]
+    pub fn start_with(users: &[User], settings: &str, tcp: u16) -> Self {
         let (folder, port) = (place::folder("clickhouse"), place::free_port());
         let config = place::repository().join("tests/stack/clickhouse");
         for file in ["config.xml", "users.xml"] {
             let text = fs::read_to_string(config.join(file)).expect("settings of the server");
             let users: String = users.iter().map(User::xml).collect();
             let text = text.replace("  </users>", &format!("{users}  </users>"));
+            let text = if file == "config.xml" {
+                text.replace("</clickhouse>", &format!("{settings}</clickhouse>"))
+            } else {
+                text
+            };
             fs::write(folder.path().join(file), text).expect("settings of the server");
         }
         let mut command = Command::new(place::script("tests/stack/clickhouse/fetch.sh", &[]));
-        command.arg("--path").arg(folder.path().join("data")).args(["--http", &port.to_string()]);
+        command.arg("--path").arg(folder.path().join("data")).args([
+            "--http",
+            &port.to_string(),
+            "--tcp",
+            &tcp.to_string(),
+        ]);
         command.arg("--config").arg(folder.path().join("config.xml"));
         let process = launch(&command, folder.path());
         let http = Client::builder().timeout(QUERY).build().expect("HTTP client");

@@ -18,6 +18,12 @@ pub fn quantity(id: i64) -> i64 {
     1 + id % 9
 }
 
+/// Who ordered: one of 10,000.
+#[must_use]
+pub fn purchaser(id: i64) -> i64 {
+    1 + id % 10_000
+}
+
 /// Key and value of the message that says: order `id` was created. Each order is another.
 #[must_use]
 pub fn created(id: i64) -> (String, String) {
@@ -37,7 +43,7 @@ pub fn created(id: i64) -> (String, String) {
          \"xmin\":null,\"origin\":null,\"origin_lsn\":null}},\"transaction\":null,\"op\":\"c\",\"ts_ms\":{at_ms},\
          \"ts_us\":{at},\"ts_ns\":{at}000}}",
         20_290 + id % 28,
-        1 + id % 10_000,
+        purchaser(id),
         1 + id % 500,
         759 + id,
     );

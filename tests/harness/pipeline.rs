@@ -1,4 +1,4 @@
-//! Orders on their way: a real topic of four partitions, an engine with the plugin `orders`, a real ClickHouse.
+//! Orders on their way: a real topic of some partitions, an engine with the plugin `orders`, a real ClickHouse.
 
 use std::ops::Range;
 use std::time::Duration;
@@ -8,8 +8,8 @@ use crate::engine::{Engine, Plugin, ROWS_IN, Setup};
 use crate::kafka::Kafka;
 use crate::orders;
 
-/// Partitions of the topic.
-pub const PARTITIONS: i32 = 4;
+/// Partitions of the topic, where a test does not say how many.
+const PARTITIONS: i32 = 4;
 /// Where the tables are.
 pub const DATABASE: &str = "silver";
 /// A million orders take 5 s to a minute, by the machine and its load.
@@ -26,6 +26,7 @@ pub struct Pipeline {
     pub setup: Setup,
     /// Orders on the topic: 0 until this.
     pub orders: i64,
+    partitions: i32,
 }
 
 impl Pipeline {
@@ -33,10 +34,16 @@ impl Pipeline {
     /// interruption is to find some committed, some decided and some not begun.
     #[must_use]
     pub fn new(orders: i64, epoch_messages: usize) -> Self {
+        Self::with_partitions(PARTITIONS, orders, epoch_messages)
+    }
+
+    /// The same with so many partitions.
+    #[must_use]
+    pub fn with_partitions(partitions: i32, orders: i64, epoch_messages: usize) -> Self {
         let (kafka, clickhouse) = (Kafka::start(), ClickHouse::start());
-        kafka.create_topic(orders::TOPIC, PARTITIONS);
+        kafka.create_topic(orders::TOPIC, partitions);
         let setup = Self::setup(&kafka, &clickhouse, epoch_messages);
-        let mut pipeline = Self { kafka, clickhouse, setup, orders: 0 };
+        let mut pipeline = Self { kafka, clickhouse, setup, orders: 0, partitions };
         pipeline.produce(orders);
         assert_eq!(pipeline.kafka.ends(orders::TOPIC).iter().sum::<i64>(), orders);
         pipeline
@@ -63,13 +70,13 @@ impl Pipeline {
         Setup::new(&clickhouse.http_url(), DATABASE).with(&arguments).with_plugins(&[plugin])
     }
 
-    /// Adds orders to the topic.
+    /// Adds orders to the topic, those of a purchaser to one partition.
     pub fn produce(&mut self, count: i64) {
         let producer = self.kafka.producer();
         let new: Range<i64> = self.orders..self.orders + count;
         for id in new {
             let (key, value) = orders::created(id);
-            let partition = i32::try_from(id % i64::from(PARTITIONS)).expect("a partition");
+            let partition = i32::try_from(orders::purchaser(id) % i64::from(self.partitions)).expect("a partition");
             producer.send(orders::TOPIC, partition, &key, Some(&value));
         }
         producer.flush();

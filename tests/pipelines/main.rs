@@ -6,6 +6,7 @@
 //! that it replaces, and what that took is printed (`make check-c`, `make pipeline-c`).
 
 mod commerce;
+mod events;
 mod figures;
 mod finance;
 mod orders;

@@ -11,7 +11,9 @@ use super::dev::DevArgs;
 use super::dlq::DlqArgs;
 use super::plan::PlanArgs;
 use super::plugin::PluginCommand;
+use super::quality::QualityCommand;
 use super::replay::ReplayArgs;
+use super::schema::SchemaCommand;
 use super::state::StateCommand;
 use super::status::StatusArgs;
 use super::tenant::TenantCommand;
@@ -74,9 +76,15 @@ pub enum Command {
     State(StateCommand),
     /// Dead letters: messages that were set aside, with the reason.
     Dlq(DlqArgs),
+    /// Gold: tables and views that ClickHouse makes of silver, from SQL files.
+    #[command(subcommand)]
+    Schema(SchemaCommand),
     /// Crash capsules: calls of plugins that failed, kept in the data folder, to be made again.
     #[command(subcommand)]
     Capsule(CapsuleCommand),
+    /// Data quality: whether the tables are as a file says that they must be.
+    #[command(subcommand)]
+    Quality(QualityCommand),
     /// What the engine starts for each plugin that it compiles.
     #[command(hide = true)]
     CompileChild(CompileChildArgs),

@@ -13,10 +13,12 @@ mod dlq;
 mod greeting;
 mod paint;
 mod plan;
+mod quality;
 mod recent;
 mod recover;
 mod replay;
 mod run;
+mod schema;
 mod state;
 mod status;
 mod table;
@@ -38,7 +40,9 @@ pub use plugin::{
     BenchArgs, BuildArgs, HistoryArgs, InspectArgs, NewArgs, OfEngine, PluginCommand, PluginRunArgs, Template,
     TestArgs, ToVersion, Which,
 };
+pub use quality::{QualityCommand, QualityRunArgs};
 pub use run::{Running, RunningError, start, start_with};
+pub use schema::{BackfillArgs, SchemaApplyArgs, SchemaCommand, SchemaPlanArgs};
 pub use state::{StateCommand, StateExportArgs, StateLanes};
 pub use status::StatusArgs;
 pub use tenant::TenantCommand;
@@ -71,7 +75,9 @@ pub fn main() -> ExitCode {
         Command::Verify(args) => verify::verify(&args),
         Command::Plugin(command) => plugin::plugin(&command),
         Command::Dlq(args) => dlq::dlq(args),
+        Command::Schema(command) => schema::schema(&command),
         Command::Capsule(command) => capsule::capsule(&command),
+        Command::Quality(command) => quality::quality(&command),
         Command::CompileChild(args) => compile_child(&args),
     }
 }

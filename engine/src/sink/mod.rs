@@ -31,8 +31,8 @@ pub use claim::Claim;
 pub(crate) use clickhouse::server::INSERTS_PER_SECOND;
 pub use clickhouse::{
     Audited, Backoff, Cause, ClickHouse, ClickHouseSettings, ClickHouses, Comparable, Compression, EpochSide, Group,
-    NamedRows, Password, RowsFrom, SeenEpoch, SeenReplay, SinkStats, SinkTotals, Stranger, TablePlan,
-    create_statements, encoded_bytes,
+    NamedRows, Password, RowsFrom, SeenEpoch, SeenReplay, SinkStats, SinkTotals, Statement, StatementError, Stranger,
+    TablePlan, create_statements, encoded_bytes, fence_statement,
 };
 pub use dead_letter::{DeadLetter, KEPT_DAYS, MOST_KEPT_BYTES, dead_letter_block, dead_letter_table, is_kept_whole};
 pub use messages::{Provenance, epoch_column};

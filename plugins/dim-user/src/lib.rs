@@ -2,12 +2,16 @@
 
 use std::borrow::Cow;
 
-use plugin_sdk::{Ctx, Json, Millis, Reject, Row, StateValue, Table, Timestamp, Version, minutes};
+use plugin_sdk::{Ctx, Json, Millis, Parameters, Reject, Row, StateValue, Table, Timestamp, Version, days, minutes};
 use serde::Deserialize;
 
 /// What is looked at.
 #[derive(Clone, Copy, Debug, Row)]
 pub struct EventIn<'a> {
+    /// Of the event's form: `v1`.
+    pub schema_version: &'a str,
+    /// Of an event that is sent again it is the same.
+    pub idempotency_key: &'a str,
     /// Whose it is.
     pub user_id: &'a str,
     /// Signing up and paying say a plan.
@@ -38,7 +42,15 @@ pub struct Plan {
     plan: String,
 }
 
-fn plan(event: EventIn<'_>, _: &Ctx) -> Result<Option<Plan>, Reject> {
+/// Bounds of what is believed.
+#[derive(Parameters)]
+pub struct Limits {
+    /// How many seconds a clock may be ahead of the engine's.
+    #[parameter(default = 300)]
+    max_ahead_seconds: u32,
+}
+
+fn plan(event: EventIn<'_>, ctx: &Ctx<Limits>) -> Result<Option<Plan>, Reject> {
     #[derive(Deserialize)]
     struct Properties<'a> {
         #[serde(borrow, default)]
@@ -47,8 +59,16 @@ fn plan(event: EventIn<'_>, _: &Ctx) -> Result<Option<Plan>, Reject> {
     if !matches!(event.event_type, "user_signup" | "purchase") {
         return Ok(None);
     }
-    if event.user_id.is_empty() {
-        return Err(Reject::new("no_user", "an event has a user_id"));
+    // In another form the same words may mean something else.
+    if event.schema_version != "v1" {
+        return Err(Reject::new("unknown_schema", "the schema_version is not v1"));
+    }
+    if event.idempotency_key.is_empty() || event.user_id.is_empty() {
+        return Err(Reject::new("no_key", "an event has an idempotency_key and a user_id"));
+    }
+    let latest = ctx.now.units().saturating_add(i64::from(ctx.parameters.max_ahead_seconds) * 1000);
+    if event.timestamp.units() > latest {
+        return Err(Reject::new("timestamp_ahead", "the event's clock is further ahead than max_ahead_seconds"));
     }
     // The parser's own words would quote the event.
     let Properties { plan } = serde_json::from_str(event.properties.map_or("{}", |json| json.0))
@@ -61,7 +81,7 @@ fn plan(event: EventIn<'_>, _: &Ctx) -> Result<Option<Plan>, Reject> {
     }
 }
 
-fn version<'v>(user_id: &'v str, version: Version<'v, Plan>, _: &Ctx) -> DimUser<'v> {
+fn version<'v>(user_id: &'v str, version: Version<'v, Plan>, _: &Ctx<Limits>) -> DimUser<'v> {
     let Version { start, end, value } = version;
     DimUser { user_id, plan: &value.plan, effective_start: start, effective_end: end, is_current: end.is_none() }
 }
@@ -71,7 +91,10 @@ plugin_sdk::export! {
     format: Flat,
     input: EventIn,
     output: DimUser,
+    parameters: Limits,
     event_time: of(|event| event.timestamp).delay(minutes(5)),
+    // An old change that is sent again after a newer one would take effect a second time.
+    dedup: by(|event| event.idempotency_key).within(days(7)),
     scd2: by(|event| event.user_id),
     row: plan,
     version: version,

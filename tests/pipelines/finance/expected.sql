@@ -62,4 +62,4 @@ SELECT hour, account_id, 'countries', count(DISTINCT ip_country)::text
 FROM expected.payments WHERE ip_country != 'ZZ' GROUP BY hour, account_id HAVING count(DISTINCT ip_country) >= 4
 UNION ALL
 SELECT hour, account_id, 'money', sum(approved)::numeric(38, 2) || ' ' || currency
-FROM expected.payments GROUP BY hour, account_id, currency HAVING sum(approved) > 10000;
+FROM expected.payments GROUP BY hour, account_id, currency HAVING sum(approved) > 100000;

@@ -140,6 +140,12 @@ pub(super) fn condition(claim: &Claim, number: u32, table: &Table) -> String {
     )
 }
 
+/// The statement that makes the fence table of a table's database.
+#[must_use]
+pub fn fence_statement(table: &Table) -> String {
+    create(table)
+}
+
 /// Says what a table is worth beside which there is no fence.
 pub(super) fn no_fence(table: &Table, error: &SinkError) {
     tracing::warn!(

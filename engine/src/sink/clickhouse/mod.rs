@@ -11,7 +11,7 @@
 //! insert (a block) ──► encode (Arrow stream) ──► http (one request) ──► trouble (what it means) ──► retry (again, or the error)
 //!   └─ fence (whose lane is it), marks (does the table remember), rows that are there
 //! server (what all share who insert into it) ──► when, and how many at a time
-//! audit (rows beside rows made again), select (questions)
+//! audit (rows beside rows made again), select (questions), statement (a person's)
 //! types, expression ──► ddl (statements) ──► existing (what is there, does it fit) ──► prepare (make it so)
 //! ```
 
@@ -29,6 +29,7 @@ mod prepare;
 mod retry;
 pub(crate) mod server;
 mod select;
+mod statement;
 mod stats;
 mod storage;
 mod swap;
@@ -57,9 +58,11 @@ use crate::tls::Tls;
 pub use audit::{Audited, Comparable, Group, Names as NamedRows, SeenEpoch, SeenReplay, Stranger};
 pub use ddl::create_statements;
 pub use encode::encoded_bytes;
+pub use fence::fence_statement;
 pub use pool::ClickHouses;
 pub use prepare::TablePlan;
 pub use retry::Backoff;
+pub use statement::{Statement, StatementError};
 pub use stats::{SinkStats, SinkTotals};
 pub use swap::{EpochSide, RowsFrom};
 pub use trouble::Cause;
@@ -178,6 +181,9 @@ const INSERT: [(&str, &str); 14] = [
     // The status line comes after the outcome is known.
     ("wait_end_of_query", "1"),
 ];
+
+/// Numbers in answers are numbers, whatever the user's profile says.
+const QUOTE_NO_NUMBERS: (&str, &str) = ("output_format_json_quote_64bit_integers", "0");
 
 /// 2^40 rows or bytes.
 const ABOVE_ANY_BLOCK: &str = "1099511627776";

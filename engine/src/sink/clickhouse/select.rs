@@ -6,7 +6,7 @@ use serde::de::DeserializeOwned;
 use super::http::Answer;
 use super::retry::{Attempt, What};
 use super::trouble::{Cause, Decision, Trouble};
-use super::{ClickHouse, SinkError};
+use super::{ClickHouse, QUOTE_NO_NUMBERS, SinkError};
 use crate::table::Table;
 
 impl ClickHouse {
@@ -35,7 +35,7 @@ impl ClickHouse {
         let query = format!("{query} FORMAT JSONEachRow");
         let fixed = [
             // Whatever the user's profile says.
-            ("output_format_json_quote_64bit_integers", "0".to_owned()),
+            (QUOTE_NO_NUMBERS.0, QUOTE_NO_NUMBERS.1.to_owned()),
             ("join_use_nulls", "0".to_owned()),
         ];
         let names: Vec<String> = parameters.iter().map(|(name, _)| format!("param_{name}")).collect();
@@ -94,7 +94,7 @@ pub(super) fn parsed<T: DeserializeOwned>(from: &Table, what: &str, text: &str) 
 }
 
 /// ClickHouse reads a parameter as it reads a field of TSV.
-fn escaped(value: &str) -> String {
+pub(super) fn escaped(value: &str) -> String {
     value.replace('\\', "\\\\").replace('\t', "\\t").replace('\n', "\\n")
 }
 

@@ -63,7 +63,7 @@ HAVING volume > 0;
 -- Accounts that somebody should look at, by hour of the clock, with each reason:
 --   declines    five payments or more were declined, and more than half of all
 --   countries   it paid from four countries or more
---   money       more than 10,000 were approved, in one currency
+--   money       more than 100,000 were approved, in one currency
 CREATE OR REPLACE VIEW suspicious_accounts AS
 SELECT hour, account_id, 'declines' AS reason, toString(sumIf(payments, status = 'DECLINED')) AS evidence
 FROM hour_sums
@@ -85,4 +85,4 @@ SELECT hour, account_id, 'money' AS reason, concat(toDecimalString(sum(amount_of
 FROM hour_sums
 WHERE status = 'APPROVED'
 GROUP BY hour, account_id, currency
-HAVING sum(amount_of_all) > 10000;
+HAVING sum(amount_of_all) > 100000;

@@ -1,0 +1,4 @@
+//! `engine schema` on real ClickHouse servers.
+
+mod cluster;
+mod gold;
