@@ -3,9 +3,13 @@
 -- The engine's own user needs what the README says of a tenant's. Users are not made here, as their passwords would stand in
 -- a file: CREATE USER anna IDENTIFIED WITH sha256_hash BY '…'; GRANT orders_reader TO anna;
 
--- Makes gold: engine schema apply. It can neither change nor delete a row of silver.
+-- Makes gold: `engine schema apply`, which keeps others out by a table of that name. It can neither change nor delete a row of silver.
 CREATE ROLE IF NOT EXISTS orders_maker;
 GRANT SHOW, SELECT, CREATE VIEW, DROP VIEW ON silver.* TO orders_maker;
+GRANT CREATE TABLE, DROP TABLE ON silver.engine_schema_lock TO orders_maker;
+GRANT TABLE ENGINE ON Memory TO orders_maker;
+GRANT SELECT ON system.processes TO orders_maker;
+CREATE ROW POLICY IF NOT EXISTS orders_maker ON system.processes USING user = currentUser() TO orders_maker;
 GRANT ALTER ADD PROJECTION, ALTER SETTINGS ON silver.orders_final TO orders_maker;
 
 -- Reads figures and orders. Of customers it sees names, not addresses; of messages as they came, and of those that were set aside,
