@@ -6,8 +6,9 @@
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-/// So many ends are remembered; of more, every second one: a lane that is an hour behind needs not know it by the second.
-const MOST: usize = 64;
+/// So many ends are remembered; of more, every second one, and from then on as far apart: a lane that is an hour behind needs not
+/// know it by the second.
+const MOST: u32 = 64;
 
 /// What is known of a lane's partition.
 #[derive(Debug)]
@@ -16,25 +17,30 @@ pub(super) struct Freshness {
     as_of: Instant,
     /// The ends beyond, and when they were seen last; both grow.
     beyond: VecDeque<(Instant, i64)>,
+    /// The least time between two of them.
+    pause: Duration,
 }
 
 impl Freshness {
     pub(super) fn new(now: Instant) -> Self {
-        Self { as_of: now, beyond: VecDeque::new() }
+        Self { as_of: now, beyond: VecDeque::new(), pause: Duration::ZERO }
     }
 
     /// The partition's end is this now.
     pub(super) fn saw(&mut self, now: Instant, end: i64) {
         match self.beyond.back_mut() {
             Some((seen, last)) if end <= *last => *seen = now,
+            Some((seen, _)) if now.saturating_duration_since(*seen) < self.pause => {}
             Some(_) | None => self.beyond.push_back((now, end)),
         }
-        if self.beyond.len() > MOST {
+        if self.beyond.len() > MOST as usize {
             let mut keep = false;
             self.beyond.retain(|_| {
                 keep = !keep;
                 keep
             });
+            let first = self.beyond.front().map_or(now, |(seen, _)| *seen);
+            self.pause = now.saturating_duration_since(first) * 2 / MOST;
         }
     }
 
@@ -42,6 +48,9 @@ impl Freshness {
     pub(super) fn committed(&mut self, offset: i64) {
         while let Some((seen, _)) = self.beyond.pop_front_if(|(_, end)| *end <= offset) {
             self.as_of = seen;
+        }
+        if self.beyond.is_empty() {
+            self.pause = Duration::ZERO;
         }
     }
 
@@ -105,11 +114,15 @@ mod tests {
         for second in 0..10_000_u32 {
             lane.saw(second.into(), i64::from(second) + 1);
         }
-        assert!(lane.1.beyond.len() <= MOST);
+        assert!(lane.1.beyond.len() <= MOST as usize);
         lane.1.committed(5_000);
         let age = lane.age(10_000);
-        assert!((5_000..5_700).contains(&age), "{age}");
+        assert!((5_000..5_400).contains(&age), "{age}");
         lane.1.committed(10_000);
-        assert_eq!(lane.age(10_000), 1);
+        let age = lane.age(10_000);
+        assert!(age < 400, "{age}");
+        lane.saw(10_000, 10_000);
+        lane.1.committed(10_000);
+        assert_eq!(lane.age(10_000), 0, "it has caught up");
     }
 }

@@ -2,8 +2,8 @@
 --
 -- Made anew as a whole, every minute, and put in place at once: an update may take an event from one day, user or type to another,
 -- which no view over inserted rows can follow, and readers see the table before or after, never between. A day depends on
--- silver alone, so made again it is the same: `engine schema backfill --table gold_user_activity --from … --to …`. Where a
--- minute is too short for all days, let REFRESH be rarer and backfill the days of now.
+-- silver alone, so made again it is the same: `engine schema backfill --table gold_user_activity` does so at once, after it has
+-- looked whether silver is whole. Where a minute is too short for all days, let REFRESH be rarer.
 CREATE TABLE IF NOT EXISTS gold_user_activity
 (
     day Date,
