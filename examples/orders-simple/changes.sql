@@ -19,13 +19,13 @@ BEGIN
     kind := inventory.dice(n, seed, 100);
     target := NULL;
     IF kind >= 60 THEN
-      -- The next order that is still there, from anywhere among all that ever were.
+      -- One of the last thousand that is still there.
       SELECT id INTO target FROM inventory.orders
-        WHERE id > inventory.dice(n, seed + 1, (SELECT last_value FROM inventory.orders_id_seq)) ORDER BY id LIMIT 1;
+        WHERE id > (SELECT last_value FROM inventory.orders_id_seq) - inventory.dice(n, seed + 1, 1000) ORDER BY id LIMIT 1;
     END IF;
     IF target IS NULL THEN
       INSERT INTO inventory.orders (order_date, purchaser, quantity, product_id) VALUES
-        (date '2021-09-26' + inventory.dice(n, seed + 2, 365), 1001 + inventory.dice(n, seed + 3, 1000),
+        (date '2021-09-26' + n / 1000, 1001 + inventory.dice(n, seed + 3, 1000),
          1 + inventory.dice(n, seed + 4, 9), 101 + inventory.dice(n, seed + 5, 100));
     ELSIF kind < 90 THEN
       UPDATE inventory.orders SET quantity = quantity % 9 + 1, order_date = order_date + inventory.dice(n, seed + 6, 3)

@@ -36,9 +36,9 @@ BEGIN
     kind := inventory.dice(n, seed, 100);
     target := NULL;
     IF kind >= 40 THEN
-      -- The next order that is still there, from anywhere among all that ever were.
+      -- One of the last thousand that is still there.
       SELECT * INTO target FROM inventory.orders
-        WHERE id > inventory.dice(n, seed + 1, (SELECT last_value FROM inventory.orders_id_seq)) ORDER BY id LIMIT 1;
+        WHERE id > (SELECT last_value FROM inventory.orders_id_seq) - inventory.dice(n, seed + 1, 1000) ORDER BY id LIMIT 1;
     END IF;
     IF target.id IS NULL THEN
       PERFORM inventory.new_orders(seed, n, n);
