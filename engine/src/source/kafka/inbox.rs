@@ -181,10 +181,9 @@ impl Inbox {
             }
             state.next = raw.offset() + 1;
             fetched += raw.bytes();
-            let message = KafkaMessage::new(raw, hold.clone());
-            state.queued_bytes += message.payload_bytes();
-            state.queue.push_back(message);
+            state.queue.push_back(KafkaMessage::new(raw, hold.clone()));
         }
+        state.queued_bytes += fetched;
         self.account.fetched(fetched);
         state.end = client.known_end(&self.c_topic, self.partition().partition).or(state.end).max(Some(state.next));
         state.reached = None;
@@ -193,8 +192,8 @@ impl Inbox {
             state.fetch = Fetch::Full;
         }
         let Wanted { messages, bytes } = state.wanted;
-        let enough = state.queue.len() >= messages || state.queued_bytes >= bytes || self.account.is_nearly_full();
-        let enough = enough || accepted == Accepted::Part;
+        let full = state.fetch == Fetch::Full || self.account.is_nearly_full();
+        let enough = full || state.queue.len() >= messages || state.queued_bytes >= bytes;
         drop(state);
         if enough {
             self.arrived.notify_one();
