@@ -8,7 +8,7 @@ use reqwest::{Client, StatusCode, header};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use crate::config::{Config, Overlay, Problems};
+use crate::config::{Config, Problems};
 use crate::deploy::Entry;
 use crate::deploy::status::PluginStatus;
 use crate::offsets::PluginKey;
@@ -63,18 +63,9 @@ pub(super) enum ControlError {
 impl EngineAt {
     /// The settings; sources are not asked for.
     pub(super) fn settings(&self) -> Result<Config, Problems> {
-        let named = [("--plugins", "plugins", &self.plugins), ("--data-dir", "data_dir", &self.data_dir)];
-        let named = named.into_iter().filter_map(|(flag, key, value)| Some((flag, key, value.as_deref()?)));
-        let set = self.set.iter().map(|pair| pair.split_once('=').unwrap_or((pair, "")));
-        let flags = set.map(|(key, value)| ("--set", key, value)).chain(named);
-        let overlay = Overlay {
-            file: self.config.clone(),
-            flags: flags.map(|(flag, key, value)| (flag.to_owned(), key.to_owned(), value.to_owned())).collect(),
-            environment: std::env::vars().collect(),
-            no_source: true,
-            ..Overlay::default()
-        };
-        Config::read(&overlay)
+        let (plugins, data_dir) = (self.plugins.as_deref(), self.data_dir.as_deref());
+        let named = [("--plugins", "plugins", plugins), ("--data-dir", "data_dir", data_dir)];
+        super::settings(self.config.as_deref(), &self.set, &named)
     }
 
     /// The engine that is meant.

@@ -19,6 +19,7 @@ mod recover;
 mod replay;
 mod run;
 mod schema;
+mod server_args;
 mod state;
 mod status;
 mod table;
@@ -26,6 +27,7 @@ mod tenant;
 mod verify;
 mod when;
 
+use std::path::Path;
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -100,6 +102,20 @@ fn overlay(args: &RunArgs) -> Overlay {
         until_idle: args.until_idle,
         no_source: false,
     }
+}
+
+/// Settings of a command that reads no source: of a file, `--set`, and its own flags (each with the key that it stands for).
+fn settings(file: Option<&Path>, set: &[String], named: &[(&str, &str, Option<&str>)]) -> Result<Config, Problems> {
+    let named = named.iter().filter_map(|&(flag, key, value)| Some((flag, key, value?)));
+    let set = set.iter().map(|pair| pair.split_once('=').unwrap_or((pair, "")));
+    let flags = set.map(|(key, value)| ("--set", key, value)).chain(named);
+    Config::read(&Overlay {
+        file: file.map(Path::to_owned),
+        flags: flags.map(|(flag, key, value)| (flag.to_owned(), key.to_owned(), value.to_owned())).collect(),
+        environment: std::env::vars().collect(),
+        no_source: true,
+        ..Overlay::default()
+    })
 }
 
 /// The lane of a plugin on a partition.

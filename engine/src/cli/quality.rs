@@ -7,9 +7,10 @@ use std::process::ExitCode;
 use clap::{Args, Subcommand};
 
 use super::run::engine_runtime;
+use super::server_args::ServerArgs;
 use super::when::milliseconds;
 use crate::clock::{Clock, SystemClock};
-use crate::config::{Config, Overlay, Problems};
+use crate::config::Problems;
 use crate::disposition::in_words;
 use crate::quality::{Alert, Report, Rules, run, send};
 use crate::sink::{ClickHouse, SinkError};
@@ -40,18 +41,8 @@ pub struct QualityRunArgs {
     /// Tell this address, in place of the one in the file, what does not hold.
     #[arg(long, value_name = "URL", env = "ENGINE_QUALITY_WEBHOOK", hide_env_values = true)]
     webhook: Option<String>,
-    /// Settings; by default engine.toml, if it is there.
-    #[arg(long, value_name = "FILE")]
-    config: Option<PathBuf>,
-    /// ClickHouse over HTTP [default: http://127.0.0.1:8123].
-    #[arg(long, value_name = "URL")]
-    clickhouse: Option<String>,
-    /// The database of all tables [default: default].
-    #[arg(long, value_name = "NAME")]
-    database: Option<String>,
-    /// Any other key of engine.toml, such as clickhouse.user=reader.
-    #[arg(long, value_name = "KEY=VALUE")]
-    set: Vec<String>,
+    #[command(flatten)]
+    server: ServerArgs,
 }
 
 const EXAMPLES: &str = "\
@@ -108,7 +99,7 @@ async fn report(args: &QualityRunArgs) -> Result<Report, Failure> {
     let rules = read(&args.rules)?;
     let now = SystemClock.now_ms();
     let at = args.at.as_deref().map(|text| milliseconds("--at", text, now)).transpose().map_err(Failure::Asked)?;
-    let config = args.config()?;
+    let config = args.server.settings(&[])?;
     let clickhouse = ClickHouse::new(config.clickhouse)?;
     let mut report = run(&rules, &args.rules, &clickhouse, &config.database, at.unwrap_or(now)).await;
     let webhook = args.webhook.as_ref().or(rules.alert.webhook.as_ref());
@@ -152,25 +143,5 @@ fn verdict(report: &Report) -> ExitCode {
         (true, _) => ExitCode::SUCCESS,
         (false, false) => ExitCode::FAILURE,
         (false, true) => ExitCode::from(2),
-    }
-}
-
-impl QualityRunArgs {
-    fn config(&self) -> Result<Config, Problems> {
-        let named = [
-            ("--clickhouse", "clickhouse.url", &self.clickhouse),
-            ("--database", "clickhouse.database", &self.database),
-        ];
-        let named = named.into_iter().filter_map(|(flag, key, value)| Some((flag, key, value.as_deref()?)));
-        let set = self.set.iter().map(|pair| pair.split_once('=').unwrap_or((pair, "")));
-        let set = set.map(|(key, value)| ("--set", key, value));
-        let flags = set.chain(named).map(|(flag, key, value)| (flag.to_owned(), key.to_owned(), value.to_owned()));
-        Config::read(&Overlay {
-            file: self.config.clone(),
-            flags: flags.collect(),
-            environment: std::env::vars().collect(),
-            no_source: true,
-            ..Overlay::default()
-        })
     }
 }

@@ -10,7 +10,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use super::plugin::project::host;
 use super::plugin::{Failure, ended};
 use super::run::{engine_runtime, load_plugins};
-use crate::config::{Config, Overlay, Problems};
+use super::server_args::ServerArgs;
 use crate::schema::backfill::{Day, Days, Filled, Range, backfill};
 use crate::schema::cluster::Cluster;
 use crate::schema::lock::alone;
@@ -95,23 +95,6 @@ made anew as a whole. Exit code: 0 all days are right, 1 something is in the way
 Example:
   engine schema backfill --table orders_hourly_agg --from 2026-11-01 --to 2026-12-01 --database silver";
 
-/// Where silver and gold are.
-#[derive(Clone, Debug, Args)]
-struct ServerArgs {
-    /// Settings; by default engine.toml, if it is there.
-    #[arg(long, value_name = "FILE")]
-    config: Option<PathBuf>,
-    /// ClickHouse over HTTP [default: http://127.0.0.1:8123].
-    #[arg(long, value_name = "URL")]
-    clickhouse: Option<String>,
-    /// The database of all tables [default: default].
-    #[arg(long, value_name = "NAME")]
-    database: Option<String>,
-    /// Any other key of engine.toml, such as clickhouse.user=loader.
-    #[arg(long, value_name = "KEY=VALUE")]
-    set: Vec<String>,
-}
-
 impl From<SchemaError> for Failure {
     fn from(error: SchemaError) -> Self {
         Self::failed(error)
@@ -132,7 +115,7 @@ fn done(command: &SchemaCommand) -> Result<bool, Failure> {
     let done = runtime.block_on(async {
         match command {
             SchemaCommand::Plan(args) => {
-                let planned = plan(&args.at.database()?, read_folders(&args.folders)?, &[]).await?;
+                let planned = plan(&database(&args.at)?, read_folders(&args.folders)?, &[]).await?;
                 planned.iter().for_each(show);
                 Ok(!planned.iter().any(is_refused))
             }
@@ -146,7 +129,7 @@ fn done(command: &SchemaCommand) -> Result<bool, Failure> {
 
 /// Prints the statements for a cluster.
 fn for_cluster(name: &str, folders: &[PathBuf], plugins: Option<&str>, at: &ServerArgs) -> Result<bool, Failure> {
-    let config = at.config(plugins)?;
+    let config = at.settings(&[("--plugins", "plugins", plugins)])?;
     let versions = load_plugins(&config, &host()?)?;
     let mut tables: Vec<Arc<Table>> = Vec::new();
     for table in versions.iter().flat_map(|version| version.transform.tables()) {
@@ -164,7 +147,7 @@ fn for_cluster(name: &str, folders: &[PathBuf], plugins: Option<&str>, at: &Serv
 }
 
 async fn applied(args: &SchemaApplyArgs) -> Result<bool, Failure> {
-    let (database, statements) = (args.at.database()?, read_folders(&args.folders)?);
+    let (database, statements) = (database(&args.at)?, read_folders(&args.folders)?);
     let work = async {
         let planned = plan(&database, statements, &args.adopt).await?;
         if !planned.iter().any(is_refused) {
@@ -189,7 +172,7 @@ async fn applied(args: &SchemaApplyArgs) -> Result<bool, Failure> {
 
 async fn filled(args: &BackfillArgs) -> Result<bool, Failure> {
     let BackfillArgs { table, from, to, unchecked, at } = args;
-    let (database, range) = (at.database()?, Range { from: from.clone(), to: to.clone() });
+    let (database, range) = (database(at)?, Range { from: from.clone(), to: to.clone() });
     let what = format!("engine schema backfill of {table}");
     match alone(&database, &what, backfill(&database, table, &range, *unchecked), interrupted()).await? {
         Filled::Days(days) => Ok(show_days(table, &days)),
@@ -266,28 +249,8 @@ fn show_days(table: &str, days: &Days) -> bool {
     only_here.is_empty() && restless.is_empty()
 }
 
-impl ServerArgs {
-    fn database(&self) -> Result<Database, Failure> {
-        let config = self.config(None)?;
-        Ok(Database::new(Arc::new(ClickHouse::new(config.clickhouse).map_err(Failure::failed)?), config.database))
-    }
-
-    fn config(&self, plugins: Option<&str>) -> Result<Config, Problems> {
-        let named = [
-            ("--clickhouse", "clickhouse.url", self.clickhouse.as_deref()),
-            ("--database", "clickhouse.database", self.database.as_deref()),
-            ("--plugins", "plugins", plugins),
-        ];
-        let named = named.into_iter().filter_map(|(flag, key, value)| Some((flag, key, value?)));
-        let set = self.set.iter().map(|pair| pair.split_once('=').unwrap_or((pair, "")));
-        let set = set.map(|(key, value)| ("--set", key, value));
-        let flags = set.chain(named).map(|(flag, key, value)| (flag.to_owned(), key.to_owned(), value.to_owned()));
-        Config::read(&Overlay {
-            file: self.config.clone(),
-            flags: flags.collect(),
-            environment: std::env::vars().collect(),
-            no_source: true,
-            ..Overlay::default()
-        })
-    }
+/// The database of silver and gold.
+fn database(at: &ServerArgs) -> Result<Database, Failure> {
+    let config = at.settings(&[])?;
+    Ok(Database::new(Arc::new(ClickHouse::new(config.clickhouse).map_err(Failure::failed)?), config.database))
 }

@@ -14,9 +14,10 @@ use std::time::Duration;
 use clap::{Args, Subcommand};
 
 use super::run::engine_runtime;
+use super::server_args::ServerArgs;
 use super::when::milliseconds;
 use crate::clock::{Clock, SystemClock};
-use crate::config::{Config, Overlay, PluginFile, Problems, Tenant, read_plugin_of, read_plugins};
+use crate::config::{Config, PluginFile, Problems, Tenant, read_plugin_of, read_plugins};
 use crate::dead_letters::replay::ReplayError;
 use crate::dead_letters::{Filter, Letters};
 use crate::disposition::in_words;
@@ -48,24 +49,14 @@ enum DlqCommand {
 /// Where the letters are.
 #[derive(Clone, Debug, Args)]
 struct WhereArgs {
-    /// Settings; by default engine.toml, if it is there.
-    #[arg(long, value_name = "FILE")]
-    config: Option<PathBuf>,
+    #[command(flatten)]
+    server: ServerArgs,
     /// The folder of plugins [default: plugins].
     #[arg(long, value_name = "DIR")]
     plugins: Option<String>,
-    /// ClickHouse over HTTP [default: http://127.0.0.1:8123].
-    #[arg(long, value_name = "URL")]
-    clickhouse: Option<String>,
-    /// The database of all tables [default: default].
-    #[arg(long, value_name = "NAME")]
-    database: Option<String>,
     /// Where replays keep the plugins that they began with [default: data].
     #[arg(long, value_name = "DIR")]
     data_dir: Option<String>,
-    /// Any other key of engine.toml, such as clickhouse.user=loader.
-    #[arg(long, value_name = "KEY=VALUE")]
-    set: Vec<String>,
     /// The table of dead letters; by default those that the plugins name.
     #[arg(long, value_name = "NAME")]
     table: Option<String>,
@@ -200,23 +191,8 @@ pub(super) fn dlq(args: DlqArgs) -> ExitCode {
 
 impl WhereArgs {
     fn config(&self) -> Result<Config, Problems> {
-        let named = [
-            ("--plugins", "plugins", &self.plugins),
-            ("--clickhouse", "clickhouse.url", &self.clickhouse),
-            ("--database", "clickhouse.database", &self.database),
-            ("--data-dir", "data_dir", &self.data_dir),
-        ];
-        let named = named.into_iter().filter_map(|(flag, key, value)| Some((flag, key, value.as_deref()?)));
-        let set = self.set.iter().map(|pair| pair.split_once('=').unwrap_or((pair, "")));
-        let set = set.map(|(key, value)| ("--set", key, value));
-        let flags = set.chain(named).map(|(flag, key, value)| (flag.to_owned(), key.to_owned(), value.to_owned()));
-        Config::read(&Overlay {
-            file: self.config.clone(),
-            flags: flags.collect(),
-            environment: std::env::vars().collect(),
-            no_source: true,
-            ..Overlay::default()
-        })
+        let (plugins, data_dir) = (self.plugins.as_deref(), self.data_dir.as_deref());
+        self.server.settings(&[("--plugins", "plugins", plugins), ("--data-dir", "data_dir", data_dir)])
     }
 
     /// The tables of letters that there are: of a plugin, or of all tenants. Says whether all of these could be asked.
