@@ -1,6 +1,6 @@
 -- The generator: the same rows for the same seed on every machine.
 --
---   CALL finance.fill_reference(seed => 7);                                  -- 56 merchants, 12,345 accounts, 664 networks
+--   CALL finance.fill_reference(seed => 7);                                  -- 56 merchants, 12,345 accounts, 663 networks
 --   CALL finance.run(seed => 7);                                             -- 123,456 transactions every 24 s, without end
 --   CALL finance.run(seed => 7, batches => 5, every => '0');                 -- five batches, as fast as the database is
 --   CALL finance.make(seed => 7, first => 1, last => 9000, per_second => 1000);

@@ -1,8 +1,8 @@
 //! Watches the plugins folder, on a thread of its own.
 //!
 //! **Promise.** What [`Folder`] tells of is passed on, in order; a change at the latest [`POLL`] and a moment after it was
-//! made, whatever file system it was made on. The system's notifications, where there are any, only make it quicker: 50 ms.
-//! So nothing rests on their order, number or kind.
+//! made, whatever file system it was made on; [`SELDOM`] in a folder of hundreds of plugins. The system's notifications, where
+//! there are any, only make it quicker: 50 ms. So nothing rests on their order, number or kind.
 //! **Assumed.** Somebody takes what is passed on: until then the thread waits.
 
 use std::collections::BTreeMap;
@@ -19,9 +19,14 @@ use notify::{Event, EventKind, RecommendedWatcher, RecursiveMode, Watcher};
 
 use super::folder::{Change, Folder, Found};
 use crate::config::{Layout, SHARED, folders};
+use crate::cpu::thread_time;
 
 /// How often it is looked without being told.
 const POLL: Duration = Duration::from_secs(2);
+/// A look at hundreds of plugins takes much CPU time: so many times as much passes before the next one...
+const RESTS: u32 = 200;
+/// ...or this.
+const SELDOM: Duration = Duration::from_secs(10);
 /// Notifications come in swarms: one look for each.
 const SWARM: Duration = Duration::from_millis(5);
 /// How long plugins may be changing at the start until it goes on without them.
@@ -97,13 +102,15 @@ fn watch(
 ) {
     loop {
         notifier.follow(folder.path()); // before the look: what comes behind it is notified of
+        let before = thread_time();
         let Found { changes, look_again } = folder.look(Instant::now());
+        let pause = (thread_time().saturating_sub(before) * RESTS).clamp(POLL, SELDOM);
         for change in changes {
             if passed_on.blocking_send(change).is_err() {
                 return;
             }
         }
-        let poll = Instant::now() + POLL;
+        let poll = Instant::now() + pause;
         let until = look_again.map_or(poll, |at| at.min(poll));
         match woken.recv_timeout(until.saturating_duration_since(Instant::now())) {
             Ok(Wake::Look) => {

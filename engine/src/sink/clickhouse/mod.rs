@@ -24,6 +24,7 @@ mod fence;
 mod http;
 mod insert;
 mod marks;
+mod pace;
 mod pool;
 mod prepare;
 mod retry;

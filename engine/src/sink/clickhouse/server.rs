@@ -1,34 +1,22 @@
-//! What those share who insert into one server: how often lanes insert, and how many inserts are under way.
-//!
-//! **Pace.** A server takes so many inserts a second before its merges fall behind, whatever their size. So a lane gathers rows
-//! for as long as its part of that budget allows: tenants that have inserted lately share it by weight, each tenant's
-//! lanes alike, and one that is quiet has no part. Many quiet tenants become few parts so, each of more rows, and one that floods
-//! makes its own blocks fuller, not the others' rarer. A block that is full is not held back: it is the part that merges want.
+//! What those share who insert into one server: how often lanes insert ([`Pace`]), and how many inserts are under way.
 //!
 //! **Gate.** So many inserts are under way at a time. Beyond, tenants wait for turns by weight ([`crate::fair`]), charged with the
 //! time that their inserts take; no tenant has more than half of the turns. Each server has its own gate: one that
 //! answers after half a minute holds up nobody who has another.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
 
+use super::pace::Pace;
 use crate::fair::{Granted, Party, Queue, Share};
-use crate::offsets::LaneId;
 
 /// Inserts under way to one server: enough to keep it busy, and far from what it refuses.
 const AT_ONCE: usize = 32;
 /// Of those, the most of one tenant.
 const OF_A_TENANT: usize = AT_ONCE / 2;
-/// A lane that has not inserted for so long has no part of the pace.
-const QUIET: Duration = Duration::from_secs(60);
-/// How old the sums may be that parts are made of.
-const SUMS: Duration = Duration::from_secs(1);
-/// The longest that rows are gathered: beyond, few would mind more parts.
-const LONGEST: Duration = Duration::from_secs(30);
-
 /// Inserts a second that one server takes without more parts than its merges can keep up with.
 pub(crate) const INSERTS_PER_SECOND: u32 = 20;
 
@@ -48,98 +36,6 @@ impl Server {
     pub(super) fn share(&self, tenant: &str, weight: u32, inserts_per_second: Option<u32>) {
         self.pace.share(tenant, weight, inserts_per_second);
         self.gate.share(tenant, weight);
-    }
-}
-
-/// How often lanes insert.
-#[derive(Debug)]
-pub(super) struct Pace {
-    per_second: f64,
-    tenants: Mutex<Paced>,
-}
-
-#[derive(Debug, Default)]
-struct Paced {
-    tenants: HashMap<String, Tenant>,
-    /// When the sums were made.
-    summed: Option<Instant>,
-    /// The weights of all tenants that have inserted lately.
-    weights: f64,
-}
-
-#[derive(Debug)]
-struct Tenant {
-    weight: u32,
-    most: Option<u32>,
-    /// When each lane inserted last.
-    lanes: BTreeMap<LaneId, Instant>,
-}
-
-impl Default for Tenant {
-    fn default() -> Self {
-        Self { weight: 1, most: None, lanes: BTreeMap::new() }
-    }
-}
-
-impl Pace {
-    fn new(per_second: u32) -> Self {
-        Self { per_second: f64::from(per_second.max(1)), tenants: Mutex::default() }
-    }
-
-    fn share(&self, tenant: &str, weight: u32, most: Option<u32>) {
-        let mut paced = self.lock();
-        let tenant = paced.tenants.entry(tenant.to_owned()).or_default();
-        (tenant.weight, tenant.most) = (weight.max(1), most);
-        paced.summed = None;
-    }
-
-    /// A lane has inserted; or it begins, which counts as much: when hundreds begin, they do not all insert at once.
-    pub(super) fn inserted(&self, lane: &LaneId) {
-        let mut paced = self.lock();
-        let lanes = &mut paced.tenants.entry(lane.tenant.clone()).or_default().lanes;
-        match lanes.get_mut(lane) {
-            Some(last) => *last = Instant::now(),
-            None => {
-                lanes.insert(lane.clone(), Instant::now());
-                paced.summed = None;
-            }
-        }
-    }
-
-    /// How long a lane should gather rows for an insert. To ask is not to insert: a lane that waits for messages has no part.
-    pub(super) fn linger(&self, lane: &LaneId) -> Duration {
-        let mut paced = self.lock();
-        paced.sum();
-        let quiet = Tenant::default();
-        let tenant = paced.tenants.get(&lane.tenant).unwrap_or(&quiet);
-        let weight = f64::from(tenant.weight);
-        let itself = usize::from(!tenant.lanes.contains_key(lane));
-        let (lanes, others) = (tenant.lanes.len() + itself, if tenant.lanes.is_empty() { weight } else { 0.0 });
-        let part = self.per_second * weight / (paced.weights + others);
-        let part = tenant.most.map_or(part, |most| part.min(f64::from(most)));
-        let lanes = f64::from(u32::try_from(lanes).unwrap_or(u32::MAX));
-        Duration::try_from_secs_f64(lanes / part).unwrap_or(LONGEST).min(LONGEST)
-    }
-
-    /// Changed in one step each.
-    fn lock(&self) -> MutexGuard<'_, Paced> {
-        self.tenants.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Paced {
-    fn sum(&mut self) {
-        if self.summed.is_some_and(|at| at.elapsed() < SUMS) {
-            return;
-        }
-        self.summed = Some(Instant::now());
-        self.weights = 0.0;
-        for tenant in self.tenants.values_mut() {
-            tenant.lanes.retain(|_, last| last.elapsed() < QUIET);
-            if !tenant.lanes.is_empty() {
-                self.weights += f64::from(tenant.weight);
-            }
-        }
     }
 }
 
@@ -252,57 +148,6 @@ mod tests {
     use futures::FutureExt;
 
     use super::*;
-
-    fn lane(tenant: &str, partition: i32) -> LaneId {
-        let text = str::to_owned;
-        LaneId { tenant: text(tenant), plugin: text("p"), topic: text("t"), topic_id: text(""), partition }
-    }
-
-    fn seconds(pace: &Pace, lane: &LaneId) -> f64 {
-        (pace.linger(lane).as_secs_f64() * 100.0).round() / 100.0
-    }
-
-    #[test]
-    fn lanes_share_a_servers_inserts() {
-        let pace = Pace::new(20);
-        assert!((seconds(&pace, &lane("a", 0)) - 0.05).abs() < 1e-9);
-        for partition in 0..100 {
-            pace.inserted(&lane("a", partition));
-        }
-        assert!((seconds(&pace, &lane("a", 0)) - 5.0).abs() < 1e-9);
-        for partition in 0..10_000 {
-            pace.inserted(&lane("a", partition));
-        }
-        pace.lock().summed = None;
-        assert_eq!(pace.linger(&lane("a", 0)), LONGEST);
-    }
-
-    #[test]
-    fn tenants_share_them_by_weight_whatever_the_number_of_their_lanes() {
-        let pace = Pace::new(20);
-        pace.share("heavy", 3, None);
-        for partition in 0..50 {
-            pace.inserted(&lane("many", partition));
-        }
-        pace.inserted(&lane("heavy", 0));
-        // 5 of 20 for one, 15 for the other.
-        assert!((seconds(&pace, &lane("many", 0)) - 10.0).abs() < 1e-9);
-        assert!((seconds(&pace, &lane("heavy", 0)) - 0.07).abs() < 1e-9);
-        pace.share("heavy", 3, Some(2));
-        assert!((seconds(&pace, &lane("heavy", 0)) - 0.5).abs() < 1e-9, "no more than it may");
-    }
-
-    #[test]
-    fn who_waits_for_messages_leaves_the_inserts_to_others() {
-        let pace = Pace::new(20);
-        pace.inserted(&lane("busy", 0));
-        for partition in 0..500 {
-            pace.linger(&lane("quiet", partition));
-        }
-        pace.lock().summed = None;
-        assert!((seconds(&pace, &lane("busy", 0)) - 0.05).abs() < 1e-9);
-        assert!((seconds(&pace, &lane("quiet", 0)) - 0.1).abs() < 1e-9, "as if it were one of two");
-    }
 
     #[tokio::test]
     async fn one_that_floods_leaves_turns_to_others_and_gets_all_it_may() {

@@ -19,7 +19,7 @@ pub(crate) struct Engine {
 
 impl Engine {
     /// Starts it over a folder with `plugins`, with these settings besides.
-    pub(crate) fn start(parts: &Parts, folder: &Path, settings: &[&str]) -> Result<Self, Failure> {
+    pub(crate) fn start(parts: &Parts, folder: &Path) -> Result<Self, Failure> {
         let log = folder.join("engine.log");
         let mut command = Command::new("nice");
         command
@@ -30,7 +30,7 @@ impl Engine {
             .arg("--data-dir")
             .arg(folder.join("data"));
         command.args(["--kafka", &parts.kafka, "--clickhouse", &parts.clickhouse, "--database", "crowd"]);
-        command.args(["--listen", &parts.listen]).args(settings.iter().flat_map(|setting| ["--set", setting]));
+        command.args(["--listen", &parts.listen]);
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(File::create(&log)?);
         let url = format!("http://{}", parts.listen);
         Ok(Self { child: command.spawn()?, url, log, began: Instant::now() })

@@ -63,8 +63,7 @@ pub(crate) fn run(options: &Options) -> Result<(), Failure> {
     let topics: Vec<String> = good.iter().chain(&bad).map(|tenant| tenant.topic.clone()).collect();
     kafka::create(&parts.kafka, &topics, 1)?;
     folders::write(folder.path(), &parts.plugin, &good)?;
-    // As many inserts as the linger of one lane makes: what is measured is not how many tenants share a server's inserts.
-    let mut engine = Engine::start(parts, folder.path(), &["clickhouse.inserts_per_second=200"])?;
+    let mut engine = Engine::start(parts, folder.path())?;
     engine.until_running(good.len())?;
 
     let began = Instant::now();

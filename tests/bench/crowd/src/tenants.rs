@@ -1,4 +1,7 @@
 //! What many tenants cost: memory, time to start, CPU at rest, and CPU per event beside one tenant with as many events.
+//!
+//! CPU per event is of a time in which as many events are committed as are sent: it begins when each lane has gathered rows
+//! for an insert once, and ends while the load goes on.
 
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -23,7 +26,7 @@ pub(crate) struct Options {
     /// Events in a second, of all tenants together
     #[arg(long, default_value_t = 20_000)]
     rate: u64,
-    /// How long the load goes on, in seconds
+    /// How long the engine is measured at work, in seconds
     #[arg(long, default_value_t = 60)]
     seconds: u64,
     /// How long the engine is watched at rest, in seconds
@@ -46,6 +49,8 @@ enum Way {
     Plugins,
 }
 
+/// After so long each lane has inserted: the longest that rows are gathered for, and some.
+const WARM_UP: Duration = Duration::from_secs(45);
 /// How often the engine is asked: an answer names all lanes, and is to cost little beside what they do.
 const LOOK: Duration = Duration::from_secs(2);
 
@@ -115,7 +120,7 @@ impl World<'_> {
     }
 
     fn start(&self, what: &str, folder: &Path, lanes: usize, figures: &mut Figures) -> Result<Engine, Failure> {
-        let mut engine = Engine::start(&self.options.parts, folder, &[])?;
+        let mut engine = Engine::start(&self.options.parts, folder)?;
         self.note(figures, what, "s", engine.until_running(lanes)?.as_secs_f64());
         self.note(figures, &format!("{what}_cpu"), "s", engine.cpu()?.as_secs_f64());
         Ok(engine)
@@ -139,14 +144,17 @@ impl World<'_> {
         let Options { parts, seconds, .. } = self.options;
         let began = Instant::now();
         let watch = Watch::start(&engine.url, began, LOOK)?;
-        let before = engine.cpu()?;
         let load = Load::start(&parts.kafka, streams.to_vec(), began)?;
+        pause(WARM_UP);
+        let (before, cpu) = (rows(&parts.clickhouse)?, engine.cpu()?);
         pause(Duration::from_secs(*seconds));
+        let (events, cpu) = (rows(&parts.clickhouse)? - before, engine.cpu()? - cpu);
+        self.note(figures, "events_per_second", "/s", as_f64(events) / as_f64(*seconds));
+        self.note(figures, "cpu_at_work", "% of a core", cpu.as_secs_f64() / as_f64(*seconds) * 100.0);
+        self.note(figures, "cpu_us_per_event", "us", cpu.as_secs_f64() * 1e6 / as_f64(events));
         let sent = load.end()?;
         let messages: u64 = sent.iter().map(|stream| stream.len() as u64).sum();
         wait("all messages to be committed", || Ok(watch.look(|seen| self.committed(seen)) >= messages))?;
-        let cpu = engine.cpu()? - before;
-        self.note(figures, "cpu_us_per_event", "us", cpu.as_secs_f64() * 1e6 / as_f64(messages));
         let (_, most, threads) = engine.memory_and_threads()?;
         self.note(figures, "most_memory", "MiB", most);
         self.note(figures, "most_threads", "", threads);
