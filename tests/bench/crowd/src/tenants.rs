@@ -1,7 +1,7 @@
 //! What many tenants cost: memory, time to start, CPU at rest, and CPU per event beside one tenant with as many events.
 //!
-//! CPU per event is of a time in which as many events are committed as are sent: it begins when each lane has gathered rows
-//! for an insert once, and ends while the load goes on.
+//! CPU per event is of a time in which, but for the rhythm of inserts, as many events are committed as are sent: it begins when
+//! each lane has gathered rows for an insert once, and ends while the load goes on.
 
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -141,7 +141,7 @@ impl World<'_> {
 
     /// With all that is sent to it.
     fn work(&self, engine: &Engine, streams: &[Stream], figures: &mut Figures) -> Result<(), Failure> {
-        let Options { parts, seconds, .. } = self.options;
+        let Options { parts, rate, seconds, .. } = self.options;
         let began = Instant::now();
         let watch = Watch::start(&engine.url, began, LOOK)?;
         let load = Load::start(&parts.kafka, streams.to_vec(), began)?;
@@ -149,9 +149,9 @@ impl World<'_> {
         let (before, cpu) = (rows(&parts.clickhouse)?, engine.cpu()?);
         pause(Duration::from_secs(*seconds));
         let (events, cpu) = (rows(&parts.clickhouse)? - before, engine.cpu()? - cpu);
-        self.note(figures, "events_per_second", "/s", as_f64(events) / as_f64(*seconds));
+        self.note(figures, "committed_per_second", "/s", as_f64(events) / as_f64(*seconds));
         self.note(figures, "cpu_at_work", "% of a core", cpu.as_secs_f64() / as_f64(*seconds) * 100.0);
-        self.note(figures, "cpu_us_per_event", "us", cpu.as_secs_f64() * 1e6 / as_f64(events));
+        self.note(figures, "cpu_us_per_event", "us", cpu.as_secs_f64() * 1e6 / as_f64(rate * seconds));
         let sent = load.end()?;
         let messages: u64 = sent.iter().map(|stream| stream.len() as u64).sum();
         wait("all messages to be committed", || Ok(watch.look(|seen| self.committed(seen)) >= messages))?;
