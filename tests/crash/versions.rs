@@ -87,11 +87,12 @@ fn rows_and_state_are_exact_after_deaths_while_versions_change() {
     let mut engine_again = setup.start();
     let sent = numbers.end();
     for table in ["passed", "counted"] {
-        wait_for("all rows", ARRIVAL, || {
+        wait_for(&format!("all rows of {table}"), ARRIVAL, || {
             assert!(engine_again.runs(), "{}", engine_again.output());
-            let sql = format!("SELECT count() FROM versions.{table} FORMAT TSV");
-            let rows = clickhouse.try_query(&sql).unwrap_or_default();
-            if rows.trim() == sent.to_string() { Ok(()) } else { Err(format!("{rows} of {sent}")) }
+            let rows = |sql: &str| clickhouse.try_query(sql).unwrap_or_default().trim().to_owned();
+            let there = rows(&format!("SELECT count() FROM versions.{table} FORMAT TSV"));
+            let letters = rows("SELECT * FROM versions.dead_letters LIMIT 3 FORMAT JSONEachRow");
+            if there == sent.to_string() { Ok(()) } else { Err(format!("{there} of {sent}; dead letters: {letters}")) }
         });
     }
     engine_again.terminate();
