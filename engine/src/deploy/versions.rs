@@ -79,7 +79,6 @@ struct State {
     baseline: Figures,
     trial: Option<Trial>,
     shadow: Option<Arc<Shadow>>,
-    withdrawn: Option<(VersionId, String)>,
     /// By which version the last committed epoch of each lane is.
     committed: BTreeMap<LaneId, VersionId>,
     /// At most one of each lane for each change, where nobody takes them.
@@ -96,7 +95,6 @@ impl Versions {
             baseline: Figures::default(),
             trial: None,
             shadow: None,
-            withdrawn: None,
             committed: BTreeMap::new(),
             news: Vec::new(),
         };
@@ -172,15 +170,9 @@ impl Versions {
     /// Begins a trial, in place of one that runs.
     pub fn try_out(&self, newcomer: Arc<Version>, rules: Rollout) {
         let mut state = self.lock();
-        match state.trial.take() {
-            Some(former) if former.no_way_back => (state.current, state.baseline) = (former.newcomer, former.made),
-            // A lane may be in the midst of an epoch with it, which nobody would judge any more.
-            Some(former) => {
-                state.withdrawn = Some((former.newcomer.id().clone(), "another version took its place".to_owned()));
-            }
-            None => {}
+        if let Some(former) = state.trial.take_if(|former| former.no_way_back) {
+            (state.current, state.baseline) = (former.newcomer, former.made);
         }
-        state.withdrawn.take_if(|(withdrawn, _)| withdrawn == newcomer.id());
         state.trial = Some(newcomer).filter(|it| it.id() != state.current.id()).map(|it| Trial::new(it, rules));
         drop(state);
         self.ring();
@@ -218,26 +210,24 @@ impl Versions {
         let mut state = self.lock();
         let trial = state.trial.take().filter(|trial| trial.newcomer.id() == version.id());
         state.baseline = trial.map_or_else(Figures::default, |trial| trial.made);
-        state.withdrawn.take_if(|(withdrawn, _)| withdrawn == version.id());
         state.current = version;
         drop(state);
         self.ring();
     }
 
-    /// Judges an epoch before it is written down. A newcomer that is found wanting is withdrawn with this.
+    /// Judges an epoch before it is written down. A newcomer that is found wanting is withdrawn with this. A version that
+    /// was taken back while the epoch was made, by whomever, writes nothing more: nobody watches it, and its state may be one
+    /// that no version that runs reads.
     #[must_use]
     pub fn judge(&self, lane: &LaneId, version: &VersionId, made: &Transformed) -> Verdict {
         let mut state = self.lock();
-        if let Some((_, reason)) = state.withdrawn.as_ref().filter(|(withdrawn, _)| withdrawn == version) {
-            return Verdict::Withdraw { reason: reason.clone() };
-        }
         let State { current, baseline, trial, .. } = &mut *state;
         if current.id() == version {
             *baseline = baseline.plus(Figures::of(made));
             return Verdict::Keep;
         }
         let Some(trial) = trial.as_mut().filter(|trial| trial.newcomer.id() == version) else {
-            return Verdict::Keep;
+            return Verdict::Withdraw { reason: format!("version {version} does not run any more") };
         };
         if let Some(reason) = trial.complaint(baseline, made) {
             let at = Some((lane.clone(), made.intent.range.start));
@@ -279,12 +269,12 @@ impl Versions {
         }
     }
 
-    /// Takes a newcomer back, in all lanes; says whether it was one that could be: it is on trial, and the version before
-    /// reads all that it keeps.
+    /// Takes a newcomer back, in all lanes; says whether it does not run any more: it was on trial, and the version before
+    /// reads all that it keeps, or it had been taken back before.
     pub fn withdraw(&self, version: &VersionId, reason: String, at: Option<(LaneId, i64)>) -> bool {
         let mut state = self.lock();
         let Some(trial) = state.trial.as_ref().filter(|trial| trial.newcomer.id() == version) else {
-            return state.withdrawn.as_ref().is_some_and(|(withdrawn, _)| withdrawn == version);
+            return state.current.id() != version;
         };
         if trial.no_way_back {
             tracing::warn!(tenant = self.tenant(), plugin = self.name(), %version, reason, "the version stays, as what it keeps can't be read by the one before");
@@ -292,7 +282,6 @@ impl Versions {
         }
         tracing::error!(tenant = self.tenant(), plugin = self.name(), %version, reason, current = %state.current.id(), "the new version is withdrawn");
         state.trial = None;
-        state.withdrawn = Some((version.clone(), reason.clone()));
         state.news.push(News::Withdrawn { version: version.clone(), reason, at });
         self.ring();
         true
