@@ -179,6 +179,10 @@ impl Publisher {
             4..7 => self.put_good("counting", true),
             7..10 => self.put_bad(),
             10 => {
+                if self.random.below(2) == 0 {
+                    self.put_bad(); // and the operator is quicker, or as quick, as the engine
+                    thread::sleep(Duration::from_millis(u64::from(50 + self.random.below(300))));
+                }
                 let url = format!("{}/plugins/counting/rollback", self.url);
                 drop(reqwest::blocking::Client::new().post(url).send()); // it may be dead, or have nothing to go back to
             }
