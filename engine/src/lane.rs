@@ -420,6 +420,7 @@ async fn insert_all(
         lane.inserted(began.elapsed());
         CrashPoint::InsertedOne.reached();
     }
+    sink.inserted(&lane.id, sending.iter().filter(|send| send.block.rows > 0).count());
     Ok(())
 }
 

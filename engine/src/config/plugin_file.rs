@@ -23,6 +23,8 @@
 //! [event_time]                         # otherwise than the plugin says
 //! delay_ms = 30000                     # how far out of order events may come
 //! idle_ms = 60000                      # after how long without events the watermark follows the clock
+//! [batch]                              # where rows may wait longer than those of other plugins
+//! linger_ms = 2000                     # they are gathered for so long at least; by default as the engine's file says
 //! [limits]                             # of the sandbox
 //! memory_mib = 256
 //! call_ms = 5000
@@ -48,6 +50,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::failure::{Failure, failure};
 use super::folders::{UNCLAIMED, name_of};
@@ -67,6 +70,8 @@ use crate::transform::{EventTimeSettings, Kind, SandboxLimits, TransformSettings
 const MOST_MIB: usize = 4096;
 /// 1 TiB: more than any machine that this runs on.
 const MOST_STATE_MIB: usize = 1 << 20;
+/// What is gathered lies in memory: longer than this would be another way of storing it.
+const MOST_LINGER_MS: u64 = 60_000;
 
 /// A plugin as its folder configures it.
 #[derive(Clone, Debug)]
@@ -87,6 +92,8 @@ pub struct PluginFile {
     pub partitions: Partitions,
     /// What decides its output.
     pub settings: TransformSettings,
+    /// For how long rows of its lanes are gathered, at least.
+    pub linger: Duration,
     /// How a new version of it takes over.
     pub rollout: Rollout,
     /// What is kept of calls that fail, if anything is.
@@ -229,6 +236,7 @@ fn plugin_of(folder: &Path, mut given: Settings, tenant: &Arc<Tenant>) -> Result
         let places = place_of_tables.into_iter().chain(places.iter().map(|(key, place)| (key.as_str(), place.clone())));
         own_tables(&mut given, &settings, places);
     }
+    let linger = linger(&mut given);
     let (rollout, failure, capsule) = (rollout(&mut given), failure(&mut given), capsule(&mut given));
     let (folder, start, tenant) = (folder.to_owned(), start.unwrap_or(Start::Earliest), tenant.clone());
     let file = PluginFile {
@@ -240,6 +248,7 @@ fn plugin_of(folder: &Path, mut given: Settings, tenant: &Arc<Tenant>) -> Result
         sha256,
         partitions,
         settings,
+        linger,
         rollout,
         failure,
         capsule,
@@ -339,6 +348,19 @@ fn capsule(given: &mut Settings) -> Option<Rules> {
             None
         }
         (None, None) => None,
+    }
+}
+
+/// Nothing is lost by gathering longer but time: for tables that nobody waits for.
+fn linger(given: &mut Settings) -> Duration {
+    let place = given.place("batch.linger_ms");
+    match given.value("batch.linger_ms", "a number of ms") {
+        Some(ms @ 0..=MOST_LINGER_MS) => Duration::from_millis(ms),
+        Some(_) => {
+            given.problems.add(place, format!("batch.linger_ms: not between 0 and {MOST_LINGER_MS}"), None);
+            Duration::ZERO
+        }
+        None => Duration::ZERO,
     }
 }
 

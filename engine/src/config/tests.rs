@@ -299,15 +299,17 @@ fn mistakes_about_security_are_reported_without_the_secret() {
 }
 
 #[test]
-fn an_artifact_is_pinned_by_its_whole_digest() {
+fn settings_of_a_plugin_are_what_they_may_be() {
     let folder = Path::new("plugins/a");
     let tenant = Arc::new(Tenant::default_of(ClickHouseSettings::new("http://x"), "db"));
     let parse = |line: &str| parse_plugin(folder, &format!("topics = ['x']\n{line}"), &tenant);
+    assert_eq!(parse("batch.linger_ms = 2000").unwrap().linger, Duration::from_secs(2));
     let digest = "AB".repeat(32);
     assert_eq!(parse(&format!("sha256 = '{digest}'")).unwrap().sha256, Some("ab".repeat(32)));
     for (line, expected) in [
         ("sha256 = 'ab12'", "sha256: not 64 hexadecimal digits"),
         (&*format!("sha256 = '{digest}'\nbronze = 't'"), "sha256: there is no plugin"),
+        ("batch.linger_ms = 60001", "batch.linger_ms: not between 0 and 60000"),
         ("failure.max_failures = 2000", "failure.max_failures: not between 0 and 1000"),
         ("failure.policy = 'stop'", "failure.policy: not one of pause, park"),
     ] {

@@ -344,6 +344,7 @@ pub(super) fn is_same_place(one: &PluginFile, other: &PluginFile) -> bool {
         && one.topics == other.topics
         && one.start == other.start
         && one.partitions == other.partitions
+        && one.linger == other.linger
         && one.rollout == other.rollout
         && one.failure == other.failure
         && one.sha256 == other.sha256

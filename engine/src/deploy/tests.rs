@@ -32,6 +32,7 @@ fn version(table: &str) -> Arc<Version> {
         partitions: Partitions::default(),
         settings: settings.clone(),
         capsule: None,
+        linger: Duration::ZERO,
         rollout: Rollout::default(),
         failure: Failure::default(),
         places: [].into(),

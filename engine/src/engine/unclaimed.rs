@@ -8,6 +8,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::config::{Config, Failure, Partitions, PluginFile, Rollout, TopicScope, UNCLAIMED};
 use crate::deploy::{Plugins, Version, Versions};
@@ -101,6 +102,7 @@ fn version(shared: Shared, around: &Surroundings, config: &Config) -> Result<Arc
         start: Start::Earliest,
         partitions,
         settings,
+        linger: Duration::ZERO,
         rollout: Rollout::default(),
         capsule: None,
         failure: Failure::default(),

@@ -61,11 +61,13 @@ impl Lane {
         RawBatch { partition: self.found.partition.clone(), range, messages: Vec::new(), bytes: 0 }
     }
 
-    /// What is collected next: for as long as the tables' server wants rows gathered, and as much as there is memory for.
+    /// What is collected next: for as long as the tables' server or the plugin wants rows gathered, and as much as there is
+    /// memory for.
     pub(super) fn limits_now(&self) -> BatchLimits {
+        let wanted = self.sink.linger(&self.id).max(self.versions.of(&self.id).file.linger);
         BatchLimits {
             max_bytes: self.account().epoch_bytes(self.limits.max_bytes),
-            linger: self.limits.linger.max(self.sink.linger(&self.id)),
+            linger: self.limits.linger.max(wanted),
             ..self.limits
         }
     }

@@ -97,7 +97,10 @@ pub trait Sink: Send + Sync {
     /// is an error. Cancel safe.
     fn insert<'a>(&'a self, send: &'a Sending) -> BoxFuture<'a, Result<Inserted, SinkError>>;
 
-    /// How long a lane should gather rows for one insert, at least, as many lanes share the server.
+    /// All blocks of an epoch are in: so many.
+    fn inserted(&self, _: &LaneId, _blocks: usize) {}
+
+    /// How long a lane should gather rows for an epoch, at least, as many lanes share the server.
     fn linger(&self, _: &LaneId) -> Duration {
         Duration::ZERO
     }

@@ -447,6 +447,7 @@ fn version_by(transform: &Transform, failure: Failure) -> Arc<Version> {
         partitions: Partitions::default(),
         settings: transform.settings().clone(),
         capsule: None,
+        linger: Duration::ZERO,
         rollout: Rollout::default(),
         failure,
         places: [].into(),

@@ -47,7 +47,6 @@ impl ClickHouse {
             Err(trouble) => return Err(insert_error(trouble, send)),
         };
         self.stats.inserted(block.rows, bytes, started.elapsed());
-        self.server.pace.inserted(lane);
         if attempts > 1 {
             tracing::info!(block = token, attempts, "ClickHouse confirmed after all");
         }

@@ -233,7 +233,7 @@ impl Sink for ClickHouse {
         tables: &'a [Arc<Table>],
     ) -> BoxFuture<'a, Result<Claim, SinkError>> {
         let table = tables.first().expect("each transform has a table for its dead letters");
-        self.server.pace.inserted(lane);
+        self.server.pace.inserted(lane, 1);
         self.take_claim(lane, owner, table).boxed()
     }
 
@@ -253,6 +253,10 @@ impl Sink for ClickHouse {
 
     fn insert<'a>(&'a self, send: &'a Sending) -> BoxFuture<'a, Result<Inserted, SinkError>> {
         self.insert_block(send).boxed()
+    }
+
+    fn inserted(&self, lane: &LaneId, blocks: usize) {
+        self.server.pace.inserted(lane, blocks);
     }
 
     fn linger(&self, lane: &LaneId) -> Duration {

@@ -3,7 +3,7 @@
 //! A server takes so many inserts a second before its merges fall behind, whatever their size. So a lane gathers rows for as
 //! long as its part of that budget allows. Parts are max-min fair, by weight: who inserts less often than its part leaves the
 //! rest to the others, so a quiet tenant takes next to nothing from the busy ones, and is not held up itself. A tenant's
-//! lanes share its part in the same way. Many tenants become few parts so, each of more rows, and one that floods makes its own
+//! lanes share its part in the same way, by the blocks of an epoch: they gather for equally long. Many tenants become few parts so, each of more rows, and one that floods makes its own
 //! blocks fuller, not the others' rarer. A block that is full is not held back: it is the part that merges want.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use crate::offsets::LaneId;
 
-/// A lane's rhythm is that of its last inserts: more than an epoch has blocks, mostly.
+/// A lane's rhythm is that of its last epochs.
 const RHYTHM: usize = 4;
 /// A lane that has not inserted for so long is forgotten.
 const QUIET: Duration = Duration::from_secs(60);
@@ -36,7 +36,7 @@ struct Paced {
     tenants: HashMap<String, Tenant>,
     /// When the parts were made.
     shared: Option<Duration>,
-    /// Inserts a second for a tenant of weight 1.
+    /// Blocks a second for a tenant of weight 1.
     part: f64,
 }
 
@@ -44,11 +44,13 @@ struct Paced {
 struct Tenant {
     weight: u32,
     most: Option<u32>,
-    /// When each lane inserted, the latest last.
-    lanes: BTreeMap<LaneId, VecDeque<Duration>>,
-    /// Inserts a second for each lane; none: it has no lanes that insert.
+    lanes: BTreeMap<LaneId, Inserts>,
+    /// Epochs a second for each lane; none: it has no lanes that insert.
     part: Option<f64>,
 }
+
+/// When a lane has inserted an epoch, and how many blocks it had; the latest last.
+type Inserts = VecDeque<(Duration, u32)>;
 
 impl Default for Tenant {
     fn default() -> Self {
@@ -58,21 +60,20 @@ impl Default for Tenant {
 
 impl Pace {
     pub(super) fn new(per_second: u32) -> Self {
-        let per_second = f64::from(per_second.max(1));
-        let paced = Paced { per_second, tenants: HashMap::new(), shared: None, part: per_second };
-        Self { began: Instant::now(), paced: Mutex::new(paced) }
+        Self { began: Instant::now(), paced: Mutex::new(Paced::new(per_second)) }
     }
 
     pub(super) fn share(&self, tenant: &str, weight: u32, most: Option<u32>) {
         self.lock().share(tenant, weight, most);
     }
 
-    /// A lane has inserted; or it begins, which counts as much: when hundreds begin, they do not all insert at once.
-    pub(super) fn inserted(&self, lane: &LaneId) {
-        self.lock().inserted(lane, self.began.elapsed());
+    /// A lane has inserted an epoch of so many blocks; or it begins, which counts as one: when hundreds begin, they do not all
+    /// insert at once.
+    pub(super) fn inserted(&self, lane: &LaneId, blocks: usize) {
+        self.lock().inserted(lane, blocks, self.began.elapsed());
     }
 
-    /// How long a lane should gather rows for an insert. To ask is not to insert: a lane that waits for messages has no part.
+    /// How long a lane should gather rows for an epoch. To ask is not to insert: a lane that waits for messages has no part.
     pub(super) fn linger(&self, lane: &LaneId) -> Duration {
         self.lock().linger(lane, self.began.elapsed())
     }
@@ -84,13 +85,18 @@ impl Pace {
 }
 
 impl Paced {
+    fn new(per_second: u32) -> Self {
+        let per_second = f64::from(per_second.max(1));
+        Self { per_second, tenants: HashMap::new(), shared: None, part: per_second }
+    }
+
     fn share(&mut self, tenant: &str, weight: u32, most: Option<u32>) {
         let tenant = self.tenants.entry(tenant.to_owned()).or_default();
         (tenant.weight, tenant.most) = (weight.max(1), most);
         self.shared = None;
     }
 
-    fn inserted(&mut self, lane: &LaneId, at: Duration) {
+    fn inserted(&mut self, lane: &LaneId, blocks: usize, at: Duration) {
         let lanes = &mut self.tenants.entry(lane.tenant.clone()).or_default().lanes;
         if !lanes.contains_key(lane) {
             lanes.insert(lane.clone(), VecDeque::with_capacity(RHYTHM));
@@ -100,7 +106,7 @@ impl Paced {
         if inserts.len() == RHYTHM {
             inserts.pop_front();
         }
-        inserts.push_back(at);
+        inserts.push_back((at, u32::try_from(blocks).unwrap_or(u32::MAX)));
     }
 
     fn linger(&mut self, lane: &LaneId, at: Duration) -> Duration {
@@ -115,19 +121,20 @@ impl Paced {
 
     fn make_parts(&mut self, at: Duration) {
         self.shared = Some(at);
-        let mut wants = Vec::new();
+        let mut lanes = Vec::with_capacity(self.tenants.len());
         for tenant in self.tenants.values_mut() {
-            tenant.lanes.retain(|_, inserts| inserts.back().is_some_and(|last| at.saturating_sub(*last) < QUIET));
-            if !tenant.lanes.is_empty() {
-                let often: f64 = tenant.lanes.values().map(|inserts| often(inserts, at)).sum();
-                wants.push((f64::from(tenant.weight), tenant.most.map_or(often, |most| often.min(f64::from(most)))));
-            }
+            tenant.lanes.retain(|_, inserts| inserts.back().is_some_and(|(last, _)| at.saturating_sub(*last) < QUIET));
+            lanes.push(tenant.lanes.values().map(|inserts| wants(inserts, at)).collect::<Vec<_>>());
         }
-        self.part = part(self.per_second, wants);
-        for tenant in self.tenants.values_mut() {
+        let insert = self.tenants.values().zip(&lanes).filter(|(_, lanes)| !lanes.is_empty());
+        let wants = insert.map(|(tenant, lanes)| {
+            let often: f64 = lanes.iter().map(|(_, often)| often).sum();
+            (f64::from(tenant.weight), tenant.most.map_or(often, |most| often.min(f64::from(most))))
+        });
+        self.part = part(self.per_second, wants.collect());
+        for (tenant, lanes) in self.tenants.values_mut().zip(lanes) {
             let own = tenant.at_most(self.part, self.per_second);
-            let lanes = tenant.lanes.values().map(|inserts| (1.0, often(inserts, at)));
-            tenant.part = (!tenant.lanes.is_empty()).then(|| part(own, lanes.collect()));
+            tenant.part = (!lanes.is_empty()).then(|| part(own, lanes));
         }
     }
 }
@@ -140,11 +147,11 @@ impl Tenant {
     }
 }
 
-/// Inserts a second, a little more than there were.
-fn often(inserts: &VecDeque<Duration>, at: Duration) -> f64 {
-    let since = inserts.front().map_or(QUIET, |first| at.saturating_sub(*first)).max(Duration::from_millis(1));
-    let count = f64::from(u32::try_from(inserts.len()).unwrap_or(u32::MAX));
-    count * NEARLY / since.as_secs_f64()
+/// A lane's blocks an epoch, and blocks a second, a little more than there were.
+fn wants(inserts: &Inserts, at: Duration) -> (f64, f64) {
+    let since = inserts.front().map_or(QUIET, |(first, _)| at.saturating_sub(*first)).max(Duration::from_millis(1));
+    let blocks: f64 = inserts.iter().map(|(_, blocks)| f64::from(*blocks)).sum();
+    (blocks / inserts.len().max(1) as f64, blocks * NEARLY / since.as_secs_f64())
 }
 
 /// Max-min fair parts of something, each as `(weight, want)`: what one of weight 1 may take. Whoever wants less gets what it wants,
@@ -173,7 +180,7 @@ mod tests {
     }
 
     fn pace() -> Paced {
-        Paced { per_second: 20.0, tenants: HashMap::new(), shared: None, part: 20.0 }
+        Paced::new(20)
     }
 
     fn at(seconds: f64) -> Duration {
@@ -191,7 +198,7 @@ mod tests {
         for now in (0..).map(|step| at(f64::from(step) / 100.0)).take_while(|now| *now < at(seconds)) {
             for ((lane, due), inserts) in lanes.iter().zip(&mut due).zip(&mut inserts) {
                 if *due <= now {
-                    pace.inserted(lane, now);
+                    pace.inserted(lane, 1, now);
                     *inserts += 1;
                     *due = now + pace.linger(lane, now);
                 }
@@ -205,11 +212,11 @@ mod tests {
         let mut pace = pace();
         assert_near(pace.linger(&lane("a", 0), at(0.0)), 0.05);
         for partition in 0..100 {
-            pace.inserted(&lane("a", partition), at(0.0));
+            pace.inserted(&lane("a", partition), 1, at(0.0));
         }
         assert_near(pace.linger(&lane("a", 0), at(0.5)), 5.0);
         for partition in 0..10_000 {
-            pace.inserted(&lane("a", partition), at(1.0));
+            pace.inserted(&lane("a", partition), 1, at(1.0));
         }
         assert_eq!(pace.linger(&lane("a", 0), at(1.5)), LONGEST);
     }
@@ -233,11 +240,11 @@ mod tests {
         for second in 0..60 {
             for quiet in 0..100 {
                 if second % 30 == quiet % 30 {
-                    pace.inserted(&lane("quiet", quiet), at(f64::from(second)));
+                    pace.inserted(&lane("quiet", quiet), 1, at(f64::from(second)));
                 }
             }
             for part in 0..16 {
-                pace.inserted(&lane("busy", 0), at(f64::from(second) + f64::from(part) / 16.0));
+                pace.inserted(&lane("busy", 0), 1, at(f64::from(second) + f64::from(part) / 16.0));
             }
         }
         let busy = pace.linger(&lane("busy", 0), at(60.0));
@@ -249,7 +256,7 @@ mod tests {
     #[test]
     fn who_waits_for_messages_has_no_part() {
         let mut pace = pace();
-        pace.inserted(&lane("busy", 0), at(0.0));
+        pace.inserted(&lane("busy", 0), 1, at(0.0));
         for partition in 0..500 {
             pace.linger(&lane("quiet", partition), at(1.0));
         }
@@ -257,11 +264,22 @@ mod tests {
     }
 
     #[test]
+    fn lanes_of_several_tables_gather_for_as_long_as_others_and_their_blocks_count() {
+        let mut pace = pace();
+        for epoch in 0..40 {
+            pace.inserted(&lane("a", 0), 3, at(f64::from(epoch) / 4.0));
+            pace.inserted(&lane("a", 1), 1, at(f64::from(epoch) / 4.0));
+        }
+        assert_near(pace.linger(&lane("a", 0), at(10.0)), 4.0 / 20.0);
+        assert_near(pace.linger(&lane("a", 1), at(10.0)), 4.0 / 20.0);
+    }
+
+    #[test]
     fn together_they_stay_near_the_budget() {
         let mut pace = pace();
         let lanes: Vec<_> = (0..200).map(|n| lane(&format!("t{n}"), 0)).collect();
         for lane in &lanes {
-            pace.inserted(lane, at(0.0));
+            pace.inserted(lane, 1, at(0.0));
         }
         let inserts = run(&mut pace, &lanes, 300.0);
         let all: usize = inserts.iter().sum();
