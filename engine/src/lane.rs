@@ -27,7 +27,7 @@ use std::ops::ControlFlow;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use futures::future::OptionFuture;
+use futures::future::{OptionFuture, try_join_all};
 use tokio::sync::{Semaphore, oneshot};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
@@ -405,21 +405,23 @@ fn after(before: &Position, intent: &Intent) -> Position {
     }
 }
 
-/// All blocks of an epoch, one after the other: tables of one epoch are of different size, and the server's parallelism
-/// is for the lanes.
+/// All blocks of an epoch at a time, each into its own table: rows are there as soon as their table has them, and the next epoch need
+/// not wait for one answer after the other. How many inserts a server sees at once is for its gate to say.
 async fn insert_all(
     sink: Arc<dyn Sink>,
     cpu: Cpu,
     lane: Arc<LaneStatus>,
     sending: Vec<Sending>,
 ) -> Result<(), SinkError> {
-    for send in &sending {
+    let insert = async |send| {
         let began = Instant::now();
         let Inserted { encoding, .. } = sink.insert(send).await?;
         cpu.charge(&lane.id.tenant, Of::Encode, encoding);
         lane.inserted(began.elapsed());
         CrashPoint::InsertedOne.reached();
-    }
+        Ok::<_, SinkError>(())
+    };
+    try_join_all(sending.iter().map(insert)).await?;
     sink.inserted(&lane.id, sending.iter().filter(|send| send.block.rows > 0).count());
     Ok(())
 }
