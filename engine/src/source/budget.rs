@@ -81,7 +81,8 @@ impl Account {
         Arc::new(Self { budget, held: AtomicUsize::new(0) })
     }
 
-    fn held(&self) -> usize {
+    /// Bytes that the partition holds.
+    pub(in crate::source) fn held(&self) -> usize {
         self.held.load(Ordering::Relaxed)
     }
 

@@ -7,10 +7,9 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-use super::SharedMessage;
+use super::message::{SharedMessage, cost_of_copy};
 use crate::batch::{Message, RawBatch};
 use crate::offsets::{OffsetRange, TopicPartition};
-use crate::source::budget::cost;
 use crate::source::{BatchLimits, Part, SourceError};
 
 /// How long the position of a lane stays where it is while only others' messages come: each move is a commit. It is how much
@@ -91,7 +90,7 @@ impl Member {
         if self.queue.is_empty() {
             self.since = now;
         }
-        self.held += cost(message.bytes());
+        self.held += cost_of_copy(message.bytes());
         self.bytes += message.bytes();
         self.queue.push_back((message.offset, message.timestamp, body.clone()));
         let wakes = self.asks.is_some_and(|limits| self.queue.len() == 1 || self.is_full(limits));
@@ -143,7 +142,7 @@ impl Member {
         while messages.len() < limits.max_messages && bytes < limits.max_bytes {
             let Some((offset, timestamp, body)) = self.queue.pop_front() else { break };
             let message = Message::shared(offset, timestamp, body);
-            self.held -= cost(message.bytes());
+            self.held -= cost_of_copy(message.bytes());
             bytes += message.bytes();
             messages.push(message);
         }
@@ -162,7 +161,7 @@ impl Member {
             && let Some((offset, _, body)) = self.queue.pop_back()
         {
             let bytes = body.key().map_or(0, <[u8]>::len) + body.value().map_or(0, <[u8]>::len);
-            self.held -= cost(bytes);
+            self.held -= cost_of_copy(bytes);
             self.bytes -= bytes;
             self.scanned = offset;
         }

@@ -6,6 +6,15 @@ use std::sync::Arc;
 use crate::batch::{Header, Message};
 use crate::source::budget::Lease;
 
+/// What a message in a queue costs beyond its key and value: its entry, its own fields, a header or two, and what the allocator
+/// rounds up.
+const COPY_OVERHEAD: usize = 256;
+
+/// The bytes that a copy with so many of key and value counts for.
+pub(super) fn cost_of_copy(payload: usize) -> usize {
+    payload + COPY_OVERHEAD
+}
+
 /// A message's bytes. They are booked, with those that came for the same lane at the same time, until the last of them is
 /// let go.
 #[derive(Debug)]

@@ -13,19 +13,21 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use super::member::{Member, Ready};
-use super::message::SharedMessage;
+use super::message::{SharedMessage, cost_of_copy};
 use super::routes::MemberId;
 use super::state::{State, Stream};
 use super::stream;
 use crate::batch::RawBatch;
 use crate::registry::{Registry, Schemas};
-use crate::source::budget::{Account, Budget, Lease, cost};
+use crate::source::budget::{Account, Budget, Lease};
 use crate::source::{BatchLimits, Found, Lag, Part, Source, SourceError, Start};
 
 /// Streams of one partition at a time. Each needs a position of its own at the source, and lanes that are far apart are few.
 const MAX_STREAMS: usize = 4;
 /// How far a lane may be ahead of the stream that it is given to, in offsets: half a second's reading.
 const NEAR: i64 = 500_000;
+/// Who leaves more than this part of what is free where it is holds up the others.
+const SLOW: usize = 4;
 /// How long a stream is let be that others wait for.
 const SLICE: Duration = Duration::from_secs(10);
 /// How long the partition's bounds are good for: many lanes begin at a time.
@@ -168,7 +170,7 @@ impl Partition {
         let mut state = self.state();
         let (now, scanned, hurry) = (Instant::now(), state.scanned(id), state.hurry);
         let Some(member) = state.members.get_mut(&id) else { return Taken::End };
-        member.asks = Some(limits);
+        let asks_again = member.asks.replace(limits).is_some();
         if let Some(failure) = member.failure.take() {
             member.asks = None;
             return Taken::Failed(failure);
@@ -188,7 +190,10 @@ impl Partition {
             self.place(&mut state, id);
         }
         drop(state);
-        self.rung.notify_waiters();
+        // Lanes ask again each time they look up. To the stream that is news only where it may change what it does.
+        if !asks_again || alone || matches!(taken, Taken::Batch(_)) {
+            self.rung.notify_waiters();
+        }
         taken
     }
 
@@ -279,7 +284,8 @@ impl Partition {
             return Turn::End;
         }
         let free = self.account.free();
-        if !state.sheds_the_slow(name, free, now) {
+        // All members are looked at only where one of them may have so much.
+        if self.account.held() > free / SLOW && !state.sheds_the_slow(name, free / SLOW, now) {
             Turn::Wait
         } else if self.account.admits(0, step) {
             state.hurry = None;
@@ -317,12 +323,12 @@ impl Partition {
             stream.routes.of(message, &mut found);
             found.retain(|id| members.get(id).is_some_and(|member| message.offset >= member.scanned));
             if let Some(first) = found.first() {
-                *costs.entry(*first).or_default() += cost(message.bytes());
+                *costs.entry(*first).or_default() += cost_of_copy(message.bytes());
             }
             wanted.append(&mut found);
             ends.push(wanted.len());
         }
-        let lease = |(id, cost)| (id, Arc::new(self.account.lease(cost)));
+        let lease = |(id, bytes)| (id, Arc::new(self.account.lease(bytes)));
         let leases: HashMap<MemberId, Arc<Lease>> = costs.into_iter().map(lease).collect();
         let (now, mut begin) = (Instant::now(), 0);
         for (message, end) in batch.messages.iter().zip(ends) {

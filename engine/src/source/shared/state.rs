@@ -118,11 +118,11 @@ impl State {
         self.streams.remove(&name);
     }
 
-    /// Lets members go who leave more than their share where it is, unless all of the stream do: then it waits for them.
-    pub(super) fn sheds_the_slow(&mut self, name: u64, free: usize, now: Instant) -> bool {
+    /// Lets members go who leave more than `share` where it is, unless all of the stream do: then it waits for them.
+    pub(super) fn sheds_the_slow(&mut self, name: u64, share: usize, now: Instant) -> bool {
         let Some(stream) = self.streams.get(&name) else { return true };
         let is_slow =
-            |id: &MemberId| self.members.get(id).is_some_and(|member| member.is_stuck(now) && member.held > free / 4);
+            |id: &MemberId| self.members.get(id).is_some_and(|member| member.is_stuck(now) && member.held > share);
         let slow: Vec<MemberId> = stream.members.iter().copied().filter(is_slow).collect();
         if slow.len() == stream.members.len() {
             return false;
