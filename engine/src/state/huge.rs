@@ -22,9 +22,9 @@ pub(super) fn ask<T>(memory: &mut [T]) {
     }
 }
 
-/// Gives free memory back to the system, after so many bytes were freed in one piece. The allocator keeps pieces below 32 MiB for
+/// Gives free memory back to the system, after so many bytes were freed in one piece. glibc's allocator keeps pieces below 32 MiB for
 /// what may come, and a table that grows or goes to the disk frees ones that little of what comes fits into: more memory would
-/// be taken than the quota knows of.
+/// be taken than the quota knows of. The engine's program has another allocator, which gives them back by itself within a second.
 pub(super) fn give_back(bytes: usize) {
     if bytes < LEAST_BYTES / 4 {
         return;
