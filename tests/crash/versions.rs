@@ -103,7 +103,7 @@ fn rows_and_state_are_exact_after_deaths_while_versions_change() {
     println!(
         "{sent} numbers, {last} versions; of counting {passed} passed, {withdrawn} withdrawn, {rolled_back} rolled back"
     );
-    assert!(withdrawn > 0, "nothing was withdrawn");
+    assert!(withdrawn + rolled_back > 0, "no version was taken back");
 
     let rows = |sql: &str| clickhouse.query(sql).trim().to_owned();
     assert_eq!(
