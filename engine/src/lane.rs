@@ -229,6 +229,9 @@ impl Lane {
                 resolved = ready(&mut resolving) => {
                     resolving = None;
                     let batch = resolved?;
+                    if !batch.raw.messages.is_empty() || ahead.state.next_expiry().is_some() {
+                        ticks.often();
+                    }
                     let epoch = match self.move_over(&ahead, &mut quiet) {
                         None => self.decide(&held, &mut ahead, batch, &mut beside, in_flight.back_mut()).await?,
                         Some(why) => ControlFlow::Break(why),
@@ -238,14 +241,13 @@ impl Lane {
                         ControlFlow::Break(why) => (collecting, left) = (false, why),
                     }
                     quiet.decided();
-                    ticks.often();
                 }
                 raw = reader.next_batch(limits),
                     if collecting && resolving.is_none() && in_flight.len() < MAX_IN_FLIGHT => match raw? {
                     Some(raw) => resolving = Some(self.made_ready(raw)),
                     None => collecting = false,
                 },
-                () = ticks.tick() => {
+                () = ticks.tick(ahead.state.next_expiry().is_some()) => {
                     limits = self.limits_now();
                     let room = collecting && resolving.is_none() && in_flight.len() < MAX_IN_FLIGHT;
                     let room = room && !self.status.breaker.parks();

@@ -10,7 +10,7 @@
 //! Mistakes in a tenant's folder are that tenant's; all others are the default tenant's.
 
 use std::collections::BTreeMap;
-use std::fs;
+use std::fs::{self, DirEntry};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -68,11 +68,16 @@ impl Layout {
 /// # Errors
 /// It can't be read.
 pub fn folders(folder: &Path) -> io::Result<Vec<PathBuf>> {
-    let hidden = |path: &Path| path.file_name().is_none_or(|name| name.to_string_lossy().starts_with('.'));
-    let entries = fs::read_dir(folder)?.flatten().map(|entry| entry.path());
-    let mut folders: Vec<_> = entries.filter(|path| path.is_dir() && !hidden(path)).collect();
+    let hidden = |entry: &DirEntry| entry.file_name().as_encoded_bytes().starts_with(b".");
+    let entries = fs::read_dir(folder)?.flatten().filter(|entry| !hidden(entry) && is_folder(entry));
+    let mut folders: Vec<_> = entries.map(|entry| entry.path()).collect();
     folders.sort();
     Ok(folders)
+}
+
+/// What an entry is stands in its folder's listing; only where it is a link, its end has to be asked.
+fn is_folder(entry: &DirEntry) -> bool {
+    entry.file_type().is_ok_and(|kind| kind.is_dir() || kind.is_symlink() && entry.path().is_dir())
 }
 
 /// What the plugins folder says, with everything that is wrong in it.

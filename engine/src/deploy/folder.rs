@@ -160,10 +160,10 @@ impl Folder {
         self.plugins.values().chain(self.tenants.values()).any(|seen| seen.changing.is_some())
     }
 
-    /// Looks at everything.
-    pub(super) fn look(&mut self, now: Instant) -> Found {
+    /// Looks at everything, in the folders that there are.
+    pub(super) fn look(&mut self, layout: io::Result<Layout>, now: Instant) -> Found {
         let mut found = Found::default();
-        let layout = match Layout::of(&self.path) {
+        let layout = match layout {
             Ok(layout) => layout,
             Err(error) => {
                 if !self.unreadable {

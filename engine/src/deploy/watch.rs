@@ -83,7 +83,7 @@ pub(super) fn read_all(folder: &mut Folder) -> Vec<Change> {
     let began = Instant::now();
     let mut all = Vec::new();
     loop {
-        let Found { changes, look_again } = folder.look(Instant::now());
+        let Found { changes, look_again } = folder.look(Layout::of(folder.path()), Instant::now());
         all.extend(changes);
         match look_again {
             Some(at) if folder.is_changing() && began.elapsed() < START => {
@@ -101,9 +101,12 @@ fn watch(
     passed_on: &tokio::sync::mpsc::Sender<Change>,
 ) {
     loop {
-        notifier.follow(folder.path()); // before the look: what comes behind it is notified of
         let before = thread_time();
-        let Found { changes, look_again } = folder.look(Instant::now());
+        let mut layout = Layout::of(folder.path());
+        if notifier.follow(folder.path(), layout.as_ref().unwrap_or(&Layout::default())) {
+            layout = Layout::of(folder.path()); // of what came before it was watched, nothing was notified
+        }
+        let Found { changes, look_again } = folder.look(layout, Instant::now());
         let pause = (thread_time().saturating_sub(before) * RESTS).clamp(POLL, SELDOM);
         for change in changes {
             if passed_on.blocking_send(change).is_err() {
@@ -154,11 +157,11 @@ impl Notifier {
         Self { watcher: watcher.ok(), watched: BTreeMap::new(), complained }
     }
 
-    /// Watches the folder of plugins, each tenant's and each plugin's, as they are now.
-    fn follow(&mut self, root: &Path) {
-        let Some(watcher) = &mut self.watcher else { return };
+    /// Watches the folder of plugins, each tenant's and each plugin's, as they are now. Says whether any is new.
+    fn follow(&mut self, root: &Path, layout: &Layout) -> bool {
+        let Some(watcher) = &mut self.watcher else { return false };
         let mut now: BTreeMap<PathBuf, (u64, u64)> = BTreeMap::new();
-        for folder in all_folders(root) {
+        for folder in all_folders(root, layout) {
             if let Ok(metadata) = fs::metadata(&folder) {
                 now.insert(folder, (metadata.dev(), metadata.ino()));
             }
@@ -170,25 +173,29 @@ impl Notifier {
             }
             same
         });
+        let mut news = false;
         for (folder, place) in now {
             if self.watched.contains_key(&folder) {
                 continue;
             }
             match watcher.watch(&folder, RecursiveMode::NonRecursive) {
-                Ok(()) => drop(self.watched.insert(folder, place)),
+                Ok(()) => {
+                    self.watched.insert(folder, place);
+                    news = true;
+                }
                 Err(error) => self.complained = self.complained || complain(&error),
             }
         }
+        news
     }
 }
 
 /// The folders in which something may change that counts. A password may lie elsewhere: it is found by looking.
-fn all_folders(root: &Path) -> Vec<PathBuf> {
-    let Layout { plugins, tenants } = Layout::of(root).unwrap_or_default();
+fn all_folders(root: &Path, Layout { plugins, tenants }: &Layout) -> Vec<PathBuf> {
+    let of_tenants = tenants.iter().flat_map(|tenant| tenant.plugins.iter().chain([&tenant.folder]));
     let shared = root.join(SHARED);
-    let of_tenants = tenants.into_iter().flat_map(|tenant| tenant.plugins.into_iter().chain([tenant.folder]));
-    let shared = folders(&shared).unwrap_or_default().into_iter().chain([shared]);
-    [root.to_owned()].into_iter().chain(plugins).chain(of_tenants).chain(shared).collect()
+    let of_shared = folders(&shared).unwrap_or_default();
+    [root.to_owned(), shared].into_iter().chain(of_shared).chain(plugins.iter().chain(of_tenants).cloned()).collect()
 }
 
 /// Says it once: it is only slower.

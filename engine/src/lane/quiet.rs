@@ -17,7 +17,7 @@ pub(super) struct Quiet {
     linger: Duration,
     /// When the last epoch was decided.
     decided: Instant,
-    /// Since when the reader has been at the partition's end.
+    /// Since when the reader has been at the partition's end, while something may be due.
     at_end: Option<Instant>,
 }
 
@@ -51,10 +51,12 @@ impl Quiet {
         now_ms: i64,
         room: bool,
     ) -> Option<OffsetRange> {
+        let (Some(next), Some(expiry)) = (ahead.position.next_offset, ahead.state.next_expiry()) else {
+            self.at_end = None;
+            return None;
+        };
         let at_end = reader.trouble().is_none() && reader.lag().is_some_and(|lag| lag.position >= lag.end);
         self.at_end = at_end.then(|| self.at_end.unwrap_or_else(Instant::now));
-        let next = ahead.position.next_offset?;
-        let expiry = ahead.state.next_expiry()?;
         if !room || self.decided.elapsed() < self.linger {
             return None;
         }

@@ -76,6 +76,15 @@ impl Claims {
         columns.chain(headers.into_iter().cloned().map(SelectBy::Header)).collect()
     }
 
+    /// Gives each value that is claimed, and where it has to stand.
+    pub(super) fn each(&self, mut each: impl FnMut(&SelectBy, &str)) {
+        for Claimed { columns, headers, .. } in &self.0 {
+            let columns = columns.iter().map(|(path, values)| (SelectBy::Column(path.clone()), values));
+            let headers = headers.iter().map(|(name, values)| (SelectBy::Header(name.clone()), values));
+            columns.chain(headers).for_each(|(by, values)| values.iter().for_each(|value| each(&by, value)));
+        }
+    }
+
     /// Whether somebody claims the messages with this value there.
     pub(super) fn has(&self, by: &SelectBy, value: &[u8]) -> bool {
         let Ok(value) = std::str::from_utf8(value) else { return false };

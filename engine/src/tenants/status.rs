@@ -1,6 +1,6 @@
 //! How the tenants of an engine stand: what `GET /tenants` answers and `engine tenant` shows.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -91,19 +91,23 @@ impl Tenants {
         // The default tenant is one where something of it runs; the others, where they have a folder.
         let uses_default = plugins.iter().any(|plugin| plugin.tenant == crate::offsets::DEFAULT_TENANT);
         all.retain(|name, _| uses_default || name != crate::offsets::DEFAULT_TENANT);
+        // Each plugin and lane is looked at once: there may be thousands.
+        let (mut their_plugins, mut their_lanes) = (HashMap::<_, Vec<_>>::new(), HashMap::<_, Vec<_>>::new());
+        plugins.iter().for_each(|it| their_plugins.entry(it.tenant.as_str()).or_default().push(it.name.clone()));
+        lanes.iter().for_each(|it| their_lanes.entry(it.id.tenant.as_str()).or_default().push(&**it));
         let status = |(name, known): (String, Known)| {
-            let own = plugins.iter().filter(|plugin| plugin.tenant == name);
-            let own = own.map(|plugin| plugin.name.clone()).collect();
-            TenantStatus::of(name, &known, own, lanes)
+            let plugins = their_plugins.remove(name.as_str()).unwrap_or_default();
+            let lanes = their_lanes.remove(name.as_str()).unwrap_or_default();
+            TenantStatus::of(name, &known, plugins, &lanes)
         };
         all.into_iter().map(status).collect()
     }
 }
 
 impl TenantStatus {
-    fn of(tenant: String, known: &Known, plugins: Vec<String>, lanes: &[Arc<LaneStatus>]) -> Self {
+    fn of(tenant: String, known: &Known, plugins: Vec<String>, lanes: &[&LaneStatus]) -> Self {
         let (mut counted, mut lag) = (BTreeMap::new(), 0);
-        for lane in lanes.iter().filter(|lane| lane.id.tenant == tenant) {
+        for lane in lanes {
             let view = lane.view();
             *counted.entry(view.state.as_str().to_owned()).or_default() += 1;
             let behind = view.lag.map(|lag| lag.end - view.committed.unwrap_or(lag.position).min(lag.position));

@@ -42,7 +42,7 @@ impl World {
     /// Looks once, so much later.
     fn look_after(&mut self, time: Duration) -> (Vec<String>, Option<Instant>) {
         self.now += time;
-        let Found { changes, look_again } = self.folder.look(self.now);
+        let Found { changes, look_again } = self.folder.look(Layout::of(self.folder.path()), self.now);
         (changes.iter().map(said).collect(), look_again)
     }
 

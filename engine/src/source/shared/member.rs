@@ -12,9 +12,10 @@ use crate::batch::{Message, RawBatch};
 use crate::offsets::{OffsetRange, TopicPartition};
 use crate::source::{BatchLimits, Part, SourceError};
 
-/// How long the position of a lane stays where it is while only others' messages come: each move is a commit. It is how much
-/// more is read again after a crash, and by how much lag tools show too much.
-const HELD_BACK: Duration = Duration::from_secs(10);
+/// How long the position of a lane stays where it is while only others' messages come: each move is a commit, and lanes that
+/// are quiet may be many more than those that are not. It is how much more is read again after a crash, and by how much lag tools
+/// show too much.
+const HELD_BACK: Duration = Duration::from_secs(60);
 /// The same in offsets: a second's reading.
 const HELD_BACK_OFFSETS: i64 = 1_000_000;
 /// How long a lane may leave its messages where they are before it can be taken for one that is stuck. Longer than an epoch
@@ -160,9 +161,8 @@ impl Member {
         while self.held > left
             && let Some((offset, _, body)) = self.queue.pop_back()
         {
-            let bytes = body.key().map_or(0, <[u8]>::len) + body.value().map_or(0, <[u8]>::len);
-            self.held -= cost_of_copy(bytes);
-            self.bytes -= bytes;
+            self.held -= cost_of_copy(body.len());
+            self.bytes -= body.len();
             self.scanned = offset;
         }
     }

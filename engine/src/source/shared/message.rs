@@ -3,12 +3,12 @@
 
 use std::sync::Arc;
 
-use crate::batch::{Header, Message};
+use crate::batch::{Header, Message, RawBatch};
 use crate::source::budget::Lease;
 
-/// What a message in a queue costs beyond its key and value: its entry, its own fields, a header or two, and what the allocator
-/// rounds up.
-const COPY_OVERHEAD: usize = 256;
+/// What a message in a queue costs beyond its key and value: its entry (32 bytes, and as much again where the queue has grown),
+/// its own fields (88), and what the allocator rounds up.
+const COPY_OVERHEAD: usize = 192;
 
 /// The bytes that a copy with so many of key and value counts for.
 pub(super) fn cost_of_copy(payload: usize) -> usize {
@@ -19,18 +19,22 @@ pub(super) fn cost_of_copy(payload: usize) -> usize {
 /// let go.
 #[derive(Debug)]
 pub struct SharedMessage {
-    key: Option<Box<[u8]>>,
-    value: Option<Box<[u8]>>,
+    /// The key, then the value.
+    bytes: Box<[u8]>,
+    key: Option<usize>,
+    has_value: bool,
     headers: Vec<Header>,
     _lease: Arc<Lease>,
 }
 
 impl SharedMessage {
     /// Copies a message.
-    pub(super) fn copy(message: &Message, lease: Arc<Lease>) -> Self {
+    fn copy(message: &Message, lease: Arc<Lease>) -> Self {
+        let (key, value) = (message.key(), message.value());
         Self {
-            key: message.key().map(Into::into),
-            value: message.value().map(Into::into),
+            bytes: [key.unwrap_or_default(), value.unwrap_or_default()].concat().into(),
+            key: key.map(<[u8]>::len),
+            has_value: value.is_some(),
             headers: message.headers(),
             _lease: lease,
         }
@@ -39,18 +43,47 @@ impl SharedMessage {
     /// The key's bytes.
     #[must_use]
     pub fn key(&self) -> Option<&[u8]> {
-        self.key.as_deref()
+        self.key.map(|len| &self.bytes[..len])
     }
 
     /// The value's bytes; `None` is a tombstone.
     #[must_use]
     pub fn value(&self) -> Option<&[u8]> {
-        self.value.as_deref()
+        self.has_value.then(|| &self.bytes[self.key.unwrap_or(0)..])
     }
 
     /// The headers, in their order.
     #[must_use]
     pub fn headers(&self) -> &[Header] {
         &self.headers
+    }
+
+    /// Bytes of key and value.
+    pub(super) fn len(&self) -> usize {
+        self.bytes.len()
+    }
+}
+
+/// The copies of a batch's messages: one of each, by whichever lane is the first to want it.
+pub(super) struct Copies<'b> {
+    batch: &'b RawBatch,
+    made: Vec<Option<Arc<SharedMessage>>>,
+}
+
+impl<'b> Copies<'b> {
+    pub(super) fn of(batch: &'b RawBatch) -> Self {
+        Self { batch, made: vec![None; batch.messages.len()] }
+    }
+
+    /// What those of these messages cost that are not there yet.
+    pub(super) fn cost(&self, indices: impl Iterator<Item = usize>) -> usize {
+        let missing = indices.filter(|index| self.made[*index].is_none());
+        missing.map(|index| cost_of_copy(self.batch.messages[index].bytes())).sum()
+    }
+
+    /// A message's copy; a new one is on this lease.
+    pub(super) fn copy(&mut self, index: usize, lease: &Arc<Lease>) -> &Arc<SharedMessage> {
+        let message = &self.batch.messages[index];
+        self.made[index].get_or_insert_with(|| Arc::new(SharedMessage::copy(message, lease.clone())))
     }
 }

@@ -17,7 +17,7 @@
 //! wait for fuller batches are given what they have; then the longest queue of those that do not take theirs is cut from its
 //! end. Only where no lane of a stream takes anything does the stream itself wait.
 //! **Quiet lanes.** A lane to which only others' messages come is given an empty batch now and then, so that its position
-//! moves on: each ten seconds, not with each batch of the others.
+//! moves on: each minute, not with each batch of the others.
 //! **After a crash** nothing here needs recovery: readers are opened anew where the journal says.
 
 mod member;

@@ -4,7 +4,6 @@
 //! stream's position, or up to its own `scanned` if that is further.
 //! *Invariant:* a stream is at most [`NEAR`] offsets behind where each of its members goes on.
 
-use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
@@ -13,13 +12,13 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use super::member::{Member, Ready};
-use super::message::{SharedMessage, cost_of_copy};
+use super::message::Copies;
 use super::routes::MemberId;
 use super::state::{State, Stream};
 use super::stream;
 use crate::batch::RawBatch;
 use crate::registry::{Registry, Schemas};
-use crate::source::budget::{Account, Budget, Lease};
+use crate::source::budget::{Account, Budget};
 use crate::source::{BatchLimits, Found, Lag, Part, Source, SourceError, Start};
 
 /// Streams of one partition at a time. Each needs a position of its own at the source, and lanes that are far apart are few.
@@ -56,8 +55,8 @@ struct Bounds {
 
 /// What a stream is to do.
 pub(super) enum Turn {
-    /// Read on.
-    Read,
+    /// Read on, for so many.
+    Read { members: usize },
     /// Wait until it is rung for, or for a while.
     Wait,
     /// End: nobody needs it.
@@ -283,16 +282,16 @@ impl Partition {
             self.open_another(&mut state);
             return Turn::End;
         }
-        let free = self.account.free();
+        let (free, read) = (self.account.free(), Turn::Read { members: stream.members.len() });
         // All members are looked at only where one of them may have so much.
         if self.account.held() > free / SLOW && !state.sheds_the_slow(name, free / SLOW, now) {
             Turn::Wait
         } else if self.account.admits(0, step) {
             state.hurry = None;
-            Turn::Read
+            read
         } else {
-            state.hurry();
-            if state.cut_the_longest(name, now) { Turn::Read } else { Turn::Wait }
+            state.hurry(now);
+            if state.cut_the_longest(name, now) { read } else { Turn::Wait }
         }
     }
 
@@ -316,29 +315,21 @@ impl Partition {
         if let Some(answers) = &schemas.answers {
             stream.routes.set_registry(answers);
         }
-        // Whose each message is, first of all: those of one lane are booked together.
-        let (mut wanted, mut ends, mut found) = (Vec::new(), Vec::with_capacity(batch.messages.len()), Vec::new());
-        let mut costs: HashMap<MemberId, usize> = HashMap::new();
-        for message in &batch.messages {
+        // Whose each message is, first of all: a lane is then found once for all of its messages, which are booked together.
+        let (mut wanted, mut found) = (Vec::with_capacity(batch.messages.len()), Vec::new());
+        for (index, message) in batch.messages.iter().enumerate() {
             stream.routes.of(message, &mut found);
-            found.retain(|id| members.get(id).is_some_and(|member| message.offset >= member.scanned));
-            if let Some(first) = found.first() {
-                *costs.entry(*first).or_default() += cost_of_copy(message.bytes());
-            }
-            wanted.append(&mut found);
-            ends.push(wanted.len());
+            wanted.extend(found.drain(..).map(|id| (id, index)));
         }
-        let lease = |(id, bytes)| (id, Arc::new(self.account.lease(bytes)));
-        let leases: HashMap<MemberId, Arc<Lease>> = costs.into_iter().map(lease).collect();
-        let (now, mut begin) = (Instant::now(), 0);
-        for (message, end) in batch.messages.iter().zip(ends) {
-            let ids = wanted.get(std::mem::replace(&mut begin, end)..end).unwrap_or_default();
-            let Some(lease) = ids.first().and_then(|first| leases.get(first)) else { continue };
-            let body = Arc::new(SharedMessage::copy(message, lease.clone()));
-            for id in ids {
-                if let Some(member) = members.get_mut(id) {
-                    member.push(message, &body, now);
-                }
+        wanted.sort_unstable();
+        let (now, mut copies) = (Instant::now(), Copies::of(batch));
+        for wanted in wanted.chunk_by(|(one, _), (other, _)| one == other) {
+            let Some(member) = wanted.first().and_then(|(id, _)| members.get_mut(id)) else { continue };
+            let had = wanted.partition_point(|(_, index)| batch.messages[*index].offset < member.scanned);
+            let indices = wanted[had..].iter().map(|(_, index)| *index);
+            let lease = Arc::new(self.account.lease(copies.cost(indices.clone())));
+            for index in indices {
+                member.push(&batch.messages[index], copies.copy(index, &lease), now);
             }
         }
         let (before, at) = (batch.range.start, batch.range.end);

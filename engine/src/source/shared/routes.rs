@@ -7,7 +7,7 @@ use crate::batch::Message;
 use crate::decode::avro::Registry;
 use crate::decode::{Look, Seen};
 use crate::input::SelectBy;
-use crate::source::{Claims, Part};
+use crate::source::Part;
 
 /// Names a member of a partition.
 pub(super) type MemberId = u64;
@@ -16,7 +16,10 @@ pub(super) type MemberId = u64;
 #[derive(Debug, Default)]
 pub(super) struct Routes {
     places: Vec<Place>,
-    rest: Vec<Rest>,
+    /// Lanes of what nobody claims.
+    rest: Vec<MemberId>,
+    /// Those of them from which the message that is looked at is claimed.
+    claimed: Vec<MemberId>,
 }
 
 /// A place where messages say whose they are.
@@ -24,54 +27,64 @@ pub(super) struct Routes {
 struct Place {
     by: SelectBy,
     look: Look,
-    members: HashMap<Box<[u8]>, Vec<MemberId>>,
+    values: HashMap<Box<[u8]>, Whose>,
     /// Members that need the look.
     users: usize,
 }
 
-/// A lane of what nobody claims.
-#[derive(Debug)]
-struct Rest {
-    member: MemberId,
-    claims: Arc<Claims>,
-    /// Somebody claims the message that is looked at.
-    claimed: bool,
+/// Whose the messages with a value are.
+#[derive(Debug, Default)]
+struct Whose {
+    members: Vec<MemberId>,
+    /// Lanes of what nobody claims, of which they are not.
+    claimed_from: Vec<MemberId>,
 }
 
 impl Routes {
     pub(super) fn add(&mut self, member: MemberId, part: &Part) {
         for by in part.places() {
-            let index = self.places.iter().position(|place| place.by == by).unwrap_or_else(|| {
+            if !self.places.iter().any(|place| place.by == by) {
                 let look = Look::new(&by);
-                self.places.push(Place { by, look, members: HashMap::new(), users: 0 });
-                self.places.len() - 1
-            });
-            let place = &mut self.places[index];
-            place.users += 1;
-            if let Part::Selected(selection) = part {
-                place.members.entry(selection.value.as_bytes().into()).or_default().push(member);
+                self.places.push(Place { by: by.clone(), look, values: HashMap::new(), users: 0 });
             }
+            self.places.iter_mut().filter(|place| place.by == by).for_each(|place| place.users += 1);
         }
-        if let Part::Unclaimed(claims) = part {
-            self.rest.push(Rest { member, claims: claims.clone(), claimed: false });
+        self.each_value(part, |whose, claimed| {
+            let of = if claimed { &mut whose.claimed_from } else { &mut whose.members };
+            of.push(member);
+        });
+        if matches!(part, Part::Unclaimed(_)) {
+            self.rest.push(member);
         }
     }
 
     pub(super) fn remove(&mut self, member: MemberId, part: &Part) {
+        self.each_value(part, |whose, _| {
+            whose.members.retain(|it| *it != member);
+            whose.claimed_from.retain(|it| *it != member);
+        });
         for by in part.places() {
-            let Some(place) = self.places.iter_mut().find(|place| place.by == by) else { continue };
-            place.users -= 1;
-            if let Part::Selected(selection) = part
-                && let Some(members) = place.members.get_mut(selection.value.as_bytes())
-            {
-                members.retain(|it| *it != member);
-                if members.is_empty() {
-                    place.members.remove(selection.value.as_bytes());
-                }
-            }
+            self.places.iter_mut().filter(|place| place.by == by).for_each(|place| place.users -= 1);
         }
         self.places.retain(|place| place.users > 0);
-        self.rest.retain(|rest| rest.member != member);
+        self.rest.retain(|it| *it != member);
+    }
+
+    /// The values that a part names, and whether it is of what has none of them.
+    fn each_value(&mut self, part: &Part, mut each: impl FnMut(&mut Whose, bool)) {
+        let mut at = |by: &SelectBy, value: &str, claimed: bool| {
+            let Some(place) = self.places.iter_mut().find(|place| place.by == *by) else { return };
+            let whose = place.values.entry(value.as_bytes().into()).or_default();
+            each(whose, claimed);
+            if whose.members.is_empty() && whose.claimed_from.is_empty() {
+                place.values.remove(value.as_bytes());
+            }
+        };
+        match part {
+            Part::Whole => {}
+            Part::Selected(selection) => at(&selection.by, &selection.value, false),
+            Part::Unclaimed(claims) => claims.each(|by, value| at(by, value, true)),
+        }
     }
 
     /// Whether schemas are needed to look at messages in Avro.
@@ -86,14 +99,14 @@ impl Routes {
     /// The members that a message is for.
     pub(super) fn of(&mut self, message: &Message, members: &mut Vec<MemberId>) {
         members.clear();
-        self.rest.iter_mut().for_each(|rest| rest.claimed = false);
-        for Place { by, look, members: here, .. } in &mut self.places {
+        self.claimed.clear();
+        for Place { look, values, .. } in &mut self.places {
             let Seen::Value(value) = look.at(message) else { continue };
-            members.extend(here.get(value).into_iter().flatten());
-            for rest in self.rest.iter_mut().filter(|rest| !rest.claimed) {
-                rest.claimed = rest.claims.has(by, value);
+            if let Some(whose) = values.get(value) {
+                members.extend_from_slice(&whose.members);
+                self.claimed.extend_from_slice(&whose.claimed_from);
             }
         }
-        members.extend(self.rest.iter().filter(|rest| !rest.claimed).map(|rest| rest.member));
+        members.extend(self.rest.iter().filter(|member| !self.claimed.contains(member)));
     }
 }

@@ -13,6 +13,12 @@ use crate::source::Lag;
 
 /// What was at the partition's end so long ago is at its end: while messages come without a pause, nothing ever quite is.
 const LIVE: Duration = Duration::from_secs(2);
+/// How often a stream looks for members who are slow. They are so after a second.
+const SLOW_LOOK: Duration = Duration::from_millis(200);
+/// Where there is no room for more, the longest queues are given out that make up this part of all...
+const HURRIED: usize = 4;
+/// ...and the next ones not before those were worked on.
+const COMES_BACK: Duration = Duration::from_millis(50);
 
 #[derive(Default)]
 pub(super) struct State {
@@ -23,6 +29,8 @@ pub(super) struct State {
     pub(super) waiting: VecDeque<MemberId>,
     /// There is no room for more: queues that cost so much are given out as they are.
     pub(super) hurry: Option<usize>,
+    /// When that was decided.
+    hurried: Option<Instant>,
     /// How often a stream has failed: the partition's bounds may be others since.
     pub(super) failures: u64,
 }
@@ -36,6 +44,8 @@ pub(super) struct Stream {
     pub(super) members: BTreeSet<MemberId>,
     pub(super) began: Instant,
     pub(super) live: Live,
+    /// When its members were looked at for slow ones, and whether some were not.
+    looked: Option<(Instant, bool)>,
     pub(super) task: AbortHandle,
 }
 
@@ -118,25 +128,42 @@ impl State {
         self.streams.remove(&name);
     }
 
-    /// Lets members go who leave more than `share` where it is, unless all of the stream do: then it waits for them.
+    /// Lets members go who leave more than `share` where it is, unless all of the stream do: then it waits for them. While some
+    /// are quick the stream's members, who may be hundreds, are looked at now and then.
     pub(super) fn sheds_the_slow(&mut self, name: u64, share: usize, now: Instant) -> bool {
-        let Some(stream) = self.streams.get(&name) else { return true };
+        let Some(stream) = self.streams.get_mut(&name) else { return true };
+        if matches!(stream.looked, Some((then, true)) if now - then < SLOW_LOOK) {
+            return true;
+        }
         let is_slow =
             |id: &MemberId| self.members.get(id).is_some_and(|member| member.is_stuck(now) && member.held > share);
         let slow: Vec<MemberId> = stream.members.iter().copied().filter(is_slow).collect();
-        if slow.len() == stream.members.len() {
+        let some_are_quick = slow.len() < stream.members.len();
+        stream.looked = Some((now, some_are_quick));
+        if !some_are_quick {
             return false;
         }
         slow.into_iter().for_each(|id| self.detach(id));
         true
     }
 
-    /// Lets those who ask have what there is, the longer queues first.
-    pub(super) fn hurry(&mut self) {
+    /// Lets those who ask and have the longest queues have what there is: a part of all that waits, as each batch is an epoch,
+    /// and whose queue is given out last is the fullest. What was given out is to come back before more is.
+    pub(super) fn hurry(&mut self, now: Instant) {
+        if self.hurried.is_some_and(|then| now - then < COMES_BACK) {
+            return;
+        }
         let asking = || self.members.values().filter(|member| member.asks.is_some() && !member.is_empty());
-        let least = asking().map(|member| member.held).sum::<usize>() / asking().count().max(1);
+        let mut queues: Vec<usize> = asking().map(|member| member.held).collect();
+        queues.sort_unstable();
+        let (part, mut taken) = (queues.iter().sum::<usize>() / HURRIED, 0);
+        let reaches = |held: &&usize| {
+            taken += **held;
+            taken >= part
+        };
+        let least = queues.iter().rev().find(reaches).copied().unwrap_or(0);
         asking().filter(|member| member.held >= least).for_each(|member| member.wake.notify_one());
-        self.hurry = Some(least);
+        (self.hurry, self.hurried) = (Some(least), Some(now));
     }
 
     /// Cuts the longest queue of those that nobody takes from, of whichever stream; not for a stream that nobody takes from.
@@ -165,6 +192,7 @@ impl Stream {
             members: BTreeSet::new(),
             began: Instant::now(),
             live: Live::default(),
+            looked: None,
             task,
         }
     }

@@ -14,6 +14,9 @@ use crate::source::{BatchLimits, SourceError, Start};
 const STEP: BatchLimits = BatchLimits { max_messages: 1024, max_bytes: 1 << 20, linger: Duration::ZERO };
 /// How long lanes that begin at about the same time wait for each other.
 const GATHER: Duration = Duration::from_millis(20);
+/// A stream of more members than this lets messages gather, for so long: there are some for each of them at a time then. Who is
+/// one of so many does not notice it behind how long it gathers rows itself.
+const MANY: (usize, Duration) = (64, Duration::from_millis(80));
 /// How often a stream to which nothing comes says how far it is.
 const LOOK: Duration = Duration::from_millis(100);
 
@@ -43,16 +46,17 @@ async fn read(partition: &Arc<Partition>, name: u64, start: i64) -> Result<(), S
     let mut reader = partition.source.open(&partition.found, Start::Offset(start)).await?;
     loop {
         let rung = partition.rung.notified();
-        match partition.turn(name, STEP.max_bytes + STEP.max_messages * cost(0)) {
+        let linger = match partition.turn(name, STEP.max_bytes + STEP.max_messages * cost(0)) {
             Turn::End => return Ok(()),
             Turn::Wait => {
                 drop(timeout(LOOK, rung).await);
                 partition.show(name, reader.lag(), reader.trouble());
                 continue;
             }
-            Turn::Read => {}
-        }
-        match timeout(LOOK, reader.next_batch(STEP)).await {
+            Turn::Read { members } if members > MANY.0 => MANY.1,
+            Turn::Read { .. } => Duration::ZERO,
+        };
+        match timeout(LOOK, reader.next_batch(BatchLimits { linger, ..STEP })).await {
             Err(_) => partition.show(name, reader.lag(), reader.trouble()),
             Ok(batch) => {
                 let Some(batch) = batch? else {

@@ -169,7 +169,7 @@ async fn a_quiet_lane_is_given_its_position_now_and_then_and_is_at_the_end_all_t
     let world = World::new(2, 64 << 20);
     let mut quiet = world.follow(&part("quiet"), Start::Earliest).await;
     let (began, mut batches, mut position) = (Instant::now(), 0, 0);
-    while began.elapsed() < Duration::from_secs(60) {
+    while began.elapsed() < Duration::from_secs(360) {
         world.produce("others", 10);
         if let Ok(batch) = timeout(Duration::from_millis(50), quiet.next_batch(LIMITS)).await {
             let batch = batch.unwrap().unwrap();
@@ -182,7 +182,7 @@ async fn a_quiet_lane_is_given_its_position_now_and_then_and_is_at_the_end_all_t
             assert!(lag.position >= lag.end, "nothing of its own is behind it: {lag:?}");
         }
     }
-    assert!((4..=6).contains(&batches), "{batches} in a minute");
+    assert!((5..=7).contains(&batches), "{batches} in six minutes");
     assert!(position > 500, "{position}");
 }
 

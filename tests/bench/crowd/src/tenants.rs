@@ -53,6 +53,8 @@ enum Way {
 const WARM_UP: Duration = Duration::from_secs(45);
 /// How often the engine is asked: an answer names all lanes, and is to cost little beside what they do.
 const LOOK: Duration = Duration::from_secs(2);
+/// The same for thousands of lanes, of which no latencies are shown.
+const SELDOM: Duration = Duration::from_secs(10);
 
 /// The topic that they share, or that the one has, has so many partitions.
 const PARTITIONS: i32 = 4;
@@ -143,12 +145,15 @@ impl World<'_> {
     fn work(&self, engine: &Engine, streams: &[Stream], figures: &mut Figures) -> Result<(), Failure> {
         let Options { parts, rate, seconds, .. } = self.options;
         let began = Instant::now();
-        let watch = Watch::start(&engine.url, began, LOOK)?;
+        let often = if self.way == Way::Shared { SELDOM } else { LOOK };
+        let watch = Watch::start(&engine.url, began, often)?;
         let load = Load::start(&parts.kafka, streams.to_vec(), began)?;
         pause(WARM_UP);
-        let (before, cpu) = (rows(&parts.clickhouse)?, engine.cpu()?);
+        let (before, inserted, cpu) = (rows(&parts.clickhouse)?, inserts(&parts.clickhouse)?, engine.cpu()?);
         pause(Duration::from_secs(*seconds));
         let (events, cpu) = (rows(&parts.clickhouse)? - before, engine.cpu()? - cpu);
+        let inserted = inserts(&parts.clickhouse)? - inserted;
+        self.note(figures, "inserts_per_second", "/s", as_f64(inserted) / as_f64(*seconds));
         self.note(figures, "committed_per_second", "/s", as_f64(events) / as_f64(*seconds));
         self.note(figures, "cpu_at_work", "% of a core", cpu.as_secs_f64() / as_f64(*seconds) * 100.0);
         self.note(figures, "cpu_us_per_event", "us", cpu.as_secs_f64() * 1e6 / as_f64(rate * seconds));
@@ -234,6 +239,11 @@ fn rows(clickhouse: &str) -> Result<u64, Failure> {
     let query =
         "SELECT sum(total_rows) FROM system.tables WHERE startsWith(database, 'crowd') AND endsWith(name, 'orders')";
     Ok(ask(clickhouse, query)?.trim().parse()?)
+}
+
+/// Since the server began.
+fn inserts(clickhouse: &str) -> Result<u64, Failure> {
+    Ok(ask(clickhouse, "SELECT sum(value) FROM system.events WHERE event = 'InsertQuery'")?.trim().parse()?)
 }
 
 pub(crate) fn drop_databases(clickhouse: &str) -> Result<(), Failure> {
