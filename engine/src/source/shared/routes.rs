@@ -43,11 +43,13 @@ struct Whose {
 impl Routes {
     pub(super) fn add(&mut self, member: MemberId, part: &Part) {
         for by in part.places() {
-            if !self.places.iter().any(|place| place.by == by) {
-                let look = Look::new(&by);
-                self.places.push(Place { by: by.clone(), look, values: HashMap::new(), users: 0 });
+            match self.place(&by) {
+                Some(place) => place.users += 1,
+                None => {
+                    let look = Look::new(&by);
+                    self.places.push(Place { by, look, values: HashMap::new(), users: 1 });
+                }
             }
-            self.places.iter_mut().filter(|place| place.by == by).for_each(|place| place.users += 1);
         }
         self.each_value(part, |whose, claimed| {
             let of = if claimed { &mut whose.claimed_from } else { &mut whose.members };
@@ -64,16 +66,22 @@ impl Routes {
             whose.claimed_from.retain(|it| *it != member);
         });
         for by in part.places() {
-            self.places.iter_mut().filter(|place| place.by == by).for_each(|place| place.users -= 1);
+            if let Some(place) = self.place(&by) {
+                place.users -= 1;
+            }
         }
         self.places.retain(|place| place.users > 0);
         self.rest.retain(|it| *it != member);
     }
 
+    fn place(&mut self, by: &SelectBy) -> Option<&mut Place> {
+        self.places.iter_mut().find(|place| place.by == *by)
+    }
+
     /// The values that a part names, and whether it is of what has none of them.
     fn each_value(&mut self, part: &Part, mut each: impl FnMut(&mut Whose, bool)) {
         let mut at = |by: &SelectBy, value: &str, claimed: bool| {
-            let Some(place) = self.places.iter_mut().find(|place| place.by == *by) else { return };
+            let Some(place) = self.place(by) else { return };
             let whose = place.values.entry(value.as_bytes().into()).or_default();
             each(whose, claimed);
             if whose.members.is_empty() && whose.claimed_from.is_empty() {
