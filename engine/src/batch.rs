@@ -35,7 +35,7 @@ enum Body {
     /// Borrowed from the Kafka client, which keeps the fetched bytes alive: nothing is copied.
     Kafka(KafkaMessage),
     /// Lies in the queues of lanes that share a topic.
-    Shared(Arc<SharedMessage>),
+    Shared(SharedMessage),
 }
 
 impl Message {
@@ -60,7 +60,7 @@ impl Message {
 
     /// A message that several lanes may have.
     #[must_use]
-    pub fn shared(offset: i64, timestamp: Option<i64>, message: Arc<SharedMessage>) -> Self {
+    pub fn shared(offset: i64, timestamp: Option<i64>, message: SharedMessage) -> Self {
         Self { offset, timestamp, body: Body::Shared(message) }
     }
 

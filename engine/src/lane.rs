@@ -247,7 +247,7 @@ impl Lane {
                     Some(raw) => resolving = Some(self.made_ready(raw)),
                     None => collecting = false,
                 },
-                () = ticks.tick(ahead.state.next_expiry().is_some()) => {
+                () = ticks.tick(ahead.state.next_expiry().is_some(), &*self.around.clock) => {
                     limits = self.limits_now();
                     let room = collecting && resolving.is_none() && in_flight.len() < MAX_IN_FLIGHT;
                     let room = room && !self.status.breaker.parks();

@@ -24,7 +24,7 @@ use crate::cpu::thread_time;
 /// How often it is looked without being told.
 const POLL: Duration = Duration::from_secs(2);
 /// A look at hundreds of plugins takes much CPU time: so many times as much passes before the next one...
-const RESTS: u32 = 200;
+const RESTS: u32 = 1_000;
 /// ...or this.
 const SELDOM: Duration = Duration::from_secs(10);
 /// Notifications come in swarms: one look for each.

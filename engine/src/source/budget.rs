@@ -130,6 +130,13 @@ pub(in crate::source) struct Lease {
     _booked: Booking,
 }
 
+impl Lease {
+    /// How many.
+    pub(in crate::source) fn bytes(&self) -> usize {
+        self.bytes
+    }
+}
+
 impl Drop for Lease {
     fn drop(&mut self) {
         self.account.held.fetch_sub(self.bytes, Ordering::Relaxed);

@@ -1,14 +1,14 @@
 //! The continuous audit of a running engine: rows of committed epochs, counted in their tables.
 //!
-//! **Promise.** Once a minute, for each lane, the last [`EPOCHS`] epochs that were committed since the last look (all of
-//! them, where a lane commits less often) are looked for in their append tables: each row that an intent planned is to be
-//! there, once. What is not is counted, logged and named in `/health`. An epoch is looked at once, so the counters never
-//! fall, and a fault is never counted twice.
-//! **Cost.** One query a table and minute, over the parts that changed since: a row inserted since lies in one of those,
+//! **Promise.** Once a minute (of more than a hundred tenants, two each second), for each lane, the last [`EPOCHS`] epochs that
+//! were committed since the last look (all of them, where a lane commits less often) are looked for in their append tables:
+//! each row that an intent planned is to be there, once. What is not is counted, logged and named in `/health`. An epoch is
+//! looked at once, so the counters never fall, and a fault is never counted twice.
+//! **Cost.** One query a table and look, over the parts that changed since: a row inserted since lies in one of those,
 //! merged or not. Only what differs is asked again over the whole table before it is believed, because a merge may have
 //! taken a part away between its listing and its reading.
 //! **Limits.** Rows are counted, not compared, and those of current-state tables not at all, as newer changes replace them:
-//! for that there is `engine verify`. Rows that somebody deletes within that minute count as missing.
+//! for that there is `engine verify`. Rows that somebody deletes before they are looked for count as missing.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 
 use futures::StreamExt;
 use serde::Deserialize;
-use tokio::time::{MissedTickBehavior, interval, timeout};
+use tokio::time::{sleep_until, timeout};
 
 use crate::deploy::{Plugins, Versions};
 use crate::engine::Lanes;
@@ -27,7 +27,9 @@ use crate::sink::{ClickHouse, ClickHouses, SinkError, epoch_column};
 use crate::table::{Table, TableKind};
 
 /// How often tables are looked at.
-pub const INTERVAL: Duration = Duration::from_secs(60);
+const INTERVAL: Duration = Duration::from_secs(60);
+/// And what passes for each tenant at least: the queries are theirs.
+const EACH_TENANT: Duration = Duration::from_millis(500);
 /// Epochs of each lane that wait to be looked for: bounds the memory of a thousand lanes by some MB.
 pub const EPOCHS: usize = 16;
 /// Epochs in one query, which stays far below ClickHouse's `max_query_size` so.
@@ -84,21 +86,30 @@ impl Committed {
     }
 }
 
+/// What a tenant runs, and what its lanes have committed.
+#[derive(Default)]
+struct OfTenant {
+    plugins: Vec<Arc<Versions>>,
+    committed: Vec<(LaneId, Vec<Committed>)>,
+}
+
 /// Looks for as long as the engine runs.
 pub async fn watch(clickhouses: ClickHouses, lanes: Lanes, metrics: Arc<Metrics>, plugins: Plugins) {
-    let mut look = interval(INTERVAL);
-    look.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut next = Instant::now();
     loop {
-        look.tick().await;
-        let committed = lanes.all().into_iter().map(|lane| (lane.id.clone(), lane.take_committed()));
-        let mut of_tenants: BTreeMap<String, Vec<_>> = BTreeMap::new();
-        for (lane, epochs) in committed {
-            of_tenants.entry(lane.tenant.clone()).or_default().push((lane, epochs));
+        sleep_until(next.into()).await;
+        let mut tenants: BTreeMap<String, OfTenant> = BTreeMap::new();
+        for versions in plugins.all() {
+            tenants.entry(versions.tenant().to_owned()).or_default().plugins.push(versions);
         }
+        for lane in lanes.all() {
+            let committed = (lane.id.clone(), lane.take_committed());
+            tenants.entry(lane.id.tenant.clone()).or_default().committed.push(committed);
+        }
+        let all = u32::try_from(tenants.len()).unwrap_or(u32::MAX);
+        next = Instant::now() + EACH_TENANT.saturating_mul(all).max(INTERVAL);
         // Side by side: one whose server is slow holds up nobody else's look.
-        let looks = of_tenants
-            .into_iter()
-            .map(|(tenant, committed)| look_at_tenant(&clickhouses, &metrics, &plugins, tenant, committed));
+        let looks = tenants.into_iter().map(|(tenant, of)| look_at_tenant(&clickhouses, &metrics, tenant, of));
         futures::stream::iter(looks).buffer_unordered(TENANTS_AT_ONCE).collect::<()>().await;
     }
 }
@@ -106,11 +117,9 @@ pub async fn watch(clickhouses: ClickHouses, lanes: Lanes, metrics: Arc<Metrics>
 async fn look_at_tenant(
     clickhouses: &ClickHouses,
     metrics: &Metrics,
-    plugins: &Plugins,
     tenant: String,
-    committed: Vec<(LaneId, Vec<Committed>)>,
+    OfTenant { plugins, committed }: OfTenant,
 ) {
-    let plugins: Vec<_> = plugins.all().into_iter().filter(|versions| versions.tenant() == tenant).collect();
     let Some(settings) = plugins.first().map(|versions| versions.current().file.tenant.clone()) else { return };
     let looked = match clickhouses.of(&settings) {
         Ok(clickhouse) => timeout(PATIENCE, seen(&clickhouse, &tables(&plugins), committed)).await,

@@ -7,8 +7,8 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-use super::message::{SharedMessage, cost_of_copy};
-use crate::batch::{Message, RawBatch};
+use super::message::Chunk;
+use crate::batch::RawBatch;
 use crate::offsets::{OffsetRange, TopicPartition};
 use crate::source::{BatchLimits, Part, SourceError};
 
@@ -32,7 +32,9 @@ pub(super) struct Member {
     pub(super) scanned: i64,
     /// The offset behind the last batch.
     pub(super) position: i64,
-    queue: VecDeque<(i64, Option<i64>, Arc<SharedMessage>)>,
+    queue: VecDeque<Piece>,
+    /// Messages in the queue.
+    messages: usize,
     /// What the queue costs.
     pub(super) held: usize,
     /// Bytes of the queue's keys and values.
@@ -51,6 +53,13 @@ pub(super) struct Member {
     /// The source has an end, and it is reached.
     pub(super) ended: bool,
     pub(super) wake: Arc<Notify>,
+}
+
+/// The messages of a chunk from one on.
+#[derive(Debug)]
+struct Piece {
+    chunk: Arc<Chunk>,
+    next: usize,
 }
 
 /// Whether a batch is ready.
@@ -73,6 +82,7 @@ impl Member {
             scanned: position,
             position,
             queue: VecDeque::new(),
+            messages: 0,
             held: 0,
             bytes: 0,
             since: now,
@@ -86,16 +96,21 @@ impl Member {
         }
     }
 
-    /// Takes a message in; one that it has already is left.
-    pub(super) fn push(&mut self, message: &Message, body: &Arc<SharedMessage>, now: Instant) {
-        if self.queue.is_empty() {
+    /// Takes messages in, but for those that it has already.
+    pub(super) fn push(&mut self, chunk: &Arc<Chunk>, now: Instant) {
+        let next = chunk.index_of(self.scanned);
+        if next == chunk.len() {
+            return;
+        }
+        let first = self.queue.is_empty();
+        if first {
             self.since = now;
         }
-        self.held += cost_of_copy(message.bytes());
-        self.bytes += message.bytes();
-        self.queue.push_back((message.offset, message.timestamp, body.clone()));
-        let wakes = self.asks.is_some_and(|limits| self.queue.len() == 1 || self.is_full(limits));
-        if wakes {
+        self.held += chunk.cost();
+        self.messages += chunk.len() - next;
+        self.bytes += chunk.bytes_from(next);
+        self.queue.push_back(Piece { chunk: chunk.clone(), next });
+        if self.asks.is_some_and(|limits| first || self.is_full(limits)) {
             self.wake.notify_one();
         }
     }
@@ -105,7 +120,7 @@ impl Member {
     }
 
     fn is_full(&self, limits: BatchLimits) -> bool {
-        self.queue.len() >= limits.max_messages || self.bytes >= limits.max_bytes
+        self.messages >= limits.max_messages || self.bytes >= limits.max_bytes
     }
 
     /// It leaves its messages where they are, and has for a while.
@@ -139,14 +154,21 @@ impl Member {
         scanned: i64,
         now: Instant,
     ) -> RawBatch {
-        let (mut messages, mut bytes) = (Vec::new(), 0);
-        while messages.len() < limits.max_messages && bytes < limits.max_bytes {
-            let Some((offset, timestamp, body)) = self.queue.pop_front() else { break };
-            let message = Message::shared(offset, timestamp, body);
-            self.held -= cost_of_copy(message.bytes());
+        let (mut messages, mut bytes) = (Vec::with_capacity(self.messages.min(limits.max_messages)), 0);
+        while messages.len() < limits.max_messages
+            && bytes < limits.max_bytes
+            && let Some(Piece { chunk, next }) = self.queue.front_mut()
+        {
+            let message = chunk.message(*next);
             bytes += message.bytes();
             messages.push(message);
+            *next += 1;
+            if *next == chunk.len() {
+                self.held -= chunk.cost();
+                self.queue.pop_front();
+            }
         }
+        self.messages -= messages.len();
         self.bytes -= bytes;
         let behind = messages.last().map_or(self.position, |last| last.offset + 1);
         let end = if self.queue.is_empty() { scanned.max(behind) } else { behind };
@@ -159,11 +181,12 @@ impl Member {
     pub(super) fn cut(&mut self) {
         let left = self.held / 2;
         while self.held > left
-            && let Some((offset, _, body)) = self.queue.pop_back()
+            && let Some(Piece { chunk, next }) = self.queue.pop_back()
         {
-            self.held -= cost_of_copy(body.len());
-            self.bytes -= body.len();
-            self.scanned = offset;
+            self.held -= chunk.cost();
+            self.messages -= chunk.len() - next;
+            self.bytes -= chunk.bytes_from(next);
+            self.scanned = chunk.offset(next);
         }
     }
 }

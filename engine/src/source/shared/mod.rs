@@ -7,8 +7,9 @@
 //! ```
 //! **Promise.** Each lane gets the messages of its [`Part`] and no others, each once, in offset order, as if it had read and
 //! filtered by itself; its batches answer for the offsets of others' messages as for holes. A message is looked at once
-//! however many lanes there are, and copied once, into its lane's queue. No lane waits for another: one that does not take its
-//! messages, because it is stopped, slow or far behind, leaves the stream, and the others go on.
+//! however many lanes there are, and copied once, together with those that come for the same lanes. No lane waits for
+//! another: one that does not take its messages, because it is stopped, slow or far behind, leaves the stream, and the others
+//! go on.
 //! **How.** A lane that asks is given to the stream that comes to its position next; if none does soon, to one that is opened
 //! there, for all lanes that wait near it. So there are a few streams (at most four, one position of the source
 //! each), however many lanes begin or fall behind. A stream that comes to where another one stands ends, and its lanes go over

@@ -12,7 +12,7 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use super::member::{Member, Ready};
-use super::message::Copies;
+use super::message::Chunk;
 use super::routes::MemberId;
 use super::state::{State, Stream};
 use super::stream;
@@ -56,7 +56,7 @@ struct Bounds {
 /// What a stream is to do.
 pub(super) enum Turn {
     /// Read on, for so many.
-    Read { members: usize },
+    Read { members: u32 },
     /// Wait until it is rung for, or for a while.
     Wait,
     /// End: nobody needs it.
@@ -282,7 +282,8 @@ impl Partition {
             self.open_another(&mut state);
             return Turn::End;
         }
-        let (free, read) = (self.account.free(), Turn::Read { members: stream.members.len() });
+        let members = u32::try_from(stream.members.len()).unwrap_or(u32::MAX);
+        let (free, read) = (self.account.free(), Turn::Read { members });
         // All members are looked at only where one of them may have so much.
         if self.account.held() > free / SLOW && !state.sheds_the_slow(name, free / SLOW, now) {
             Turn::Wait
@@ -315,21 +316,28 @@ impl Partition {
         if let Some(answers) = &schemas.answers {
             stream.routes.set_registry(answers);
         }
-        // Whose each message is, first of all: a lane is then found once for all of its messages, which are booked together.
+        // Whose each message is, first of all: those of the same lanes are copied, booked and queued together.
         let (mut wanted, mut found) = (Vec::with_capacity(batch.messages.len()), Vec::new());
         for (index, message) in batch.messages.iter().enumerate() {
             stream.routes.of(message, &mut found);
-            wanted.extend(found.drain(..).map(|id| (id, index)));
+            wanted.extend(found.drain(..).map(|group| (group, index)));
         }
         wanted.sort_unstable();
-        let (now, mut copies) = (Instant::now(), Copies::of(batch));
+        let now = Instant::now();
         for wanted in wanted.chunk_by(|(one, _), (other, _)| one == other) {
-            let Some(member) = wanted.first().and_then(|(id, _)| members.get_mut(id)) else { continue };
-            let had = wanted.partition_point(|(_, index)| batch.messages[*index].offset < member.scanned);
-            let indices = wanted[had..].iter().map(|(_, index)| *index);
-            let lease = Arc::new(self.account.lease(copies.cost(indices.clone())));
-            for index in indices {
-                member.push(&batch.messages[index], copies.copy(index, &lease), now);
+            let group = wanted.first().map_or(&[][..], |(group, _)| stream.routes.members(*group));
+            let least = group.iter().filter_map(|id| members.get(id)).map(|member| member.scanned).min();
+            let had =
+                wanted.partition_point(|(_, index)| least.is_none_or(|least| batch.messages[*index].offset < least));
+            if had == wanted.len() {
+                continue;
+            }
+            let messages = wanted[had..].iter().map(|(_, index)| &batch.messages[*index]);
+            let chunk = Arc::new(Chunk::copy(messages, &self.account));
+            for id in group {
+                if let Some(member) = members.get_mut(id) {
+                    member.push(&chunk, now);
+                }
             }
         }
         let (before, at) = (batch.range.start, batch.range.end);

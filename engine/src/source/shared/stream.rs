@@ -14,9 +14,9 @@ use crate::source::{BatchLimits, SourceError, Start};
 const STEP: BatchLimits = BatchLimits { max_messages: 1024, max_bytes: 1 << 20, linger: Duration::ZERO };
 /// How long lanes that begin at about the same time wait for each other.
 const GATHER: Duration = Duration::from_millis(20);
-/// A stream of more members than this lets messages gather, for so long: there are some for each of them at a time then. Who is
-/// one of so many does not notice it behind how long it gathers rows itself.
-const MANY: (usize, Duration) = (64, Duration::from_millis(80));
+/// A stream lets messages gather, for so long for each of its members and no longer than this: there are some for each of them at a
+/// time then. Who is one of hundreds does not notice it behind how long it gathers rows itself.
+const TOGETHER: (Duration, Duration) = (Duration::from_micros(320), Duration::from_millis(160));
 /// How often a stream to which nothing comes says how far it is.
 const LOOK: Duration = Duration::from_millis(100);
 
@@ -53,10 +53,9 @@ async fn read(partition: &Arc<Partition>, name: u64, start: i64) -> Result<(), S
                 partition.show(name, reader.lag(), reader.trouble());
                 continue;
             }
-            Turn::Read { members } if members > MANY.0 => MANY.1,
-            Turn::Read { .. } => Duration::ZERO,
+            Turn::Read { members } => TOGETHER.0.saturating_mul(members).min(TOGETHER.1),
         };
-        match timeout(LOOK, reader.next_batch(BatchLimits { linger, ..STEP })).await {
+        match timeout(LOOK + linger, reader.next_batch(BatchLimits { linger, ..STEP })).await {
             Err(_) => partition.show(name, reader.lag(), reader.trouble()),
             Ok(batch) => {
                 let Some(batch) = batch? else {
