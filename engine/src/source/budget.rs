@@ -7,15 +7,29 @@
 //! the budget, `n` busy ones get 1/(n+1) each, and as much again stays free for those that are quiet now. This is the
 //! dynamic threshold of shared-memory switches (Choudhury and Hahne, 1998). Fixed shares were rejected: with 1,000
 //! partitions of which three are busy, they leave almost all of the budget unused.
+//!
+//! Hundreds of busy ones, which gather messages for seconds, would leave less free than one answer of a broker brings. All of
+//! them were nearly full at once then, and gave out the little that they had. So while less than an eighth is free, those that hold
+//! more than most are to give it out, some at a time: what they had comes back before others are told.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::time::Instant;
 
 use crate::memory::{self, Booking, For, Memory};
 
 /// What a message costs beyond its key and value: librdkafka's operation (about 400 bytes with its allocation), our
 /// entry, and its part of the fetched buffer's framing.
 const MESSAGE_OVERHEAD: usize = 512;
+
+/// The part of a budget below which little is free.
+const LITTLE: usize = 8;
+/// Then this part of it is given out before its time...
+const EARLY: usize = 32;
+/// ...in so long: what an epoch of hundreds of messages takes until they are let go of.
+const COMES_BACK: Duration = Duration::from_millis(50);
 
 /// The bytes that a message of `payload` bytes counts for.
 pub(in crate::source) fn cost(payload: usize) -> usize {
@@ -27,9 +41,19 @@ pub(in crate::source) fn cost(payload: usize) -> usize {
 pub struct Budget {
     limit: usize,
     held: AtomicUsize,
+    /// Partitions that hold some of it.
+    holders: AtomicUsize,
+    early: Mutex<Early>,
     fetched: AtomicU64,
     /// The engine's: who reads a partition, and for how many tenants, is not known here.
     pool: memory::Account,
+}
+
+/// What was given out before its time, since when.
+#[derive(Debug)]
+struct Early {
+    since: Instant,
+    bytes: usize,
 }
 
 impl Budget {
@@ -42,8 +66,14 @@ impl Budget {
     /// The same, as a part of a pool.
     #[must_use]
     pub fn within(limit: usize, memory: &Memory) -> Arc<Self> {
-        let (held, fetched) = (AtomicUsize::new(0), AtomicU64::new(0));
-        Arc::new(Self { limit, held, fetched, pool: memory.account("") })
+        Arc::new(Self {
+            limit,
+            held: AtomicUsize::new(0),
+            holders: AtomicUsize::new(0),
+            early: Mutex::new(Early { since: Instant::now(), bytes: 0 }),
+            fetched: AtomicU64::new(0),
+            pool: memory.account(""),
+        })
     }
 
     /// Bytes held now.
@@ -66,6 +96,21 @@ impl Budget {
 
     fn free(&self) -> usize {
         self.limit.saturating_sub(self.held())
+    }
+
+    /// Is so much more than most partitions hold?
+    fn is_much(&self, held: usize) -> bool {
+        let mean = self.held() / self.holders.load(Ordering::Relaxed).max(1);
+        held > mean + mean / 2
+    }
+
+    /// What was given out before its time and may not have come back yet. Changed in one step each.
+    fn early(&self) -> MutexGuard<'_, Early> {
+        let mut early = self.early.lock().unwrap_or_else(PoisonError::into_inner);
+        if early.since.elapsed() >= COMES_BACK {
+            *early = Early { since: Instant::now(), bytes: 0 };
+        }
+        early
     }
 }
 
@@ -97,10 +142,18 @@ impl Account {
         held == 0 || held + cost <= self.budget.free().saturating_sub(more)
     }
 
-    /// Does a partition hold nearly all that it may? Then what it has is better worked on than added to: to stop it costs a
-    /// fetch that is thrown away.
+    /// Is what a partition has better worked on than added to? It holds nearly all that it may: to stop it would cost a fetch that
+    /// is thrown away. Or little is free, and it is its turn to make room.
     pub(in crate::source) fn is_nearly_full(&self) -> bool {
-        self.held() / 7 >= self.budget.free() / 8
+        let (held, free) = (self.held(), self.free());
+        let budget = &self.budget;
+        held / 7 >= free / 8
+            || free < budget.limit / LITTLE && budget.is_much(held) && budget.early().bytes < budget.limit / EARLY
+    }
+
+    /// Notes that it is given out for that.
+    pub(in crate::source) fn gives_out(&self) {
+        self.budget.early().bytes += self.held();
     }
 
     /// May a partition that was stopped go on? At half of what would stop it, lest it stops again at once.
@@ -116,7 +169,9 @@ impl Account {
 
     /// Takes bytes until the lease is dropped.
     pub(in crate::source) fn lease(self: &Arc<Self>, bytes: usize) -> Lease {
-        self.held.fetch_add(bytes, Ordering::Relaxed);
+        if self.held.fetch_add(bytes, Ordering::Relaxed) == 0 && bytes > 0 {
+            self.budget.holders.fetch_add(1, Ordering::Relaxed);
+        }
         self.budget.held.fetch_add(bytes, Ordering::Relaxed);
         Lease { account: self.clone(), bytes, _booked: self.budget.pool.book(For::Fetched, bytes) }
     }
@@ -139,7 +194,9 @@ impl Lease {
 
 impl Drop for Lease {
     fn drop(&mut self) {
-        self.account.held.fetch_sub(self.bytes, Ordering::Relaxed);
+        if self.account.held.fetch_sub(self.bytes, Ordering::Relaxed) == self.bytes && self.bytes > 0 {
+            self.account.budget.holders.fetch_sub(1, Ordering::Relaxed);
+        }
         self.account.budget.held.fetch_sub(self.bytes, Ordering::Relaxed);
     }
 }
@@ -179,5 +236,28 @@ mod tests {
         assert!(quiet.may_resume());
         assert!(quiet.admits(0, 5_000), "its first message");
         assert!(!quiet.admits(5_000, 1), "but no second one");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn of_hundreds_that_gather_those_that_hold_the_most_make_room_some_at_a_time() {
+        let budget = Budget::new(1_000_000);
+        let accounts: Vec<_> = (0..100).map(|_| Account::new(budget.clone())).collect();
+        let hold = |each: usize| accounts.iter().zip(1..).map(move |(account, n)| account.lease(n * each));
+        let told = || accounts.iter().filter(|account| account.is_nearly_full()).count();
+        let some: Vec<_> = hold(150).collect();
+        assert_eq!(told(), 0, "a quarter is free");
+        drop(some);
+        let mut many: Vec<_> = hold(180).collect();
+        assert_eq!(told(), 25, "those that hold more than one and a half times the mean");
+        accounts[99].gives_out();
+        accounts[98].gives_out();
+        assert_eq!(told(), 0, "these two hold what is given out at a time");
+        tokio::time::advance(COMES_BACK).await;
+        assert_eq!(told(), 25);
+        many.pop();
+        many.pop();
+        assert_eq!(told(), 0, "it has come back");
+        drop(many);
+        assert_eq!((budget.held(), budget.holders.load(Ordering::Relaxed)), (0, 0));
     }
 }

@@ -29,7 +29,7 @@ const GATHER: Duration = Duration::from_millis(20);
 const MANY: usize = 64;
 /// For how long, and how much of it is enough: less than what one partition may send at a time, so that one that is behind never
 /// waits.
-const GATHERED: [(&str, &str); 2] = [("fetch.wait.max.ms", "250"), ("fetch.min.bytes", "262144")];
+const GATHERED: [(&str, &str); 2] = [("fetch.wait.max.ms", "250"), ("fetch.min.bytes", "786432")];
 
 /// What others ask of the thread.
 #[derive(Debug)]

@@ -255,8 +255,11 @@ impl Inbox {
             state.since = Instant::now();
         }
         let failure = if emptied { state.failure.clone() } else { None };
-        let full = state.fetch == Fetch::Full || self.account.is_nearly_full();
-        Taken { since, full: emptied && full, failure }
+        let full = emptied && !batch.is_empty() && (state.fetch == Fetch::Full || self.account.is_nearly_full());
+        if full {
+            self.account.gives_out();
+        }
+        Taken { since, full, failure }
     }
 
     /// The partition's end, and how far a reader at `position` is, holes included.
