@@ -29,7 +29,7 @@ const LITTLE: usize = 8;
 /// Then this part of it is given out before its time...
 const EARLY: usize = 32;
 /// ...in so long: what an epoch of hundreds of messages takes until they are let go of.
-const COMES_BACK: Duration = Duration::from_millis(50);
+pub(in crate::source) const COMES_BACK: Duration = Duration::from_millis(50);
 
 /// The bytes that a message of `payload` bytes counts for.
 pub(in crate::source) fn cost(payload: usize) -> usize {

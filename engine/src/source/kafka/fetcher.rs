@@ -27,9 +27,8 @@ const GATHER: Duration = Duration::from_millis(20);
 /// A client with more partitions than this lets brokers gather. Each of its questions names all of its partitions, and is
 /// answered as soon as one of them has a message: of 500 quiet ones that was half of what their messages cost.
 const MANY: usize = 64;
-/// For how long, and how much of it is enough: less than what one partition may send at a time, so that one that is behind never
-/// waits.
-const GATHERED: [(&str, &str); 2] = [("fetch.wait.max.ms", "250"), ("fetch.min.bytes", "786432")];
+/// For so long.
+const GATHERED_MS: &str = "250";
 
 /// What others ask of the thread.
 #[derive(Debug)]
@@ -273,9 +272,10 @@ impl Work {
     fn rebuild(&mut self, old: Arc<Client>) -> Arc<Client> {
         let mut config = self.shared.config.clone();
         if self.many {
-            for (name, value) in GATHERED {
-                config.set(name, value);
-            }
+            // Or until there is this much: less than what one partition may send at a time, so that one that is behind never waits.
+            let sent: Option<usize> = config.get("fetch.message.max.bytes").and_then(|bytes| bytes.parse().ok());
+            config.set("fetch.min.bytes", (sent.unwrap_or(0) / 4 * 3).max(1).to_string());
+            config.set("fetch.wait.max.ms", GATHERED_MS);
         }
         let client = match Client::start(&config) {
             Ok(client) => Arc::new(client),

@@ -325,10 +325,11 @@ impl Partition {
         wanted.sort_unstable();
         let now = Instant::now();
         for wanted in wanted.chunk_by(|(one, _), (other, _)| one == other) {
-            let group = wanted.first().map_or(&[][..], |(group, _)| stream.routes.members(*group));
-            let least = group.iter().filter_map(|id| members.get(id)).map(|member| member.scanned).min();
-            let had =
-                wanted.partition_point(|(_, index)| least.is_none_or(|least| batch.messages[*index].offset < least));
+            let [(group, _), ..] = wanted else { continue };
+            let group = stream.routes.members(*group);
+            let scanned = group.iter().filter_map(|id| members.get(id)).map(|member| member.scanned);
+            let Some(least) = scanned.min() else { continue };
+            let had = wanted.partition_point(|(_, index)| batch.messages[*index].offset < least);
             if had == wanted.len() {
                 continue;
             }

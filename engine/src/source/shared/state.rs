@@ -10,15 +10,15 @@ use tokio::time::Instant;
 use super::member::Member;
 use super::routes::{MemberId, Routes};
 use crate::source::Lag;
+use crate::source::budget::COMES_BACK;
 
 /// What was at the partition's end so long ago is at its end: while messages come without a pause, nothing ever quite is.
 const LIVE: Duration = Duration::from_secs(2);
 /// How often a stream looks for members who are slow. They are so after a second.
 const SLOW_LOOK: Duration = Duration::from_millis(200);
-/// Where there is no room for more, the longest queues are given out that make up this part of all...
+/// Where there is no room for more, the longest queues are given out that make up this part of all, and the next ones not before
+/// those were worked on.
 const HURRIED: usize = 4;
-/// ...and the next ones not before those were worked on.
-const COMES_BACK: Duration = Duration::from_millis(50);
 
 #[derive(Default)]
 pub(super) struct State {
