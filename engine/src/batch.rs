@@ -10,7 +10,7 @@ use arrow_array::RecordBatch;
 use debezium_decode::last_header;
 
 use crate::offsets::{OffsetRange, TopicPartition};
-use crate::source::{KafkaMessage, SharedMessage};
+use crate::source::ChunkedMessage;
 use crate::table::Table;
 
 pub use debezium_decode::{Changes, Decoded, Header, NoOp, Op, Reject, Stage};
@@ -32,10 +32,8 @@ enum Body {
         value: Option<Box<[u8]>>,
         headers: Vec<Header>,
     },
-    /// Borrowed from the Kafka client, which keeps the fetched bytes alive: nothing is copied.
-    Kafka(KafkaMessage),
-    /// Lies in the queues of lanes that share a topic.
-    Shared(SharedMessage),
+    /// Lies beside those that came with it, for one lane or several.
+    Chunked(ChunkedMessage),
 }
 
 impl Message {
@@ -52,16 +50,10 @@ impl Message {
         Self { offset, timestamp, body }
     }
 
-    /// A message that still lies in the Kafka client's buffer.
+    /// A message of a chunk.
     #[must_use]
-    pub fn kafka(offset: i64, timestamp: Option<i64>, message: KafkaMessage) -> Self {
-        Self { offset, timestamp, body: Body::Kafka(message) }
-    }
-
-    /// A message that several lanes may have.
-    #[must_use]
-    pub fn shared(offset: i64, timestamp: Option<i64>, message: SharedMessage) -> Self {
-        Self { offset, timestamp, body: Body::Shared(message) }
+    pub fn chunked(offset: i64, timestamp: Option<i64>, message: ChunkedMessage) -> Self {
+        Self { offset, timestamp, body: Body::Chunked(message) }
     }
 
     /// The key's bytes.
@@ -69,8 +61,7 @@ impl Message {
     pub fn key(&self) -> Option<&[u8]> {
         match &self.body {
             Body::Owned { key, .. } => key.as_deref(),
-            Body::Kafka(message) => message.key(),
-            Body::Shared(message) => message.key(),
+            Body::Chunked(message) => message.key(),
         }
     }
 
@@ -79,8 +70,7 @@ impl Message {
     pub fn value(&self) -> Option<&[u8]> {
         match &self.body {
             Body::Owned { value, .. } => value.as_deref(),
-            Body::Kafka(message) => message.value(),
-            Body::Shared(message) => message.value(),
+            Body::Chunked(message) => message.value(),
         }
     }
 
@@ -89,17 +79,16 @@ impl Message {
     pub fn headers(&self) -> Vec<Header> {
         match &self.body {
             Body::Owned { headers, .. } => headers.clone(),
-            Body::Kafka(message) => message.headers(),
-            Body::Shared(message) => message.headers().to_vec(),
+            Body::Chunked(message) => message.headers(),
         }
     }
 
-    /// The same message with bytes of its own, so that the client's buffer and the source's budget are free of it.
+    /// The same message with bytes of its own, so that the source's budget is free of it.
     #[must_use]
     pub fn into_owned(self) -> Self {
         match &self.body {
             Body::Owned { .. } => self,
-            Body::Kafka(_) | Body::Shared(_) => self.copy(),
+            Body::Chunked(_) => self.copy(),
         }
     }
 
@@ -137,8 +126,7 @@ impl debezium_decode::Message for Message {
     fn header(&self, name: &str) -> Option<&[u8]> {
         match &self.body {
             Body::Owned { headers, .. } => last_header(headers, name),
-            Body::Kafka(message) => message.header(name),
-            Body::Shared(message) => last_header(message.headers(), name),
+            Body::Chunked(message) => message.header(name),
         }
     }
 }

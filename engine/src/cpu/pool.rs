@@ -61,6 +61,8 @@ struct State {
     free: usize,
     /// Threads that wait for work.
     idle: usize,
+    /// The thread that has the lock looks for work next.
+    looks: bool,
     /// All turns, so many threads may wait.
     slots: usize,
     /// Work whose turn it is, until a thread takes it.
@@ -189,6 +191,7 @@ impl Pool {
             meters: Vec::new(),
             free: threads,
             idle: 0,
+            looks: false,
             slots: threads,
             started: VecDeque::new(),
             turns: BTreeMap::new(),
@@ -291,7 +294,11 @@ impl Pool {
 
     /// Somebody for what was started last. Threads of pieces that are paused, or have lost their turns, are missing.
     fn find_thread(self: &Arc<Self>, state: &State) {
-        if state.idle >= state.started.len() {
+        let others = state.started.len() - usize::from(state.looks);
+        if others == 0 {
+            return;
+        }
+        if state.idle >= others {
             return self.work.notify_one();
         }
         if let Err(error) = self.spawn() {
@@ -352,7 +359,9 @@ impl Pool {
         current.settle(state, at);
         state.queue.learn(current.party, current.spent);
         current.give_back(state, at);
+        state.looks = !current.slowed;
         self.dispatch(state);
+        state.looks = false;
         current.slowed
     }
 

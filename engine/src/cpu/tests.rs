@@ -118,6 +118,19 @@ async fn one_that_has_what_others_wait_for_goes_on() {
 }
 
 #[tokio::test]
+async fn a_queue_is_emptied_by_the_threads_that_there_are() {
+    let (cpu, mut threads) = (one_core(), std::collections::HashSet::new());
+    let piece = || {
+        std::thread::sleep(Duration::from_millis(1)); // a thread that is started in vain would be there by its end
+        std::thread::current().id()
+    };
+    for _ in 0..50 {
+        threads.extend(join_all((0..3).map(|_| cpu.run("a", piece))).await);
+    }
+    assert!(threads.len() <= 2, "{} threads", threads.len()); // the first may not have been ready for the first piece
+}
+
+#[tokio::test]
 async fn a_panic_is_the_callers_and_the_thread_goes_on() {
     let cpu = one_core();
     let of = cpu.clone();

@@ -20,21 +20,12 @@ use tokio::time::Instant;
 
 use crate::memory::{self, Booking, For, Memory};
 
-/// What a message costs beyond its key and value: librdkafka's operation (about 400 bytes with its allocation), our
-/// entry, and its part of the fetched buffer's framing.
-const MESSAGE_OVERHEAD: usize = 512;
-
 /// The part of a budget below which little is free.
 const LITTLE: usize = 8;
 /// Then this part of it is given out before its time...
 const EARLY: usize = 32;
 /// ...in so long: what an epoch of hundreds of messages takes until they are let go of.
 pub(in crate::source) const COMES_BACK: Duration = Duration::from_millis(50);
-
-/// The bytes that a message of `payload` bytes counts for.
-pub(in crate::source) fn cost(payload: usize) -> usize {
-    payload + MESSAGE_OVERHEAD
-}
 
 /// All bytes held by a source's readers.
 #[derive(Debug)]

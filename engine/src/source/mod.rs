@@ -7,6 +7,7 @@
 //! **After a crash** nothing here needs recovery: readers are opened anew where the journal says.
 
 mod budget;
+mod chunk;
 mod file;
 mod filtered;
 mod kafka;
@@ -26,11 +27,12 @@ use crate::offsets::TopicPartition;
 use crate::registry::RegistryError;
 
 pub use budget::Budget;
+pub use chunk::ChunkedMessage;
 pub use file::{FILE_THREADS, FileSource};
 pub use filtered::open_part;
-pub use kafka::{KafkaMessage, KafkaSettings, KafkaSource};
+pub use kafka::{KafkaSettings, KafkaSource};
 pub use part::{Claims, Filter, Part, Unclaimed};
-pub use shared::{SharedMessage, SharedSource};
+pub use shared::SharedSource;
 pub use simulated::{SimulatedSource, SimulatedTopics};
 pub use topics::{check_topic, names_topic};
 

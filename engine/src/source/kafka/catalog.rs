@@ -212,7 +212,7 @@ impl Catalog {
 
     /// The error for a question without an answer: passing, unless the brokers don't let us in.
     fn unavailable(&self, what: &str, code: Code) -> SourceError {
-        drop(self.0.take(Duration::ZERO)); // lets the client tell why
+        drop(self.0.take()); // lets the client tell why
         let denied = [
             Code::RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED,
             Code::RD_KAFKA_RESP_ERR_CLUSTER_AUTHORIZATION_FAILED,

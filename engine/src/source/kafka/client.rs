@@ -20,7 +20,7 @@ use crate::source::SourceError;
 /// Most messages taken from the client at a time. With 1 KB each that is 10 MB, more than its queue holds.
 const MAX_TAKEN: usize = 10_000;
 
-/// A consumer that assigns its partitions itself. It outlives its messages: each holds a reference.
+/// A consumer that assigns its partitions itself. It outlives its messages: who keeps them keeps it.
 #[derive(Debug)]
 pub(super) struct Client {
     rk: NonNull<sys::rd_kafka_t>,
@@ -68,22 +68,17 @@ impl Client {
         self.rk.as_ptr()
     }
 
-    /// Waits until `MAX_TAKEN` messages are there, or `gather` is over; gives what is there.
-    pub(super) fn take(&self, gather: Duration) -> Vec<RawMessage> {
+    /// The messages that are there, at most [`MAX_TAKEN`]. Never waits: the client would wake the caller for what each partition
+    /// brings, which with hundreds of them costs more than the messages.
+    pub(super) fn take(&self) -> Vec<RawMessage> {
         let mut taken: Vec<*mut sys::rd_kafka_message_t> = vec![ptr::null_mut(); MAX_TAKEN];
         // SAFETY: our queue, and room for as many messages as are named.
-        let count = unsafe {
-            sys::rd_kafka_consume_batch_queue(self.queue.as_ptr(), millis(gather), taken.as_mut_ptr(), taken.len())
-        };
+        let count =
+            unsafe { sys::rd_kafka_consume_batch_queue(self.queue.as_ptr(), 0, taken.as_mut_ptr(), taken.len()) };
         taken.truncate(usize::try_from(count).unwrap_or(0));
         // SAFETY: each message is ours from here on.
-        taken.into_iter().filter_map(NonNull::new).map(|message| unsafe { RawMessage::from_ptr(message) }).collect()
-    }
-
-    /// Ends a `take` that waits in another thread.
-    pub(super) fn interrupt(&self) {
-        // SAFETY: our queue.
-        unsafe { sys::rd_kafka_queue_yield(self.queue.as_ptr()) }
+        let message = |message| unsafe { RawMessage::from_ptr(message) };
+        taken.into_iter().filter_map(NonNull::new).map(message).collect()
     }
 
     /// Begins to fetch partitions at offsets. Messages of an earlier assignment of the same partition don't come after.
@@ -127,7 +122,7 @@ impl Drop for Client {
         unsafe impl Send for Remains {}
         impl Drop for Remains {
             fn drop(&mut self) {
-                // SAFETY: nobody else has the client: each message holds a reference to it. No group to leave.
+                // SAFETY: nobody else has the client: who keeps messages keeps it. No group to leave.
                 unsafe {
                     sys::rd_kafka_queue_destroy(self.1.as_ptr());
                     sys::rd_kafka_destroy_flags(self.0.as_ptr(), sys::RD_KAFKA_DESTROY_F_NO_CONSUMER_CLOSE);

@@ -8,27 +8,29 @@
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
+use std::thread::{self, Thread};
 use std::time::Duration;
 
-use rdkafka::ClientConfig;
 use rdkafka::bindings::rd_kafka_resp_err_t as Code;
 use tokio::time::Instant;
 
 use super::client::{Client, words};
 use super::inbox::{Accepted, Failure, Inbox, lock};
 use super::message::RawMessage;
+use super::settings::Configs;
 use crate::offsets::TopicPartition;
 use crate::source::SourceError;
 
 /// How long the thread lets messages gather at the client before it takes them: the delay of a quiet topic. Longer saves
-/// wake-ups (each costs about 20 µs), shorter is not noticed behind a batch's linger.
+/// wake-ups, shorter is not noticed behind a batch's linger.
 const GATHER: Duration = Duration::from_millis(20);
+/// With so many at a time more is on its way, and the client stops for as long as its queue is full.
+const PLENTY: usize = 2_000;
 
-/// A client with more partitions than this lets brokers gather. Each of its questions names all of its partitions, and is
-/// answered as soon as one of them has a message: of 500 quiet ones that was half of what their messages cost.
+/// A client with more partitions than this has many...
 const MANY: usize = 64;
-/// For so long.
-const GATHERED_MS: &str = "250";
+/// ...and some patience: its brokers gather for longer.
+const GATHER_MANY: Duration = Duration::from_millis(50);
 
 /// What others ask of the thread.
 #[derive(Debug)]
@@ -41,7 +43,7 @@ enum Command {
 
 #[derive(Debug)]
 struct Shared {
-    config: ClientConfig,
+    configs: Configs,
     client: Mutex<Arc<Client>>,
     /// Every open partition, whether it is being fetched or not. At most one reader each: others use another fetcher.
     open: Mutex<HashMap<TopicPartition, Arc<Inbox>>>,
@@ -51,28 +53,31 @@ struct Shared {
 
 /// A running fetcher. Ends when dropped.
 #[derive(Debug)]
-pub(super) struct Fetcher(Arc<Shared>);
+pub(super) struct Fetcher {
+    shared: Arc<Shared>,
+    thread: Thread,
+}
 
 impl Fetcher {
-    pub(super) fn start(config: &ClientConfig) -> Result<Self, SourceError> {
+    pub(super) fn start(configs: &Configs) -> Result<Self, SourceError> {
         let shared = Arc::new(Shared {
-            config: config.clone(),
-            client: Mutex::new(Arc::new(Client::start(config)?)),
+            configs: configs.clone(),
+            client: Mutex::new(Arc::new(Client::start(&configs.few)?)),
             open: Mutex::default(),
             commands: Mutex::default(),
             stop: AtomicBool::new(false),
         });
         let work = Work { shared: shared.clone(), fetching: HashMap::new(), full: Vec::new(), many: false };
-        std::thread::Builder::new()
+        let thread = thread::Builder::new()
             .name("kafka-fetch".into())
             .spawn(move || work.run())
             .map_err(|error| SourceError::Refused { message: format!("can't start a thread: {error}") })?;
-        Ok(Self(shared))
+        Ok(Self { shared, thread: thread.thread().clone() })
     }
 
     /// Registers an inbox, if its partition has none here. From now on a changed topic id is noticed.
     pub(super) fn register(&self, inbox: &Arc<Inbox>) -> bool {
-        let mut open = lock(&self.0.open);
+        let mut open = lock(&self.shared.open);
         if open.contains_key(inbox.partition()) {
             return false;
         }
@@ -90,33 +95,38 @@ impl Fetcher {
     }
 
     pub(super) fn close(&self, inbox: &Arc<Inbox>) {
-        lock(&self.0.open).remove(inbox.partition());
+        lock(&self.shared.open).remove(inbox.partition());
         self.command(Command::Close(inbox.clone()));
     }
 
+    /// How many are registered.
+    pub(super) fn partitions(&self) -> usize {
+        lock(&self.shared.open).len()
+    }
+
     pub(super) fn inboxes(&self) -> Vec<Arc<Inbox>> {
-        lock(&self.0.open).values().cloned().collect()
+        lock(&self.shared.open).values().cloned().collect()
     }
 
     pub(super) fn client(&self) -> Arc<Client> {
-        lock(&self.0.client).clone()
+        lock(&self.shared.client).clone()
     }
 
     /// The topic of this name has this id: readers of another one fail.
     pub(super) fn topic_is(&self, topic: &str, id: &str) {
-        self.0.topic_is(topic, id);
+        self.shared.topic_is(topic, id);
     }
 
     fn command(&self, command: Command) {
-        lock(&self.0.commands).push(command);
-        self.client().interrupt();
+        lock(&self.shared.commands).push(command);
+        self.thread.unpark();
     }
 }
 
 impl Drop for Fetcher {
     fn drop(&mut self) {
-        self.0.stop.store(true, Ordering::Release);
-        self.client().interrupt();
+        self.shared.stop.store(true, Ordering::Release);
+        self.thread.unpark();
     }
 }
 
@@ -138,7 +148,7 @@ struct Work {
     fetching: HashMap<Arc<str>, HashMap<i32, Arc<Inbox>>>,
     /// Off the assignment until the budget allows.
     full: Vec<Arc<Inbox>>,
-    /// Brokers gather for this client.
+    /// It has, or once had, many partitions.
     many: bool,
 }
 
@@ -147,7 +157,8 @@ impl Work {
         let mut client = lock(&self.shared.client).clone();
         while !self.shared.stop.load(Ordering::Acquire) {
             self.steer(&client);
-            let taken = client.take(GATHER);
+            let taken = client.take();
+            let plenty = taken.len() > PLENTY;
             self.check_events(&client); // before the messages are used: a changed topic id came before them
             self.sort(&client, taken);
             if client.events().is_fatal() {
@@ -156,6 +167,9 @@ impl Work {
             } else if !self.many && self.fetching.values().map(HashMap::len).sum::<usize>() > MANY {
                 self.many = true; // for good: what there once was may come back
                 client = self.rebuild(client);
+            }
+            if !plenty {
+                thread::park_timeout(if self.many { GATHER_MANY } else { GATHER }); // a command ends it
             }
         }
     }
@@ -260,7 +274,7 @@ impl Work {
             }) {
                 run.push(message);
             }
-            if inbox.accept(run, client, now) == Accepted::Part {
+            if inbox.accept(run, self.many, client, now) == Accepted::Part {
                 full.push(inbox.clone());
             }
         }
@@ -270,18 +284,13 @@ impl Work {
 
     /// A client is replaced; its partitions go on where their inboxes are.
     fn rebuild(&mut self, old: Arc<Client>) -> Arc<Client> {
-        let mut config = self.shared.config.clone();
-        if self.many {
-            // Or until there is this much: less than what one partition may send at a time, so that one that is behind never waits.
-            let sent: Option<usize> = config.get("fetch.message.max.bytes").and_then(|bytes| bytes.parse().ok());
-            config.set("fetch.min.bytes", (sent.unwrap_or(0) / 4 * 3).max(1).to_string());
-            config.set("fetch.wait.max.ms", GATHERED_MS);
-        }
-        let client = match Client::start(&config) {
+        let configs = &self.shared.configs;
+        let config = if self.many { &configs.many } else { &configs.few };
+        let client = match Client::start(config) {
             Ok(client) => Arc::new(client),
             Err(error) => {
                 tracing::warn!(%error, "no new Kafka client; trying again");
-                std::thread::sleep(Duration::from_secs(1));
+                thread::sleep(Duration::from_secs(1));
                 return old;
             }
         };

@@ -3,7 +3,6 @@
 //! **Invariant:** messages lie in it in offset order, each once, and `next` is the offset behind the last one that ever
 //! came in: wherever fetching is stopped, cut short or begun again, on whichever client, it goes on at `next`.
 
-use std::collections::VecDeque;
 use std::ffi::CString;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -11,11 +10,16 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use super::client::{Client, c_name};
-use super::message::{Hold, KafkaMessage, RawMessage};
+use super::message::{self, Fetched, RawMessage};
 use crate::batch::Message;
 use crate::offsets::TopicPartition;
-use crate::source::budget::{Account, Budget, cost};
+use crate::source::budget::{Account, Budget};
+use crate::source::chunk::{self, Chunk, Messages, Queue};
 use crate::source::{BatchLimits, Found};
+
+/// Messages of many partitions are copied if they have no more bytes than this on average. Where larger ones lie makes little
+/// difference to what they cost, and copying them some to how long it takes: with 5 KB each it doubles what an event costs.
+const SMALL: usize = 2048;
 
 /// Why nothing more comes in. The reader finds out more, and decides.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -63,9 +67,7 @@ pub(super) struct Inbox {
 
 #[derive(Debug)]
 struct State {
-    queue: VecDeque<KafkaMessage>,
-    /// Of keys and values in it.
-    queued_bytes: usize,
+    queue: Queue,
     /// What the reader wants to be woken for.
     wanted: Wanted,
     /// When the first message of the queue came.
@@ -106,8 +108,7 @@ impl Inbox {
     pub(super) fn new(found: Found, budget: Arc<Budget>) -> Arc<Self> {
         let now = Instant::now();
         let state = State {
-            queue: VecDeque::new(),
-            queued_bytes: 0,
+            queue: Queue::default(),
             wanted: Wanted::ANY,
             since: now,
             fetch: Fetch::Idle,
@@ -153,8 +154,7 @@ impl Inbox {
     pub(super) fn close(&self) {
         let mut state = self.state();
         state.fetch = Fetch::Idle;
-        state.queue.clear();
-        state.queued_bytes = 0;
+        state.queue = Queue::default();
     }
 
     /// May fetching go on that was stopped because the inbox was full?
@@ -162,38 +162,30 @@ impl Inbox {
         self.account.may_resume()
     }
 
-    /// Takes messages of one fetch in, as many as the budget admits.
-    pub(super) fn accept(&self, run: Vec<RawMessage>, client: &Arc<Client>, now: Instant) -> Accepted {
-        let mut state = self.state();
-        if state.fetch != Fetch::Running {
+    /// Takes messages of one fetch in, as many as the budget admits: those of one of `many` partitions as copies. Only the
+    /// fetcher's thread does, so `next` stays what it is meanwhile.
+    pub(super) fn accept(&self, run: Vec<RawMessage>, many: bool, client: &Arc<Client>, now: Instant) -> Accepted {
+        let Some(mut next) = self.running().map(|state| state.next) else {
             return Accepted::All; // late ones of a stopped fetch
-        }
-        let (count, bytes) = self.admitted(&run);
-        let accepted = if count < run.len() { Accepted::Part } else { Accepted::All };
-        let hold = Hold::new(self.account.lease(bytes), client.clone());
+        };
+        let fetched = run.len();
+        let (chunk, admitted) = self.chunk(run, many, client, &mut next);
+        let accepted = if admitted < fetched { Accepted::Part } else { Accepted::All };
+        let end = client.known_end(&self.c_topic, self.partition().partition);
+        let Some(mut state) = self.running() else { return Accepted::All };
         if state.queue.is_empty() {
             state.since = now;
         }
-        let mut fetched = 0;
-        for raw in run.into_iter().take(count) {
-            if raw.offset() < state.next {
-                continue; // a compressed batch begins before the offset that was asked for
-            }
-            state.next = raw.offset() + 1;
-            fetched += raw.bytes();
-            state.queue.push_back(KafkaMessage::new(raw, hold.clone()));
-        }
-        state.queued_bytes += fetched;
-        self.account.fetched(fetched);
-        state.end = client.known_end(&self.c_topic, self.partition().partition).or(state.end).max(Some(state.next));
+        state.queue.push(&chunk, 0);
+        state.next = next;
+        state.end = end.or(state.end).max(Some(next));
         state.reached = None;
         state.progress = now;
         if accepted == Accepted::Part {
             state.fetch = Fetch::Full;
         }
-        let Wanted { messages, bytes } = state.wanted;
         let full = state.fetch == Fetch::Full || self.account.is_nearly_full();
-        let enough = full || state.queue.len() >= messages || state.queued_bytes >= bytes;
+        let enough = full || state.queue.has(state.wanted.messages, state.wanted.bytes);
         drop(state);
         if enough {
             self.arrived.notify_one();
@@ -201,17 +193,43 @@ impl Inbox {
         accepted
     }
 
+    /// As many of these messages as the budget admits, but for those before `next`, which moves on. Says how many were admitted.
+    fn chunk(&self, mut run: Vec<RawMessage>, many: bool, client: &Arc<Client>, next: &mut i64) -> (Arc<Chunk>, usize) {
+        let bytes: usize = run.iter().map(RawMessage::bytes).sum();
+        let copies = many && bytes <= run.len() * SMALL;
+        let (admitted, cost) = self.admitted(&run, if copies { chunk::cost } else { message::cost });
+        run.truncate(admitted);
+        run.retain(|raw| {
+            let wanted = raw.offset() >= *next; // a compressed batch begins before the offset that was asked for
+            *next = (raw.offset() + 1).max(*next);
+            wanted
+        });
+        let fetched = Fetched::new(run, client.clone());
+        self.account.fetched(fetched.bytes_from(0));
+        let chunk = match copies {
+            true => fetched.copy().done(&self.account),
+            false => Chunk::new(fetched, self.account.lease(cost)),
+        };
+        (chunk, admitted)
+    }
+
+    /// What is there, if messages are to come in.
+    fn running(&self) -> Option<MutexGuard<'_, State>> {
+        Some(self.state()).filter(|state| state.fetch == Fetch::Running)
+    }
+
     /// How many of these messages the budget admits, and what they cost.
-    fn admitted(&self, run: &[RawMessage]) -> (usize, usize) {
-        let mut bytes = 0;
+    fn admitted(&self, run: &[RawMessage], cost: fn(usize, usize) -> usize) -> (usize, usize) {
+        let (mut bytes, mut taken) = (0, 0);
         for (count, raw) in run.iter().enumerate() {
-            let cost = cost(raw.bytes());
-            if !self.account.admits(bytes, cost) {
-                return (count, bytes);
+            bytes += raw.bytes();
+            let with = cost(count + 1, bytes);
+            if !self.account.admits(taken, with - taken) {
+                return (count, taken);
             }
-            bytes += cost;
+            taken = with;
         }
-        (run.len(), bytes)
+        (run.len(), taken)
     }
 
     /// All messages up to `end` have come in.
@@ -237,12 +255,7 @@ impl Inbox {
     pub(super) fn take(&self, limits: BatchLimits, batch: &mut Vec<Message>, bytes: &mut usize) -> Taken {
         let mut state = self.state();
         let since = (!state.queue.is_empty()).then_some(state.since);
-        while batch.len() < limits.max_messages && *bytes < limits.max_bytes {
-            let Some(message) = state.queue.pop_front() else { break };
-            state.queued_bytes -= message.payload_bytes();
-            *bytes += message.payload_bytes();
-            batch.push(message.into_message());
-        }
+        state.queue.take(limits, batch, bytes);
         state.wanted = match batch.len() {
             0 => Wanted::ANY,
             taken => Wanted {

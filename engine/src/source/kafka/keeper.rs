@@ -148,7 +148,7 @@ impl Work {
         let index = match there {
             Some(index) => index,
             None => {
-                let mirror = Mirror::start(&self.pool.config, group).map_err(|error| error.to_string())?;
+                let mirror = Mirror::start(&self.pool.configs.few, group).map_err(|error| error.to_string())?;
                 self.mirrors.push((group.to_owned(), mirror));
                 self.mirrors.len() - 1
             }

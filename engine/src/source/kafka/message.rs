@@ -1,15 +1,24 @@
-//! Messages in the client's buffers: nothing is copied between the socket and the decoder.
+//! Messages in the client's buffers: nothing is copied between the socket and the decoder, but where that is better.
 
-use std::ffi::{CStr, CString, c_char, c_void};
+use std::ffi::{CStr, c_char, c_void};
 use std::ptr::{self, NonNull};
 use std::slice;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use rdkafka::bindings as sys;
 
 use super::client::Client;
-use crate::batch::{Header, Message};
-use crate::source::budget::Lease;
+use crate::batch::Header;
+use crate::source::chunk::{Filling, Messages};
+
+/// What a message costs beyond its key and value: librdkafka's operation (about 400 bytes with its allocation), our
+/// entry, and its part of the fetched buffer's framing.
+const MESSAGE_OVERHEAD: usize = 512;
+
+/// What so many messages cost in the client's buffers, with so many bytes of keys and values.
+pub(super) fn cost(messages: usize, bytes: usize) -> usize {
+    bytes + messages * MESSAGE_OVERHEAD
+}
 
 /// A message as the client gave it, or a partition's error. Destroyed on drop; the client must outlive it.
 #[derive(Debug)]
@@ -17,7 +26,7 @@ pub(super) struct RawMessage(NonNull<sys::rd_kafka_message_t>);
 
 // SAFETY: librdkafka's messages belong to no thread; their buffers are reference-counted with atomics.
 unsafe impl Send for RawMessage {}
-// SAFETY: a shared reference only reads, but for headers, which `Hold` guards.
+// SAFETY: a shared reference only reads, but for headers, which `Fetched` guards.
 unsafe impl Sync for RawMessage {}
 
 impl RawMessage {
@@ -91,6 +100,27 @@ impl RawMessage {
         let time = unsafe { sys::rd_kafka_message_timestamp(self.0.as_ptr(), &raw mut kind) };
         (kind != sys::rd_kafka_timestamp_type_t::RD_KAFKA_TIMESTAMP_NOT_AVAILABLE && time >= 0).then_some(time)
     }
+
+    /// Its headers: valid as long as the message. They are parsed when they are first asked for, and written into the
+    /// message: one thread at a time.
+    fn headers(&self) -> impl Iterator<Item = (&CStr, Option<&[u8]>)> {
+        let mut list: *mut sys::rd_kafka_headers_t = ptr::null_mut();
+        // SAFETY: a valid message; the list stays the message's. The fields that parsing writes are read nowhere else.
+        let error = unsafe { sys::rd_kafka_message_headers(self.0.as_ptr(), &raw mut list) };
+        let list = NonNull::new(list).filter(|_| error == sys::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR);
+        (0..).map_while(move |index| {
+            let (mut name, mut value, mut size) = (ptr::null::<c_char>(), ptr::null::<c_void>(), 0_usize);
+            // SAFETY: a valid list and places for the answer; an index behind the end is an error, not undefined.
+            let error = unsafe {
+                sys::rd_kafka_header_get_all(list?.as_ptr(), index, &raw mut name, &raw mut value, &raw mut size)
+            };
+            if error != sys::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR {
+                return None;
+            }
+            // SAFETY: names are C strings, which live as long as the list.
+            Some((unsafe { CStr::from_ptr(name) }, self.slice(value, size)))
+        })
+    }
 }
 
 impl Drop for RawMessage {
@@ -100,97 +130,69 @@ impl Drop for RawMessage {
     }
 }
 
-/// What a run of messages of one partition shares: their bytes in the budget, and the client that they lie in.
+/// Messages of one partition that lie in a client's buffers.
 #[derive(Debug)]
-pub(super) struct Hold {
-    _lease: Lease,
-    /// librdkafka parses a message's headers when they are first asked for, and writes them into the message: one
-    /// thread at a time.
+pub(super) struct Fetched {
+    messages: Vec<RawMessage>, // before `client`: fields drop in order, and the client must be the last to go
     headers: Mutex<()>,
     _client: Arc<Client>,
 }
 
-impl Hold {
-    pub(super) fn new(lease: Lease, client: Arc<Client>) -> Arc<Self> {
-        Arc::new(Self { _lease: lease, headers: Mutex::new(()), _client: client })
+impl Fetched {
+    pub(super) fn new(messages: Vec<RawMessage>, client: Arc<Client>) -> Self {
+        Self { messages, headers: Mutex::new(()), _client: client }
+    }
+
+    /// Copies them.
+    pub(super) fn copy(&self) -> Filling {
+        let mut filling = Filling::new(self.len(), self.bytes_from(0));
+        let _alone = self.alone();
+        for raw in &self.messages {
+            filling.push(raw.offset(), raw.timestamp(), raw.key(), raw.value());
+            raw.headers().for_each(|(name, value)| filling.header(name.to_bytes(), value));
+        }
+        filling
+    }
+
+    fn alone(&self) -> MutexGuard<'_, ()> {
+        self.headers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// A message that lies in the Kafka client's buffer. Its bytes count against the budget until it and its neighbours of
-/// the same fetch are dropped.
-#[derive(Debug)]
-pub struct KafkaMessage {
-    raw: RawMessage, // before `hold`: fields drop in order, and the client must be the last to go
-    hold: Arc<Hold>,
-}
-
-impl KafkaMessage {
-    pub(super) fn new(raw: RawMessage, hold: Arc<Hold>) -> Self {
-        Self { raw, hold }
+impl Messages for Fetched {
+    fn len(&self) -> usize {
+        self.messages.len()
     }
 
-    pub(super) fn payload_bytes(&self) -> usize {
-        self.raw.bytes()
+    fn offset(&self, index: usize) -> i64 {
+        self.messages[index].offset()
     }
 
-    pub(super) fn into_message(self) -> Message {
-        Message::kafka(self.raw.offset(), self.raw.timestamp(), self)
+    fn timestamp(&self, index: usize) -> Option<i64> {
+        self.messages[index].timestamp()
     }
 
-    /// The key's bytes.
-    #[must_use]
-    pub fn key(&self) -> Option<&[u8]> {
-        self.raw.key()
+    fn key(&self, index: usize) -> Option<&[u8]> {
+        self.messages[index].key()
     }
 
-    /// The value's bytes; `None` is a tombstone.
-    #[must_use]
-    pub fn value(&self) -> Option<&[u8]> {
-        self.raw.value()
+    fn value(&self, index: usize) -> Option<&[u8]> {
+        self.messages[index].value()
     }
 
-    /// The message's list of headers, if it has one: parsed when it is first asked for, valid as long as the message.
-    fn header_list(&self) -> Option<NonNull<sys::rd_kafka_headers_t>> {
-        let mut list: *mut sys::rd_kafka_headers_t = ptr::null_mut();
-        let _alone = self.hold.headers.lock().unwrap_or_else(PoisonError::into_inner);
-        // SAFETY: a valid message; the list stays the message's. The fields that parsing writes are read nowhere else.
-        let error = unsafe { sys::rd_kafka_message_headers(self.raw.0.as_ptr(), &raw mut list) };
-        if error == sys::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR { NonNull::new(list) } else { None }
+    fn headers(&self, index: usize) -> Vec<Header> {
+        let _alone = self.alone();
+        let header =
+            |(name, value): (&CStr, Option<&[u8]>)| (name.to_string_lossy().into_owned(), value.map(<[u8]>::to_vec));
+        self.messages[index].headers().map(header).collect()
     }
 
-    /// The value of the last header of this name; `None`: there is no such header, or it has no value.
-    #[must_use]
-    pub fn header(&self, name: &str) -> Option<&[u8]> {
-        let list = self.header_list()?;
-        let name = CString::new(name).ok()?; // no header has a name with a zero in it: names are C strings
-        let (mut value, mut size) = (ptr::null::<c_void>(), 0_usize);
-        // SAFETY: a valid list, a C string, and places for the answer.
-        let error =
-            unsafe { sys::rd_kafka_header_get_last(list.as_ptr(), name.as_ptr(), &raw mut value, &raw mut size) };
-        if error != sys::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR {
-            return None;
-        }
-        self.raw.slice(value, size)
+    fn header(&self, index: usize, name: &str) -> Option<&[u8]> {
+        let _alone = self.alone();
+        self.messages[index].headers().filter(|(of, _)| of.to_bytes() == name.as_bytes()).last()?.1
     }
 
-    /// The headers, copied.
-    #[must_use]
-    pub fn headers(&self) -> Vec<Header> {
-        let mut headers = Vec::new();
-        let Some(list) = self.header_list() else { return headers };
-        let (mut name, mut value, mut size) = (ptr::null::<c_char>(), ptr::null::<c_void>(), 0_usize);
-        for index in 0.. {
-            // SAFETY: a valid list and places for the answer; an index behind the end is an error, not undefined.
-            let error = unsafe {
-                sys::rd_kafka_header_get_all(list.as_ptr(), index, &raw mut name, &raw mut value, &raw mut size)
-            };
-            if error != sys::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR {
-                break;
-            }
-            // SAFETY: names are C strings.
-            let key = unsafe { CStr::from_ptr(name) }.to_string_lossy().into_owned();
-            headers.push((key, self.raw.slice(value, size).map(<[u8]>::to_vec)));
-        }
-        headers
+    fn bytes_from(&self, index: usize) -> usize {
+        self.messages[index..].iter().map(RawMessage::bytes).sum()
     }
 }

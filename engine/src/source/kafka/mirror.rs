@@ -5,7 +5,6 @@
 //! goes away while such a request is under way (librdkafka pull request 5397).
 
 use std::ptr;
-use std::time::Duration;
 
 use rdkafka::ClientConfig;
 use rdkafka::bindings as sys;
@@ -49,7 +48,7 @@ impl Mirror {
             sys::rd_kafka_queue_destroy(queue);
             answer
         };
-        drop(self.0.take(Duration::ZERO)); // what the client tells besides is of no interest
+        drop(self.0.take()); // what the client tells besides is of no interest
         if code == Code::RD_KAFKA_RESP_ERR_NO_ERROR { Ok(()) } else { Err(words(code)) }
     }
 }

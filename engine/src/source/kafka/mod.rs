@@ -12,8 +12,9 @@
 //! broker ──► client (librdkafka) ──► fetcher thread ──► inbox of a partition ──► reader
 //!            its queue: bounded      one for a client   bounded by the budget    batches
 //! ```
-//! Partitions are assigned by the engine; no consumer group is joined. A second reader of the same partition uses a
-//! second client: librdkafka keeps one position for each partition.
+//! Partitions are assigned by the engine; no consumer group is joined. A client has a hundred partitions at most; with more
+//! there are more clients, up to eight, whose messages are copied out of the clients' buffers. A second reader of the same partition uses another client: librdkafka keeps one
+//! position for each partition.
 
 mod catalog;
 mod client;
@@ -35,7 +36,6 @@ use std::time::{Duration, Instant};
 
 use futures::FutureExt;
 use futures::future::BoxFuture;
-use rdkafka::ClientConfig;
 
 use self::catalog::Catalog;
 use self::fetcher::Fetcher;
@@ -43,17 +43,23 @@ use self::inbox::{Inbox, lock};
 use self::inquiry::blocking;
 use self::keeper::Keeper;
 use self::reader::KafkaReader;
+use self::settings::Configs;
 use super::budget::Budget;
 use super::topics::matching;
 use super::{Found, Reader, Source, SourceError, Start};
 use crate::memory::Memory;
 use crate::offsets::TopicPartition;
 
-pub use message::KafkaMessage;
 pub use settings::KafkaSettings;
 
 /// How long a list of partitions is good for: many plugins ask for the same topics.
 const DISCOVERY_AGE: Duration = Duration::from_secs(1);
+
+/// Partitions of one client. It goes through all of them whenever its thread wakes, which is for each piece of an answer: with
+/// 500 that was a seventh of what their messages cost.
+const MOST_PARTITIONS: usize = 100;
+/// Clients for different partitions. Where these are full, each takes more.
+const MOST_CLIENTS: usize = 8;
 
 /// A Kafka cluster.
 #[derive(Debug)]
@@ -71,26 +77,34 @@ type Discovered = (Instant, Vec<Found>);
 /// The clients that fetch, and the budget that they share.
 #[derive(Debug)]
 struct Pool {
-    config: ClientConfig,
+    configs: Configs,
     budget: Arc<Budget>,
     fetchers: Mutex<Vec<Weak<Fetcher>>>,
 }
 
 impl Pool {
     fn fetchers(&self) -> Vec<Arc<Fetcher>> {
-        let mut fetchers = lock(&self.fetchers);
+        Self::running(&mut lock(&self.fetchers))
+    }
+
+    fn running(fetchers: &mut Vec<Weak<Fetcher>>) -> Vec<Arc<Fetcher>> {
         fetchers.retain(|fetcher| fetcher.strong_count() > 0);
         fetchers.iter().filter_map(Weak::upgrade).collect()
     }
 
-    /// Registers an inbox with the first client that does not have its partition.
+    /// Registers an inbox with the first client that has room and does not have its partition.
     fn place(&self, inbox: &Arc<Inbox>) -> Result<Arc<Fetcher>, SourceError> {
-        if let Some(fetcher) = self.fetchers().into_iter().find(|fetcher| fetcher.register(inbox)) {
+        let mut fetchers = lock(&self.fetchers);
+        let running = Self::running(&mut fetchers);
+        let total: usize = running.iter().map(|fetcher| fetcher.partitions()).sum();
+        let most = MOST_PARTITIONS.max(total / MOST_CLIENTS + 1);
+        let room = running.into_iter().filter(|fetcher| fetcher.partitions() < most);
+        if let Some(fetcher) = room.into_iter().find(|fetcher| fetcher.register(inbox)) {
             return Ok(fetcher);
         }
-        let fetcher = Arc::new(Fetcher::start(&self.config)?);
+        let fetcher = Arc::new(Fetcher::start(&self.configs)?);
         fetcher.register(inbox);
-        lock(&self.fetchers).push(Arc::downgrade(&fetcher));
+        fetchers.push(Arc::downgrade(&fetcher));
         Ok(fetcher)
     }
 }
@@ -109,10 +123,10 @@ impl KafkaSource {
     /// # Errors
     /// As [`Self::new`].
     pub fn within(settings: &KafkaSettings, memory: &Memory) -> Result<Self, SourceError> {
-        let config = settings.client_config()?;
-        let catalog = Arc::new(Catalog::start(&config)?);
+        let configs = Configs::new(settings)?;
+        let catalog = Arc::new(Catalog::start(&configs.few)?);
         let budget = Budget::within(settings.held_bytes(), memory);
-        let pool = Arc::new(Pool { config, budget, fetchers: Mutex::default() });
+        let pool = Arc::new(Pool { configs, budget, fetchers: Mutex::default() });
         let keeper = Keeper::start(catalog.clone(), pool.clone())
             .map_err(|error| SourceError::Refused { message: format!("can't start a thread: {error}") })?;
         Ok(Self { group: settings.group.clone(), catalog, pool, keeper, discovered: Mutex::default() })

@@ -2,6 +2,7 @@
 //! a real broker in the workspace's `tests`.
 #![expect(clippy::unwrap_used, reason = "tests")]
 
+use rdkafka::ClientConfig;
 use rdkafka::bindings as sys;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::mocking::MockCluster;
@@ -136,6 +137,30 @@ async fn two_readers_of_one_partition_have_positions_of_their_own() {
     let mut again = source.open(&found, Start::Offset(5)).await.unwrap();
     read_to(&mut again, 5, 3010).await;
     assert!(source.pool.fetchers().len() <= 3);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn hundreds_of_partitions_have_several_clients_and_thousands_no_more_than_eight() {
+    let source = Cluster::new("orders", 1).source(64 << 20);
+    let topic: Arc<str> = "orders".into();
+    let place = |partition: i32| {
+        let partition = TopicPartition { topic: topic.clone(), partition };
+        let found = Found { partition, topic_id: "".into() };
+        source.pool.place(&Inbox::new(found, source.pool.budget.clone())).unwrap()
+    };
+    let partitions = || source.pool.fetchers().iter().map(|fetcher| fetcher.partitions()).collect::<Vec<_>>();
+    let mut readers: Vec<_> = (0..250).map(place).collect();
+    assert_eq!(partitions(), [100, 100, 50]);
+    readers.push(place(0));
+    assert_eq!(partitions(), [100, 100, 51], "a second reader goes where there is room");
+    readers.push(place(250));
+    readers.push(place(0));
+    assert_eq!(partitions(), [100, 100, 52, 1], "but the third is the first of its partition there");
+    readers.extend((251..1600).map(place));
+    assert_eq!(partitions().len(), 8);
+    assert!(partitions().iter().all(|&count| count <= 201), "{:?}", partitions());
+    drop(readers);
+    assert_eq!(partitions(), [0; 0]);
 }
 
 #[tokio::test(flavor = "multi_thread")]

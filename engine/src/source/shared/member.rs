@@ -1,15 +1,14 @@
 //! A lane's place in a partition: what waits for it, and how far it is.
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-use super::message::Chunk;
 use crate::batch::RawBatch;
 use crate::offsets::{OffsetRange, TopicPartition};
+use crate::source::chunk::{Chunk, Queue};
 use crate::source::{BatchLimits, Part, SourceError};
 
 /// How long the position of a lane stays where it is while only others' messages come: each move is a commit, and lanes that
@@ -32,13 +31,7 @@ pub(super) struct Member {
     pub(super) scanned: i64,
     /// The offset behind the last batch.
     pub(super) position: i64,
-    queue: VecDeque<Piece>,
-    /// Messages in the queue.
-    messages: usize,
-    /// What the queue costs.
-    pub(super) held: usize,
-    /// Bytes of the queue's keys and values.
-    bytes: usize,
+    pub(super) queue: Queue,
     /// When the first of the queue came.
     since: Instant,
     /// When the position moved last.
@@ -53,13 +46,6 @@ pub(super) struct Member {
     /// The source has an end, and it is reached.
     pub(super) ended: bool,
     pub(super) wake: Arc<Notify>,
-}
-
-/// The messages of a chunk from one on.
-#[derive(Debug)]
-struct Piece {
-    chunk: Arc<Chunk>,
-    next: usize,
 }
 
 /// Whether a batch is ready.
@@ -81,10 +67,7 @@ impl Member {
             stream: None,
             scanned: position,
             position,
-            queue: VecDeque::new(),
-            messages: 0,
-            held: 0,
-            bytes: 0,
+            queue: Queue::default(),
             since: now,
             moved,
             took: now,
@@ -106,10 +89,7 @@ impl Member {
         if first {
             self.since = now;
         }
-        self.held += chunk.cost();
-        self.messages += chunk.len() - next;
-        self.bytes += chunk.bytes_from(next);
-        self.queue.push_back(Piece { chunk: chunk.clone(), next });
+        self.queue.push(chunk, next);
         if self.asks.is_some_and(|limits| first || self.is_full(limits)) {
             self.wake.notify_one();
         }
@@ -120,7 +100,7 @@ impl Member {
     }
 
     fn is_full(&self, limits: BatchLimits) -> bool {
-        self.messages >= limits.max_messages || self.bytes >= limits.max_bytes
+        self.queue.has(limits.max_messages, limits.max_bytes)
     }
 
     /// It leaves its messages where they are, and has for a while.
@@ -154,22 +134,8 @@ impl Member {
         scanned: i64,
         now: Instant,
     ) -> RawBatch {
-        let (mut messages, mut bytes) = (Vec::with_capacity(self.messages.min(limits.max_messages)), 0);
-        while messages.len() < limits.max_messages
-            && bytes < limits.max_bytes
-            && let Some(Piece { chunk, next }) = self.queue.front_mut()
-        {
-            let message = chunk.message(*next);
-            bytes += message.bytes();
-            messages.push(message);
-            *next += 1;
-            if *next == chunk.len() {
-                self.held -= chunk.cost();
-                self.queue.pop_front();
-            }
-        }
-        self.messages -= messages.len();
-        self.bytes -= bytes;
+        let (mut messages, mut bytes) = (Vec::new(), 0);
+        self.queue.take(limits, &mut messages, &mut bytes);
         let behind = messages.last().map_or(self.position, |last| last.offset + 1);
         let end = if self.queue.is_empty() { scanned.max(behind) } else { behind };
         let range = OffsetRange { start: self.position, end };
@@ -177,16 +143,8 @@ impl Member {
         RawBatch { partition: partition.clone(), range, messages, bytes }
     }
 
-    /// Gives up the later half of the queue: it will be read again. `scanned` is where it goes on then.
+    /// Gives up the later half of the queue: it will be read again.
     pub(super) fn cut(&mut self) {
-        let left = self.held / 2;
-        while self.held > left
-            && let Some(Piece { chunk, next }) = self.queue.pop_back()
-        {
-            self.held -= chunk.cost();
-            self.messages -= chunk.len() - next;
-            self.bytes -= chunk.bytes_from(next);
-            self.scanned = chunk.offset(next);
-        }
+        self.scanned = self.queue.cut().unwrap_or(self.scanned);
     }
 }

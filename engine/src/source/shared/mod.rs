@@ -22,7 +22,6 @@
 //! **After a crash** nothing here needs recovery: readers are opened anew where the journal says.
 
 mod member;
-mod message;
 mod partition;
 mod reader;
 mod routes;
@@ -43,8 +42,6 @@ use super::budget::Budget;
 use super::{Found, Part, Reader, Source, SourceError, Start};
 use crate::offsets::TopicPartition;
 use crate::registry::Registry;
-
-pub use message::SharedMessage;
 
 /// A source whose partitions are read once for all lanes that [follow](Source::follow) a part of them. All else is the inner
 /// source's.

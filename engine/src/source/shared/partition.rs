@@ -12,13 +12,13 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use super::member::{Member, Ready};
-use super::message::Chunk;
 use super::routes::MemberId;
 use super::state::{State, Stream};
 use super::stream;
-use crate::batch::RawBatch;
+use crate::batch::{Message, RawBatch};
 use crate::registry::{Registry, Schemas};
 use crate::source::budget::{Account, Budget};
+use crate::source::chunk::Filling;
 use crate::source::{BatchLimits, Found, Lag, Part, Source, SourceError, Start};
 
 /// Streams of one partition at a time. Each needs a position of its own at the source, and lanes that are far apart are few.
@@ -178,7 +178,7 @@ impl Partition {
             return Taken::Check(member.scanned);
         }
         let alone = member.stream.is_none();
-        let hurry = alone || hurry.is_some_and(|least| member.held >= least);
+        let hurry = alone || hurry.is_some_and(|least| member.queue.cost() >= least);
         let taken = match member.ready(limits, scanned, hurry, now) {
             Ready::Now => Taken::Batch(member.give_out(&self.found.partition, limits, scanned, now)),
             Ready::At(_) if member.ended => Taken::End,
@@ -334,7 +334,9 @@ impl Partition {
                 continue;
             }
             let messages = wanted[had..].iter().map(|(_, index)| &batch.messages[*index]);
-            let chunk = Arc::new(Chunk::copy(messages, &self.account));
+            let mut filling = Filling::new(messages.len(), messages.clone().map(Message::bytes).sum());
+            messages.for_each(|message| filling.copy(message));
+            let chunk = filling.done(&self.account);
             for id in group {
                 if let Some(member) = members.get_mut(id) {
                     member.push(&chunk, now);

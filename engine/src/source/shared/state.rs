@@ -135,8 +135,9 @@ impl State {
         if matches!(stream.looked, Some((then, true)) if now - then < SLOW_LOOK) {
             return true;
         }
-        let is_slow =
-            |id: &MemberId| self.members.get(id).is_some_and(|member| member.is_stuck(now) && member.held > share);
+        let is_slow = |id: &MemberId| {
+            self.members.get(id).is_some_and(|member| member.is_stuck(now) && member.queue.cost() > share)
+        };
         let slow: Vec<MemberId> = stream.members.iter().copied().filter(is_slow).collect();
         let some_are_quick = slow.len() < stream.members.len();
         stream.looked = Some((now, some_are_quick));
@@ -154,7 +155,7 @@ impl State {
             return;
         }
         let asking = || self.members.values().filter(|member| member.asks.is_some() && !member.is_empty());
-        let mut queues: Vec<usize> = asking().map(|member| member.held).collect();
+        let mut queues: Vec<usize> = asking().map(|member| member.queue.cost()).collect();
         queues.sort_unstable();
         let (part, mut taken) = (queues.iter().sum::<usize>() / HURRIED, 0);
         let reaches = |held: &&usize| {
@@ -162,7 +163,7 @@ impl State {
             taken >= part
         };
         let least = queues.iter().rev().find(reaches).copied().unwrap_or(0);
-        asking().filter(|member| member.held >= least).for_each(|member| member.wake.notify_one());
+        asking().filter(|member| member.queue.cost() >= least).for_each(|member| member.wake.notify_one());
         (self.hurry, self.hurried) = (Some(least), Some(now));
     }
 
@@ -173,7 +174,7 @@ impl State {
             return false;
         }
         let stuck = self.members.iter().filter(|(_, member)| member.is_stuck(now) && !member.is_empty());
-        let Some((_, id)) = stuck.map(|(id, member)| (member.held, *id)).max() else { return false };
+        let Some((_, id)) = stuck.map(|(id, member)| (member.queue.cost(), *id)).max() else { return false };
         self.detach(id);
         if let Some(member) = self.members.get_mut(&id) {
             member.cut();

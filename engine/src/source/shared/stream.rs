@@ -7,7 +7,7 @@ use tokio::time::{sleep, timeout};
 
 use super::partition::{Partition, Turn};
 use crate::registry::Schemas;
-use crate::source::budget::cost;
+use crate::source::chunk::cost;
 use crate::source::{BatchLimits, SourceError, Start};
 
 /// Messages in one go: how long the partition's lock is held, and what may come in beyond the budget.
@@ -46,7 +46,7 @@ async fn read(partition: &Arc<Partition>, name: u64, start: i64) -> Result<(), S
     let mut reader = partition.source.open(&partition.found, Start::Offset(start)).await?;
     loop {
         let rung = partition.rung.notified();
-        let linger = match partition.turn(name, STEP.max_bytes + STEP.max_messages * cost(0)) {
+        let linger = match partition.turn(name, cost(STEP.max_messages, STEP.max_bytes)) {
             Turn::End => return Ok(()),
             Turn::Wait => {
                 drop(timeout(LOOK, rung).await);
