@@ -10,6 +10,7 @@
 //!            ▲                   │ checkpoint: over the quantum, and somebody else is due?
 //!            └──── paused ◄──────┤
 //!                                └ no checkpoint for long: the turn is taken away, the thread's priority lowered
+//!                                └ low priority, and somebody else is due: the turn is taken away at once
 //! ```
 //! A piece has a *turn* while it runs. Between two steps (a chunk decoded, a call of a guest, and within a call every few ticks of
 //! the guests' clock) it comes to a [`checkpoint`]: there it is charged with the CPU time of its thread, and once that is more than

@@ -22,7 +22,7 @@ const MOST_CPU: Duration = Duration::from_millis(100);
 /// The same on the clock: it waits for a disk, or other processes have the cores.
 const MOST_TIME: Duration = Duration::from_secs(1);
 /// A piece with so much CPU time behind it goes on at low priority: far more than an epoch of good rows takes, so it is a guest
-/// that spins or a backlog of slow rows, and other processes and the threads that serve I/O go first.
+/// that spins or a backlog of slow rows: other processes and the threads that serve I/O go first, and so does each piece that is due.
 const LONG: Duration = Duration::from_millis(750);
 /// How often turns are looked at.
 const LOOK: Duration = Duration::from_millis(25);
@@ -113,6 +113,10 @@ struct Turn {
     /// At the last checkpoint: the thread's CPU time, and the time.
     cpu: Duration,
     at: Instant,
+    /// The thread's priority was lowered.
+    slowed: bool,
+    /// Tells the thread that another has its turn.
+    lost: Arc<AtomicBool>,
 }
 
 /// A thread in the midst of its piece, waiting for another turn.
@@ -121,6 +125,8 @@ struct Paused {
     turn: u64,
     thread: Thread,
     cpu: Duration,
+    slowed: bool,
+    lost: Arc<AtomicBool>,
     waits: thread::Thread,
     /// What it is charged with, once it has a turn again.
     expected: Mutex<Duration>,
@@ -142,6 +148,8 @@ struct Current {
     spent: Duration,
     /// The thread's priority was lowered.
     slowed: bool,
+    /// Another has its turn, and it is to wait at its next checkpoint.
+    lost: Arc<AtomicBool>,
     /// It does not wait at its checkpoints now.
     holds_on: bool,
 }
@@ -268,7 +276,7 @@ impl Pool {
 
     /// Gives the turns that are free. The only place that does.
     fn dispatch(self: &Arc<Self>, state: &mut State) {
-        while state.free > 0 {
+        while state.free > 0 || state.takes_from_slowed(self.now()) {
             let Some(Granted { party, what, expected }) = state.queue.next(self.now()) else { break };
             state.free -= 1;
             state.meters[party.index()].waited(what.since.elapsed());
@@ -279,8 +287,10 @@ impl Pool {
                 }
                 What::Paused(paused) => {
                     state.paused -= 1;
-                    let Paused { turn, thread, cpu, .. } = *paused;
-                    state.turns.insert(turn, Turn { party, thread, cpu, at: Instant::now() });
+                    let Paused { turn, thread, cpu, slowed, ref lost, .. } = *paused;
+                    lost.store(false, Ordering::Relaxed);
+                    let (at, lost) = (Instant::now(), lost.clone());
+                    state.turns.insert(turn, Turn { party, thread, cpu, at, slowed, lost });
                     *paused.expected.lock().unwrap_or_else(PoisonError::into_inner) = expected;
                     paused.granted.store(true, Ordering::Release);
                     paused.waits.unpark();
@@ -337,7 +347,8 @@ impl Pool {
         let turn = state.next_turn;
         state.next_turn += 1;
         let since = thread_time();
-        state.turns.insert(turn, Turn { party, thread: Thread::current(), cpu: since, at: Instant::now() });
+        let (thread, at, lost) = (Thread::current(), Instant::now(), Arc::new(AtomicBool::new(false)));
+        state.turns.insert(turn, Turn { party, thread, cpu: since, at, slowed: false, lost: lost.clone() });
         Current {
             pool: self.clone(),
             party,
@@ -348,6 +359,7 @@ impl Pool {
             charged,
             spent: Duration::ZERO,
             slowed: false,
+            lost,
             holds_on: false,
         }
     }
@@ -395,6 +407,19 @@ impl State {
         self.free < self.slots || self.queue.next_release().is_some()
     }
 
+    /// Takes the turn of a piece of low priority that somebody goes before. It may be long until its next checkpoint: the system
+    /// lets other processes go before it as well.
+    fn takes_from_slowed(&mut self, at: Duration) -> bool {
+        let Self { turns, queue, .. } = self;
+        let other = turns.extract_if(.., |_, turn| turn.slowed && queue.is_before(turn.party, at)).next();
+        if let Some((_, turn)) = &other {
+            turn.lost.store(true, Ordering::Relaxed);
+            self.queue.hold(turn.party, at);
+            self.free += 1;
+        }
+        other.is_some()
+    }
+
     /// Takes the turns of pieces that were at no checkpoint for long.
     fn take_away(&mut self, at: Duration) {
         let slow =
@@ -409,7 +434,8 @@ impl State {
 
 impl Current {
     fn checkpoint(&mut self) {
-        if self.holds_on || thread_time().saturating_sub(self.since) < QUANTUM {
+        let lost = self.lost.load(Ordering::Relaxed);
+        if self.holds_on || !lost && thread_time().saturating_sub(self.since) < QUANTUM {
             return;
         }
         let pool = self.pool.clone();
@@ -422,7 +448,7 @@ impl Current {
         let stays = !state.queue.is_before(self.party, at)
             || state.paused >= MOST_PAUSED && !state.queue.is_above_cap(self.party, at);
         if stays && let Some(turn) = state.turns.get_mut(&self.turn) {
-            (turn.cpu, turn.at) = (self.since, Instant::now());
+            (turn.cpu, turn.at, turn.slowed) = (self.since, Instant::now(), self.slowed);
             return;
         }
         self.give_back(&mut state, at);
@@ -430,6 +456,8 @@ impl Current {
             turn: self.turn,
             thread: Thread::current(),
             cpu: self.since,
+            slowed: self.slowed,
+            lost: self.lost.clone(),
             waits: thread::current(),
             expected: Mutex::default(),
             granted: AtomicBool::new(false),

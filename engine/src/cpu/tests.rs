@@ -42,6 +42,27 @@ async fn one_without_checkpoints_loses_its_turn() {
 }
 
 #[tokio::test]
+async fn one_of_low_priority_has_no_turn_that_another_wants() {
+    let (cpu, told) = (one_core(), Arc::new(AtomicBool::new(false)));
+    let (tell, seen) = (told.clone(), told.clone());
+    let (slowed, is_slow) = oneshot::channel();
+    let looping = cpu.run("looping", move || {
+        let began = thread_time();
+        while thread_time() - began < Duration::from_secs(1) {
+            checkpoint();
+        }
+        let (_, at) = (slowed.send(()), thread_time());
+        (until(&seen, || ()), thread_time() - at)
+    });
+    let other = async {
+        is_slow.await.expect("told");
+        cpu.run("other", move || tell.store(true, Ordering::Release)).await;
+    };
+    let ((done, spent), ()) = join(looping, other).await;
+    assert!(done && spent < Duration::from_millis(100), "it had its turn for {spent:?} more");
+}
+
+#[tokio::test]
 async fn one_that_waits_for_something_else_loses_its_turn() {
     let cpu = one_core();
     let (tell, told) = std::sync::mpsc::channel();

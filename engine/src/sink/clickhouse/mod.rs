@@ -233,7 +233,7 @@ impl Sink for ClickHouse {
         tables: &'a [Arc<Table>],
     ) -> BoxFuture<'a, Result<Claim, SinkError>> {
         let table = tables.first().expect("each transform has a table for its dead letters");
-        self.server.pace.inserted(lane, 1);
+        self.server.pace.begins(lane);
         self.take_claim(lane, owner, table).boxed()
     }
 

@@ -67,8 +67,16 @@ impl Pace {
         self.lock().share(tenant, weight, most);
     }
 
-    /// A lane has inserted an epoch of so many blocks; or it begins, which counts as one: when hundreds begin, they do not all
-    /// insert at once.
+    /// A lane begins, which counts as an insert: when hundreds begin, they do not all insert at once. But one that begins again
+    /// and again, and inserts nothing, takes no part of the others'.
+    pub(super) fn begins(&self, lane: &LaneId) {
+        let mut paced = self.lock();
+        if !paced.knows(lane) {
+            paced.inserted(lane, 1, self.began.elapsed());
+        }
+    }
+
+    /// A lane has inserted an epoch of so many blocks.
     pub(super) fn inserted(&self, lane: &LaneId, blocks: usize) {
         self.lock().inserted(lane, blocks, self.began.elapsed());
     }
@@ -94,6 +102,10 @@ impl Paced {
         let tenant = self.tenants.entry(tenant.to_owned()).or_default();
         (tenant.weight, tenant.most) = (weight.max(1), most);
         self.shared = None;
+    }
+
+    fn knows(&self, lane: &LaneId) -> bool {
+        self.tenants.get(&lane.tenant).is_some_and(|tenant| tenant.lanes.contains_key(lane))
     }
 
     fn inserted(&mut self, lane: &LaneId, blocks: usize, at: Duration) {
@@ -251,6 +263,16 @@ mod tests {
         assert!(busy < at(0.1), "{busy:?}, not half of all");
         let newcomer = pace.linger(&lane("new", 0), at(60.0));
         assert!(newcomer < at(0.1), "{newcomer:?}");
+    }
+
+    #[test]
+    fn who_begins_again_and_again_and_inserts_nothing_has_next_to_no_part() {
+        let pace = Pace::new(20);
+        pace.begins(&lane("bad", 0));
+        pace.inserted(&lane("busy", 0), 1);
+        let once = pace.lock().tenants["bad"].lanes[&lane("bad", 0)].clone();
+        (0..10).for_each(|_| pace.begins(&lane("bad", 0)));
+        assert_eq!(pace.lock().tenants["bad"].lanes[&lane("bad", 0)], once);
     }
 
     #[test]
