@@ -2,8 +2,12 @@
 
 use std::time::Duration;
 
-/// Lowers the calling thread to a tenth of the weight of others in Linux's scheduler (`nice` 10); elsewhere it would be the
-/// whole process's.
+/// How much less than the process's a thread's priority becomes: that is a tenth of the weight in Linux's scheduler.
+#[cfg(target_os = "linux")]
+const NICER: libc::c_int = 10;
+
+/// Lowers the calling thread to a tenth of the weight of others in Linux's scheduler; elsewhere it would be the whole process's.
+/// Threads that it starts have the same.
 pub(crate) fn yield_to_others() {
     Thread::current().yield_to_others();
 }
@@ -45,9 +49,11 @@ impl Thread {
     /// never runs would hold what it holds for ever.
     pub(super) fn yield_to_others(self) {
         #[cfg(target_os = "linux")]
-        // SAFETY: `setpriority` takes numbers alone; on Linux one that `gettid` gave is a thread's. If it fails, nothing changes.
+        // SAFETY: both take numbers alone; on Linux one that `gettid` gave is a thread's, and that of the process its first
+        // thread's, which is never lowered. If it fails, nothing changes.
         unsafe {
-            libc::setpriority(libc::PRIO_PROCESS, self.id, 10);
+            let own = libc::getpriority(libc::PRIO_PROCESS, libc::getpid().cast_unsigned());
+            libc::setpriority(libc::PRIO_PROCESS, self.id, own + NICER); // 19 at most: the system sees to that
         }
     }
 }

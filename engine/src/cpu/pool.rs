@@ -63,6 +63,8 @@ struct State {
     idle: usize,
     /// The thread that has the lock looks for work next.
     looks: bool,
+    /// Threads that the watch is to start.
+    missing: usize,
     /// All turns, so many threads may wait.
     slots: usize,
     /// Work whose turn it is, until a thread takes it.
@@ -200,6 +202,7 @@ impl Pool {
             free: threads,
             idle: 0,
             looks: false,
+            missing: 0,
             slots: threads,
             started: VecDeque::new(),
             turns: BTreeMap::new(),
@@ -223,6 +226,12 @@ impl Pool {
     fn spawn(self: &Arc<Self>) -> std::io::Result<()> {
         let pool = self.clone();
         thread::Builder::new().name(self.name.into()).spawn(move || pool.serve()).map(drop)
+    }
+
+    fn spawn_or_log(self: &Arc<Self>) {
+        if let Err(error) = self.spawn() {
+            tracing::error!(%error, "no more threads for transforms: pieces wait for those that there are");
+        }
     }
 
     /// What is waiting is done, nothing more is taken.
@@ -302,8 +311,9 @@ impl Pool {
         }
     }
 
-    /// Somebody for what was started last. Threads of pieces that are paused, or have lost their turns, are missing.
-    fn find_thread(self: &Arc<Self>, state: &State) {
+    /// Somebody for what was started last. Threads of pieces that are paused, or have lost their turns, are missing. The watch
+    /// starts others: they have the priority of who starts them, and this thread's may have been lowered.
+    fn find_thread(self: &Arc<Self>, state: &mut State) {
         let others = state.started.len() - usize::from(state.looks);
         if others == 0 {
             return;
@@ -311,8 +321,12 @@ impl Pool {
         if state.idle >= others {
             return self.work.notify_one();
         }
-        if let Err(error) = self.spawn() {
-            tracing::error!(%error, "no more threads for transforms: pieces wait for those that there are");
+        match self.manners {
+            Manners::Watched => {
+                state.missing += 1;
+                self.watch.notify_one();
+            }
+            Manners::Background => self.spawn_or_log(),
         }
     }
 
@@ -377,10 +391,13 @@ impl Pool {
         current.slowed
     }
 
-    /// Takes turns away, and lets those go on that were above their caps.
+    /// Starts threads, takes turns away, and lets those go on that were above their caps.
     fn watch(self: Arc<Self>) {
         let mut state = self.lock();
         while !state.closed || state.needs_watch() {
+            for _ in 0..std::mem::take(&mut state.missing) {
+                self.spawn_or_log();
+            }
             if !state.needs_watch() {
                 state.unwatched = true;
                 state = self.watch.wait(state).unwrap_or_else(PoisonError::into_inner);

@@ -62,6 +62,30 @@ async fn one_of_low_priority_has_no_turn_that_another_wants() {
     assert!(done && spent < Duration::from_millis(100), "it had its turn for {spent:?} more");
 }
 
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn others_do_not_inherit_a_lowered_priority() {
+    // SAFETY: all take numbers alone.
+    let (process, own) = unsafe {
+        let nice = |of: libc::pid_t| libc::getpriority(libc::PRIO_PROCESS, of.cast_unsigned());
+        (nice(libc::getpid()), move || nice(libc::gettid()))
+    };
+    let cpu = one_core();
+    for _ in 0..3 {
+        let long = cpu.run("long", move || {
+            let began = thread_time();
+            while thread_time() - began < Duration::from_secs(1) {
+                checkpoint();
+            }
+            own()
+        });
+        let others = join_all((0..50).map(|_| cpu.run("other", own)));
+        let (long, others) = join(long, others).await;
+        assert_eq!(long, (process + 10).min(19), "lowered from where the process is");
+        assert!(others.iter().all(|it| *it == process), "{others:?}");
+    }
+}
+
 #[tokio::test]
 async fn one_that_waits_for_something_else_loses_its_turn() {
     let cpu = one_core();
